@@ -1,0 +1,68 @@
+# What the set-up scripts share: short messages on stderr, running as root, and the cache directory. Sourced, never run.
+# Plain enough for the bash 3.2 of macOS, since engine.sh has to get as far as saying what to do there.
+
+root_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cache_dir="$root_dir/.cache"
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+# fail MESSAGE [HINT]: ends the script with the message and, on its own line, a command to paste.
+fail() {
+  printf 'error: %s\n' "$1" >&2
+  if [ "$#" -gt 1 ]; then printf '\nhint: %s\n' "$2" >&2; fi
+  exit 1
+}
+
+# Runs a command as root: directly, or through sudo. sudo may ask for a password only where somebody can answer.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif [ -t 0 ]; then
+    sudo -- "$@"
+  else
+    sudo -n -- "$@"
+  fi
+}
+
+can_be_root() {
+  [ "$(id -u)" -eq 0 ] && return 0
+  command -v sudo >/dev/null || return 1
+  [ -t 0 ] || sudo -n true 2>/dev/null
+}
+
+# install_packages WHY PACKAGE…: installs Debian packages, or ends with the command the user has to give.
+install_packages() {
+  local why=$1
+  shift
+  local manual="sudo apt-get update && sudo apt-get install --no-install-recommends $*"
+  command -v apt-get >/dev/null || fail "$why needs the packages $*, and this system has no apt-get" "install them by hand"
+  [ -z "${CLAUDE_BOTTLE_NO_INSTALL:-}" ] || fail "$why needs the packages $*, and CLAUDE_BOTTLE_NO_INSTALL is set" "$manual"
+  can_be_root || fail "$why needs the packages $*, and this user may not install them" "$manual"
+  say "installing $* ($why)"
+  as_root apt-get -qq update >&2 || fail "apt-get update failed" "$manual"
+  # Not through a pager, not asking, and not starting services: the caller starts what it wants.
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" >"$cache_dir/apt.log" 2>&1 || {
+    tail -n 20 "$cache_dir/apt.log" >&2
+    fail "installing $* failed (log: $cache_dir/apt.log)" "$manual"
+  }
+}
+
+# poll TRIES COMMAND…: asks every 0.2 s until the command succeeds. Bounded, so that a dead service is an error and not a hang.
+poll() {
+  local tries=$1
+  shift
+  while [ "$tries" -gt 0 ]; do
+    if "$@" >/dev/null 2>&1; then return 0; fi
+    tries=$((tries - 1))
+    sleep 0.2
+  done
+  return 1
+}
+
+# One set-up at a time in a checkout; `make demo` and `make test` may well run together. The lock is freed when the script ends.
+lock_setup() {
+  mkdir -p "$cache_dir"
+  command -v flock >/dev/null || return 0
+  exec 9>"$cache_dir/$1.lock"
+  flock -n 9 || { say "waiting for another run of $1"; flock 9; }
+}
