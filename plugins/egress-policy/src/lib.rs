@@ -1,1 +1,31 @@
-//! To be written.
+//! The egress policy: host names, rules, decisions, address vetting, and the guard's configuration document.
+//!
+//! The host builds a [`Policy`] from the manifest, answers `policy check` with it and writes a [`GuardConfig`]; the
+//! egress guard reads that text and asks the same [`Policy`]. Both sides therefore cannot disagree.
+//!
+//! Invariant: nothing here reads a file, opens a socket, looks at the environment or prints.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod address;
+mod config;
+mod decision;
+mod defaults;
+mod error;
+mod host;
+mod policy;
+mod record;
+mod rule;
+mod secrets;
+
+pub use address::{AddressRefusal, Special, special_purpose};
+pub use config::{CONFIG_VERSION, DlpAction, DlpConfig, GuardConfig, Limits, Listen, LogConfig};
+pub use decision::{Code, Decision, Scheme, Verdict};
+pub use defaults::{DEFAULT_ALLOWLIST, DEFAULT_ORIGIN, default_rules};
+pub use error::{ConfigError, HostError, RuleError};
+pub use host::{Host, HostOrIp, parse_authority};
+pub use policy::{Policy, PrivateGrant, vet_addresses};
+pub use record::LogRecord;
+pub use rule::{Effect, HostPattern, Rule};
+pub use secrets::{GuardSecret, GuardSecrets};

@@ -1,0 +1,262 @@
+//! The guard's configuration document: YAML, strict, without secrets.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConfigError;
+use crate::policy::Policy;
+use crate::rule::HostPattern;
+
+/// The version written and read here.
+pub const CONFIG_VERSION: u32 = 1;
+
+/// Everything one guard is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardConfig {
+    /// Always [`CONFIG_VERSION`].
+    pub version: u32,
+    /// Id of the bottle, for the log.
+    pub bottle: String,
+    /// Where the guard listens.
+    pub listen: Listen,
+    /// What the bottle may reach. Missing means nothing.
+    #[serde(default)]
+    pub policy: Policy,
+    /// Name server to ask instead of those in `/etc/resolv.conf`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolver: Option<SocketAddr>,
+    /// Limits on everything a client can make grow.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Inspection of what is sent.
+    #[serde(default)]
+    pub dlp: DlpConfig,
+    /// Where decisions are written.
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// A TCP address, or a Unix socket written `unix:/path`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Listen {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A Unix socket's path.
+    Unix(PathBuf),
+}
+
+/// What a client can make grow, and how far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Client connections at once, tunnels included.
+    pub max_connections: usize,
+    /// Bytes of a request head, and of an upstream's response head.
+    pub max_header_bytes: usize,
+    /// Header lines of a request or response.
+    pub max_headers: usize,
+    /// Bytes of a plain HTTP request body; 0 is no limit.
+    pub max_body_bytes: u64,
+    /// Seconds for a request head to arrive, also the time an idle kept-alive connection stays open.
+    pub header_timeout_seconds: u64,
+    /// Seconds without a byte in either direction after which a tunnel or transfer is closed.
+    pub idle_timeout_seconds: u64,
+    /// Seconds for a name lookup.
+    pub resolve_timeout_seconds: u64,
+    /// Seconds for a connection to an upstream.
+    pub connect_timeout_seconds: u64,
+    /// Seconds for a ClientHello to arrive in a tunnel to 443.
+    pub hello_timeout_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 1024,
+            max_header_bytes: 64 * 1024,
+            max_headers: 128,
+            max_body_bytes: 0,
+            header_timeout_seconds: 30,
+            // A model may think for ten minutes before the first byte of an answer that is not streamed.
+            idle_timeout_seconds: 900,
+            resolve_timeout_seconds: 10,
+            connect_timeout_seconds: 10,
+            hello_timeout_seconds: 10,
+        }
+    }
+}
+
+/// What happens on a finding.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DlpAction {
+    /// The request is refused.
+    #[default]
+    Block,
+    /// The request goes on, and the log says what was found.
+    Warn,
+}
+
+/// Inspection of what the guard can see.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DlpConfig {
+    /// What happens when one of this bottle's secrets is found.
+    pub secrets: DlpAction,
+    /// What happens when a rule of the credential rule set matches.
+    pub rules: DlpAction,
+    /// File with the bottle's secrets, a JSON list; `/proc/self/fd/N` reads an inherited descriptor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secrets_file: Option<PathBuf>,
+    /// Environment variable that holds the same JSON text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secrets_env: Option<String>,
+    /// Hosts whose requests the rule set does not look at. Secrets of the bottle are still looked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exempt_hosts: Vec<HostPattern>,
+    /// Names of rules that are switched off.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exempt_rules: Vec<String>,
+}
+
+/// Where decisions are written, one JSON line each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Write to standard output.
+    pub stdout: bool,
+    /// Write to this file too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// Size at which the file is renamed to `<file>.1`, replacing an older one, and begun anew; 0 is no limit.
+    pub max_file_bytes: u64,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { stdout: true, file: None, max_file_bytes: 64 * 1024 * 1024 }
+    }
+}
+
+impl GuardConfig {
+    /// Returns a configuration with defaults for everything that may be left out.
+    pub fn new(bottle: impl Into<String>, listen: Listen, policy: Policy) -> Self {
+        Self {
+            version: CONFIG_VERSION,
+            bottle: bottle.into(),
+            listen,
+            policy,
+            resolver: None,
+            limits: Limits::default(),
+            dlp: DlpConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+
+    /// Reads and checks the text. JSON is YAML too.
+    pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = serde_yaml::from_str(text).map_err(|source| ConfigError::Parse { source })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Returns the text, which reads back as an equal configuration.
+    pub fn to_yaml(&self) -> Result<String, ConfigError> {
+        self.check()?;
+        serde_yaml::to_string(self).map_err(|source| ConfigError::Write { source })
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.version != CONFIG_VERSION {
+            return Err(ConfigError::Version { found: self.version, expected: CONFIG_VERSION });
+        }
+        for (host, addresses) in &self.policy.hosts {
+            if addresses.is_empty() {
+                return Err(ConfigError::EmptyStaticHost { host: host.to_string() });
+            }
+            if let Some(address) = addresses.iter().find(|a| a.is_unspecified() || a.is_multicast()) {
+                return Err(ConfigError::UnusableAddress { address: *address });
+            }
+        }
+        if let Some(grant) = self.policy.private.iter().find(|grant| grant.range.prefix_len() == 0) {
+            return Err(ConfigError::GrantTooWide {
+                host: grant.host.to_string(),
+                range: grant.range.to_string(),
+            });
+        }
+        if self.dlp.secrets_file.is_some() && self.dlp.secrets_env.is_some() {
+            return Err(ConfigError::TwoSecretSources);
+        }
+        self.limits.check()
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), ConfigError> {
+        let minimums = [
+            ("max_connections", self.max_connections as u64, 1),
+            ("max_header_bytes", self.max_header_bytes as u64, 1024),
+            ("max_headers", self.max_headers as u64, 1),
+            ("header_timeout_seconds", self.header_timeout_seconds, 1),
+            ("idle_timeout_seconds", self.idle_timeout_seconds, 1),
+            ("resolve_timeout_seconds", self.resolve_timeout_seconds, 1),
+            ("connect_timeout_seconds", self.connect_timeout_seconds, 1),
+            ("hello_timeout_seconds", self.hello_timeout_seconds, 1),
+        ];
+        match minimums.into_iter().find(|(_, value, minimum)| value < minimum) {
+            Some((name, _, minimum)) => Err(ConfigError::LimitTooSmall { name, minimum }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = PathBuf::from(path);
+            return if path.is_absolute() {
+                Ok(Self::Unix(path))
+            } else {
+                Err(format!("`{text}` has no absolute path"))
+            };
+        }
+        text.parse()
+            .map(Self::Tcp)
+            .map_err(|_| format!("`{}` is neither `address:port` nor `unix:/path`", text.escape_default()))
+    }
+}
+
+impl TryFrom<String> for Listen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Listen> for String {
+    fn from(listen: Listen) -> Self {
+        listen.to_string()
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

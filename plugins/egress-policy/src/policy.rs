@@ -1,0 +1,152 @@
+//! The policy: rules, static addresses and private grants, and the two questions asked of it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::address::{AddressRefusal, special_purpose};
+use crate::decision::{Code, Decision, Scheme, Verdict};
+use crate::host::{Host, HostOrIp};
+use crate::rule::{Effect, Rule};
+
+/// Permission for one host to have addresses of one special-purpose range.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivateGrant {
+    /// The host, spelled out: no wildcard.
+    pub host: HostOrIp,
+    /// The range its addresses may lie in.
+    #[serde(deserialize_with = "range")]
+    pub range: IpNet,
+}
+
+/// What a bottle may reach. The empty policy allows nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// The rules; their order has no meaning.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub rules: Vec<Rule>,
+    /// Static addresses for names, used instead of a lookup.
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
+    pub hosts: BTreeMap<Host, Vec<IpAddr>>,
+    /// Explicit grants of private ranges.
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
+    pub private: Vec<PrivateGrant>,
+}
+
+impl Policy {
+    /// Decides whether `host` may be reached at `port` under `scheme`. No lookup is made; deny wins.
+    pub fn decide(&self, host: &HostOrIp, port: u16, scheme: Scheme) -> Decision {
+        let about: Vec<&Rule> = self.rules.iter().filter(|rule| rule.matches_host(host)).collect();
+        let matching =
+            |effect| about.iter().find(|r| r.effect() == effect && r.matches_port(port, scheme)).copied();
+        if let Some(rule) = matching(Effect::Deny) {
+            return refusal(Code::DeniedByRule, Some(rule), format!("`{host}` is denied by a rule"));
+        }
+        if let Some(rule) = matching(Effect::Allow) {
+            return Decision {
+                verdict: Verdict::Allow,
+                code: Code::Allowed,
+                rule: Some(rule.to_string()),
+                origin: Some(rule.origin().to_owned()),
+                reason: format!("`{host}:{port}` is allowed"),
+            };
+        }
+        if let Some(rule) = about.iter().find(|rule| rule.effect() == Effect::Allow) {
+            return refusal(Code::PortNotAllowed, Some(rule), port_reason(host, port, scheme));
+        }
+        match host {
+            HostOrIp::Ip(_) => {
+                refusal(Code::IpLiteral, None, format!("the address `{host}` is not named by a rule"))
+            }
+            HostOrIp::Name(_) => {
+                refusal(Code::NotInAllowlist, None, format!("`{host}` is not on the allowlist"))
+            }
+        }
+    }
+
+    /// Returns the static addresses of a host: those of a literal are the literal.
+    pub fn static_addresses(&self, host: &HostOrIp) -> Option<Vec<IpAddr>> {
+        match host {
+            HostOrIp::Ip(address) => Some(vec![*address]),
+            HostOrIp::Name(name) => self.hosts.get(name).cloned(),
+        }
+    }
+
+    fn is_granted(&self, host: &HostOrIp, address: IpAddr) -> bool {
+        self.private.iter().any(|grant| grant.host == *host && grant.range.contains(&address))
+    }
+}
+
+/// Vets all addresses a host has, and returns those to dial in their order.
+///
+/// Either all are public, or all are special-purpose and covered by a grant that names this host and their range.
+/// Anything else is refused whole, since an answer that mixes both is how rebinding looks.
+pub fn vet_addresses(
+    host: &HostOrIp,
+    addresses: &[IpAddr],
+    policy: &Policy,
+) -> Result<Vec<IpAddr>, AddressRefusal> {
+    let special: Vec<(IpAddr, &'static str)> =
+        addresses.iter().filter_map(|a| special_purpose(*a).map(|special| (*a, special.name))).collect();
+    let Some((first, kind)) = special.first().copied() else {
+        return if addresses.is_empty() { Err(AddressRefusal::NoAddress) } else { Ok(addresses.to_vec()) };
+    };
+    if special.len() < addresses.len() {
+        return Err(AddressRefusal::Mixed { kind, address: first });
+    }
+    match special.iter().find(|(address, _)| !policy.is_granted(host, *address)) {
+        None => Ok(addresses.to_vec()),
+        Some((address, kind)) if special.iter().any(|(a, _)| policy.is_granted(host, *a)) => {
+            Err(AddressRefusal::Mixed { kind, address: *address })
+        }
+        Some((address, kind)) => Err(AddressRefusal::Special { kind, address: *address }),
+    }
+}
+
+fn refusal(code: Code, rule: Option<&Rule>, reason: String) -> Decision {
+    Decision {
+        verdict: Verdict::Deny,
+        code,
+        rule: rule.map(ToString::to_string),
+        origin: rule.map(|rule| rule.origin().to_owned()),
+        reason,
+    }
+}
+
+fn port_reason(host: &HostOrIp, port: u16, scheme: Scheme) -> String {
+    let way = match scheme {
+        Scheme::Connect => "a tunnel",
+        Scheme::Http => "plain HTTP",
+    };
+    format!("`{host}` is allowed, but not {way} to port {port}")
+}
+
+/// A key without a value is an empty list, and an empty list allows nothing.
+fn null_is_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A range, or a single address as a range of one.
+fn range<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpNet, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let net = parsed
+        .map_err(|_| serde::de::Error::custom(format!("`{}` is no address range", text.escape_default())))?;
+    if net.addr() != net.network() {
+        return Err(serde::de::Error::custom(format!(
+            "`{net}` has bits set beyond its prefix; write `{}`",
+            net.trunc()
+        )));
+    }
+    Ok(net)
+}
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;
