@@ -1,0 +1,165 @@
+//! Checks a header found in a library, and turns it into a module that can be called.
+
+use std::fmt;
+use std::sync::Arc;
+
+use abi_stable::abi_stability::abi_checking::AbiInstabilityErrors;
+use abi_stable::library::{AbiHeaderRef, LibHeader, LibraryError, RootModuleError};
+use abi_stable::std_types::RBoxError;
+use abi_stable::type_layout::TLFieldOrFunction;
+
+use super::host::{HOSTS, HostServices, table};
+use super::module::ModuleRef;
+use super::opened::Opened;
+use super::services::failure_from;
+use crate::{Context, Description, Failure, FailureKind, Result};
+
+/// What the symbol [`super::ROOT_SYMBOL`] of a plug-in is the address of.
+pub type RawHeader = AbiHeaderRef;
+
+/// Why a library's header is not that of a plug-in this host can call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ModuleError {
+    /// The header is none, or of another generation of the boundary library.
+    Generation {
+        /// What this host is built with.
+        host: String,
+    },
+    /// The plug-in switched the layout check off.
+    Unchecked,
+    /// The plug-in was built with another major version of the contract crate.
+    Version {
+        /// The host's.
+        host: String,
+        /// The plug-in's.
+        plugin: String,
+    },
+    /// The functions that cross differ in shape.
+    Layout {
+        /// The first difference.
+        difference: String,
+        /// The whole report, for a log.
+        report: String,
+    },
+    /// The plug-in's root module could not be built.
+    Constructor {
+        /// Its own words.
+        reason: String,
+    },
+}
+
+impl fmt::Display for ModuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Generation { host } => {
+                write!(
+                    f,
+                    "its header is damaged or of another generation than this host's (abi_stable {host})"
+                )
+            }
+            Self::Unchecked => f.write_str("it was built without the layout check"),
+            Self::Version { host, plugin } => {
+                write!(f, "it was built with plugin-api {plugin}, and this host speaks plugin-api {host}")
+            }
+            Self::Layout { difference, .. } => {
+                write!(f, "its functions differ from this host's: {difference}")
+            }
+            Self::Constructor { reason } => write!(f, "its root module could not be built: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for ModuleError {}
+
+/// A plug-in's functions, checked against this host's.
+#[derive(Clone, Copy)]
+pub struct Module(pub(super) ModuleRef);
+
+impl Module {
+    /// Checks generation, version and layout, in this order, and builds the root module.
+    ///
+    /// # Errors
+    /// Says which of the checks failed.
+    pub fn check(header: RawHeader) -> Result<Self, ModuleError> {
+        let generation = || ModuleError::Generation { host: "0.11".to_owned() };
+        if !header.is_valid() {
+            return Err(generation());
+        }
+        let header: &'static LibHeader = header.upgrade().map_err(|_| generation())?;
+        if header.layout().is_none() {
+            return Err(ModuleError::Unchecked);
+        }
+        header.init_root_module::<ModuleRef>().map(Self).map_err(explain)
+    }
+
+    /// Returns what the plug-in says of itself.
+    ///
+    /// # Errors
+    /// Fails when that is no description.
+    pub fn describe(&self) -> Result<Description> {
+        let text = self.0.describe()();
+        serde_json::from_str(&text).map_err(|error| {
+            Failure::new(FailureKind::Invalid, "read the plug-in's description").caused_by(&error)
+        })
+    }
+
+    /// Opens the backend.
+    ///
+    /// # Errors
+    /// The backend's own failure.
+    pub fn open(&self, host: Arc<dyn HostServices>, context: &Context) -> Result<Opened> {
+        let config = serde_json::to_string(context).map_err(|error| {
+            Failure::new(FailureKind::Internal, "write the backend's context").caused_by(&error)
+        })?;
+        let context = HOSTS.insert(host);
+        match self.0.create()(table(), context, config.as_str().into()).into_result() {
+            Ok(handle) => Ok(Opened { module: self.0, handle, context }),
+            Err(text) => {
+                HOSTS.remove(context);
+                Err(failure_from(&text))
+            }
+        }
+    }
+}
+
+/// Says in our words what abi_stable found; its own texts run to thousands of lines.
+fn explain(error: LibraryError) -> ModuleError {
+    match error {
+        LibraryError::IncompatibleVersionNumber { expected_version, actual_version, .. } => {
+            ModuleError::Version { host: expected_version.to_string(), plugin: actual_version.to_string() }
+        }
+        LibraryError::RootModule { err: RootModuleError::Returned(inner), .. } => {
+            ModuleError::Constructor { reason: inner.to_string() }
+        }
+        LibraryError::RootModule { err: RootModuleError::Unwound, .. } => {
+            ModuleError::Constructor { reason: "it panicked".to_owned() }
+        }
+        LibraryError::AbiInstability(errors) => layout_error(&errors),
+        other => ModuleError::Constructor { reason: other.to_string() },
+    }
+}
+
+fn layout_error(errors: &RBoxError) -> ModuleError {
+    let report = errors.to_string();
+    let difference = errors
+        .downcast_ref::<AbiInstabilityErrors>()
+        .and_then(first_difference)
+        .unwrap_or_else(|| "see the log at debug level".to_owned());
+    ModuleError::Layout { difference, report }
+}
+
+/// Names the function or field in which the two first differ, and how.
+fn first_difference(errors: &AbiInstabilityErrors) -> Option<String> {
+    let error = errors.errors.first()?;
+    let path: Vec<_> = error.stack_trace.iter().map(|step| name_of(&step.expected)).collect();
+    let what: String = format!("{:?}", error.errs.first()?).chars().take(160).collect();
+    Some(format!("at `{}`: {what}", path.join(".")))
+}
+
+fn name_of(step: &TLFieldOrFunction) -> &'static str {
+    match step {
+        TLFieldOrFunction::Field(field) => field.name(),
+        TLFieldOrFunction::Function(function) => function.name(),
+    }
+}

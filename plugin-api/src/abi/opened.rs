@@ -1,0 +1,140 @@
+//! An opened backend, from the host's side: one method a verb.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use abi_stable::std_types::{RResult, RStr, RString};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::host::{CALLS, CallHost, HOSTS};
+use super::module::ModuleRef;
+use super::{services, wire};
+use crate::{
+    ActiveBottle, Bottle, CleanupPlan, CleanupReport, CleanupScope, ErrorExt, ExecRequest, ExitStatus,
+    FailureKind, Plan, Probe, Provisioned, Result, Spec,
+};
+
+/// A backend that is open; dropping it closes it. The library stays mapped for good.
+///
+/// Every method blocks until the plug-in answers. Its errors are the backend's own, see [`crate::Backend`].
+pub struct Opened {
+    pub(super) module: ModuleRef,
+    pub(super) handle: u64,
+    pub(super) context: u64,
+}
+
+type Verb = extern "C" fn(u64, u64, RStr<'_>) -> RResult<RString, RString>;
+type CallRef<'a> = &'a Arc<dyn CallHost>;
+
+impl Opened {
+    /// Runs a verb whose function is `verb`.
+    fn run<O: DeserializeOwned>(&self, verb: Verb, call: CallRef<'_>, input: &impl Serialize) -> Result<O> {
+        self.with_call(call, input, |call, payload| verb(self.handle, call, payload))
+    }
+
+    fn with_call<O: DeserializeOwned>(
+        &self,
+        call: CallRef<'_>,
+        input: &impl Serialize,
+        run: impl FnOnce(u64, RStr<'_>) -> RResult<RString, RString>,
+    ) -> Result<O> {
+        let payload =
+            serde_json::to_string(input).failure(FailureKind::Internal, || "write what the verb is given")?;
+        let id = CALLS.insert(Arc::clone(call));
+        let result = run(id, payload.as_str().into());
+        CALLS.remove(id);
+        services::answer(result)
+    }
+
+    /// `probe`.
+    ///
+    /// # Errors
+    /// The backend's own.
+    pub fn probe(&self, call: CallRef<'_>) -> Result<Probe> {
+        self.run(self.module.probe(), call, &())
+    }
+
+    /// `prepare`.
+    ///
+    /// # Errors
+    /// The backend's own.
+    pub fn prepare(&self, call: CallRef<'_>, spec: &Spec) -> Result<Plan> {
+        self.run(self.module.prepare(), call, spec)
+    }
+
+    /// `launch`.
+    ///
+    /// # Errors
+    /// The backend's own.
+    pub fn launch(&self, call: CallRef<'_>, plan: &Plan) -> Result<Bottle> {
+        self.run(self.module.launch(), call, plan)
+    }
+
+    /// `provision`.
+    ///
+    /// # Errors
+    /// The backend's own.
+    pub fn provision(&self, call: CallRef<'_>, plan: &Plan, bottle: &Bottle) -> Result<Provisioned> {
+        let input = wire::Provision { plan: Cow::Borrowed(plan), bottle: Cow::Borrowed(bottle) };
+        self.run(self.module.provision(), call, &input)
+    }
+
+    /// `exec`.
+    ///
+    /// # Errors
+    /// The backend's own.
+    pub fn exec(&self, call: CallRef<'_>, bottle: &Bottle, request: &ExecRequest) -> Result<ExitStatus> {
+        let input = wire::Exec { bottle: Cow::Borrowed(bottle), request: Cow::Borrowed(request) };
+        self.run(self.module.exec(), call, &input)
+    }
+
+    /// `close`.
+    ///
+    /// # Errors
+    /// The backend's own.
+    pub fn close(&self, call: CallRef<'_>, bottle: &Bottle) -> Result<()> {
+        self.run(self.module.close(), call, bottle)
+    }
+
+    /// `prepare_cleanup`.
+    ///
+    /// # Errors
+    /// The backend's own.
+    pub fn prepare_cleanup(&self, call: CallRef<'_>, scope: &CleanupScope) -> Result<CleanupPlan> {
+        self.run(self.module.prepare_cleanup(), call, scope)
+    }
+
+    /// `cleanup`.
+    ///
+    /// # Errors
+    /// The backend's own.
+    pub fn cleanup(&self, call: CallRef<'_>, plan: &CleanupPlan) -> Result<CleanupReport> {
+        self.run(self.module.cleanup(), call, plan)
+    }
+
+    /// `list_active`.
+    ///
+    /// # Errors
+    /// The backend's own.
+    pub fn list_active(&self, call: CallRef<'_>) -> Result<Vec<ActiveBottle>> {
+        self.run(self.module.list_active(), call, &())
+    }
+
+    /// An operation of a later minor version, by name.
+    ///
+    /// # Errors
+    /// [`FailureKind::Unsupported`] when the backend does not know it.
+    pub fn operation(&self, call: CallRef<'_>, name: &str, payload: &Value) -> Result<Value> {
+        let operation = self.module.operation();
+        self.with_call(call, payload, |call, payload| operation(self.handle, call, name.into(), payload))
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.module.destroy()(self.handle);
+        HOSTS.remove(self.context);
+    }
+}

@@ -1,0 +1,85 @@
+//! What dead runs left over.
+
+use serde::{Deserialize, Serialize};
+
+use super::{BottleState, Owner};
+use crate::Failure;
+
+/// How far a clean-up may go.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CleanupScope {
+    /// Also take what belongs to a live run.
+    #[serde(default)]
+    pub all: bool,
+}
+
+impl CleanupScope {
+    /// Says whether live runs count too.
+    pub fn new(all: bool) -> Self {
+        Self { all }
+    }
+}
+
+/// Something that is left over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CleanupItem {
+    /// What it is: "container", "network".
+    pub kind: String,
+    /// What the engine knows it by.
+    pub id: String,
+    /// What a person knows it by.
+    pub name: String,
+    /// Its state, where it has one.
+    #[serde(default)]
+    pub state: Option<BottleState>,
+    /// Whose it was; `None` when it carries no label of ours.
+    #[serde(default)]
+    pub owner: Option<Owner>,
+    /// Why it is in the plan, or why it is not: "owner is gone".
+    pub reason: String,
+}
+
+impl CleanupItem {
+    /// Names a thing and why it is in the plan.
+    pub fn new(
+        kind: impl Into<String>,
+        id: impl Into<String>,
+        name: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind: kind.into(),
+            id: id.into(),
+            name: name.into(),
+            state: None,
+            owner: None,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// The answer to `prepare_cleanup`: what would go, in the order it would go, and what stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CleanupPlan {
+    /// What would be removed, in this order.
+    #[serde(default)]
+    pub remove: Vec<CleanupItem>,
+    /// What looks like ours and is left alone, with the reason.
+    #[serde(default)]
+    pub keep: Vec<CleanupItem>,
+}
+
+/// The answer to `cleanup`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CleanupReport {
+    /// What is gone.
+    #[serde(default)]
+    pub removed: Vec<CleanupItem>,
+    /// What could not be removed.
+    #[serde(default)]
+    pub failures: Vec<Failure>,
+}

@@ -1,0 +1,24 @@
+//! The documents that cross the boundary, as JSON.
+//!
+//! Rules of growth within contract 1.x: a reader tolerates unknown fields; a new field is optional and has a
+//! default; an enum has an `Unknown` arm; sizes and durations are plain numbers with the unit in the name. A new
+//! field whose being ignored would be unsafe is also named in [`Spec::requires`], and a plug-in that does not
+//! know the feature refuses.
+
+mod bottle;
+mod cleanup;
+mod describe;
+mod event;
+mod exec;
+mod plan;
+mod spec;
+
+pub use bottle::{ActiveBottle, Bottle, BottleState, Owner, Provisioned};
+pub use cleanup::{CleanupItem, CleanupPlan, CleanupReport, CleanupScope};
+pub use describe::{Capability, Description, Health, Probe};
+pub use event::{Event, EventState, LogLevel, LogRecord};
+pub use exec::{ExecIo, ExecRequest, ExecRole, ExitStatus};
+pub use plan::{Fact, Plan};
+pub use spec::{
+    AgentSpec, BottleSpec, EgressSpec, EnvValue, EnvVar, Limits, Proxy, SkillSpec, Spec, SshEntry, Workspace,
+};
