@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
@@ -24,6 +25,9 @@ pub struct GuardConfig {
     pub bottle: String,
     /// Where the guard listens.
     pub listen: Listen,
+    /// Ranges of the clients that are served over TCP; loopback is always served. Empty means every client.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<IpNet>,
     /// What the bottle may reach. Missing means nothing.
     #[serde(default)]
     pub policy: Policy,
@@ -151,6 +155,7 @@ impl GuardConfig {
             version: CONFIG_VERSION,
             bottle: bottle.into(),
             listen,
+            clients: Vec::new(),
             policy,
             resolver: None,
             limits: Limits::default(),

@@ -26,6 +26,6 @@ pub use defaults::{DEFAULT_ALLOWLIST, DEFAULT_ORIGIN, default_rules};
 pub use error::{ConfigError, HostError, RuleError};
 pub use host::{Host, HostOrIp, parse_authority};
 pub use policy::{Policy, PrivateGrant, vet_addresses};
-pub use record::LogRecord;
+pub use record::{LogEvent, LogRecord};
 pub use rule::{Effect, HostPattern, Rule};
 pub use secrets::{GuardSecret, GuardSecrets};

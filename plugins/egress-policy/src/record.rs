@@ -4,13 +4,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::Verdict;
 
-/// A decision, or the end of a connection that was allowed.
+/// What a line of the log is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogEvent {
+    /// A request was decided. For plain HTTP the line is written when the exchange ends.
+    Request,
+    /// A tunnel that an earlier line allowed has ended; the verdict says how.
+    Close,
+}
+
+/// A decision, or the end of a tunnel.
 ///
 /// Unknown keys are ignored when reading, so that an older host can read the log of a newer guard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogRecord {
     /// When the request arrived, RFC 3339 in UTC with milliseconds.
     pub time: String,
+    /// What the line is about.
+    pub event: LogEvent,
+    /// Number of the client connection, the same in all its lines.
+    pub connection: u64,
     /// Id of the bottle.
     pub bottle: String,
     /// Address of the client, or `unix`.
