@@ -157,9 +157,9 @@ fn first_difference(errors: &AbiInstabilityErrors) -> Option<String> {
     Some(format!("at `{}`: {what}", path.join(".")))
 }
 
-fn name_of(step: &TLFieldOrFunction) -> &'static str {
+fn name_of(step: &TLFieldOrFunction) -> &str {
     match step {
         TLFieldOrFunction::Field(field) => field.name(),
-        TLFieldOrFunction::Function(function) => function.name(),
+        TLFieldOrFunction::Function(function) => function.name.as_str(),
     }
 }
