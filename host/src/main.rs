@@ -1,2 +1,5 @@
-//! To be written.
-fn main() {}
+//! The `claude-bottle` program.
+
+fn main() -> std::process::ExitCode {
+    claude_bottle::run()
+}

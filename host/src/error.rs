@@ -1,0 +1,141 @@
+//! What a command ends with: a kind, which is its exit code, the causes, and advice.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use claude_bottle_plugin_api::{Failure, FailureKind};
+
+/// How the program ends when it is not the agent's own exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Refused or failed.
+    Failed,
+    /// The command line or the manifest is wrong.
+    Usage,
+    /// A fault of ours.
+    Bug,
+    /// `start` or `exec` failed before or beside the agent.
+    Start,
+    /// Interrupted.
+    Interrupted,
+}
+
+impl Exit {
+    /// Returns the exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Bug => 70,
+            Self::Start => 125,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// A failed command: what is printed, and how the program ends.
+#[derive(Debug)]
+pub struct CliError {
+    /// How the program ends.
+    pub exit: Exit,
+    /// What went wrong, with its causes.
+    pub error: anyhow::Error,
+    /// What else went wrong, while undoing.
+    pub others: Vec<anyhow::Error>,
+    /// What to do, each a sentence or a command to paste.
+    pub hints: Vec<String>,
+}
+
+/// The result of a command.
+pub type CliResult<T = ()> = Result<T, CliError>;
+
+impl CliError {
+    /// Makes an error from a message alone.
+    pub fn new(exit: Exit, message: impl Display + Send + Sync + 'static) -> Self {
+        Self { exit, error: anyhow::anyhow!("{message}"), others: Vec::new(), hints: Vec::new() }
+    }
+
+    /// Adds advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Changes how the program ends, unless it was interrupted.
+    #[must_use]
+    pub fn exit(mut self, exit: Exit) -> Self {
+        if self.exit != Exit::Interrupted {
+            self.exit = exit;
+        }
+        self
+    }
+
+    /// Adds what went wrong while undoing, with its advice.
+    #[must_use]
+    pub fn also(mut self, other: Self) -> Self {
+        self.others.push(other.error);
+        self.others.extend(other.others);
+        self.hints.extend(other.hints);
+        self
+    }
+}
+
+impl From<anyhow::Error> for CliError {
+    fn from(error: anyhow::Error) -> Self {
+        Self { exit: Exit::Failed, error, others: Vec::new(), hints: Vec::new() }
+    }
+}
+
+impl From<std::io::Error> for CliError {
+    fn from(error: std::io::Error) -> Self {
+        anyhow::Error::new(error).into()
+    }
+}
+
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> Self {
+        let exit = match failure.kind {
+            FailureKind::Cancelled => Exit::Interrupted,
+            _ => Exit::Failed,
+        };
+        let undone = failure.undo.iter().cloned().map(Self::from);
+        let main = Self {
+            exit,
+            hints: failure.hints.clone(),
+            error: chain(failure.message.clone(), &failure.causes),
+            others: Vec::new(),
+        };
+        undone.fold(main, Self::also)
+    }
+}
+
+/// Builds a chain of errors from texts, outermost first.
+fn chain(message: String, causes: &[String]) -> anyhow::Error {
+    let mut texts = causes.iter().rev().cloned().chain([message]);
+    let innermost = anyhow::Error::msg(texts.next().unwrap_or_default());
+    texts.fold(innermost, anyhow::Error::context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_keeps_its_causes_and_what_undoing_cost() {
+        let undo = Failure::new(FailureKind::Internal, "remove network `n`").hint("docker network rm n");
+        let io = std::io::Error::other("refused");
+        let failure =
+            Failure::new(FailureKind::Conflict, "create network `n`").caused_by(&io).with_undo(vec![undo]);
+        let error = CliError::from(failure);
+        assert_eq!(format!("{:#}", error.error), "create network `n`: refused");
+        assert_eq!(error.others.len(), 1);
+        assert_eq!(error.hints, ["docker network rm n"]);
+    }
+}

@@ -1,0 +1,171 @@
+//! The record of each run: written before anything is made, so that whatever happens the next process finds it.
+//!
+//! `<state>/bottles/<id>/record.json`, beside it the logs of the run. A run that ended stays for `logs`; the oldest
+//! of those go when there are more than [`KEPT`].
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use claude_bottle_plugin_api::{Bottle, Owner};
+use serde::{Deserialize, Serialize};
+
+/// How many ended runs are kept.
+const KEPT: usize = 20;
+const FILE: &str = "record.json";
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The bottle is being made.
+    Creating,
+    /// The bottle exists.
+    Running,
+    /// The bottle is closed.
+    Ended,
+}
+
+/// One run. Holds no secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// The run's identifier.
+    pub id: String,
+    /// The backend's name.
+    pub backend: String,
+    /// The agent's name.
+    pub agent: String,
+    /// The bottle's name in the manifest.
+    pub bottle: String,
+    /// What the engine calls the bottle.
+    pub name: String,
+    /// The process the run belongs to.
+    pub owner: Owner,
+    /// When it began, in seconds since 1970-01-01 UTC.
+    pub created_unix: u64,
+    /// How far it has come.
+    pub phase: Phase,
+    /// What reaches the bottle, once it exists.
+    #[serde(default)]
+    pub instance: Option<Bottle>,
+}
+
+/// The directory of records.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    dir: PathBuf,
+}
+
+impl Runs {
+    /// Names the directory; it is made with the first record.
+    pub fn new(state_dir: &Path) -> Self {
+        Self { dir: state_dir.join("bottles") }
+    }
+
+    /// Returns the directory of one run.
+    pub fn dir(&self, id: &str) -> PathBuf {
+        self.dir.join(id)
+    }
+
+    /// Writes a record, whole or not at all, readable by the user alone.
+    pub fn save(&self, record: &Record) -> anyhow::Result<()> {
+        let dir = self.dir(&record.id);
+        let write = || -> io::Result<()> {
+            DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+            let mut file = tempfile::NamedTempFile::new_in(&dir)?;
+            serde_json::to_writer_pretty(&mut file, record)?;
+            file.flush()?;
+            file.persist(dir.join(FILE))?;
+            Ok(())
+        };
+        write().with_context(|| format!("write the record of run `{}` in `{}`", record.id, dir.display()))
+    }
+
+    /// Reads every record, oldest first; one that cannot be read is passed over with a log line.
+    pub fn all(&self) -> anyhow::Result<Vec<Record>> {
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.with_context(|| format!("read `{}`", self.dir.display()))?,
+        };
+        let mut records: Vec<Record> = entries.flatten().filter_map(|entry| read(&entry.path())).collect();
+        records.sort_by(|a, b| (a.created_unix, &a.id).cmp(&(b.created_unix, &b.id)));
+        Ok(records)
+    }
+
+    /// Reads the record of one run.
+    pub fn get(&self, id: &str) -> Option<Record> {
+        read(&self.dir(id))
+    }
+
+    /// Removes the oldest ended runs beyond those that are kept.
+    pub fn prune(&self) -> anyhow::Result<()> {
+        let ended: Vec<_> = self.all()?.into_iter().filter(|record| record.phase == Phase::Ended).collect();
+        for record in ended.iter().take(ended.len().saturating_sub(KEPT)) {
+            let dir = self.dir(&record.id);
+            fs::remove_dir_all(&dir).with_context(|| format!("remove `{}`", dir.display()))?;
+        }
+        Ok(())
+    }
+}
+
+fn read(dir: &Path) -> Option<Record> {
+    let text = fs::read(dir.join(FILE)).ok()?;
+    serde_json::from_slice(&text)
+        .inspect_err(|error| tracing::warn!(dir = %dir.display(), %error, "unreadable record"))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::owner;
+
+    fn record(id: usize, phase: Phase) -> Record {
+        Record {
+            id: format!("run-{id:03}"),
+            backend: "fake".to_owned(),
+            agent: "a".to_owned(),
+            bottle: "b".to_owned(),
+            name: format!("fake-{id}"),
+            owner: owner::this_process(),
+            created_unix: id as u64,
+            phase,
+            instance: None,
+        }
+    }
+
+    #[test]
+    fn ended_runs_are_bounded_and_live_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::new(dir.path());
+        runs.save(&record(0, Phase::Running)).unwrap();
+        (1..=KEPT + 5).for_each(|id| runs.save(&record(id, Phase::Ended)).unwrap());
+        runs.prune().unwrap();
+        let left = runs.all().unwrap();
+        assert_eq!(left.len(), KEPT + 1);
+        assert_eq!((left[0].id.as_str(), left[1].id.as_str()), ("run-000", "run-006"));
+    }
+
+    #[test]
+    fn no_other_user_can_read_a_record() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::new(dir.path());
+        runs.save(&record(1, Phase::Creating)).unwrap();
+        let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(runs.dir("run-001")), 0o700);
+        assert_eq!(mode(runs.dir("run-001").join(FILE)), 0o600);
+    }
+
+    #[test]
+    fn a_damaged_record_does_not_hide_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::new(dir.path());
+        runs.save(&record(1, Phase::Running)).unwrap();
+        fs::create_dir_all(runs.dir("broken")).unwrap();
+        fs::write(runs.dir("broken").join(FILE), "{").unwrap();
+        assert_eq!(runs.all().unwrap().len(), 1);
+    }
+}
