@@ -7,6 +7,7 @@
 # certificates), so that the agent image's Dockerfile needs no special flags where the machine itself needs some.
 # The root file system is cached as a tarball in .cache/base-image; nothing is done when the engine has the image already.
 set -euo pipefail
+# shellcheck source=tests/setup/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 packages="bash,ca-certificates,curl,git,openssh-client,socat,libstdc++6"
@@ -112,6 +113,8 @@ make_rootfs() {
   [ -s "$work/sources" ] || fail "apt knows no package source of $ID $VERSION_CODENAME" "sudo apt-get update"
   mapfile -t keyrings < <(keyring_options)
   say "making a $VERSION_CODENAME root file system (about a minute)"
+  # The hooks' shell expands $1, the root directory.
+  # shellcheck disable=SC2016
   as_root mmdebstrap --quiet --variant=apt --include="$packages" --aptopt="$work/apt-options" "${keyrings[@]}" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
     --customize-hook="tar-in $work/overlay.tar /" \
@@ -132,7 +135,7 @@ import() {
 }
 
 main() {
-  [ -r /etc/os-release ] && command -v apt-get >/dev/null \
+  { [ -r /etc/os-release ] && command -v apt-get >/dev/null; } \
     || fail "this script makes the base image from Debian or Ubuntu packages, and this system has none" "docker pull node:22-slim"
   . /etc/os-release
   local image="claude-bottle-base:$VERSION_CODENAME" key tarball

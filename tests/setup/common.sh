@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the set-up scripts share: short messages on stderr, running as root, and the cache directory. Sourced, never run.
 # Plain enough for the bash 3.2 of macOS, since engine.sh has to get as far as saying what to do there.
 

@@ -2,6 +2,7 @@
 # Makes a Docker engine answer on this machine: does nothing when one does, else starts it, else installs and starts it.
 # Never touches an engine the user chose by DOCKER_HOST or by a context. CLAUDE_BOTTLE_NO_INSTALL=1 forbids installing.
 set -euo pipefail
+# shellcheck source=tests/setup/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 log="$cache_dir/engine/dockerd.log"
@@ -34,12 +35,12 @@ refuse_missing_permission() {
   fi
 }
 
+# An existing client stays in place: it negotiates the version with the engine.
 install_engine() {
-  local packages="docker.io"
-  # Debian 13 has the client in a package of its own. An existing client stays: the engine negotiates the version with it.
-  if ! command -v docker >/dev/null && [ -n "$(apt-cache show docker-cli 2>/dev/null)" ]; then packages="$packages docker-cli"; fi
-  # shellcheck disable=SC2086
-  install_packages "the Docker engine" $packages iptables
+  install_packages "the Docker engine" docker.io iptables
+  hash -r
+  # Debian 13 and later have the client in a package of its own.
+  if ! command -v docker >/dev/null; then install_packages "the Docker client" docker-cli; fi
   hash -r
 }
 
