@@ -1,2 +1,7 @@
-//! To be written.
-fn main() {}
+//! The `egress-guard` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    egress_guard::cli::main()
+}

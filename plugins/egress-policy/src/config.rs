@@ -34,6 +34,9 @@ pub struct GuardConfig {
     /// Name server to ask instead of those in `/etc/resolv.conf`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolver: Option<SocketAddr>,
+    /// Accept a ClientHello that carries Encrypted Client Hello, whose inner server name nobody can check.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_ech: bool,
     /// Limits on everything a client can make grow.
     #[serde(default)]
     pub limits: Limits,
@@ -158,6 +161,7 @@ impl GuardConfig {
             clients: Vec::new(),
             policy,
             resolver: None,
+            allow_ech: false,
             limits: Limits::default(),
             dlp: DlpConfig::default(),
             log: LogConfig::default(),

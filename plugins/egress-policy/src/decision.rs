@@ -106,6 +106,8 @@ codes! {
     SniMissing = "sni_missing", "send the server name (SNI) in the TLS handshake";
     /// A ClientHello for another host than the tunnel's.
     SniMismatch = "sni_mismatch", "open the tunnel to the same host as the TLS server name (SNI)";
+    /// A ClientHello with an encrypted inner hello, which may be for any other host.
+    EchRefused = "ech_refused", "switch off Encrypted Client Hello (ECH) in the client, its random filler included";
     /// A body in a compressed form, which cannot be inspected.
     BodyEncoded = "body_encoded", "send the body without Content-Encoding";
     /// One of this bottle's secrets is in the request.

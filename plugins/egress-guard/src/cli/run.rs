@@ -1,0 +1,118 @@
+//! `run`: serves until told to stop.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use claude_bottle_egress_policy::GuardConfig;
+use serde_json::json;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::error::GuardError;
+use crate::log::{self, event};
+use crate::net::listen;
+use crate::serve::{Server, Snapshot, accept_all};
+
+/// Time for open connections to write their last log line.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Threads of the event loop; a proxy for one bottle needs no more.
+const MAX_THREADS: usize = 4;
+
+/// Serve the bottle's requests
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, GuardError> {
+    let config = read_config(&args.config)?;
+    let snapshot = Snapshot::new(config)?;
+    let (logger, writer) = log::open(&snapshot.config.log)?;
+    let runtime = runtime()?;
+    runtime.block_on(serve(&args.config, snapshot, logger))?;
+    // Tasks hold the last senders of the log; they go with the runtime.
+    runtime.shutdown_timeout(GRACE);
+    writer.finish();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads and checks a configuration file.
+pub(super) fn read_config(path: &Path) -> Result<GuardConfig, GuardError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| GuardError::ReadFile { path: path.to_owned(), source })?;
+    GuardConfig::from_yaml(&text).map_err(|source| GuardError::Config { path: path.to_owned(), source })
+}
+
+pub(super) fn runtime() -> Result<Runtime, GuardError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .map_err(|source| GuardError::Process { source })
+}
+
+async fn serve(path: &Path, snapshot: Snapshot, logger: log::Logger) -> Result<(), GuardError> {
+    let place = snapshot.config.listen.clone();
+    let listener = listen::listen(&place).await.map_err(|source| GuardError::Listen { place, source })?;
+    let stopping = stop_signal()?;
+    let bottle = snapshot.config.bottle.clone();
+    let server = Arc::new(Server::new(snapshot, logger, listener.tcp_address()));
+    watch_reload(path.to_owned(), Arc::clone(&server))?;
+    event("listening", &json!({ "bottle": bottle, "address": listener.to_string() }));
+    let accepting = tokio::spawn(accept_all(Arc::clone(&server), listener));
+    stopping.await;
+    server.stop();
+    accepting.await.ok();
+    drain(&server).await;
+    event("stopped", &json!({ "bottle": bottle, "open_connections": server.clients() }));
+    Ok(())
+}
+
+/// Waits a moment for connections to end, so that their last line is in the log.
+async fn drain(server: &Server) {
+    let deadline = Instant::now() + GRACE;
+    while server.clients() > 0 && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn stop_signal() -> Result<impl Future<Output = ()>, GuardError> {
+    let wrap = |source| GuardError::Process { source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(wrap)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(wrap)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Reads the configuration again on SIGHUP; a wrong one changes nothing.
+fn watch_reload(path: PathBuf, server: Arc<Server>) -> Result<(), GuardError> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(|source| GuardError::Process { source })?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let next = read_config(&path).and_then(Snapshot::new).and_then(|next| server.replace(next));
+            match next {
+                Ok(()) => event("reloaded", &json!({})),
+                Err(error) => event("reload_failed", &json!({ "error": chain(&error) })),
+            }
+        }
+    });
+    Ok(())
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,102 @@
+//! What can stop the guard itself, as opposed to one request.
+
+use std::io;
+use std::path::PathBuf;
+
+use claude_bottle_egress_policy::{ConfigError, Listen};
+
+/// Why the guard does not start, or does not take a new configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GuardError {
+    /// A file could not be read.
+    #[error("read `{}`", path.display())]
+    ReadFile {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// The configuration is wrong.
+    #[error("configuration `{}`", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: ConfigError,
+    },
+    /// The secrets are wrong.
+    #[error("secrets of this bottle")]
+    Secrets {
+        /// What is wrong; never the text.
+        #[source]
+        source: ConfigError,
+    },
+    /// The variable that should hold the secrets is not there.
+    #[error("environment variable `{name}` with the bottle's secrets is not set")]
+    NoSecretsVariable {
+        /// Its name.
+        name: String,
+    },
+    /// The rule set does not compile.
+    #[error("credential rules")]
+    Rules {
+        /// What is wrong.
+        #[source]
+        source: Box<regex::Error>,
+    },
+    /// A rule is switched off that does not exist.
+    #[error("`dlp.exempt_rules` names `{name}`, which is no rule")]
+    UnknownRule {
+        /// The name given.
+        name: String,
+    },
+    /// The listening socket could not be opened.
+    #[error("listen on `{place}`")]
+    Listen {
+        /// Where.
+        place: Listen,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// The log file could not be opened.
+    #[error("open log file `{}`", path.display())]
+    OpenLog {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// A new configuration changes something that needs a restart.
+    #[error("`{key}` cannot change while the guard runs")]
+    NeedsRestart {
+        /// The key.
+        key: &'static str,
+    },
+    /// The runtime, a signal handler or a thread could not be set up.
+    #[error("set up the process")]
+    Process {
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// The health check found nobody.
+    #[error("no guard answers at `{place}`")]
+    Unhealthy {
+        /// Where.
+        place: Listen,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// A URL on the command line that is none.
+    #[error("`{url}` is neither a URL nor `host:port`")]
+    Url {
+        /// The text given.
+        url: String,
+    },
+}

@@ -1,0 +1,7 @@
+//! Streams, names and connections: everything that touches the network, and no policy.
+
+pub mod dial;
+pub mod listen;
+pub mod resolve;
+pub mod splice;
+pub mod stream;

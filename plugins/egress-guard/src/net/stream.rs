@@ -1,0 +1,155 @@
+//! One stream type over TCP and Unix sockets, read and written through a shared reference.
+//!
+//! Reads go through one buffer per thread, so that a thousand idle tunnels hold no buffers at all.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rustix::net::Shutdown;
+use tokio::net::{TcpStream, UnixStream};
+
+/// Bytes read at once.
+const READ_SIZE: usize = 64 * 1024;
+
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_SIZE].into_boxed_slice());
+}
+
+/// A connected stream.
+#[derive(Debug)]
+pub enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Appends what is there to `into`, waiting for the first byte; 0 at the end of the stream.
+    pub async fn read(&self, into: &mut BytesMut) -> io::Result<usize> {
+        loop {
+            self.readable().await?;
+            let read = with_buffer(|buffer| {
+                let count = self.try_read(buffer)?;
+                into.extend_from_slice(&buffer[..count]);
+                Ok(count)
+            });
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Moves what is there to `to`, waiting for the first byte; 0 at the end of the stream.
+    pub async fn forward(&self, to: &Self) -> io::Result<usize> {
+        loop {
+            self.readable().await?;
+            let moved = with_buffer(|buffer| {
+                let count = self.try_read(buffer)?;
+                if count == 0 {
+                    return Ok((0, Vec::new()));
+                }
+                let written = match to.try_write(&buffer[..count]) {
+                    Ok(written) => written,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                    Err(error) => return Err(error),
+                };
+                // Only what the receiver does not take at once gets memory of its own.
+                Ok((count, buffer[written..count].to_vec()))
+            });
+            match moved {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+                Ok((count, rest)) => {
+                    to.write_all(&rest).await?;
+                    return Ok(count);
+                }
+            }
+        }
+    }
+
+    /// Writes everything.
+    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.try_write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more will be written. A peer that has gone away is no fault here.
+    pub fn shutdown_write(&self) {
+        rustix::net::shutdown(self.as_fd(), Shutdown::Write).ok();
+    }
+
+    /// Ends the stream so that what has been written still arrives.
+    ///
+    /// Closing with unread input makes the kernel send a reset, which can destroy the answer on its way:
+    /// <https://www.rfc-editor.org/rfc/rfc9112#section-9.6>. So the input is drained, within bounds.
+    pub async fn linger(&self, limit: Duration) {
+        const MAX_DRAIN: usize = 1024 * 1024;
+        self.shutdown_write();
+        let drain = async {
+            let mut drained = 0;
+            let mut sink = BytesMut::new();
+            while drained < MAX_DRAIN {
+                match self.read(&mut sink).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(count) => drained += count,
+                }
+                sink.clear();
+            }
+        };
+        tokio::time::timeout(limit, drain).await.ok();
+    }
+
+    async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.readable().await,
+            Self::Unix(stream) => stream.readable().await,
+        }
+    }
+
+    async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.writable().await,
+            Self::Unix(stream) => stream.writable().await,
+        }
+    }
+
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+/// The buffer is borrowed for one synchronous call only, never over an await.
+fn with_buffer<T>(work: impl FnOnce(&mut [u8]) -> io::Result<T>) -> io::Result<T> {
+    BUFFER.with_borrow_mut(|buffer| work(buffer))
+}

@@ -1,0 +1,85 @@
+//! From a destination to an open connection: policy, then one lookup, then vetting, then the vetted address.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use claude_bottle_egress_policy::{Code, Decision, HostOrIp, vet_addresses};
+use tokio::net::TcpStream;
+
+use super::state::{Server, Snapshot};
+use crate::http::destination::Destination;
+use crate::net::dial;
+
+/// Why a request is refused.
+#[derive(Debug, Clone)]
+pub(crate) struct Denial {
+    pub(crate) code: Code,
+    /// What the client is told. Holds no address.
+    pub(crate) reason: String,
+    /// What only the log says in addition.
+    pub(crate) detail: Option<String>,
+    pub(crate) rule: Option<String>,
+    pub(crate) origin: Option<String>,
+}
+
+impl Denial {
+    pub(crate) fn new(code: Code, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into(), detail: None, rule: None, origin: None }
+    }
+
+    fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds the rule that had allowed the request.
+    pub(crate) fn after(mut self, decision: &Decision) -> Self {
+        self.rule.clone_from(&decision.rule);
+        self.origin.clone_from(&decision.origin);
+        self
+    }
+}
+
+/// Asks the policy. No name is looked up before this says yes.
+pub(crate) fn decide(snapshot: &Snapshot, wanted: &Destination) -> Result<Decision, Denial> {
+    let decision = snapshot.config.policy.decide(&wanted.host, wanted.port, wanted.scheme);
+    if decision.is_allowed() {
+        return Ok(decision);
+    }
+    Err(Denial::new(decision.code, decision.reason.clone()).after(&decision))
+}
+
+/// Connects to an allowed destination.
+pub(crate) async fn connect(
+    server: &Server,
+    snapshot: &Snapshot,
+    wanted: &Destination,
+) -> Result<TcpStream, Denial> {
+    let addresses = resolve(snapshot, &wanted.host).await?;
+    let vetted = vet_addresses(&wanted.host, &addresses, &snapshot.config.policy).map_err(|refusal| {
+        let detail = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Denial::new(refusal.code(), refusal.to_string()).detail(detail)
+    })?;
+    if vetted.iter().any(|address| dial::is_self(*address, wanted.port, server.own_address)) {
+        return Err(Denial::new(Code::SelfConnect, "the destination is the proxy itself"));
+    }
+    let limit = Duration::from_secs(snapshot.config.limits.connect_timeout_seconds);
+    dial::dial(&vetted, wanted.port, limit).await.map_err(|error| {
+        Denial::new(Code::ConnectFailed, "the host did not accept the connection").detail(error.to_string())
+    })
+}
+
+async fn resolve(snapshot: &Snapshot, host: &HostOrIp) -> Result<Vec<IpAddr>, Denial> {
+    if let Some(addresses) = snapshot.config.policy.static_addresses(host) {
+        return Ok(addresses);
+    }
+    let Some(name) = host.name() else {
+        return Err(Denial::new(Code::Internal, "an address without addresses"));
+    };
+    let timeout = Duration::from_secs(snapshot.config.limits.resolve_timeout_seconds);
+    snapshot
+        .resolver
+        .lookup(name, timeout)
+        .await
+        .map_err(|error| Denial::new(error.code(), error.to_string()))
+}

@@ -1,0 +1,95 @@
+//! Serves clients: accepts them, reads their requests, decides, and carries what is allowed.
+
+mod admit;
+mod client;
+mod forward;
+mod headers;
+mod opening;
+mod state;
+mod tunnel;
+mod upstream;
+
+pub use state::{Server, Snapshot};
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use claude_bottle_egress_policy::Code;
+use serde_json::json;
+
+use crate::http::response;
+use crate::log;
+use crate::net::listen::{Listener, Peer};
+use crate::net::stream::Stream;
+
+/// Time for a refused client to read why.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Time to wait when the process is out of descriptors, so that accepting does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts clients until the server stops.
+pub async fn accept_all(server: Arc<Server>, listener: Listener) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = server.stopped() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => admit_client(&server, stream, peer),
+            Err(error) => pause(&error).await,
+        }
+    }
+}
+
+fn admit_client(server: &Arc<Server>, stream: Stream, peer: Peer) {
+    let snapshot = server.snapshot();
+    if !is_served(&snapshot, peer) {
+        // Whoever this is learns nothing, not even that a proxy is here.
+        return;
+    }
+    let Some(place) = server.take_place(snapshot.config.limits.max_connections) else {
+        tokio::spawn(turn_away(stream));
+        return;
+    };
+    let server = Arc::clone(server);
+    tokio::spawn(async move {
+        client::serve(server, stream, peer).await;
+        drop(place);
+    });
+}
+
+/// Tells whether the peer is the bottle, or the health check on the guard's own loopback.
+fn is_served(snapshot: &Snapshot, peer: Peer) -> bool {
+    let ranges = &snapshot.config.clients;
+    match peer {
+        Peer::Unix => true,
+        Peer::Tcp(address) => {
+            let ip = address.ip().to_canonical();
+            ranges.is_empty() || ip.is_loopback() || ranges.iter().any(|range| range.contains(&ip))
+        }
+    }
+}
+
+/// Says that there is no place, without reading a byte. Bounded in time, so that these do not pile up for long.
+async fn turn_away(stream: Stream) {
+    let code = Code::TooManyConnections;
+    let answer = response::refusal(&response::Refusal {
+        error: "egress_denied",
+        code,
+        host: "",
+        port: 0,
+        rule: None,
+        reason: "too many connections are open",
+        hint: code.hint(),
+    });
+    if tokio::time::timeout(LINGER, stream.write_all(&answer)).await.is_ok() {
+        stream.linger(ACCEPT_PAUSE).await;
+    }
+}
+
+async fn pause(error: &io::Error) {
+    log::event("accept_failed", &json!({ "error": error.to_string() }));
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}

@@ -1,0 +1,115 @@
+//! What all connections share: the current configuration, the log, and the count of places.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use claude_bottle_egress_policy::GuardConfig;
+use tokio::sync::watch;
+
+use crate::error::GuardError;
+use crate::log::Logger;
+use crate::net::resolve::{Resolver, system_name_servers};
+
+/// One configuration with everything made from it. A reload makes a new one; requests under way keep theirs.
+pub struct Snapshot {
+    /// The configuration.
+    pub config: GuardConfig,
+    /// Looks names up as configured.
+    pub(crate) resolver: Resolver,
+}
+
+impl Snapshot {
+    /// Makes everything the configuration asks for.
+    pub fn new(config: GuardConfig) -> Result<Self, GuardError> {
+        let servers = match config.resolver {
+            Some(server) => vec![server],
+            // Without a name server only static hosts work, and every other name says so.
+            None => system_name_servers().unwrap_or_default(),
+        };
+        let timeout = Duration::from_secs(config.limits.resolve_timeout_seconds);
+        Ok(Self { resolver: Resolver::new(&servers, timeout), config })
+    }
+}
+
+/// Shared by all connections.
+pub struct Server {
+    snapshot: RwLock<Arc<Snapshot>>,
+    pub(crate) logger: Logger,
+    pub(crate) own_address: Option<SocketAddr>,
+    places: Arc<AtomicUsize>,
+    connections: AtomicU64,
+    stop: watch::Sender<bool>,
+}
+
+/// One of the limited places for clients, given back when dropped.
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Server {
+    /// Returns a server that answers by `snapshot` and never dials `own_address`.
+    pub fn new(snapshot: Snapshot, logger: Logger, own_address: Option<SocketAddr>) -> Self {
+        Self {
+            snapshot: RwLock::new(Arc::new(snapshot)),
+            logger,
+            own_address,
+            places: Arc::default(),
+            connections: AtomicU64::new(1),
+            stop: watch::Sender::new(false),
+        }
+    }
+
+    /// Returns the current configuration.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        // A panic elsewhere cannot leave half an `Arc` behind, so a poisoned lock still holds a whole one.
+        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the configuration for requests from now on; open tunnels stay.
+    ///
+    /// What is bound once at the start cannot change.
+    pub fn replace(&self, next: Snapshot) -> Result<(), GuardError> {
+        let current = self.snapshot();
+        if current.config.listen != next.config.listen {
+            return Err(GuardError::NeedsRestart { key: "listen" });
+        }
+        if current.config.log != next.config.log {
+            return Err(GuardError::NeedsRestart { key: "log" });
+        }
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        Ok(())
+    }
+
+    /// Asks every connection to end.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits until [`Self::stop`] is called.
+    pub async fn stopped(&self) {
+        let mut receiver = self.stop.subscribe();
+        // The sender lives as long as `self`, so this ends with the call only.
+        receiver.wait_for(|stop| *stop).await.ok();
+    }
+
+    /// Returns the number of clients at this moment.
+    pub fn clients(&self) -> usize {
+        self.places.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn take_place(&self, limit: usize) -> Option<Place> {
+        let taken =
+            self.places.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < limit).then_some(n + 1));
+        taken.is_ok().then(|| Place(Arc::clone(&self.places)))
+    }
+
+    pub(crate) fn next_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,82 @@
+//! CONNECT: opens the tunnel, looks at its beginning, and joins both ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use claude_bottle_egress_policy::{Code, Decision, LogEvent};
+
+use super::admit::{self, Denial};
+use super::client::{Client, Next, Request};
+use super::opening::{self, Expected};
+use crate::http::destination::Destination;
+use crate::http::framing;
+use crate::http::head::RequestHead;
+use crate::http::response::TUNNEL_OPEN;
+use crate::net::splice::{self, End, Pair};
+use crate::net::stream::Stream;
+
+/// A fatal `access_denied` alert, <https://www.rfc-editor.org/rfc/rfc8446#section-6>, so that a TLS client reports a
+/// refusal and not a broken line. It is unencrypted, as every answer to a ClientHello is.
+const ALERT: &[u8] = &[21, 3, 3, 0, 2, 2, 49];
+
+/// Carries one tunnel to its end.
+pub(crate) async fn serve(
+    client: &mut Client,
+    request: &Request,
+    head: &RequestHead,
+    (wanted, decision): (&Destination, &Decision),
+) -> Result<Next, Denial> {
+    framing::body_length(head).map_err(|error| Denial::new(error.code(), error.to_string()))?;
+    let server = Arc::clone(&client.server);
+    let upstream = tokio::select! {
+        connected = admit::connect(&server, &request.snapshot, wanted) => Stream::Tcp(connected?),
+        () = server.stopped() => return Ok(Next::Close),
+    };
+    if client.stream.write_all(TUNNEL_OPEN).await.is_err() {
+        return Ok(Next::Close);
+    }
+    client.log_allowed(request, LogEvent::Request, decision, decision.reason.clone()).await;
+    let ended = carry(client, request, wanted, &upstream).await;
+    log_end(client, request, decision, ended).await;
+    Ok(Next::Close)
+}
+
+/// How a tunnel ended; `None` when the guard stops.
+type Ended = Result<Option<End>, Denial>;
+
+async fn carry(client: &mut Client, request: &Request, wanted: &Destination, upstream: &Stream) -> Ended {
+    let config = &request.snapshot.config;
+    let expected = Expected {
+        host: &wanted.host,
+        port: wanted.port,
+        allow_ech: config.allow_ech,
+        timeout: Duration::from_secs(config.limits.hello_timeout_seconds),
+    };
+    let idle = Duration::from_secs(config.limits.idle_timeout_seconds);
+    let opening = opening::read(&client.stream, std::mem::take(&mut client.buffer), expected);
+    let pair = Pair { client: &client.stream, upstream };
+    tokio::select! {
+        ended = splice::join(pair, &request.activity, idle, opening) => ended.map(Some),
+        () = client.server.stopped() => Ok(None),
+    }
+}
+
+async fn log_end(client: &Client, request: &Request, decision: &Decision, ended: Ended) {
+    let reason = match ended {
+        Ok(Some(End::Closed)) => "closed",
+        Ok(Some(End::Broken)) => "one side broke the connection",
+        Ok(None) => "the guard stops",
+        Ok(Some(End::Idle)) => {
+            let denial = Denial::new(Code::Timeout, "nothing moved for too long").after(decision);
+            return client.log_denial(request, LogEvent::Close, denial).await;
+        }
+        Err(denial) => {
+            client.log_denial(request, LogEvent::Close, denial.after(decision)).await;
+            if client.stream.write_all(ALERT).await.is_ok() {
+                client.stream.linger(super::LINGER).await;
+            }
+            return;
+        }
+    };
+    client.log_allowed(request, LogEvent::Close, decision, reason.to_owned()).await;
+}
