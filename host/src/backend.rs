@@ -78,6 +78,16 @@ impl Backend {
         &self.name
     }
 
+    /// Returns where its progress is shown.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Returns what interrupts it.
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
+    }
+
     /// Grants the secrets of a run to the calls that follow.
     pub fn grant(&mut self, secrets: Arc<dyn Secrets>) {
         self.secrets = secrets;

@@ -5,6 +5,11 @@ use std::process::ExitCode;
 
 use claude_bottle_plugin_api::{Failure, FailureKind};
 
+use crate::manifest::ManifestErrors;
+use crate::plugins::PluginError;
+use crate::plugins::pin::PinError;
+use crate::trust::TrustError;
+
 /// How the program ends when it is not the agent's own exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -46,6 +51,8 @@ pub struct CliError {
     pub exit: Exit,
     /// What went wrong, with its causes.
     pub error: anyhow::Error,
+    /// More about it, several lines, printed as they are.
+    pub details: Option<String>,
     /// What else went wrong, while undoing.
     pub others: Vec<anyhow::Error>,
     /// What to do, each a sentence or a command to paste.
@@ -58,7 +65,13 @@ pub type CliResult<T = ()> = Result<T, CliError>;
 impl CliError {
     /// Makes an error from a message alone.
     pub fn new(exit: Exit, message: impl Display + Send + Sync + 'static) -> Self {
-        Self { exit, error: anyhow::anyhow!("{message}"), others: Vec::new(), hints: Vec::new() }
+        Self {
+            exit,
+            error: anyhow::anyhow!("{message}"),
+            details: None,
+            others: Vec::new(),
+            hints: Vec::new(),
+        }
     }
 
     /// Adds advice.
@@ -89,7 +102,7 @@ impl CliError {
 
 impl From<anyhow::Error> for CliError {
     fn from(error: anyhow::Error) -> Self {
-        Self { exit: Exit::Failed, error, others: Vec::new(), hints: Vec::new() }
+        Self { exit: Exit::Failed, error, details: None, others: Vec::new(), hints: Vec::new() }
     }
 }
 
@@ -110,9 +123,38 @@ impl From<Failure> for CliError {
             exit,
             hints: failure.hints.clone(),
             error: chain(failure.message.clone(), &failure.causes),
+            details: None,
             others: Vec::new(),
         };
         undone.fold(main, Self::also)
+    }
+}
+
+impl From<PluginError> for CliError {
+    fn from(error: PluginError) -> Self {
+        let hints = error.hints();
+        Self { hints, ..anyhow::Error::new(error).into() }
+    }
+}
+
+impl From<PinError> for CliError {
+    fn from(error: PinError) -> Self {
+        let hint = error.hint();
+        Self::from(anyhow::Error::new(error)).hint(hint.unwrap_or_default())
+    }
+}
+
+impl From<ManifestErrors> for CliError {
+    fn from(errors: ManifestErrors) -> Self {
+        let (details, hints) = (errors.report(), errors.hints().into_iter().map(str::to_owned).collect());
+        Self { details: Some(details), hints, ..anyhow::Error::new(errors).into() }
+    }
+}
+
+impl From<TrustError> for CliError {
+    fn from(error: TrustError) -> Self {
+        let hint = error.hint().unwrap_or_default();
+        Self::from(anyhow::Error::new(error)).hint(hint)
     }
 }
 

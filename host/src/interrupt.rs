@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
@@ -77,6 +78,18 @@ impl Interrupt {
     /// Returns a descriptor that is readable once [`Self::triggered`].
     pub fn descriptor(&self) -> RawFd {
         self.readable.as_fd().as_raw_fd()
+    }
+
+    /// Waits until there is something to read; returns false when the program was asked to end instead.
+    pub fn wait_for_input(&self, input: impl AsFd) -> io::Result<bool> {
+        loop {
+            let mut ready = [PollFd::new(&self.readable, PollFlags::IN), PollFd::new(&input, PollFlags::IN)];
+            match poll(&mut ready, None) {
+                Err(rustix::io::Errno::INTR) => continue,
+                other => other?,
+            };
+            return Ok(ready[0].revents().is_empty());
+        }
     }
 
     /// Returns a descriptor with a byte for each change of the terminal's size.

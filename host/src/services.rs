@@ -14,6 +14,8 @@ use crate::progress::Progress;
 pub struct PluginLog {
     /// The backend's name.
     pub backend: String,
+    /// A process that is known to be dead although the system may still be taking it down.
+    pub dead: Option<Owner>,
 }
 
 /// Repeats a macro call with a level that is a constant, as `tracing` needs.
@@ -73,6 +75,9 @@ impl HostServices for PluginLog {
     }
 
     fn owner_alive(&self, owner: &Owner) -> Result<bool> {
+        if self.dead.as_ref() == Some(owner) {
+            return Ok(false);
+        }
         owner::is_alive(owner).ok_or_else(|| {
             let message = format!(
                 "whether process {} of machine `{}` is alive cannot be seen here",

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 /// The modes to go back to; kept outside any value because a third interrupt and a panic need them as well.
 static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
@@ -42,6 +42,28 @@ impl Drop for Raw {
         if self.reset {
             reset_screen();
         }
+        restore();
+    }
+}
+
+/// A terminal that does not show what is typed; as it was found when dropped.
+pub struct Hidden(());
+
+impl Hidden {
+    /// Switches the echo off.
+    pub fn enter() -> io::Result<Self> {
+        let stdin = io::stdin();
+        let before = tcgetattr(&stdin)?;
+        let mut hidden = before.clone();
+        hidden.local_modes -= LocalModes::ECHO;
+        *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+        tcsetattr(&stdin, OptionalActions::Flush, &hidden)?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
         restore();
     }
 }

@@ -7,7 +7,11 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use zeroize::Zeroizing;
+
 use crate::error::CliError;
+use crate::interrupt::Interrupt;
+use crate::terminal::Hidden;
 
 /// When colour is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -93,6 +97,9 @@ impl Ui {
 
     fn describe(&self, failed: &CliError) -> String {
         let mut text = self.one_error("error", &failed.error);
+        if let Some(details) = &failed.details {
+            let _ = write!(text, "\n\n{}", clean(details));
+        }
         for other in &failed.others {
             text.push('\n');
             text.push_str(&self.one_error("also failed", other));
@@ -117,17 +124,46 @@ impl Ui {
         text
     }
 
-    /// Asks a yes-or-no question; anything but yes is no.
-    pub fn ask(&self, question: &str) -> io::Result<Answer> {
+    /// Asks a yes-or-no question; anything but yes is no, and `None` is an interrupt.
+    pub fn ask(&self, question: &str, interrupt: &Interrupt) -> io::Result<Option<Answer>> {
         let mut stderr = io::stderr().lock();
         write!(stderr, "{question} [y/N] ")?;
         stderr.flush()?;
+        if !interrupt.wait_for_input(io::stdin())? {
+            writeln!(stderr)?;
+            return Ok(None);
+        }
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line)?;
-        Ok(match line.trim_end_matches(['\n', '\r']) {
+        Ok(Some(match line.trim_end_matches(['\n', '\r']) {
             "y" | "Y" | "yes" | "YES" => Answer::Yes,
             _ => Answer::No,
-        })
+        }))
+    }
+
+    /// Asks for a secret on the terminal, without echo; `None` is an interrupt.
+    pub fn ask_secret(
+        &self,
+        question: &str,
+        interrupt: &Interrupt,
+    ) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        let mut stderr = io::stderr().lock();
+        write!(stderr, "{}: ", clean(question))?;
+        stderr.flush()?;
+        let hidden = Hidden::enter()?;
+        let answer = if interrupt.wait_for_input(io::stdin())? {
+            let mut line = Zeroizing::new(Vec::with_capacity(4096));
+            io::stdin().lock().read_until(b'\n', &mut line)?;
+            while matches!(line.last(), Some(b'\n' | b'\r')) {
+                line.pop();
+            }
+            Some(line)
+        } else {
+            None
+        };
+        drop(hidden);
+        writeln!(stderr)?;
+        Ok(answer)
     }
 
     /// Wraps text in a colour, when there is colour.

@@ -1,0 +1,65 @@
+# The project's commands. `make demo` runs the main job on a fresh machine, `make test` passes the tests.
+
+CARGO ?= cargo
+BACKEND ?= docker
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+# The guard runs in an image that holds nothing else, so it is linked statically.
+GUARD_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
+GUARD := target/libexec/claude-bottle/egress-guard
+BACKENDS := docker bubblewrap fake
+
+.PHONY: help build guard setup demo test lint bench install clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+build: guard ## Build the host, the plug-ins and the guard
+	$(CARGO) build --locked --workspace
+
+guard:
+	CARGO_TARGET_$(shell echo $(GUARD_TARGET) | tr a-z- A-Z_)_RUSTFLAGS="-C target-feature=+crt-static" \
+	  $(CARGO) build --locked --release --package claude-bottle-egress-guard --target $(GUARD_TARGET)
+	@mkdir -p $(dir $(GUARD))
+	@cmp -s target/$(GUARD_TARGET)/release/egress-guard $(GUARD) || \
+	  { cp target/$(GUARD_TARGET)/release/egress-guard $(GUARD).new && mv $(GUARD).new $(GUARD); }
+
+setup: ## Make an engine answer and a base image exist, installing what is missing
+	@tests/setup/engine.sh
+	@tests/setup/base-image.sh >/dev/null
+
+demo: ## Run the real Claude Code CLI in a bottle, end to end
+	@tests/demo.sh $(BACKEND)
+
+test: ## Set up, build and run every test
+	@tests/setup/test-tools.sh
+	@$(MAKE) --no-print-directory setup build
+	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) $(CARGO) test --locked --workspace
+
+lint: ## Check formatting, lints and documentation as CI does
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+
+bench: build ## Measure, as ratios side by side in one run
+	@tests/bench/run.sh
+
+install: guard ## Install below PREFIX (default /usr/local)
+	$(CARGO) build --locked --release --workspace
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/claude-bottle $(DESTDIR)$(PREFIX)/lib/claude-bottle/plugins
+	install -m 755 target/release/claude-bottle $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(GUARD) $(DESTDIR)$(PREFIX)/libexec/claude-bottle/
+	for name in $(filter-out fake,$(BACKENDS)); do \
+	  file=target/release/libclaude_bottle_backend_$$name.so; \
+	  if [ -f $$file ]; then install -m 755 $$file $(DESTDIR)$(PREFIX)/lib/claude-bottle/plugins/claude-bottle-backend-$$name.so; fi; \
+	done
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
+	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d $(DESTDIR)$(PREFIX)/share/man/man1
+	target/release/claude-bottle completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/claude-bottle
+	target/release/claude-bottle completions zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_claude-bottle
+	target/release/claude-bottle completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/claude-bottle.fish
+	target/release/claude-bottle man $(DESTDIR)$(PREFIX)/share/man/man1
+
+clean: ## Remove what was built
+	$(CARGO) clean

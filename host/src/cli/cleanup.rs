@@ -1,0 +1,127 @@
+//! `cleanup`: remove what dead runs left behind, across all backends. Shown first, then asked.
+
+use claude_bottle_plugin_api::{CleanupItem, CleanupPlan, CleanupScope};
+use serde::Serialize;
+
+use super::open::Calls;
+use super::{App, Format};
+use crate::backend::{Backend, Verb};
+use crate::error::{CliError, CliResult, Exit};
+use crate::ui::{Answer, columns};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Also remove bottles that are running
+    #[arg(long)]
+    all: bool,
+    /// Show what would be removed, and remove nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Remove without asking
+    #[arg(short, long)]
+    yes: bool,
+    /// How the plan is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// What would be removed at one backend.
+#[derive(Serialize)]
+struct Part {
+    backend: String,
+    #[serde(flatten)]
+    plan: CleanupPlan,
+}
+
+pub(super) fn run(app: &App, args: &Args) -> CliResult {
+    let calls = Calls::new(app)?;
+    let (backends, unreachable) = open_all(app, &calls)?;
+    let mut parts = Vec::new();
+    for backend in &backends {
+        let scope = CleanupScope::new(args.all);
+        let plan =
+            backend.call(Verb::PREPARE_CLEANUP, move |opened, call| opened.prepare_cleanup(call, &scope))?;
+        parts.push(Part { backend: backend.name().to_owned(), plan });
+    }
+    calls.progress.clear();
+    show(app, args, &parts)?;
+    let nothing = parts.iter().all(|part| part.plan.remove.is_empty());
+    if !nothing && !args.dry_run && agreed(app, args, &calls)? {
+        backends.iter().zip(parts).try_for_each(|(backend, part)| remove(app, backend, part.plan))?;
+    }
+    unreachable.map_or(Ok(()), Err)
+}
+
+/// Opens every backend that can be used; the others are one error at the end, after the rest was done.
+fn open_all(app: &App, calls: &Calls) -> CliResult<(Vec<Backend>, Option<CliError>)> {
+    let (mut backends, mut unreachable) = (Vec::new(), None);
+    for name in app.loadable()? {
+        let probed = app.open(&name, calls).and_then(|backend| {
+            let probe = backend.call(Verb::PROBE, |opened, call| opened.probe(call))?;
+            match probe.reason {
+                None => Ok(backend),
+                Some(reason) => {
+                    Err(CliError::new(Exit::Failed, reason).hint(probe.remedy.unwrap_or_default()))
+                }
+            }
+        });
+        match probed {
+            Ok(backend) => backends.push(backend),
+            Err(error) if app.backend_name(None) == name => unreachable = Some(error),
+            Err(error) => tracing::debug!(backend = name, error = %error.error, "cannot be cleaned up"),
+        }
+    }
+    Ok((backends, unreachable))
+}
+
+fn show(app: &App, args: &Args, parts: &[Part]) -> CliResult {
+    if args.format == Format::Json {
+        return Ok(app.ui.json(&parts)?);
+    }
+    let items = parts.iter().flat_map(|part| {
+        let with = |what: &'static str| move |item: &CleanupItem| row(what, &part.backend, item);
+        part.plan.remove.iter().map(with("remove")).chain(part.plan.keep.iter().map(with("keep")))
+    });
+    let rows: Vec<_> = items.collect();
+    if rows.is_empty() {
+        app.ui.status("nothing is left over");
+    } else {
+        app.ui.text(&columns(["", "BACKEND", "KIND", "NAME", "WHY"], &rows));
+    }
+    Ok(())
+}
+
+fn row(what: &str, backend: &str, item: &CleanupItem) -> [String; 5] {
+    [what.to_owned(), backend.to_owned(), item.kind.clone(), item.name.clone(), item.reason.clone()]
+}
+
+fn agreed(app: &App, args: &Args, calls: &Calls) -> CliResult<bool> {
+    if args.yes {
+        return Ok(true);
+    }
+    if !app.ui.interactive {
+        return Err(
+            CliError::new(Exit::Failed, "there is no terminal to ask on").hint("add --yes, or --dry-run")
+        );
+    }
+    match app.ui.ask("remove all of the above?", &calls.interrupt)? {
+        Some(answer) => Ok(answer == Answer::Yes),
+        None => Err(CliError::new(Exit::Interrupted, "interrupted")),
+    }
+}
+
+fn remove(app: &App, backend: &Backend, plan: CleanupPlan) -> CliResult {
+    if plan.remove.is_empty() {
+        return Ok(());
+    }
+    let report = backend.call(Verb::CLEANUP, move |opened, call| opened.cleanup(call, &plan))?;
+    backend.progress().clear();
+    for item in &report.removed {
+        app.ui.status(&format!("removed {} {}", item.kind, item.name));
+    }
+    let mut failures = report.failures.into_iter().map(CliError::from);
+    match failures.next() {
+        None => Ok(()),
+        Some(first) => Err(failures.fold(first, CliError::also)),
+    }
+}

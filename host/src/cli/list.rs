@@ -1,0 +1,128 @@
+//! `list`: the agents of the manifest; `list active`: the bottles that are running, across all backends.
+
+use claude_bottle_plugin_api::{ActiveBottle, BottleState};
+use serde::Serialize;
+
+use super::open::Calls;
+use super::table::age;
+use super::{App, Format};
+use crate::backend::Verb;
+use crate::error::CliResult;
+use crate::ui::columns;
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Args {
+    /// How the list is printed
+    #[arg(long, value_enum, default_value_t, global = true)]
+    format: Format,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// List the bottles that are running, across all backends
+    Active,
+    /// List the agents of the manifest
+    Agents,
+}
+
+#[derive(Serialize)]
+struct AgentRow {
+    agent: String,
+    bottle: String,
+    skills: Vec<String>,
+    defined: String,
+}
+
+/// A bottle that exists, and which backend it is of.
+#[derive(Serialize)]
+pub(super) struct ActiveRow {
+    pub(super) backend: String,
+    #[serde(flatten)]
+    pub(super) bottle: ActiveBottle,
+}
+
+pub(super) fn run(app: &App, args: &Args) -> CliResult {
+    match args.what {
+        Some(What::Active) => list_active(app, args.format),
+        _ => list_agents(app, args.format),
+    }
+}
+
+fn list_agents(app: &App, format: Format) -> CliResult {
+    let manifest = app.manifest()?;
+    let rows: Vec<AgentRow> = manifest
+        .agents()
+        .map(|agent| AgentRow {
+            agent: agent.name.to_string(),
+            bottle: agent.bottle.to_string(),
+            skills: agent.skills.iter().map(|skill| skill.name.to_string()).collect(),
+            defined: agent.origin.to_string(),
+        })
+        .collect();
+    if format == Format::Json {
+        return Ok(app.ui.json(&rows)?);
+    }
+    let row =
+        |row: &AgentRow| [row.agent.clone(), row.bottle.clone(), row.skills.join(", "), row.defined.clone()];
+    let rows: Vec<_> = rows.iter().map(row).collect();
+    app.ui.data(&columns(["AGENT", "BOTTLE", "SKILLS", "DEFINED"], &rows));
+    Ok(())
+}
+
+fn list_active(app: &App, format: Format) -> CliResult {
+    let rows = active(app)?;
+    if format == Format::Json {
+        return Ok(app.ui.json(&rows)?);
+    }
+    let row = |row: &ActiveRow| {
+        let bottle = &row.bottle;
+        [
+            bottle.name.clone(),
+            bottle.agent.clone(),
+            bottle.bottle.clone(),
+            row.backend.clone(),
+            state(bottle.state).to_owned(),
+            age(bottle.created_unix),
+            bottle
+                .owner
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |owner| format!("{}@{}", owner.pid, owner.host)),
+        ]
+    };
+    let rows: Vec<_> = rows.iter().map(row).collect();
+    app.ui.data(&columns(["NAME", "AGENT", "BOTTLE", "BACKEND", "STATE", "AGE", "OWNER"], &rows));
+    Ok(())
+}
+
+fn state(state: BottleState) -> &'static str {
+    match state {
+        BottleState::Creating => "creating",
+        BottleState::Created => "created",
+        BottleState::Running => "running",
+        BottleState::Stopped => "stopped",
+        _ => "unknown",
+    }
+}
+
+/// Asks every backend that can be loaded; one that cannot be asked is warned of and does not hide the others.
+pub(super) fn active(app: &App) -> CliResult<Vec<ActiveRow>> {
+    let calls = Calls::new(app)?;
+    let mut rows = Vec::new();
+    for name in app.loadable()? {
+        let listed = app.open(&name, &calls).and_then(|backend| {
+            Ok(backend.call(Verb::LIST_ACTIVE, |opened, call| opened.list_active(call))?)
+        });
+        match listed {
+            Ok(bottles) => {
+                rows.extend(bottles.into_iter().map(|bottle| ActiveRow { backend: name.clone(), bottle }))
+            }
+            Err(error) if app.backend_name(None) == name => return Err(error),
+            Err(error) => app.ui.warning(&format!("backend `{name}` is not listed: {:#}", error.error)),
+        }
+    }
+    calls.progress.clear();
+    Ok(rows)
+}

@@ -1,0 +1,90 @@
+//! `policy check`: may an agent reach a host, and by which rule; answered from the effective policy, before any launch.
+
+use std::process::ExitCode;
+
+use claude_bottle_egress_policy::{Decision, Scheme, parse_authority};
+use serde::Serialize;
+
+use super::info::resolve;
+use super::{App, Format, usage};
+use crate::egress::effective_policy;
+use crate::error::{CliResult, Exit};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Say whether an agent may reach a host, and by which rule
+    ///
+    /// Exits 0 when it may and 1 when it may not.
+    Check(CheckArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct CheckArgs {
+    /// The agent, as the manifest names it
+    agent: String,
+    /// The host, with a port unless it is 443
+    #[arg(value_name = "HOST[:PORT]")]
+    target: String,
+    /// Ask for plain HTTP instead of a tunnel; the port is then 80 unless given
+    #[arg(long)]
+    http: bool,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// The answer. Its keys are a contract.
+#[derive(Serialize)]
+struct AnswerView<'a> {
+    agent: &'a str,
+    host: String,
+    port: u16,
+    allowed: bool,
+    code: &'static str,
+    rule: Option<&'a str>,
+    origin: Option<&'a str>,
+    reason: &'a str,
+}
+
+pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
+    let What::Check(args) = &args.what;
+    let manifest = app.manifest()?;
+    let (_, bottle) = resolve(&manifest, &args.agent)?;
+    let (scheme, default_port) = if args.http { (Scheme::Http, 80) } else { (Scheme::Connect, 443) };
+    let (host, port) = parse_authority(&args.target, Some(default_port))
+        .map_err(|error| usage(format!("`{}` is no HOST[:PORT]: {error}", args.target)))?;
+    let decision = effective_policy(bottle)?.decide(&host, port, scheme);
+    let view = AnswerView {
+        agent: &args.agent,
+        host: host.to_string(),
+        port,
+        allowed: decision.is_allowed(),
+        code: decision.code.as_str(),
+        rule: decision.rule.as_deref(),
+        origin: decision.origin.as_deref(),
+        reason: &decision.reason,
+    };
+    match args.format {
+        Format::Json => app.ui.json(&view)?,
+        Format::Text => app.ui.data(&describe(&view, &decision)),
+    }
+    Ok(if view.allowed { ExitCode::SUCCESS } else { Exit::Failed.into() })
+}
+
+fn describe(view: &AnswerView<'_>, decision: &Decision) -> String {
+    let verdict = if view.allowed { "allowed" } else { "refused" };
+    let mut lines = vec![format!("{verdict}: {}", view.reason)];
+    if let (Some(rule), Some(origin)) = (view.rule, view.origin) {
+        lines.push(format!("rule: {rule} ({origin})"));
+    }
+    if !view.allowed {
+        lines.push(format!("hint: {}", decision.code.hint()));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,120 @@
+//! Closes the bottle of a run whose process died without saying goodbye.
+//!
+//! `start` spawns the hidden command `reap` with a pipe on its standard input. A byte on it means that all is well;
+//! its end without one means that the run's process is gone, by SIGKILL or otherwise. The reaper then opens the
+//! backend itself, in a fresh process, and removes what carries the dead run's name.
+
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use claude_bottle_plugin_api::{CleanupPlan, CleanupScope};
+
+use crate::backend::{Backend, Verb};
+use crate::runs::{Phase, Record, Runs};
+
+/// What the run's process says when there is nothing to reap.
+const GOODBYE: &[u8] = b"goodbye\n";
+/// An engine may still be answering a request of the dead process; nothing tells when it is through.
+const PAUSE: Duration = Duration::from_millis(200);
+/// The reaper is done after this many looks in a row that found nothing.
+const QUIET_LOOKS: u32 = 3;
+/// It gives up after this many looks.
+const MOST_LOOKS: u32 = 50;
+
+/// The watcher of one run, from the run's side.
+pub struct Reaper {
+    child: Child,
+    pipe: Option<ChildStdin>,
+}
+
+impl Reaper {
+    /// Starts the watcher of a run whose record is written.
+    pub fn spawn(exe: &Path, id: &str) -> anyhow::Result<Self> {
+        let mut child = Command::new(exe)
+            .args(["reap", id])
+            // A group of its own: what is typed at the terminal is not meant for it.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("start the process that closes the bottle should this one be killed")?;
+        let pipe = child.stdin.take();
+        Ok(Self { child, pipe })
+    }
+
+    /// Says that the bottle is closed, and waits for the watcher to end.
+    pub fn dismiss(mut self) {
+        let said = self.pipe.take().map(|mut pipe| pipe.write_all(GOODBYE));
+        if !matches!(said, Some(Ok(()))) {
+            tracing::debug!("the reaper was gone already");
+        }
+        if let Err(error) = self.child.wait() {
+            tracing::debug!(%error, "wait for the reaper");
+        }
+    }
+
+    /// Leaves the bottle to the watcher, which sees this process's end.
+    pub fn leave_behind(mut self) {
+        std::mem::forget(self.pipe.take());
+    }
+}
+
+/// Waits for the run's process to say goodbye or to die; returns whether it died.
+pub fn wait_for_death(mut pipe: impl Read) -> io::Result<bool> {
+    let mut said = Vec::new();
+    pipe.read_to_end(&mut said)?;
+    Ok(said != GOODBYE)
+}
+
+/// Removes all that carries the dead run's name.
+pub fn reap(backend: &Backend, runs: &Runs, mut record: Record) -> anyhow::Result<()> {
+    if let Some(bottle) = record.instance.clone()
+        && let Err(failure) =
+            backend.call_through(Verb::CLOSE, move |opened, call| opened.close(call, &bottle))
+    {
+        tracing::warn!(%failure, "close the bottle of a dead run");
+    }
+    let mut quiet = 0;
+    for _ in 0..MOST_LOOKS {
+        quiet = if remove_leftovers(backend, &record)? { 0 } else { quiet + 1 };
+        if quiet == QUIET_LOOKS {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    record.phase = Phase::Ended;
+    runs.save(&record)
+}
+
+/// Removes what is left of the dead run; returns whether there was anything.
+fn remove_leftovers(backend: &Backend, record: &Record) -> anyhow::Result<bool> {
+    let scope = CleanupScope::new(false);
+    let mut plan: CleanupPlan = backend
+        .call_through(Verb::PREPARE_CLEANUP, move |opened, call| opened.prepare_cleanup(call, &scope))?;
+    plan.remove.retain(|item| item.owner.as_ref() == Some(&record.owner));
+    if plan.remove.is_empty() {
+        return Ok(false);
+    }
+    let report = backend.call_through(Verb::CLEANUP, move |opened, call| opened.cleanup(call, &plan))?;
+    for failure in &report.failures {
+        tracing::warn!(%failure, "remove what a dead run left");
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_goodbye_counts() {
+        assert!(!wait_for_death(GOODBYE).unwrap());
+        assert!(wait_for_death(&b""[..]).unwrap());
+        assert!(wait_for_death(&b"good"[..]).unwrap());
+    }
+}

@@ -1,0 +1,12 @@
+//! The end-to-end tests: the built program, a real engine, the real Claude Code CLI, a stand-in for its API.
+//!
+//! `make test` makes the engine, the base image and the static guard exist first. Without them these tests fail; they
+//! never skip. Each test uses an agent name of its own, so that they run side by side and see only their own bottles.
+
+mod support;
+
+mod commands;
+mod failure;
+mod headless;
+mod plugin;
+mod terminal;
