@@ -70,8 +70,13 @@ impl Ui {
 
     /// Says something in passing.
     pub fn status(&self, text: &str) {
+        self.say(&clean(text));
+    }
+
+    /// Says something in passing: text made by us from cleaned parts.
+    pub fn say(&self, text: &str) {
         if !self.quiet {
-            self.text(&clean(text));
+            self.text(text);
         }
     }
 

@@ -92,7 +92,7 @@ fn start(app: &App, args: &Args, dry_run: bool) -> CliResult<ExitCode> {
     if dry_run {
         return show_dry_run(app, args.format, &view);
     }
-    app.ui.status(&view.text(&app.ui));
+    app.ui.say(&view.text(&app.ui));
     if !agreed(app, args, &calls)? {
         app.ui.status("aborted by user");
         return Ok(ExitCode::SUCCESS);
@@ -140,7 +140,7 @@ fn show_dry_run(app: &App, format: Format, view: &PlanView) -> CliResult<ExitCod
     match format {
         Format::Json => app.ui.json(view)?,
         Format::Text => {
-            app.ui.status(&view.text(&app.ui));
+            app.ui.say(&view.text(&app.ui));
             app.ui.status("dry-run requested; not starting container.");
         }
     }

@@ -3,7 +3,7 @@
 //! Each library has its own copy of the standard library, so neither the host's `catch_unwind` nor the host's
 //! panic hook sees a plug-in's panic.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 
@@ -11,11 +11,16 @@ use crate::{Failure, FailureKind, Result};
 
 thread_local! {
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// Whether this thread runs a verb, whose failure will tell of the panic.
+    static FENCED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs a verb of the backend `name`; its panic becomes a failure that names both.
 pub(super) fn fenced<T>(name: &str, verb: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
-    match panic::catch_unwind(AssertUnwindSafe(run)) {
+    FENCED.set(true);
+    let caught = panic::catch_unwind(AssertUnwindSafe(run));
+    FENCED.set(false);
+    match caught {
         Ok(result) => result,
         Err(payload) => {
             // A panic payload may itself panic when dropped.
@@ -41,7 +46,11 @@ fn on_panic(info: &PanicHookInfo<'_>) {
         Some(place) => format!("{message} (at {}:{})", place.file(), place.line()),
         None => message.to_owned(),
     };
-    tracing::error!(thread = std::thread::current().name(), "panic: {text}");
+    if FENCED.get() {
+        tracing::debug!("panic: {text}");
+    } else {
+        tracing::error!(thread = std::thread::current().name(), "panic: {text}");
+    }
     LAST.set(Some(text));
 }
 
