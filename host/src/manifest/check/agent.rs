@@ -1,0 +1,133 @@
+//! An agent: its bottle's name, skills, prompt and command.
+
+use std::path::PathBuf;
+
+use super::{Checker, Fields, Lines, files};
+use crate::manifest::model::{Agent, AgentName, BottleName, DEFAULT_COMMAND, Skill, SkillName};
+use crate::manifest::node::{Key, Node, Value};
+use crate::manifest::problem::{Problem, ProblemKind};
+use crate::manifest::raw::KEYS;
+use crate::manifest::source::Span;
+use crate::manifest::suggest::listed;
+
+/// Characters of a shell, which nothing here interprets.
+const SHELL: &[char] = &[
+    '"', '\'', '\\', '$', '`', '|', '&', ';', '<', '>', '(', ')', '*', '?', '[', ']', '{', '}', '#', '~', '!',
+];
+
+/// Returns the agent if nothing is wrong with it, and the bottle it names if that is a name.
+pub(super) fn check(
+    checker: &mut Checker<'_>,
+    name: &AgentName,
+    key: &Key,
+    node: &Node,
+) -> (Option<Agent>, Option<(BottleName, Span)>) {
+    let subject = format!("agent `{name}`");
+    let Some(fields) = checker.fields(node, &subject, &KEYS.agent) else { return (None, None) };
+    let bottle = checker
+        .required(&fields, "bottle", &subject, key.span)
+        .and_then(|node| Some((bottle_name(checker, node)?, node.span)));
+    let skills = fields.get("skills").map(|node| skills(checker, node)).unwrap_or_default();
+    let (prompt, prompt_file) = prompt(checker, &fields, &subject);
+    let command = match fields.get("command") {
+        Some(node) => command(checker, node),
+        None => Some(DEFAULT_COMMAND.iter().map(ToString::to_string).collect()),
+    };
+    let origin = checker.source.origin(key.span);
+    let agent = match (&bottle, command) {
+        (Some((bottle, _)), Some(command)) => {
+            let (name, bottle) = (name.clone(), bottle.clone());
+            Some(Agent { name, bottle, skills, prompt, prompt_file, command, origin })
+        }
+        _ => None,
+    };
+    (agent, bottle)
+}
+
+/// Returns the prompt, and the file it came from.
+fn prompt(checker: &mut Checker<'_>, fields: &Fields<'_>, subject: &str) -> (String, Option<PathBuf>) {
+    if let (Some((first, _)), Some((second, _))) = (fields.entry("prompt"), fields.entry("prompt_file")) {
+        let later = if first.span.start < second.span.start { second } else { first };
+        let message = format!("{subject} has both `prompt` and `prompt_file`");
+        checker.report_with(ProblemKind::Conflict, later.span, message, "keep one of the two");
+    }
+    let prompt = fields.get("prompt").and_then(|node| checker.text(node, "`prompt`", Lines::Any));
+    let from_file = fields.get("prompt_file").and_then(|node| {
+        let text = checker.text(node, "`prompt_file`", Lines::One)?;
+        files::prompt(checker, node, text)
+    });
+    match from_file {
+        Some((prompt, path)) => (prompt, Some(path)),
+        None => (prompt.unwrap_or_default().to_owned(), None),
+    }
+}
+
+fn bottle_name(checker: &mut Checker<'_>, node: &Node) -> Option<BottleName> {
+    let text = checker.text(node, "`bottle`", Lines::One)?;
+    BottleName::new(text).map_err(|error| checker.bad_name(node.span, "bottle", text, &error)).ok()
+}
+
+fn skills(checker: &mut Checker<'_>, node: &Node) -> Vec<Skill> {
+    let mut skills: Vec<Skill> = Vec::new();
+    for node in checker.list(node, "`skills`").unwrap_or_default() {
+        let Some(text) = checker.text(node, "the name of a skill", Lines::One) else { continue };
+        let name = match SkillName::new(text) {
+            Ok(name) => name,
+            Err(error) => {
+                let message = format!("`{text}` cannot be the name of a skill: {error}");
+                checker.report(ProblemKind::BadName, node.span, message);
+                continue;
+            }
+        };
+        if skills.iter().any(|skill| skill.name == name) {
+            checker.report(
+                ProblemKind::DuplicateKey,
+                node.span,
+                format!("the skill `{name}` is given twice"),
+            );
+            continue;
+        }
+        if let Some(directory) = files::skill(checker, node, name.as_str()) {
+            skills.push(Skill { name, directory });
+        }
+    }
+    skills
+}
+
+fn command(checker: &mut Checker<'_>, node: &Node) -> Option<Vec<String>> {
+    let words = match &node.value {
+        Value::Sequence(items) => {
+            let words = items.iter().map(|item| argument(checker, item)).collect::<Option<Vec<String>>>()?;
+            if words.first().is_none_or(|program| program.trim().is_empty()) {
+                checker.report(ProblemKind::BadValue, node.span, "`command` names no program");
+                return None;
+            }
+            words
+        }
+        _ => line(checker, node)?,
+    };
+    Some(words)
+}
+
+fn argument(checker: &mut Checker<'_>, node: &Node) -> Option<String> {
+    checker.text(node, "an argument of `command`", Lines::Any).map(str::to_owned)
+}
+
+fn line(checker: &mut Checker<'_>, node: &Node) -> Option<Vec<String>> {
+    if matches!(node.value, Value::Null | Value::Mapping(_)) {
+        checker.wrong_type(node, "`command`", "text or a list", None);
+        return None;
+    }
+    let text = checker.text(node, "`command`", Lines::One)?;
+    if let Some(character) = text.chars().find(|c| SHELL.contains(c)) {
+        let message = format!("`command` holds `{character}`, and no shell reads it");
+        let words: Vec<String> = text.split_whitespace().map(|word| format!("{word:?}")).collect();
+        let problem = Problem::at(ProblemKind::BadValue, checker.source, node.span, message).note(format!(
+            "write program and arguments as a list: [{}]",
+            listed(words.iter().map(String::as_str))
+        ));
+        checker.problems.push(problem);
+        return None;
+    }
+    Some(text.split_whitespace().map(str::to_owned).collect())
+}

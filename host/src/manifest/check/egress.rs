@@ -1,0 +1,163 @@
+//! What a bottle may reach. What a rule is, `claude-bottle-egress-policy` decides; here it gets its place.
+
+use std::net::IpAddr;
+
+use claude_bottle_egress_policy::{
+    DlpAction, DlpConfig, Host, HostOrIp, HostPattern, PrivateGrant, Rule, RuleError,
+};
+use ipnet::IpNet;
+
+use super::{Checker, Lines};
+use crate::manifest::model::{BottleName, Egress, PrivateRange, ProxyKind, StaticHost};
+use crate::manifest::node::{Key, Node, Value};
+use crate::manifest::problem::{Problem, ProblemKind};
+use crate::manifest::raw::KEYS;
+use crate::manifest::suggest::nearest;
+
+pub(super) fn check(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node) -> Egress {
+    let mut egress = Egress::default();
+    let Some(fields) = checker.fields(node, "`egress`", &KEYS.egress) else { return egress };
+    if let Some(node) = fields.get("allowlist") {
+        for node in checker.list(node, "`allowlist`").unwrap_or_default() {
+            egress.rules.extend(rule(checker, bottle, node));
+        }
+    }
+    if let Some(node) = fields.get("hosts") {
+        for (key, node) in checker.mapping(node, "`hosts`").unwrap_or_default() {
+            egress.hosts.extend(static_host(checker, key, node));
+        }
+    }
+    if let Some(node) = fields.get("private") {
+        for node in checker.list(node, "`private`").unwrap_or_default() {
+            egress.private.extend(private_range(checker, node));
+        }
+    }
+    let proxies = [("guard", ProxyKind::Guard), ("pipelock", ProxyKind::Pipelock)];
+    egress.proxy = fields.get("proxy").and_then(|node| one_of(checker, node, "`proxy`", &proxies));
+    egress.dlp = fields.get("dlp").map(|node| dlp(checker, node)).unwrap_or_default();
+    egress
+}
+
+fn rule(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node) -> Option<Rule> {
+    let text = checker.text(node, "a rule", Lines::One)?;
+    let origin = format!("bottle {bottle}, {}", checker.source.origin(node.span));
+    Rule::parse(text, origin).map_err(|error| bad_rule(checker, node, &error)).ok()
+}
+
+fn bad_rule(checker: &mut Checker<'_>, node: &Node, error: &RuleError) {
+    let problem = Problem::at(ProblemKind::BadHost, checker.source, node.span, error.with_cause());
+    checker
+        .problems
+        .push(problem.note("a rule is `host`, `*.domain`, either with `:port`, or any after `deny `"));
+}
+
+fn static_host(checker: &mut Checker<'_>, key: &Key, node: &Node) -> Option<StaticHost> {
+    let host = Host::parse(&key.text);
+    if let Err(error) = &host {
+        checker.report(ProblemKind::BadHost, key.span, format!("host `{}`: {error}", key.text));
+    }
+    let nodes = match &node.value {
+        Value::Sequence(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    if nodes.is_empty() {
+        checker.report(ProblemKind::BadValue, node.span, format!("host `{}` has no address", key.text));
+    }
+    let addresses: Option<Vec<IpAddr>> = nodes.iter().map(|node| address(checker, node)).collect();
+    let addresses = addresses.filter(|addresses| !addresses.is_empty())?;
+    Some(StaticHost { host: host.ok()?, addresses, origin: checker.source.origin(key.span) })
+}
+
+fn address(checker: &mut Checker<'_>, node: &Node) -> Option<IpAddr> {
+    let text = checker.text(node, "an address", Lines::One)?;
+    match text.parse::<IpAddr>() {
+        Ok(address) if address.is_unspecified() || address.is_multicast() => {
+            checker.report(
+                ProblemKind::BadHost,
+                node.span,
+                format!("the address `{text}` can never be dialled"),
+            );
+            None
+        }
+        Ok(address) => Some(address),
+        Err(_) => {
+            checker.report(ProblemKind::BadHost, node.span, format!("`{text}` is no IP address"));
+            None
+        }
+    }
+}
+
+fn private_range(checker: &mut Checker<'_>, node: &Node) -> Option<PrivateRange> {
+    let fields = checker.fields(node, "an entry of `private`", &KEYS.private)?;
+    let host = checker.required(&fields, "host", "this entry of `private`", node.span).and_then(|node| {
+        let text = checker.text(node, "`host`", Lines::One)?;
+        let parsed = HostOrIp::parse(text).map_err(|error| {
+            checker.report(ProblemKind::BadHost, node.span, format!("host `{text}`: {error}"));
+        });
+        parsed.ok()
+    });
+    let range = checker
+        .required(&fields, "range", "this entry of `private`", node.span)
+        .and_then(|node| range(checker, node));
+    let grant = PrivateGrant { host: host?, range: range? };
+    Some(PrivateRange { grant, origin: checker.source.origin(node.span) })
+}
+
+fn range(checker: &mut Checker<'_>, node: &Node) -> Option<IpNet> {
+    let text = checker.text(node, "`range`", Lines::One)?;
+    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let problem = match parsed {
+        Err(_) => format!("`{text}` is no address range; write it like `10.0.0.0/8`"),
+        Ok(range) if range.prefix_len() == 0 => format!("the range `{text}` covers every address"),
+        Ok(range) if range.addr() != range.network() => {
+            format!("the range `{text}` has bits set beyond its prefix; write `{}`", range.trunc())
+        }
+        Ok(range) => return Some(range),
+    };
+    checker.report(ProblemKind::BadHost, node.span, problem);
+    None
+}
+
+fn dlp(checker: &mut Checker<'_>, node: &Node) -> DlpConfig {
+    let mut config = DlpConfig::default();
+    let Some(fields) = checker.fields(node, "`dlp`", &KEYS.dlp) else { return config };
+    let actions = [("block", DlpAction::Block), ("warn", DlpAction::Warn)];
+    if let Some(action) = fields.get("secrets").and_then(|node| one_of(checker, node, "`secrets`", &actions))
+    {
+        config.secrets = action;
+    }
+    if let Some(action) = fields.get("rules").and_then(|node| one_of(checker, node, "`rules`", &actions)) {
+        config.rules = action;
+    }
+    if let Some(node) = fields.get("exempt_hosts") {
+        for node in checker.list(node, "`exempt_hosts`").unwrap_or_default() {
+            let Some(text) = checker.text(node, "a host", Lines::One) else { continue };
+            match HostPattern::parse(text) {
+                Ok(pattern) => config.exempt_hosts.push(pattern),
+                Err(error) => bad_rule(checker, node, &error),
+            }
+        }
+    }
+    if let Some(node) = fields.get("exempt_rules") {
+        for node in checker.list(node, "`exempt_rules`").unwrap_or_default() {
+            config
+                .exempt_rules
+                .extend(checker.text(node, "the name of a rule", Lines::One).map(str::to_owned));
+        }
+    }
+    config
+}
+
+/// Returns the value that a word stands for.
+fn one_of<T: Copy>(checker: &mut Checker<'_>, node: &Node, subject: &str, words: &[(&str, T)]) -> Option<T> {
+    let text = checker.text(node, subject, Lines::One)?;
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+        return Some(*value);
+    }
+    let names = || words.iter().map(|(word, _)| *word);
+    let known: Vec<String> = names().map(|word| format!("`{word}`")).collect();
+    let message = format!("`{text}` is no value of {subject}: it is {}", known.join(" or "));
+    let problem = Problem::at(ProblemKind::BadValue, checker.source, node.span, message);
+    checker.problems.push(problem.did_you_mean(nearest(text, names())));
+    None
+}

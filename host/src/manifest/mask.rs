@@ -1,0 +1,90 @@
+//! Which parts of a manifest no excerpt shows: the values of environment variables. People write secrets there in
+//! clear although they should not, and an error message travels further than the file.
+
+use super::node::{Node, Value};
+use super::source::{Position, Source, Span};
+
+/// Returns the values of all `env` sections of a parsed manifest.
+pub(crate) fn by_nodes(root: &Node) -> Vec<Span> {
+    let mut masks = Vec::new();
+    for (_, bottles) in entries(root).iter().filter(|(key, _)| key.text == "bottles") {
+        for (_, bottle) in entries(bottles) {
+            for (_, env) in entries(bottle).iter().filter(|(key, _)| key.text == "env") {
+                match &env.value {
+                    Value::Mapping(entries) => masks.extend(entries.iter().map(|(_, value)| value.span)),
+                    _ => masks.push(env.span),
+                }
+            }
+        }
+    }
+    masks
+}
+
+fn entries(node: &Node) -> &[(super::node::Key, Node)] {
+    match &node.value {
+        Value::Mapping(entries) => entries,
+        _ => &[],
+    }
+}
+
+/// Returns what looks like values of `env` sections in a text that could not be parsed, rather too much than too
+/// little: whatever is behind an `env` key and, below it, behind the first colon of each line.
+pub(crate) fn by_lines(source: &Source) -> Vec<Span> {
+    let mut masks = Vec::new();
+    let mut section: Option<usize> = None;
+    for (index, line) in source.lines().enumerate() {
+        let words = line.trim_start();
+        let indent = line.len() - words.len();
+        if words.is_empty() {
+            continue;
+        }
+        if section.is_some_and(|outer| indent <= outer) {
+            section = None;
+        }
+        let key = ["env:", "\"env\"", "'env'"].iter().find_map(|key| Some(line.find(key)? + key.len()));
+        let from = match (section, key) {
+            (Some(_), _) => line.find(':').map_or(indent, |colon| colon + 1),
+            (None, Some(end)) => {
+                section = Some(indent);
+                end
+            }
+            (None, None) => continue,
+        };
+        let column = |bytes: usize| line[..bytes].chars().count() + 1;
+        let (start, end) = (column(from), column(line.len()));
+        let at = |column| Position { line: index + 1, column };
+        masks.push(Span { start: at(start), end: at(end) });
+    }
+    masks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::FileName;
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let name = FileName { path: "f".into(), shown: "f".to_owned() };
+        let mut source = Source::new(name, text.to_owned());
+        source.set_masks(by_lines(&source));
+        let lines: Vec<String> = (1..=source.lines().count()).map(|number| source.line(number)).collect();
+        assert_eq!(lines.join("\n"), expected);
+    }
+
+    #[test]
+    fn block_style() {
+        check(
+            "bottles:\n  b:\n    env:\n      A: x\n      B: |\n        abc\n\n      é: yz\n    image: i\n",
+            "bottles:\n  b:\n    env:\n      A:**\n      B:**\n        ***\n\n      é:***\n    image: i\n",
+        );
+    }
+
+    #[test]
+    fn flow_style_and_json() {
+        check("b: {env: {A: x}, image: i}\nc: 1", "b: {env:******************\nc: 1");
+        check(
+            "  \"env\": {\n    \"A\": \"x\"\n  },\n  \"c\": 1",
+            "  \"env\"***\n    \"A\":****\n  },\n  \"c\": 1",
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! The manifest after it was checked: types that cannot be wrong, each with the place it came from.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use claude_bottle_egress_policy::{DlpConfig, Host, HostOrIp, PrivateGrant, Rule};
+use zeroize::Zeroizing;
+
+pub use super::names::{AgentName, BottleName, EnvName, SkillName, VariableName};
+pub use super::raw::ProxyKind;
+pub use super::source::Origin;
+
+/// What runs when an agent names no command.
+pub const DEFAULT_COMMAND: &[&str] = &["claude", "--dangerously-skip-permissions"];
+
+/// What a bottle grants.
+#[derive(Debug, Clone)]
+pub struct Bottle {
+    /// Its name.
+    pub name: BottleName,
+    /// Environment variables, sorted by name.
+    pub env: Vec<EnvEntry>,
+    /// SSH hosts, in the manifest's order.
+    pub ssh: Vec<SshHost>,
+    /// What may be reached.
+    pub egress: Egress,
+    /// Limits.
+    pub limits: Limits,
+    /// Image to use in place of the backend's own.
+    pub image: Option<String>,
+    /// Where it is defined.
+    pub origin: Origin,
+}
+
+/// An environment variable of a bottle.
+#[derive(Debug, Clone)]
+pub struct EnvEntry {
+    /// Its name.
+    pub name: EnvName,
+    /// Where its value comes from.
+    pub source: EnvSource,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// Where the value of a variable comes from.
+#[derive(Clone)]
+pub enum EnvSource {
+    /// The manifest says it.
+    Literal(Zeroizing<String>),
+    /// The user is asked at launch.
+    Ask {
+        /// What the question says, beside the variable's name.
+        message: Option<String>,
+    },
+    /// The host's environment has it.
+    Host {
+        /// The variable there.
+        variable: VariableName,
+    },
+}
+
+/// Shows where the value comes from, never the value.
+impl fmt::Debug for EnvSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(_) => f.write_str("Literal(…)"),
+            Self::Ask { message } => f.debug_struct("Ask").field("message", message).finish(),
+            Self::Host { variable } => f.debug_struct("Host").field("variable", variable).finish(),
+        }
+    }
+}
+
+/// A host the agent may reach over SSH.
+#[derive(Debug, Clone)]
+pub struct SshHost {
+    /// Name the agent uses.
+    pub host: String,
+    /// Private key on the host, absolute; it was there at load.
+    pub identity_file: PathBuf,
+    /// Real name or address.
+    pub hostname: HostOrIp,
+    /// User there.
+    pub user: String,
+    /// Port there, never 0.
+    pub port: u16,
+    /// The server's key as in `known_hosts`: type and base64.
+    pub known_host_key: Option<String>,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// What a bottle's egress section says. The defaults are not among the rules.
+#[derive(Debug, Clone, Default)]
+pub struct Egress {
+    /// Rules; the origin of each names bottle, file and line.
+    pub rules: Vec<Rule>,
+    /// The proxy, when one is named.
+    pub proxy: Option<ProxyKind>,
+    /// Addresses of names.
+    pub hosts: Vec<StaticHost>,
+    /// Private ranges.
+    pub private: Vec<PrivateRange>,
+    /// Inspection of what is sent.
+    pub dlp: DlpConfig,
+}
+
+/// Addresses of a name, used instead of a lookup.
+#[derive(Debug, Clone)]
+pub struct StaticHost {
+    /// The name.
+    pub host: Host,
+    /// Its addresses, at least one.
+    pub addresses: Vec<IpAddr>,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// A private range that a named host may lie in.
+#[derive(Debug, Clone)]
+pub struct PrivateRange {
+    /// Host and range.
+    pub grant: PrivateGrant,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// Limits; `None` is the backend's default, never "unlimited".
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Limits {
+    /// Processors, from 0.01.
+    pub cpus: Option<f64>,
+    /// Memory in bytes, from 6 MiB.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads, from 1.
+    pub pids: Option<u32>,
+}
+
+/// A program with prompt and skills.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    /// Its name.
+    pub name: AgentName,
+    /// The bottle it runs in, which is defined.
+    pub bottle: BottleName,
+    /// Its skills, in the manifest's order.
+    pub skills: Vec<Skill>,
+    /// Its prompt; empty when there is none.
+    pub prompt: String,
+    /// The file the prompt came from.
+    pub prompt_file: Option<PathBuf>,
+    /// Program and arguments, never empty.
+    pub command: Vec<String>,
+    /// Where it is defined.
+    pub origin: Origin,
+}
+
+/// A skill of an agent.
+#[derive(Debug, Clone)]
+pub struct Skill {
+    /// Its name.
+    pub name: SkillName,
+    /// Its directory on the host, absolute; it was there at load.
+    pub directory: PathBuf,
+}
