@@ -1,6 +1,5 @@
 //! The main job without a terminal: the real CLI answers from inside the bottle, through the sidecar.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use claude_bottle_standin::{Recorded, Script};
@@ -32,22 +31,17 @@ fn the_real_cli_answers_from_inside_through_the_sidecar() {
     assert_code(&output, 0);
     assert_eq!(stdout(&output).trim(), REPLY);
 
-    let request: Recorded = api.wait_for(Duration::from_secs(5), Recorded::is_message).expect("a request arrived");
+    let request: Recorded =
+        api.wait_for(Duration::from_secs(5), Recorded::is_message).expect("a request arrived");
     assert_eq!(request.header("authorization"), Some(format!("Bearer {TOKEN}").as_str()));
     assert!(request.system_prompt().contains("xyzzy-42"), "the prompt is the appended system prompt");
     assert!(request.body.to_string().contains("How to greet people here"), "the skill is known to the CLI");
     assert_ne!(request.peer, engine::bridge_address(), "the request came out of a container");
-    assert_eq!(peer_role(&home, request.peer), "allowed", "the request is in the sidecar's log");
+    let logged = decisions(&home);
+    let line = logged.iter().find(|line| line["host"] == "api.standin.test").expect("the sidecar logged it");
+    assert_eq!(line["verdict"], "allow", "{line}");
     assert_nothing_left(&home, agent);
     assert_secret_is_nowhere(&home, &output.stderr);
-}
-
-/// Returns the verdict of the decision log's only line about the API; the guard is the only peer the API saw.
-fn peer_role(home: &Home, _peer: IpAddr) -> String {
-    let lines = decisions(home);
-    let line = lines.iter().find(|line| line["host"] == "api.standin.test").expect("the API is in the log");
-    assert_eq!(line["verdict"], "allow", "{line}");
-    "allowed".to_owned()
 }
 
 /// Reads the decision log of the home's only run.

@@ -5,8 +5,6 @@
 
 mod support;
 
-mod commands;
 mod failure;
 mod headless;
-mod plugin;
 mod terminal;

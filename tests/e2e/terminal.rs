@@ -63,7 +63,8 @@ fn no_is_the_default_answer() {
 fn control_c_reaches_the_program_inside() {
     let agent = "e2e-ctrl-c";
     let api = standin(Script { reply: REPLY.to_owned(), run: None });
-    let command = "    command: [sh, -c, 'trap \"echo caught; exit 9\" INT; echo ready; while :; do sleep 1; done']\n";
+    let command =
+        "    command: [sh, -c, 'trap \"echo caught; exit 9\" INT; echo ready; while :; do sleep 1; done']\n";
     let home = Home::with_agent(agent, api.address(), command);
     let mut screen = Screen::start(&home.command(&["start", agent, "--yes"]), 100, 30);
     screen.wait_for_text("ready");

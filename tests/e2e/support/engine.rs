@@ -15,7 +15,10 @@ pub fn docker(arguments: &[&str]) -> String {
 /// Returns the address of the engine's default bridge on this machine.
 pub fn bridge_address() -> IpAddr {
     let format = "{{range .IPAM.Config}}{{.Gateway}}{{end}}";
-    docker(&["network", "inspect", "bridge", "--format", format]).trim().parse().expect("the bridge has a gateway")
+    docker(&["network", "inspect", "bridge", "--format", format])
+        .trim()
+        .parse()
+        .expect("the bridge has a gateway")
 }
 
 /// Lists the containers and networks that carry an agent's label. Tests use an agent name of their own.

@@ -80,7 +80,10 @@ impl Home {
 
     /// Lists what is left in the directory of stage directories.
     pub fn left_in_tmp(&self) -> Vec<String> {
-        fs::read_dir(self.tmp()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        fs::read_dir(self.tmp())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
     }
 }
 

@@ -20,7 +20,8 @@ pub fn target_dir() -> PathBuf {
 /// That is the address of the engine's default bridge, which belongs to this machine.
 pub fn standin(script: Script) -> Standin {
     let address = SocketAddr::new(engine::bridge_address(), 0);
-    Standin::start(Config { listen: address, record: None, script, tls: None }).expect("start the stand-in API")
+    Standin::start(Config { listen: address, record: None, script, tls: None })
+        .expect("start the stand-in API")
 }
 
 /// Runs a command to its end; its failure is the test's.
