@@ -42,8 +42,9 @@ lint: ## Check formatting, lints and documentation as CI does
 	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 
-bench: build ## Measure, as ratios side by side in one run
-	@tests/bench/run.sh
+bench: setup guard ## Measure, as ratios side by side in one run
+	$(CARGO) build --locked --release --workspace
+	@CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) target/release/bench
 
 install: guard ## Install below PREFIX (default /usr/local)
 	$(CARGO) build --locked --release --workspace

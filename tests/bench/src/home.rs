@@ -1,0 +1,43 @@
+//! A home with a manifest, and the installed program: what is measured is what a user runs.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context;
+use tempfile::TempDir;
+
+/// The home of a measured user.
+pub(crate) struct Home {
+    dir: TempDir,
+    program: PathBuf,
+}
+
+impl Home {
+    /// Makes a home whose agent `bench` writes one byte.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let manifest = "\
+bottles: { bench: {} }
+agents:
+  bench: { bottle: bench, command: [/bin/echo, x] }
+";
+        let dir = tempfile::tempdir()?;
+        std::fs::write(dir.path().join("claude-bottle.yaml"), manifest)?;
+        std::fs::create_dir(dir.path().join("work"))?;
+        let program = std::env::current_exe()?.with_file_name("claude-bottle");
+        Ok(Self { dir, program: program.canonicalize().context("find claude-bottle beside this program")? })
+    }
+
+    /// Prepares a call of the program.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(arguments)
+            .env_clear()
+            .current_dir(self.dir.path().join("work"))
+            .env("HOME", self.dir.path());
+        for passed in ["PATH", "DOCKER_HOST", "CLAUDE_BOTTLE_BASE_IMAGE"] {
+            command.envs(std::env::var_os(passed).map(|value| (passed, value)));
+        }
+        command
+    }
+}

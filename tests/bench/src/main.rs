@@ -1,0 +1,55 @@
+//! `make bench`: claude-bottle against what does the same job, alternating in one run, as medians and ratios.
+//!
+//! A figure of one machine and one moment means little; the ratio of two things that took turns means something.
+
+mod bubblewrap;
+mod contender;
+mod docker;
+mod home;
+mod load;
+
+use std::io::Write;
+
+use anyhow::Context;
+use clap::Parser;
+
+/// Measure claude-bottle against what does the same job
+#[derive(Parser)]
+struct Args {
+    /// What to measure; everything when nothing is named
+    #[arg(value_enum)]
+    subjects: Vec<Subject>,
+    /// How often each contender runs
+    #[arg(long, default_value_t = 15)]
+    rounds: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Subject {
+    /// Loading a plug-in
+    Load,
+    /// Starting a bottle on Docker
+    Docker,
+    /// Starting a bottle on bubblewrap
+    Bubblewrap,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let wanted = |subject| args.subjects.is_empty() || args.subjects.contains(&subject);
+    let mut tables = Vec::new();
+    if wanted(Subject::Load) {
+        tables.push(load::run(args.rounds).context("measure loading")?);
+    }
+    if wanted(Subject::Bubblewrap) {
+        tables.push(bubblewrap::run(args.rounds).context("measure bubblewrap")?);
+    }
+    if wanted(Subject::Docker) {
+        tables.push(docker::run(args.rounds).context("measure docker")?);
+    }
+    let mut stdout = std::io::stdout().lock();
+    for table in tables {
+        writeln!(stdout, "{table}")?;
+    }
+    Ok(())
+}
