@@ -1,1 +1,33 @@
-//! To be written.
+//! The Docker backend: bottles as containers of an engine that speaks Docker's API.
+//!
+//! A bottle is two networks, a sidecar and the agent's container. The agent's network is internal and has one
+//! neighbour, the sidecar, which is the only way out; see [`launch`] for the order in which they are made. What this crate is
+//! not: it knows no manifest and no policy, prints nothing, asks nothing, and runs no program on the host.
+
+#![forbid(unsafe_code)]
+
+mod active;
+mod backend;
+mod cancel;
+mod cleanup;
+mod close;
+mod config;
+mod engine;
+mod error;
+mod exec;
+mod fault;
+mod guest;
+mod image;
+mod launch;
+mod limits;
+mod names;
+mod network;
+mod plan;
+mod probe;
+mod provision;
+mod resolve;
+mod sidecar;
+
+pub use backend::Docker;
+
+claude_bottle_plugin_api::export_backend!(Docker, name = "docker");

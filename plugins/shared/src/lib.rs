@@ -1,1 +1,15 @@
-//! To be written.
+//! What the in-tree backends share: labels, the agent's command line, shell quoting, and copying a host tree.
+//!
+//! Third parties may use it; nothing here talks to an engine, prints, or holds policy.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod command;
+mod labels;
+mod shell;
+pub mod tree;
+
+pub use command::agent_command;
+pub use labels::{Labels, key};
+pub use shell::{env_file, quote};

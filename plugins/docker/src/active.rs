@@ -1,0 +1,58 @@
+//! The bottles that exist now, found by label.
+
+use claude_bottle_backend_shared::{Labels, key};
+use claude_bottle_plugin_api::{ActiveBottle, Bottle, BottleState as Word, Result};
+
+use crate::engine::{Engine, Found, Kind};
+use crate::error::Error;
+use crate::names::{NameSource, Names};
+use crate::plan::{BottleState, role};
+
+/// Lists them, by name.
+pub(crate) async fn list(engine: &impl Engine) -> Result<Vec<ActiveBottle>> {
+    let labels = [key::ID.to_owned(), format!("{}={}", key::ROLE, role::AGENT)];
+    let found = engine.list(Kind::Container, &labels).await;
+    let found = found.map_err(|source| Error::ListLeftovers { name: "*".to_owned(), source })?;
+    found.iter().filter_map(entry).collect()
+}
+
+/// Says what the engine's word for a container's state means.
+pub(crate) fn state(word: &str) -> Word {
+    match word {
+        "running" | "paused" | "restarting" => Word::Running,
+        "created" => Word::Created,
+        "exited" | "dead" | "removing" => Word::Stopped,
+        _ => Word::Unknown,
+    }
+}
+
+fn entry(found: &Found) -> Option<Result<ActiveBottle>> {
+    let labels = Labels::read(|name| found.labels.get(name).map(String::as_str))?;
+    let record = match Bottle::new(found.name.clone(), &record(found, &labels)) {
+        Ok(record) => record,
+        Err(failure) => return Some(Err(failure)),
+    };
+    let mut active = ActiveBottle::new(labels.id, labels.agent, labels.bottle, record);
+    active.state = state(&found.state);
+    active.created_unix = found.created_unix;
+    active.owner = Some(labels.owner);
+    Some(Ok(active))
+}
+
+/// Makes a record that reaches the bottle; what is not in a label is looked up when it is needed.
+fn record(found: &Found, labels: &Labels) -> BottleState {
+    let source = NameSource { slug: labels.agent.clone(), sidecar: String::new(), pinned: None };
+    BottleState {
+        id: labels.id.clone(),
+        owner: labels.owner.clone(),
+        bottle: labels.bottle.clone(),
+        names: Names { agent: found.name.clone(), ..source.candidate(1) },
+        agent: found.id.clone(),
+        sidecar: None,
+        proxy: None,
+        port: 0,
+        workspace: String::new(),
+        bounds: None,
+        state_dir: None,
+    }
+}

@@ -1,0 +1,101 @@
+//! The backend: one short method a verb; a table of contents.
+
+use std::future::Future;
+
+use claude_bottle_plugin_api::{
+    ActiveBottle, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope, Context,
+    ErrorExt, ExecRequest, ExitStatus, FailureKind, Plan, Probe, Provisioned, Result, Spec,
+};
+use tokio::runtime::Runtime;
+
+use crate::config::Config;
+use crate::engine::{Address, AddressError, DockerApi};
+use crate::error::Error;
+use crate::{active, cleanup, close, exec, launch, probe, provision, resolve};
+
+/// The Docker backend.
+pub struct Docker {
+    config: Config,
+    engine: Result<DockerApi, AddressError>,
+    runtime: Runtime,
+}
+
+impl Docker {
+    fn engine(&self) -> Result<&DockerApi> {
+        Ok(self.engine.as_ref().map_err(|source| Error::FindEngine { reason: source.to_string() })?)
+    }
+
+    fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.runtime.block_on(work)
+    }
+}
+
+impl Backend for Docker {
+    const CAPABILITIES: &'static [Capability] = &[
+        Capability::TTY,
+        Capability::WORKSPACE,
+        Capability::SKILLS,
+        Capability::SSH,
+        Capability::EGRESS,
+        Capability::LIMITS,
+        Capability::IMAGE,
+        Capability::PIPELOCK,
+    ];
+
+    fn open(context: Context) -> Result<Self> {
+        let config = Config::read(&context)?;
+        let engine = Address::find(&|name| std::env::var(name).ok()).map(DockerApi::new);
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(2).thread_name("docker").enable_all().build();
+        let runtime = runtime.failure(FailureKind::Internal, || "start the backend's threads")?;
+        Ok(Self { config, engine, runtime })
+    }
+
+    fn probe(&self, _call: &Call) -> Result<Probe> {
+        let engine = match &self.engine {
+            Ok(engine) => engine,
+            Err(error) => return Ok(Probe::unusable(error.to_string(), "unset DOCKER_HOST")),
+        };
+        self.run(async { Ok(probe::probe(engine).await) })
+    }
+
+    fn prepare(&self, call: &Call, spec: &Spec) -> Result<Plan> {
+        let engine = self.engine()?;
+        self.run(resolve::resolve(engine, &self.config, call, spec))
+    }
+
+    fn launch(&self, call: &Call, plan: &Plan) -> Result<Bottle> {
+        let engine = self.engine()?;
+        self.run(launch::launch(engine, &self.config, call, plan))
+    }
+
+    fn provision(&self, call: &Call, plan: &Plan, bottle: &Bottle) -> Result<Provisioned> {
+        let engine = self.engine()?;
+        self.run(provision::provision(engine, &self.config, call, plan, bottle))
+    }
+
+    fn exec(&self, call: &Call, bottle: &Bottle, request: &ExecRequest) -> Result<ExitStatus> {
+        let engine = self.engine()?;
+        self.run(exec::exec(engine, call, bottle, request))
+    }
+
+    fn close(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
+        let engine = self.engine()?;
+        self.run(close::close(engine, bottle))
+    }
+
+    fn prepare_cleanup(&self, call: &Call, scope: &CleanupScope) -> Result<CleanupPlan> {
+        let engine = self.engine()?;
+        self.run(cleanup::find(engine, call, scope))
+    }
+
+    fn cleanup(&self, _call: &Call, plan: &CleanupPlan) -> Result<CleanupReport> {
+        let engine = self.engine()?;
+        self.run(async { Ok(cleanup::apply(engine, plan).await) })
+    }
+
+    fn list_active(&self, _call: &Call) -> Result<Vec<ActiveBottle>> {
+        let engine = self.engine()?;
+        self.run(active::list(engine))
+    }
+}

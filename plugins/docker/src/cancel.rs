@@ -1,0 +1,28 @@
+//! Waiting for the moment the host wants a call to end.
+
+use std::future::Future;
+
+use claude_bottle_plugin_api::{Call, Failure, Result};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Waits until the call should end; for good when the host cannot say so.
+pub(crate) async fn cancelled(call: &Call) -> Failure {
+    if !call.cancelled() {
+        let watched = call.cancel_fd().and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE).ok());
+        match watched {
+            Some(fd) => drop(fd.readable().await),
+            None => std::future::pending().await,
+        }
+    }
+    Failure::cancelled()
+}
+
+/// Does work that may be dropped half-way, unless the call should end.
+pub(crate) async fn unless_cancelled<T>(call: &Call, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        failure = cancelled(call) => Err(failure),
+    }
+}

@@ -1,0 +1,71 @@
+//! Removing a bottle, from its document alone; and keeping what its sidecar decided.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use claude_bottle_plugin_api::{Bottle, Failure, FailureKind, Result};
+
+use crate::engine::{Engine, Kind};
+use crate::error::Error;
+use crate::launch::undo::sweep;
+use crate::plan::{BottleState, role};
+use claude_bottle_backend_shared::key;
+
+/// Where the decisions of a bottle's proxy are kept, in the run's state directory.
+const LOG_FILE: &str = "egress.jsonl";
+
+/// Removes the bottle: the agent first, so that nothing runs without its sidecar's log, then all the rest.
+pub(crate) async fn close(engine: &impl Engine, bottle: &Bottle) -> Result<()> {
+    let state: BottleState = bottle.state()?;
+    let mut failures: Vec<Failure> = Vec::new();
+    if let Err(source) = engine.remove(Kind::Container, &state.agent).await {
+        failures.push(Error::Remove { kind: "container", name: state.names.agent.clone(), source }.into());
+    }
+    if let Err(error) = save_log(engine, &state).await {
+        failures.push(error.into());
+    }
+    failures.extend(sweep(engine, &state.selector()).await);
+    match failures.len() {
+        0 => Ok(()),
+        1 => Err(failures.remove(0)),
+        _ => Err(Failure::new(FailureKind::Internal, format!("remove bottle `{}`", bottle.name))
+            .with_undo(failures)),
+    }
+}
+
+async fn save_log(engine: &impl Engine, state: &BottleState) -> Result<(), Error> {
+    let (Some(dir), Some(sidecar)) = (&state.state_dir, sidecar(engine, state).await) else { return Ok(()) };
+    let (decisions, _) = match engine.logs(&sidecar, None).await {
+        Err(error) if error.is_not_found() => return Ok(()),
+        other => other.map_err(|source| Error::ReadLog { source })?,
+    };
+    // A state directory that is gone belongs to a run whose records were removed.
+    if decisions.is_empty() || !dir.is_dir() {
+        return Ok(());
+    }
+    let path = dir.join(LOG_FILE);
+    write_private(&path, &decisions).map_err(|source| Error::SaveLog { path, source })
+}
+
+async fn sidecar(engine: &impl Engine, state: &BottleState) -> Option<String> {
+    if state.sidecar.is_some() {
+        return state.sidecar.clone();
+    }
+    let mut labels = state.selector();
+    labels.push(format!("{}={}", key::ROLE, role::SIDECAR));
+    Some(engine.list(Kind::Container, &labels).await.ok()?.into_iter().next()?.id)
+}
+
+/// Writes a file only its owner can read, whole or not at all.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    let open = |path: &Path| -> std::io::Result<File> {
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+    };
+    let mut file = open(&temporary)?;
+    file.write_all(bytes)?;
+    drop(file);
+    std::fs::rename(temporary, path)
+}

@@ -1,0 +1,130 @@
+//! The settings of this backend: the user's `CLAUDE_BOTTLE_*` variables.
+
+use std::path::PathBuf;
+
+use claude_bottle_plugin_api::{Context, Failure, FailureKind, Result};
+
+use crate::fault::Fault;
+
+/// Tag of the agent image when the user names none.
+const DEFAULT_IMAGE: &str = "claude-bottle:latest";
+/// What the agent image is built from when the user names nothing.
+const DEFAULT_BASE_IMAGE: &str = "node:22-slim";
+/// The home of the image's user `node`.
+const DEFAULT_HOME: &str = "/home/node";
+/// The first version's pipelock, 2.3.0, by digest.
+const DEFAULT_PIPELOCK: &str = "ghcr.io/luckypipewrench/pipelock@sha256:3b1a39417b98406ddc5dc2d8fcb42865ddc0c68a43d355db55f0f8cb06bc6de9";
+/// Where a proxy listens inside unless told otherwise.
+const DEFAULT_PORT: u16 = 8888;
+
+/// The settings, read once.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// `IMAGE`: the agent image's tag, when the user chose it.
+    pub(crate) image: Option<String>,
+    /// `BASE_IMAGE`.
+    pub(crate) base_image: String,
+    /// `CLAUDE_CODE_VERSION`: which Claude Code goes into the image.
+    pub(crate) claude_code_version: Option<String>,
+    /// `CONTAINER`: the agent container's name, when the user pinned it.
+    pub(crate) container: Option<String>,
+    /// `PIPELOCK_IMAGE`.
+    pub(crate) pipelock_image: String,
+    /// `PIPELOCK_PORT`.
+    pub(crate) port: u16,
+    /// `CONTAINER_HOME`.
+    pub(crate) home: String,
+    /// `CONTAINER_SKILLS_DIR`.
+    pub(crate) skills_dir: String,
+    /// `FAULT`, see [`crate::fault`].
+    pub(crate) fault: Fault,
+    /// Kept between runs.
+    pub(crate) data_dir: PathBuf,
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// Fails on one that makes no sense.
+    pub(crate) fn read(context: &Context) -> Result<Self> {
+        let text = |name: &str| context.setting(name).map(str::to_owned);
+        let home = text("CONTAINER_HOME").unwrap_or_else(|| DEFAULT_HOME.to_owned());
+        let skills_dir = text("CONTAINER_SKILLS_DIR").unwrap_or_else(|| format!("{home}/.claude/skills"));
+        for (name, path) in [("CONTAINER_HOME", &home), ("CONTAINER_SKILLS_DIR", &skills_dir)] {
+            let plain = path.starts_with('/') && path.split('/').all(|part| part != "..") && path.len() > 1;
+            if !plain {
+                return Err(invalid(name, path).hint("use an absolute path without `..`"));
+            }
+        }
+        let port = match context.setting("PIPELOCK_PORT") {
+            None => DEFAULT_PORT,
+            Some(port) => match port.parse() {
+                Ok(port) if port > 0 => port,
+                _ => return Err(invalid("PIPELOCK_PORT", port).hint("use a number from 1 to 65535")),
+            },
+        };
+        let container = text("CONTAINER");
+        if let Some(name) = container.as_ref().filter(|name| !crate::names::is_container_name(name)) {
+            return Err(invalid("CONTAINER", name).hint("use letters, digits and _.-, at least two"));
+        }
+        Ok(Self {
+            image: text("IMAGE"),
+            base_image: text("BASE_IMAGE").unwrap_or_else(|| DEFAULT_BASE_IMAGE.to_owned()),
+            claude_code_version: text("CLAUDE_CODE_VERSION"),
+            container,
+            pipelock_image: text("PIPELOCK_IMAGE").unwrap_or_else(|| DEFAULT_PIPELOCK.to_owned()),
+            port,
+            home,
+            skills_dir,
+            fault: Fault::read(context)?,
+            data_dir: context.data_dir.clone(),
+        })
+    }
+
+    /// Returns the agent image's tag.
+    pub(crate) fn image_tag(&self) -> &str {
+        self.image.as_deref().unwrap_or(DEFAULT_IMAGE)
+    }
+}
+
+fn invalid(name: &str, value: &str) -> Failure {
+    let value = value.escape_debug();
+    Failure::new(FailureKind::Invalid, format!("setting CLAUDE_BOTTLE_{name} is `{value}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(settings: &[(&str, &str)]) -> Result<Config> {
+        let mut context = Context::default();
+        context.settings = settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Config::read(&context)
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_first_version() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.image_tag(), "claude-bottle:latest");
+        assert_eq!((config.base_image.as_str(), config.port), ("node:22-slim", 8888));
+        assert_eq!(config.skills_dir, "/home/node/.claude/skills");
+        assert_eq!(read(&[("CONTAINER_HOME", "/h")]).unwrap().skills_dir, "/h/.claude/skills");
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_name() {
+        for (name, value) in [
+            ("PIPELOCK_PORT", "0"),
+            ("PIPELOCK_PORT", "x"),
+            ("CONTAINER", "-x"),
+            ("CONTAINER", "a b"),
+            ("CONTAINER_HOME", "home"),
+            ("CONTAINER_HOME", "/"),
+            ("CONTAINER_SKILLS_DIR", "/a/../b"),
+        ] {
+            let failure = read(&[(name, value)]).unwrap_err();
+            assert!(failure.message.contains(name), "{failure}");
+        }
+    }
+}

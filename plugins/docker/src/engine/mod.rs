@@ -1,0 +1,165 @@
+//! The engine, as the rest of the plug-in sees it: a small trait, so that its order of calls can be tested.
+//!
+//! Invariant: nothing outside this folder talks to an engine. Documents of the engine's API (bodies of requests) are
+//! bollard's data types; its client is known to [`api`] alone.
+
+mod address;
+mod api;
+mod error;
+#[cfg(test)]
+pub(crate) mod recording;
+mod run;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+
+use bollard::models::{ContainerCreateBody, NetworkCreateRequest};
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub(crate) use address::{Address, AddressError};
+pub(crate) use api::DockerApi;
+pub(crate) use error::EngineError;
+pub(crate) use run::{ExecSpec, Output, Run, exit_code, frame, run};
+
+type Result<T, E = EngineError> = std::result::Result<T, E>;
+
+/// Bytes on their way to the engine; an error ends the request.
+pub(crate) type Body = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
+
+/// What an engine says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct EngineFacts {
+    pub(crate) version: String,
+    /// The API version spoken with it, as major and minor.
+    pub(crate) api: (usize, usize),
+    pub(crate) arch: String,
+    pub(crate) system: String,
+    pub(crate) cpus: u64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) runtimes: Vec<String>,
+    pub(crate) security: Vec<String>,
+    pub(crate) cgroup: String,
+    /// Which limits it can enforce.
+    pub(crate) limits: EngineLimits,
+}
+
+/// Which limits an engine can enforce.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct EngineLimits {
+    pub(crate) memory: bool,
+    pub(crate) swap: bool,
+    pub(crate) cpu: bool,
+    pub(crate) pids: bool,
+}
+
+/// A container or network found by a listing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// The engine's word for a container's state; empty for others.
+    pub(crate) state: String,
+    /// When it was made, in seconds since 1970-01-01 UTC.
+    pub(crate) created_unix: u64,
+}
+
+/// What is known of a container that exists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Container {
+    pub(crate) id: String,
+    pub(crate) running: bool,
+    pub(crate) exit_code: i64,
+    pub(crate) oom_killed: bool,
+    /// Its address in each network, by the network's id.
+    pub(crate) addresses: BTreeMap<String, String>,
+    /// The runtime's own complaint when it did not start.
+    pub(crate) error: String,
+}
+
+/// How an image is built.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Build {
+    pub(crate) tag: String,
+    pub(crate) args: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) pull: bool,
+    pub(crate) no_cache: bool,
+}
+
+/// The streams of a program that was started in a container.
+pub(crate) struct Attached {
+    /// The engine's name for this execution.
+    pub(crate) id: String,
+    pub(crate) output: Box<dyn AsyncRead + Send + Unpin>,
+    pub(crate) input: Box<dyn AsyncWrite + Send + Unpin>,
+}
+
+/// Whether a program that was started in a container still runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExecState {
+    Running,
+    Exited(i32),
+}
+
+/// What is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Container,
+    Network,
+    Volume,
+}
+
+impl Kind {
+    /// Returns its name for people.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Network => "network",
+            Self::Volume => "volume",
+        }
+    }
+}
+
+/// An engine that speaks Docker's API.
+pub(crate) trait Engine: Send + Sync + 'static {
+    async fn facts(&self) -> Result<EngineFacts>;
+
+    async fn create_network(&self, request: NetworkCreateRequest) -> Result<String>;
+    /// Returns the network's subnets, as `address/bits`.
+    async fn subnets(&self, network: &str) -> Result<Vec<String>>;
+    async fn connect(&self, network: &str, container: &str) -> Result<()>;
+
+    /// Returns the image's id and labels, or `None` when there is none of this name.
+    async fn image(&self, reference: &str) -> Result<Option<(String, BTreeMap<String, String>)>>;
+    async fn load_image(&self, tar: Body) -> Result<()>;
+    async fn build_image(&self, build: &Build, context: Body, line: &mut dyn FnMut(String)) -> Result<()>;
+    async fn pull_image(&self, reference: &str, line: &mut dyn FnMut(String)) -> Result<()>;
+
+    async fn create_container(&self, name: &str, body: ContainerCreateBody) -> Result<String>;
+    async fn start_container(&self, id: &str) -> Result<()>;
+    async fn inspect_container(&self, id: &str) -> Result<Container>;
+    async fn put_archive(&self, container: &str, path: &str, tar: Body) -> Result<()>;
+    /// Returns what the container has written, each stream in order: standard output, standard error.
+    async fn logs(&self, container: &str, tail: Option<u32>) -> Result<(Vec<u8>, Vec<u8>)>;
+    /// Returns whether the kernel killed a process of the container for want of memory since a time.
+    async fn out_of_memory_since(&self, container: &str, since_unix: u64) -> Result<bool>;
+
+    async fn exec(&self, container: &str, spec: &ExecSpec) -> Result<Attached>;
+    async fn exec_state(&self, exec: &str) -> Result<ExecState>;
+    async fn resize_exec(&self, exec: &str, columns: u16, rows: u16) -> Result<()>;
+
+    /// Lists what carries all of these labels, `key` or `key=value`, running or not.
+    async fn list(&self, kind: Kind, labels: &[String]) -> Result<Vec<Found>>;
+    /// Removes by force; a container's anonymous volumes go with it. What is already gone is no error.
+    async fn remove(&self, kind: Kind, id: &str) -> Result<()>;
+}
+
+/// Makes a body of bytes that are all there.
+pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
+    let bytes = bytes.into();
+    Box::pin(futures_util::stream::once(async move { Ok(bytes) }))
+}

@@ -1,0 +1,88 @@
+//! The requests bollard cannot make: taking an exec's connection over, and a field it has no name for.
+//!
+//! bollard decodes what comes back line by line, which holds a terminal's output back, and takes a leading byte 0 to 2 of a
+//! terminal's output for the head of a frame; here nobody looks at the bytes of a terminal.
+
+use bollard::models::{NetworkCreateRequest, NetworkCreateResponse};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use hyper::http::request::Builder;
+use hyper::{Request, Response, StatusCode, body::Incoming};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::{Address, Attached, EngineError, Result};
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
+
+/// Starts the exec `id` and returns its streams.
+pub(super) async fn start(
+    address: &Address,
+    api: (usize, usize),
+    id: &str,
+    tty: bool,
+) -> Result<Attached> {
+    let request = Request::post(format!("/v{}.{}/exec/{id}/start", api.0, api.1))
+        .header(CONNECTION, "Upgrade")
+        .header(UPGRADE, "tcp");
+    let response = send(address, request, &json!({"Detach": false, "Tty": tty})).await?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(refusal(response).await);
+    }
+    let upgraded = hyper::upgrade::on(response).await.map_err(EngineError::protocol)?;
+    let (output, input) = tokio::io::split(TokioIo::new(upgraded));
+    Ok(Attached { id: id.to_owned(), output: Box::new(output), input: Box::new(input) })
+}
+
+/// Makes a network, and has the engine refuse a name that is taken.
+///
+/// Engines before 25 allow two networks of one name unless `CheckDuplicate` is set, which bollard does not know:
+/// <https://docs.docker.com/reference/api/engine/version-history/#v144-api-changes>.
+pub(super) async fn create_network(
+    address: &Address,
+    api: (usize, usize),
+    request: &NetworkCreateRequest,
+) -> Result<String> {
+    let mut document = serde_json::to_value(request).map_err(EngineError::protocol)?;
+    document["CheckDuplicate"] = Value::Bool(true);
+    let response = send(address, Request::post(format!("/v{}.{}/networks/create", api.0, api.1)), &document).await?;
+    if !response.status().is_success() {
+        return Err(refusal(response).await);
+    }
+    let body = response.into_body().collect().await.map_err(EngineError::protocol)?.to_bytes();
+    let answer: NetworkCreateResponse = serde_json::from_slice(&body).map_err(EngineError::protocol)?;
+    Ok(answer.id)
+}
+
+async fn send(address: &Address, request: Builder, document: &Value) -> Result<Response<Incoming>> {
+    let io = |source| EngineError::Io { source };
+    let stream: Box<dyn Stream> = match address {
+        Address::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(io)?),
+        Address::Tcp(authority) => Box::new(TcpStream::connect(authority).await.map_err(io)?),
+    };
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(EngineError::protocol)?;
+    tokio::spawn(connection.with_upgrades());
+    let request = request
+        .header(HOST, "docker")
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(document.to_string())))
+        .map_err(EngineError::protocol)?;
+    let answer = tokio::time::timeout(super::api::DEADLINE, sender.send_request(request)).await;
+    answer.map_err(|_| EngineError::Timeout)?.map_err(EngineError::protocol)
+}
+
+async fn refusal(response: Response<Incoming>) -> EngineError {
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let document: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let message = document["message"].as_str().map_or_else(
+        || String::from_utf8_lossy(&body).into_owned(),
+        str::to_owned,
+    );
+    super::api::refused(status, message)
+}

@@ -1,0 +1,174 @@
+//! What can go wrong, each with what was being done; and how it crosses to the host.
+
+use std::io;
+use std::path::PathBuf;
+
+use claude_bottle_backend_shared::tree::TreeError;
+use claude_bottle_egress_policy::ConfigError;
+use claude_bottle_plugin_api::{Failure, FailureKind};
+use thiserror::Error;
+
+use crate::engine::EngineError;
+
+/// A failure of this backend.
+#[derive(Debug, Error)]
+pub(crate) enum Error {
+    #[error("find the engine: {reason}")]
+    FindEngine { reason: String },
+    #[error("ask the engine what it can do")]
+    AskEngine { source: EngineError },
+    #[error("create network `{name}`")]
+    CreateNetwork { name: String, source: EngineError },
+    #[error("read the addresses of network `{name}`")]
+    ReadNetwork { name: String, source: EngineError },
+    #[error("network `{name}` got no IPv4 range from the engine")]
+    NetworkWithoutRange { name: String },
+    #[error("the engine's network range `{range}` cannot be read")]
+    ReadRange { range: String },
+    #[error("create container `{name}`")]
+    CreateContainer { name: String, source: EngineError },
+    #[error("configure the sidecar `{name}`")]
+    ConfigureSidecar { name: String, source: EngineError },
+    #[error("connect the sidecar `{name}` to its way out")]
+    ConnectSidecar { name: String, source: EngineError },
+    #[error("start container `{name}`")]
+    StartContainer { name: String, source: EngineError },
+    #[error("inspect container `{name}`")]
+    InspectContainer { name: String, source: EngineError },
+    #[error("the sidecar `{name}` ended at once, with exit code {code}{}", said(.output))]
+    SidecarEnded { name: String, code: i64, output: String },
+    #[error("the sidecar `{name}` does not answer on port {port}{}", said(.output))]
+    SidecarSilent { name: String, port: u16, output: String },
+    #[error("read the configuration of the egress guard")]
+    ReadGuardConfig { source: ConfigError },
+    #[error("read the egress guard's program `{}`", path.display())]
+    ReadGuard { path: PathBuf, source: io::Error },
+    #[error("the egress guard's program `{}` is {found}, and the engine runs {wanted}", path.display())]
+    GuardArchitecture { path: PathBuf, found: String, wanted: String },
+    #[error("load the egress guard's image `{tag}`")]
+    LoadImage { tag: String, source: EngineError },
+    #[error("look for image `{reference}`")]
+    FindImage { reference: String, source: EngineError },
+    #[error("build image `{tag}`")]
+    BuildImage { tag: String, base: String, tail: Vec<String>, source: EngineError },
+    #[error("pull image `{reference}`")]
+    PullImage { reference: String, source: EngineError },
+    #[error("copy into the bottle")]
+    CopyIn { source: TreeError },
+    #[error("copy into the bottle")]
+    PutArchive { source: EngineError },
+    #[error("run `{program}` in the bottle")]
+    RunInside { program: String, source: EngineError },
+    #[error("{action} in the bottle: exit code {code}{}", said(.output))]
+    FailedInside { action: &'static str, code: i32, output: String },
+    #[error("the variable `{name}` cannot be carried by a shell: its name or a NUL byte in its value")]
+    CarryVariable { name: String },
+    #[error("list what is left of bottle `{name}`")]
+    ListLeftovers { name: String, source: EngineError },
+    #[error("remove {kind} `{name}`")]
+    Remove { kind: &'static str, name: String, source: EngineError },
+    #[error("save the egress log to `{}`", path.display())]
+    SaveLog { path: PathBuf, source: io::Error },
+    #[error("read the egress log of the sidecar")]
+    ReadLog { source: EngineError },
+    #[error("the name `{name}` is taken")]
+    NameTaken { name: String },
+    #[error("no free name among `{first}` to `{last}`")]
+    NamesTaken { first: String, last: String },
+    #[error("a fault was asked for after step `{step}`")]
+    Injected { step: String },
+}
+
+/// Output of a program as the end of a sentence.
+fn said(output: &str) -> String {
+    let text = output.trim();
+    if text.is_empty() { String::new() } else { format!(": {}", text.escape_debug()) }
+}
+
+impl Error {
+    fn engine(&self) -> Option<&EngineError> {
+        match self {
+            Self::AskEngine { source }
+            | Self::CreateNetwork { source, .. }
+            | Self::ReadNetwork { source, .. }
+            | Self::CreateContainer { source, .. }
+            | Self::ConfigureSidecar { source, .. }
+            | Self::ConnectSidecar { source, .. }
+            | Self::StartContainer { source, .. }
+            | Self::InspectContainer { source, .. }
+            | Self::LoadImage { source, .. }
+            | Self::FindImage { source, .. }
+            | Self::BuildImage { source, .. }
+            | Self::PullImage { source, .. }
+            | Self::PutArchive { source }
+            | Self::RunInside { source, .. }
+            | Self::ListLeftovers { source, .. }
+            | Self::Remove { source, .. }
+            | Self::ReadLog { source } => Some(source),
+            _ => None,
+        }
+    }
+
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::FindEngine { .. }
+            | Self::ReadGuardConfig { .. }
+            | Self::GuardArchitecture { .. }
+            | Self::CopyIn { .. }
+            | Self::CarryVariable { .. } => FailureKind::Invalid,
+            Self::ReadGuard { .. } | Self::PullImage { .. } => FailureKind::Missing,
+            Self::NameTaken { .. } | Self::NamesTaken { .. } => FailureKind::Conflict,
+            Self::SidecarSilent { .. } => FailureKind::Timeout,
+            _ => self.engine().map_or(FailureKind::Internal, EngineError::kind),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let own = match self {
+            Self::BuildImage { base, tail, source, .. } if !source.is_not_found() => {
+                return pull_hints(base, tail, source);
+            }
+            Self::NameTaken { name } => Some(format!("docker rm -f {name}")),
+            Self::NamesTaken { .. } => Some("claude-bottle cleanup".to_owned()),
+            Self::CreateNetwork { source: EngineError::Refused { message, .. }, .. }
+                if message.contains("address pool") =>
+            {
+                Some("claude-bottle cleanup   # the engine has no address range left for a network".to_owned())
+            }
+            Self::CopyIn { source: TreeError::Special { .. } | TreeError::TooLarge { .. } } => {
+                Some("name it in .claude-bottleignore, or remove it".to_owned())
+            }
+            Self::ReadGuard { .. } => Some("reinstall claude-bottle: its egress-guard is missing".to_owned()),
+            _ => None,
+        };
+        own.into_iter().chain(self.engine().and_then(EngineError::hint)).collect()
+    }
+}
+
+/// Says what to do when the base image was what failed.
+fn pull_hints(base: &str, tail: &[String], source: &EngineError) -> Vec<String> {
+    let text = source.to_string();
+    let step = tail.iter().rev().find(|line| line.starts_with("Step "));
+    if step.is_some_and(|step| !step.contains(" : FROM") && !step.contains(" : ARG BASE_IMAGE")) {
+        return vec!["the output above says why; behind a proxy set HTTP_PROXY and HTTPS_PROXY".to_owned()];
+    }
+    let _ = text;
+    vec![
+        format!("the base image `{base}` cannot be pulled here; CLAUDE_BOTTLE_BASE_IMAGE names another one"),
+        "export CLAUDE_BOTTLE_BASE_IMAGE=$(tests/setup/base-image.sh)   # makes one from Debian packages"
+            .to_owned(),
+    ]
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let mut failure = Self::new(error.kind(), error.to_string());
+        if let Some(source) = std::error::Error::source(&error) {
+            failure = failure.caused_by(source);
+        }
+        if let Error::BuildImage { tail, .. } = &error {
+            failure.causes.extend(tail.iter().map(|line| line.escape_debug().to_string()));
+        }
+        error.hints().into_iter().fold(failure, Self::hint)
+    }
+}

@@ -1,0 +1,271 @@
+//! Running a program in a bottle on the caller's streams, with a terminal or without.
+
+mod output;
+mod stdin;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use claude_bottle_backend_shared::{agent_command, key};
+use claude_bottle_plugin_api::{
+    Bottle, Call, ErrorExt, ExecIo, ExecRequest, ExitStatus, Failure, FailureKind, Result,
+};
+use rustix::fd::OwnedFd;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
+use tokio::io::unix::AsyncFd;
+
+use crate::engine::{Attached, Engine, ExecSpec, Kind, Output, Run, frame, exit_code, run};
+use crate::error::Error;
+use crate::limits::gib;
+use crate::plan::{BottleState, RUN_DIR, USER, role};
+use output::{Stream, Writer};
+
+/// Notes its process number, reads the secret variables, and becomes the program. `$0` tells this execution from others.
+const WRAPPER: &str = r#"cd . 2>/dev/null; echo $$ >"/run/claude-bottle/exec.$0"; [ ! -r /run/claude-bottle/env ] || . /run/claude-bottle/env; exec "$@""#;
+/// Signals the program and all it has started, which is in its process group.
+const KILL: &str = r#"p=$(cat "$1") && { kill -s "$2" -- "-$p" || kill -s "$2" "$p"; }"#;
+/// How long a program has to end after it was asked to.
+const GRACE: Duration = Duration::from_secs(2);
+/// The exit code of a program that was ended by SIGKILL.
+const KILLED: i32 = 128 + 9;
+
+/// Runs a program and waits for its end.
+pub(crate) async fn exec(
+    engine: &impl Engine,
+    call: &Call,
+    bottle: &Bottle,
+    request: &ExecRequest,
+) -> Result<ExitStatus> {
+    let state: BottleState = bottle.state()?;
+    let command = agent_command(request);
+    let Some(program) = command.first().cloned() else {
+        return Err(Failure::new(FailureKind::Invalid, "the command is empty"));
+    };
+    let io = request.io()?;
+    let token = token();
+    let spec = ExecSpec {
+        command: wrapped(&token, command),
+        user: USER.to_owned(),
+        env: environment(&proxy(engine, &state).await?, request),
+        working_dir: None,
+        tty: request.tty,
+        stdin: true,
+    };
+    let begun = now();
+    let attached = engine.exec(&state.agent, &spec).await;
+    let attached = attached.map_err(|source| Error::RunInside { program: program.clone(), source })?;
+    let id = attached.id.clone();
+    let session = Session { engine, container: &state.agent, token: &token, exec: &id, tty: request.tty };
+    session.run(call, attached, io).await?;
+    let code = exit_code(engine, &id).await;
+    let code = code.map_err(|source| Error::RunInside { program, source })?;
+    let mut status = ExitStatus::code(code);
+    status.limit = limit(engine, &state, code, begun).await;
+    Ok(status)
+}
+
+fn wrapped(token: &str, command: Vec<String>) -> Vec<String> {
+    let words = ["sh", "-c", WRAPPER, token].map(str::to_owned);
+    words.into_iter().chain(command).collect()
+}
+
+/// Returns a word that no other execution in this bottle has, from whatever process.
+fn token() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos());
+    format!("{}-{nanos}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs())
+}
+
+/// Returns the proxy's URL, asking the engine when the record does not say it.
+async fn proxy(engine: &impl Engine, state: &BottleState) -> Result<String> {
+    if let Some(proxy) = &state.proxy {
+        return Ok(proxy.clone());
+    }
+    let failed = |source| Error::ListLeftovers { name: state.names.agent.clone(), source };
+    let mut labels = state.selector();
+    labels.push(format!("{}={}", key::ROLE, role::SIDECAR));
+    let sidecar = engine.list(Kind::Container, &labels).await.map_err(failed)?.into_iter().next();
+    let networks = async {
+        let mut labels = state.selector();
+        labels.push(format!("{}={}", key::ROLE, role::INTERNAL));
+        engine.list(Kind::Network, &labels).await.map_err(failed)
+    };
+    let internal = networks.await?.into_iter().next();
+    let (Some(sidecar), Some(internal)) = (sidecar, internal) else {
+        let message = format!("bottle `{}` has no sidecar", state.names.agent);
+        return Err(Failure::new(FailureKind::NotFound, message));
+    };
+    let found = engine.inspect_container(&sidecar.id).await.map_err(failed)?;
+    match (found.addresses.get(&internal.id), sidecar.labels.get(key::PORT)) {
+        (Some(address), Some(port)) => Ok(format!("http://{address}:{port}")),
+        _ => Err(Failure::new(FailureKind::NotFound, format!("sidecar `{}` does not run", sidecar.name))),
+    }
+}
+
+/// Returns the variables that lead every program to the proxy, which has no name and needs none.
+fn environment(proxy: &str, request: &ExecRequest) -> Vec<String> {
+    const LOOPBACK: &str = "localhost,127.0.0.1,::1";
+    let mut env = Vec::new();
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
+        env.push(format!("{name}={proxy}"));
+    }
+    env.extend(["NO_PROXY", "no_proxy"].map(|name| format!("{name}={LOOPBACK}")));
+    // Node's own fetch looks at the variables above only with this: https://nodejs.org/api/cli.html#node_use_env_proxy1
+    env.push("NODE_USE_ENV_PROXY=1".to_owned());
+    if request.tty {
+        env.push(format!("TERM={}", request.term.as_deref().unwrap_or("xterm-256color")));
+    }
+    env
+}
+
+/// Says which limit ended the program, when one did.
+async fn limit(engine: &impl Engine, state: &BottleState, code: i32, begun: u64) -> Option<String> {
+    if code != KILLED || !engine.out_of_memory_since(&state.agent, begun).await.unwrap_or(false) {
+        return None;
+    }
+    let amount = state.bounds.map_or_else(String::new, |bounds| format!(" of {}", gib(bounds.memory_bytes)));
+    Some(format!("memory limit{amount}; raise `bottles.{}.limits.memory`", state.bottle))
+}
+
+/// A program that runs, and what it takes to steer it.
+struct Session<'a, E> {
+    engine: &'a E,
+    container: &'a str,
+    token: &'a str,
+    exec: &'a str,
+    tty: bool,
+}
+
+impl<E: Engine> Session<'_, E> {
+    /// Copies bytes until the program's streams end or the call does.
+    async fn run(&self, call: &Call, attached: Attached, io: ExecIo) -> Result<()> {
+        let size = io.terminal_size();
+        let terminal = rustix::io::dup(&io.stdout).ok();
+        let writer = Writer::start(io.stdout, io.stderr)?;
+        let stdin = stdin::Reader::start(io.stdin)?;
+        let Attached { mut output, input, .. } = attached;
+        let copy = async {
+            let copied = self.copy_out(&mut output, &writer).await;
+            writer.finish().await;
+            copied
+        };
+        let feed = async {
+            self.copy_in(stdin, input).await;
+            std::future::pending::<()>().await;
+        };
+        let resize = self.follow_size(size, terminal, io.resized);
+        let mut copy = std::pin::pin!(copy);
+        tokio::select! {
+            copied = &mut copy => copied,
+            () = feed => Ok(()),
+            () = resize => Ok(()),
+            failure = crate::cancel::cancelled(call) => {
+                self.end(&mut copy).await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn copy_out(&self, output: &mut (impl AsyncRead + Unpin), writer: &Writer) -> Result<()> {
+        let failed = |error: std::io::Error| {
+            Failure::new(FailureKind::Unreachable, "read what the program writes").caused_by(&error)
+        };
+        let mut buffer = vec![0; 32 * 1024];
+        loop {
+            let (stream, bytes) = if self.tty {
+                match output.read(&mut buffer).await.map_err(failed)? {
+                    0 => return Ok(()),
+                    n => (Stream::Stdout, buffer[..n].to_vec()),
+                }
+            } else {
+                match frame(output).await.map_err(failed)? {
+                    None => return Ok(()),
+                    Some((2, bytes)) => (Stream::Stderr, bytes),
+                    Some((_, bytes)) => (Stream::Stdout, bytes),
+                }
+            };
+            if !writer.write(stream, bytes).await {
+                // Nobody reads any more. The program learns it as a program in a pipeline does.
+                self.signal("PIPE").await;
+            }
+        }
+    }
+
+    async fn copy_in(&self, mut stdin: stdin::Reader, mut input: impl AsyncWrite + Unpin) {
+        while let Some(bytes) = stdin.read().await {
+            // A program that reads no more is no failure; its end is awaited elsewhere.
+            if input.write_all(&bytes).await.is_err() || input.flush().await.is_err() {
+                return;
+            }
+        }
+        drop(input.shutdown().await);
+    }
+
+    /// Gives the program's terminal the size of ours, now and each time it changes.
+    async fn follow_size(
+        &self,
+        first: Option<(u16, u16)>,
+        terminal: Option<OwnedFd>,
+        resized: Option<OwnedFd>,
+    ) {
+        if self.tty && let Some((columns, rows)) = first {
+            // The engine refuses until the program has started, of which it tells nobody.
+            for attempt in 1..=20_u64 {
+                if self.engine.resize_exec(self.exec, columns, rows).await.is_ok() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5 * attempt)).await;
+            }
+        }
+        if let (true, Some(terminal), Some(resized)) = (self.tty, terminal, resized)
+            && let Ok(resized) = AsyncFd::with_interest(resized, Interest::READABLE)
+        {
+            while let Ok(mut ready) = resized.readable().await {
+                let read = rustix::io::read(resized.get_ref(), &mut [0; 64]);
+                ready.clear_ready();
+                if !matches!(read, Ok(n) if n > 0) {
+                    break;
+                }
+                if let Ok(size) = rustix::termios::tcgetwinsize(&terminal) {
+                    drop(self.engine.resize_exec(self.exec, size.ws_col, size.ws_row).await);
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Ends the program: asks first, then does not ask.
+    async fn end(&self, streams_end: &mut (impl Future<Output = Result<()>> + Unpin)) {
+        for signal in ["TERM", "KILL"] {
+            self.signal(signal).await;
+            if tokio::time::timeout(GRACE, &mut *streams_end).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Sends a signal; a program that is gone already is none to complain about.
+    async fn signal(&self, signal: &str) {
+        let words = ["sh", "-c", KILL, "sh", &format!("{RUN_DIR}/exec.{}", self.token), signal];
+        let spec = ExecSpec {
+            command: words.map(str::to_owned).into(),
+            user: USER.to_owned(),
+            ..ExecSpec::default()
+        };
+        match run(self.engine, self.container, &Run { spec, ..Run::default() }).await {
+            Ok(Output { code: 0, .. }) => {}
+            Ok(output) => tracing::debug!(signal, code = output.code, "the program was gone"),
+            Err(error) => tracing::warn!(signal, %error, "cannot signal the program in the bottle"),
+        }
+    }
+}
+
+/// Starts a thread that copies; a failure to start one is the system's.
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    let started = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    started.map(drop).failure(FailureKind::Internal, || format!("start the thread `{name}`"))
+}

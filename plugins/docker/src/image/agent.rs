@@ -1,0 +1,132 @@
+//! The agent image: content-addressed by the Dockerfile and its arguments, rebuilt only when one of them changes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+
+use claude_bottle_backend_shared::key;
+use claude_bottle_backend_shared::tree::{Entry, TarWriter};
+use claude_bottle_plugin_api::{Call, Result, Spec};
+use serde::{Deserialize, Serialize};
+
+use crate::cancel::unless_cancelled;
+use crate::config::Config;
+use crate::engine::{Build, Engine, whole};
+use crate::error::Error;
+
+const DOCKERFILE: &str = include_str!("../../assets/Dockerfile");
+/// How many lines of a failed build are shown with the failure.
+const TAIL: usize = 25;
+/// The builder takes these from its own environment or as arguments, and leaves them out of the image's history:
+/// <https://docs.docker.com/build/building/variables/#proxy-arguments>.
+const PROXY_ARGS: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
+
+/// The image a bottle runs from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum AgentImage {
+    /// Used as it is; pulled when it is not there.
+    Given { reference: String },
+    /// Built from this plug-in's Dockerfile.
+    Built {
+        tag: String,
+        base: String,
+        args: BTreeMap<String, String>,
+        /// The hash of all that goes into it.
+        key: String,
+        /// Whether an image of that tag without our label is the user's own, to be used as it is.
+        tag_chosen: bool,
+        rebuild: bool,
+        pull: bool,
+    },
+}
+
+impl AgentImage {
+    /// Chooses the image of a bottle.
+    pub(crate) fn of(spec: &Spec, config: &Config) -> Self {
+        if let Some(reference) = &spec.bottle.image {
+            return Self::Given { reference: reference.clone() };
+        }
+        let mut args = BTreeMap::from([("BASE_IMAGE".to_owned(), config.base_image.clone())]);
+        args.extend(config.claude_code_version.clone().map(|v| ("CLAUDE_CODE_VERSION".to_owned(), v)));
+        let text: Vec<_> = args.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let option = |name: &str| spec.options.get(name).and_then(serde_json::Value::as_bool) == Some(true);
+        Self::Built {
+            tag: config.image_tag().to_owned(),
+            base: config.base_image.clone(),
+            key: super::short_hash(&[DOCKERFILE.as_bytes(), text.join("\n").as_bytes()]),
+            args,
+            tag_chosen: config.image.is_some(),
+            rebuild: option("rebuild"),
+            pull: option("pull"),
+        }
+    }
+
+    /// Returns what the engine knows it by.
+    pub(crate) fn reference(&self) -> &str {
+        match self {
+            Self::Given { reference } => reference,
+            Self::Built { tag, .. } => tag,
+        }
+    }
+}
+
+/// Makes sure the image is there and up to date.
+pub(crate) async fn ensure(engine: &impl Engine, call: &Call, image: &AgentImage) -> Result<()> {
+    let AgentImage::Built { tag, base, args, key, tag_chosen, rebuild, pull } = image else {
+        return super::ensure_given(engine, call, image.reference()).await;
+    };
+    let find = |source| Error::FindImage { reference: tag.clone(), source };
+    let found = engine.image(tag).await.map_err(find)?;
+    let fresh = found.is_some_and(|(_, labels)| match labels.get(key::IMAGE_KEY) {
+        Some(have) => have == key,
+        None => *tag_chosen,
+    });
+    if fresh && !rebuild && !pull {
+        return Ok(());
+    }
+    let build = Build {
+        tag: tag.clone(),
+        args: args.clone().into_iter().chain(proxy_args()).collect(),
+        labels: [(key::IMAGE_KEY.to_owned(), key.clone())].into(),
+        pull: *pull,
+        no_cache: *rebuild,
+    };
+    build_image(engine, call, &build, base).await
+}
+
+async fn build_image(engine: &impl Engine, call: &Call, build: &Build, base: &str) -> Result<()> {
+    let step = call.step("build-image", format!("building {} from {base}", build.tag));
+    let mut tail = VecDeque::new();
+    let mut line = |text: String| {
+        step.output(text.clone());
+        tail.push_back(text);
+        if tail.len() > TAIL {
+            tail.pop_front();
+        }
+    };
+    let context = whole(context().map_err(|source| Error::CopyIn { source })?);
+    let built = unless_cancelled(call, async { Ok(engine.build_image(build, context, &mut line).await) }).await?;
+    built.map_err(|source| Error::BuildImage {
+        tag: build.tag.clone(),
+        base: base.to_owned(),
+        tail: tail.into(),
+        source,
+    })?;
+    step.done();
+    Ok(())
+}
+
+/// Returns the build's context: the Dockerfile alone.
+fn context() -> Result<Vec<u8>, claude_bottle_backend_shared::tree::TreeError> {
+    let mut bytes = Vec::new();
+    let mut writer = TarWriter::new(&mut bytes);
+    let entry = Entry { owner: (0, 0), mode: 0o644, mtime: 0 };
+    writer.file(Path::new("Dockerfile"), entry, DOCKERFILE.as_bytes())?;
+    writer.finish()?;
+    Ok(bytes)
+}
+
+/// Returns the host's proxy settings, which are no part of the image.
+fn proxy_args() -> impl Iterator<Item = (String, String)> {
+    PROXY_ARGS.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+}

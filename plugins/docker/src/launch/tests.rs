@@ -1,0 +1,1 @@
+//! Launch on a recording engine.

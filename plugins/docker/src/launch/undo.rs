@@ -1,0 +1,52 @@
+//! What was made and must go again should the launch fail.
+
+use std::sync::{Mutex, PoisonError};
+
+use claude_bottle_plugin_api::Failure;
+
+use crate::engine::{Engine, Kind};
+use crate::error::Error;
+
+/// A stack of things that exist.
+#[derive(Default)]
+pub(super) struct Undo(Mutex<Vec<(Kind, String, String)>>);
+
+impl Undo {
+    /// Notes that something exists now.
+    pub(super) fn push(&self, kind: Kind, id: String, name: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((kind, id, name));
+    }
+
+    /// Removes everything, last made first, and goes on after a failure.
+    pub(super) async fn run(&self, engine: &impl Engine) -> Vec<Failure> {
+        let made = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut failures = Vec::new();
+        for (kind, id, name) in made.into_iter().rev() {
+            if let Err(source) = engine.remove(kind, &id).await {
+                failures.push(Error::Remove { kind: kind.word(), name, source }.into());
+            }
+        }
+        failures
+    }
+}
+
+/// Removes all that carries these labels, containers before networks before volumes, and goes on after a failure.
+pub(crate) async fn sweep(engine: &impl Engine, labels: &[String]) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    for kind in [Kind::Container, Kind::Network, Kind::Volume] {
+        match engine.list(kind, labels).await {
+            Ok(found) => {
+                for thing in found {
+                    if let Err(source) = engine.remove(kind, &thing.id).await {
+                        failures.push(Error::Remove { kind: kind.word(), name: thing.name, source }.into());
+                    }
+                }
+            }
+            Err(source) => {
+                let name = labels.join(", ");
+                failures.push(Error::ListLeftovers { name, source }.into());
+            }
+        }
+    }
+    failures
+}

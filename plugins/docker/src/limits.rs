@@ -1,0 +1,100 @@
+//! Limits of a bottle: what was asked for, the defaults, and what the engine can enforce.
+
+use bollard::models::{HostConfig, HostConfigLogConfig};
+use claude_bottle_plugin_api::Limits;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::EngineFacts;
+
+const GIB: u64 = 1 << 30;
+const DEFAULT_CPUS: f64 = 4.0;
+const DEFAULT_MEMORY: u64 = 4 * GIB;
+const DEFAULT_PIDS: u64 = 1024;
+
+/// Limits with nothing left open.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Bounds {
+    pub(crate) cpus: f64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) pids: u64,
+}
+
+/// What the sidecar gets: it holds no more than buffers.
+pub(crate) const SIDECAR: Bounds = Bounds { cpus: 1.0, memory_bytes: GIB / 4, pids: 256 };
+
+impl Bounds {
+    /// Fills what is not said with defaults, and keeps to the machine's processors.
+    pub(crate) fn of(asked: &Limits, facts: &EngineFacts) -> Self {
+        let machine = if facts.cpus > 0 { facts.cpus as f64 } else { DEFAULT_CPUS };
+        Self {
+            // An engine refuses more processors than it has.
+            cpus: asked.cpus.unwrap_or(DEFAULT_CPUS).min(machine),
+            memory_bytes: asked.memory_bytes.unwrap_or(DEFAULT_MEMORY),
+            pids: asked.pids.unwrap_or(DEFAULT_PIDS),
+        }
+    }
+
+    /// Puts the limits and the hardening every container of a bottle has into its settings.
+    pub(crate) fn apply(self, host: &mut HostConfig) {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        host.memory = Some(number(self.memory_bytes));
+        // Memory and swap together: no swap.
+        host.memory_swap = Some(number(self.memory_bytes));
+        host.nano_cpus = Some((self.cpus * 1e9) as i64);
+        host.pids_limit = Some(number(self.pids));
+        host.cap_drop = Some(vec!["ALL".to_owned()]);
+        host.security_opt = Some(vec!["no-new-privileges".to_owned()]);
+        let options = [("max-size", "16m"), ("max-file", "2")];
+        host.log_config = Some(HostConfigLogConfig {
+            typ: Some("json-file".to_owned()),
+            config: Some(options.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
+        });
+    }
+
+    /// Says the limits for a plan.
+    pub(crate) fn describe(self) -> String {
+        format!("{} cpus, {} memory, {} processes", self.cpus, gib(self.memory_bytes), self.pids)
+    }
+}
+
+/// Says an amount of memory for people.
+pub(crate) fn gib(bytes: u64) -> String {
+    if bytes.is_multiple_of(GIB) {
+        format!("{} GiB", bytes / GIB)
+    } else {
+        format!("{} MiB", bytes / (GIB / 1024))
+    }
+}
+
+/// Names the limits which the engine cannot enforce, each as a sentence.
+pub(crate) fn missing(facts: &EngineFacts) -> Vec<String> {
+    let limits = facts.limits;
+    [
+        (limits.memory, "the engine cannot limit memory"),
+        (limits.swap || !limits.memory, "the engine cannot keep a bottle out of the swap space"),
+        (limits.cpu, "the engine cannot limit processors"),
+        (limits.pids, "the engine cannot limit the number of processes"),
+    ]
+    .into_iter()
+    .filter(|(can, _)| !can)
+    .map(|(_, sentence)| sentence.to_owned())
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_open() {
+        let facts = EngineFacts { cpus: 2, ..EngineFacts::default() };
+        let bounds = Bounds::of(&Limits::default(), &facts);
+        assert_eq!(bounds.describe(), "2 cpus, 4 GiB memory, 1024 processes");
+        let mut host = HostConfig::default();
+        bounds.apply(&mut host);
+        assert_eq!(host.memory, host.memory_swap);
+        assert_eq!(host.nano_cpus, Some(2_000_000_000));
+        assert_eq!(host.cap_drop.as_deref(), Some(&["ALL".to_owned()][..]));
+        assert_eq!(missing(&facts).len(), 3);
+    }
+}

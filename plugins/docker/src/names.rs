@@ -1,0 +1,79 @@
+//! What the engine calls a bottle's parts. Names are for people; ownership is a label.
+
+use serde::{Deserialize, Serialize};
+
+/// All names begin with it.
+pub(crate) const PREFIX: &str = "claude-bottle-";
+/// How many names are tried.
+pub(crate) const MAX_CANDIDATES: u32 = 100;
+
+/// The names of one bottle's parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Names {
+    pub(crate) agent: String,
+    pub(crate) sidecar: String,
+    pub(crate) internal: String,
+    pub(crate) egress: String,
+}
+
+/// Where names come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NameSource {
+    /// What tells this bottle from others: the agent's name.
+    pub(crate) slug: String,
+    /// The sidecar's kind: `guard`, `pipelock`.
+    pub(crate) sidecar: String,
+    /// The agent container's name, when the user pinned it.
+    pub(crate) pinned: Option<String>,
+}
+
+impl NameSource {
+    /// Returns the `n`th set of names to try, from 1; all parts have the same suffix.
+    pub(crate) fn candidate(&self, n: u32) -> Names {
+        let base = match &self.pinned {
+            Some(name) => name.strip_prefix(PREFIX).unwrap_or(name),
+            None => &self.slug,
+        };
+        let slug = if n > 1 { format!("{base}-{n}") } else { base.to_owned() };
+        Names {
+            agent: self.pinned.clone().unwrap_or_else(|| format!("{PREFIX}{slug}")),
+            sidecar: format!("{PREFIX}{}-{slug}", self.sidecar),
+            internal: format!("{PREFIX}net-{slug}"),
+            egress: format!("{PREFIX}egress-{slug}"),
+        }
+    }
+}
+
+/// Says whether an engine takes the name for a container: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`.
+///
+/// <https://github.com/moby/moby/blob/v20.10.24/daemon/names/names.go>
+pub(crate) fn is_container_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let rest = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    first && name.len() > 1 && name.len() <= 128 && bytes.all(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_parts_share_the_suffix() {
+        let mut source = NameSource { slug: "dev".to_owned(), sidecar: "guard".to_owned(), pinned: None };
+        let parts = |names: Names| [names.agent, names.sidecar, names.internal, names.egress].join(" ");
+        assert_eq!(
+            parts(source.candidate(1)),
+            "claude-bottle-dev claude-bottle-guard-dev claude-bottle-net-dev claude-bottle-egress-dev"
+        );
+        assert_eq!(
+            parts(source.candidate(2)),
+            "claude-bottle-dev-2 claude-bottle-guard-dev-2 claude-bottle-net-dev-2 claude-bottle-egress-dev-2"
+        );
+        source.pinned = Some("mine".to_owned());
+        assert_eq!(
+            parts(source.candidate(2)),
+            "mine claude-bottle-guard-mine-2 claude-bottle-net-mine-2 claude-bottle-egress-mine-2"
+        );
+    }
+}

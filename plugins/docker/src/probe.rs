@@ -1,0 +1,57 @@
+//! Whether the engine can be used here, and if not, why and what to do.
+
+use claude_bottle_plugin_api::Probe;
+
+use crate::engine::{Engine, EngineError, EngineFacts};
+use crate::limits;
+
+/// The oldest API this backend was made for: engine 20.10.
+const OLDEST_API: (usize, usize) = (1, 41);
+/// gVisor's name as a runtime.
+pub(crate) const GVISOR: &str = "runsc";
+
+/// Asks the engine.
+pub(crate) async fn probe(engine: &impl Engine) -> Probe {
+    let facts = match engine.facts().await {
+        Ok(facts) => facts,
+        Err(error) => return unusable(&error),
+    };
+    let api = format!("{}.{}", facts.api.0, facts.api.1);
+    if facts.api < OLDEST_API {
+        return Probe::unusable(
+            format!("the engine speaks API {api}, and 1.41 or newer is needed"),
+            "update the engine to 20.10 or newer",
+        );
+    }
+    let probe = Probe::usable()
+        .fact("engine", format!("{} (API {api})", facts.version))
+        .fact("system", format!("{}, {}", facts.system, facts.arch))
+        .fact("runtime", runtime_fact(&facts))
+        .fact("cgroup", &facts.cgroup);
+    limitations(&facts).into_iter().fold(probe, Probe::warning)
+}
+
+/// Says what the engine cannot give, each as a sentence.
+pub(crate) fn limitations(facts: &EngineFacts) -> Vec<String> {
+    let mut sentences = limits::missing(facts);
+    let has = |name: &str| facts.security.iter().any(|option| option.contains(name));
+    if !has("name=seccomp") {
+        sentences.push("the engine filters no system calls (seccomp is off)".to_owned());
+    }
+    sentences
+}
+
+/// Says which runtime the agent gets.
+pub(crate) fn runtime_fact(facts: &EngineFacts) -> &'static str {
+    if facts.runtimes.iter().any(|name| name == GVISOR) { "runsc (gVisor)" } else { "runc (default)" }
+}
+
+fn unusable(error: &EngineError) -> Probe {
+    let mut reason = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        reason = format!("{reason}: {cause}");
+        source = cause.source();
+    }
+    Probe::unusable(reason, error.hint().unwrap_or_else(|| "docker info".to_owned()))
+}

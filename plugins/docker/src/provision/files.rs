@@ -1,0 +1,126 @@
+//! The files a bottle gets, and their way into it: one uncompressed archive, written while it is sent.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use claude_bottle_backend_shared::tree::{self, Entry, Options, TarWriter, TreeError};
+use claude_bottle_plugin_api::{ErrorExt, FailureKind, Result};
+use tokio::sync::mpsc;
+
+use super::Guest;
+use crate::error::Error;
+use crate::plan::USER_IDS;
+
+/// How much is collected before it is handed on.
+const CHUNK: usize = 128 * 1024;
+
+/// Something that is to be in the bottle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Item {
+    Dir { path: PathBuf, owner: (u32, u32), mode: u32 },
+    File { path: PathBuf, owner: (u32, u32), mode: u32, content: Vec<u8> },
+    Tree { source: PathBuf, target: PathBuf, options: Options },
+}
+
+/// All that is to be in the bottle, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Files(pub(super) Vec<Item>);
+
+impl Files {
+    /// Adds a directory of the agent's.
+    pub(super) fn dir(&mut self, path: impl AsRef<Path>, mode: u32) {
+        self.0.push(Item::Dir { path: path.as_ref().to_owned(), owner: USER_IDS, mode });
+    }
+
+    /// Adds a file of the agent's.
+    pub(super) fn file(&mut self, path: impl AsRef<Path>, mode: u32, content: impl Into<Vec<u8>>) {
+        let (path, content) = (path.as_ref().to_owned(), content.into());
+        self.0.push(Item::File { path, owner: USER_IDS, mode, content });
+    }
+
+    /// Adds a directory of the host with all that is in it.
+    pub(super) fn tree(&mut self, source: &Path, target: impl AsRef<Path>, options: Options) {
+        let target = target.as_ref().to_owned();
+        self.0.push(Item::Tree { source: source.to_owned(), target, options });
+    }
+
+    /// Sends everything in one pass; tells of the bytes sent now and then.
+    pub(super) async fn send(self, guest: &impl Guest, mut progress: impl FnMut(u64)) -> Result<()> {
+        let (sender, mut chunks) = mpsc::channel(8);
+        let writing = tokio::task::spawn_blocking(move || self.write(sender));
+        let (forward, body) = mpsc::channel::<io::Result<Bytes>>(1);
+        let counted = async {
+            let mut sent = 0;
+            while let Some(chunk) = chunks.recv().await {
+                sent += chunk.as_ref().map_or(0, |bytes: &Bytes| bytes.len() as u64);
+                progress(sent);
+                if forward.send(chunk).await.is_err() {
+                    break;
+                }
+            }
+            drop((chunks, forward));
+        };
+        let stream = futures_util::stream::unfold(body, |mut body| async move {
+            body.recv().await.map(|chunk| (chunk, body))
+        });
+        let ((), put) = tokio::join!(counted, guest.put(Box::pin(stream)));
+        let written = writing.await.failure(FailureKind::Internal, || "write the archive")?;
+        match written {
+            // The guest's refusal is the reason why there was no more writing, so it is the one to tell.
+            Err(TreeError::Write { .. }) if put.is_err() => put,
+            Err(source) => Err(Error::CopyIn { source }.into()),
+            Ok(()) => put,
+        }
+    }
+
+    fn write(self, sender: mpsc::Sender<io::Result<Bytes>>) -> Result<(), TreeError> {
+        let mut sink = Sink { sender, buffer: Vec::with_capacity(CHUNK) };
+        let written = self.write_to(&mut sink);
+        if let Err(error) = &written {
+            // An archive that just ended would be taken for a whole one.
+            drop(sink.sender.blocking_send(Err(io::Error::other(error.to_string()))));
+        }
+        written
+    }
+
+    fn write_to(self, sink: &mut dyn Write) -> Result<(), TreeError> {
+        let mut writer = TarWriter::new(sink);
+        for item in self.0 {
+            match item {
+                Item::Dir { path, owner, mode } => writer.dir(&path, Entry { owner, mode, mtime: 0 })?,
+                Item::File { path, owner, mode, content } => {
+                    writer.file(&path, Entry { owner, mode, mtime: 0 }, &content)?;
+                }
+                Item::Tree { source, target, options } => {
+                    tree::append(&mut writer, &source, &target, &options)?;
+                }
+            }
+        }
+        writer.finish()
+    }
+}
+
+/// Hands what is written on to the request's body, and waits when that is slow.
+struct Sink {
+    sender: mpsc::Sender<io::Result<Bytes>>,
+    buffer: Vec<u8>,
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= CHUNK {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let chunk = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK));
+        self.sender.blocking_send(Ok(chunk.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}

@@ -1,0 +1,112 @@
+//! What is put into a bottle before the agent runs: each part in its module, each gating itself.
+//!
+//! All files travel in one archive, in one pass; what must be done inside is done afterwards, in one program a user. The parts
+//! know no engine: they add to [`Files`] and speak to a [`Guest`].
+
+mod environment;
+mod files;
+mod git;
+mod onboarding;
+mod prompt;
+mod skills;
+mod ssh;
+mod workspace;
+
+use claude_bottle_plugin_api::{Bottle, Call, Plan, Provisioned, Result, Spec};
+use zeroize::Zeroizing;
+
+use crate::config::Config;
+use crate::engine::{Body, Engine, Output};
+use crate::guest::ContainerGuest;
+use crate::plan::{BottleState, PlanState};
+pub(crate) use files::Files;
+
+/// A bottle that runs, as a provisioner sees it.
+pub(crate) trait Guest {
+    /// Unpacks an uncompressed archive at the root.
+    async fn put(&self, archive: Body) -> Result<()>;
+    /// Runs a shell script; an exit code other than 0 is a failure.
+    async fn run(&self, script: Script<'_>) -> Result<Output>;
+}
+
+/// A short script to be run in a bottle.
+pub(crate) struct Script<'a> {
+    /// What it does, for a failure's message.
+    pub(crate) action: &'static str,
+    /// The text for `sh -c`.
+    pub(crate) text: &'a str,
+    /// Its arguments, `$1` onwards. Never a secret: an argument list is for everyone to read.
+    pub(crate) arguments: Vec<String>,
+    /// Its standard input; may be a secret.
+    pub(crate) input: Zeroizing<Vec<u8>>,
+    /// Whether root runs it, in place of the agent's user.
+    pub(crate) root: bool,
+}
+
+/// What the provisioners work from.
+pub(crate) struct Task<'a> {
+    pub(crate) spec: &'a Spec,
+    pub(crate) home: &'a str,
+    pub(crate) skills_dir: &'a str,
+    pub(crate) workspace: String,
+    /// The proxy's address and port.
+    pub(crate) proxy: Option<&'a str>,
+}
+
+/// Checks on the host, before anything is made, that everything granted can be put in; returns facts for the plan.
+pub(crate) fn survey(spec: &Spec, config: &Config) -> Result<Vec<(&'static str, String)>> {
+    let mut facts = Vec::new();
+    skills::survey(spec)?;
+    ssh::survey(spec)?;
+    facts.extend(workspace::survey(spec)?.map(|text| ("workspace", text)));
+    git::survey(spec)?;
+    let _ = config;
+    Ok(facts)
+}
+
+/// Puts everything in.
+pub(crate) async fn provision(
+    engine: &impl Engine,
+    config: &Config,
+    call: &Call,
+    plan: &Plan,
+    bottle: &Bottle,
+) -> Result<Provisioned> {
+    let plan: PlanState = plan.state()?;
+    let bottle: BottleState = bottle.state()?;
+    let task = Task {
+        spec: &plan.spec,
+        home: &plan.home,
+        skills_dir: &config.skills_dir,
+        workspace: plan.workspace(),
+        proxy: bottle.proxy.as_deref(),
+    };
+    let guest = ContainerGuest { engine, container: &bottle.agent };
+    let work = fill(&guest, call, &task, config);
+    crate::cancel::unless_cancelled(call, work).await
+}
+
+async fn fill(guest: &impl Guest, call: &Call, task: &Task<'_>, config: &Config) -> Result<Provisioned> {
+    let mut files = Files::default();
+    let prompt = prompt::add(task, &mut files);
+    skills::add(task, &mut files);
+    workspace::add(task, &mut files);
+    git::add(task, &mut files)?;
+    ssh::add(task, &mut files)?;
+
+    let step = call.step("copy-in", "copying files into the bottle");
+    skills::make_room(guest, task).await?;
+    files.send(guest, |done| step.progress(done, None)).await?;
+    config.fault.after(call, "copy-in").await?;
+    step.done();
+
+    let step = call.step("set-up", "setting the bottle up");
+    environment::set_up(guest, call, task).await?;
+    ssh::start(guest, task).await?;
+    config.fault.after(call, "set-up").await?;
+    step.done();
+    Ok(Provisioned::with_prompt(prompt))
+}
+
+#[cfg(test)]
+mod tests;

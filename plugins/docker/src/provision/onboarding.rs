@@ -1,0 +1,21 @@
+//! What makes Claude Code start straight into its prompt in a fresh home, instead of asking what the bottle answers already.
+//!
+//! Measured with Claude Code 2.1: without these it asks for a theme, for trust in the directory and for the acceptance of
+//! running without permission prompts, all of which starting the bottle has said.
+
+use serde_json::json;
+
+use super::Task;
+
+/// Returns the files and their contents, for a home in which they are not there yet.
+pub(super) fn files(task: &Task<'_>) -> Vec<(String, String)> {
+    let state = json!({
+        "hasCompletedOnboarding": true,
+        "projects": { task.workspace.as_str(): { "hasTrustDialogAccepted": true } },
+    });
+    let settings = json!({ "skipDangerousModePermissionPrompt": true });
+    vec![
+        (format!("{}/.claude.json", task.home), state.to_string()),
+        (format!("{}/.claude/settings.json", task.home), settings.to_string()),
+    ]
+}

@@ -1,0 +1,1 @@
+//! Provisioners on a recording guest.

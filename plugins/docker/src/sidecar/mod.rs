@@ -1,0 +1,169 @@
+//! The sidecar: the bottle's only neighbour and way out. What the two proxies share is here.
+
+mod guard;
+mod pipelock;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use bollard::models::{
+    ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig,
+};
+use claude_bottle_backend_shared::{Labels, key};
+use claude_bottle_backend_shared::tree::{Entry, TarWriter};
+use claude_bottle_plugin_api::{Call, Failure, FailureKind, Proxy, Result, Spec};
+use zeroize::Zeroizing;
+
+use crate::config::Config;
+use crate::engine::{Body, Engine, ExecSpec, Run, run, whole};
+use crate::error::Error;
+use crate::image::{self, guard::GuardImage};
+use crate::limits;
+use crate::plan::{PlanState, USER, labels, role};
+
+/// A proxy, ready to be made into a container.
+pub(crate) struct Sidecar {
+    pub(crate) image: String,
+    user: &'static str,
+    command: Vec<String>,
+    config_dir: &'static str,
+    config_file: &'static str,
+    extra_hosts: Vec<String>,
+    port: u16,
+}
+
+/// Returns the short name of a proxy, as it is in a container's name.
+pub(crate) fn kind(proxy: Proxy) -> Result<&'static str> {
+    match proxy {
+        Proxy::Guard => Ok("guard"),
+        Proxy::Pipelock => Ok("pipelock"),
+        _ => Err(Failure::new(FailureKind::Unsupported, "this backend does not know the egress proxy asked for")
+            .hint("set `egress.proxy` to guard or pipelock, or update the backend's plug-in")),
+    }
+}
+
+/// Makes sure the sidecar's image is there.
+pub(crate) async fn ensure_image(
+    engine: &impl Engine,
+    config: &Config,
+    call: &Call,
+    plan: &PlanState,
+) -> Result<Sidecar> {
+    let egress = &plan.spec.bottle.egress;
+    if kind(egress.proxy)? == "pipelock" {
+        image::ensure_given(engine, call, &config.pipelock_image).await?;
+        return Ok(pipelock::sidecar(&config.pipelock_image, plan));
+    }
+    let image = GuardImage::read(guard::program(&plan.spec)?, &plan.arch)?;
+    image::guard::ensure(engine, call, &image).await?;
+    Ok(guard::sidecar(image.tag, plan.port))
+}
+
+/// Checks before anything is made that the proxy's configuration can be read.
+pub(crate) fn check(spec: &Spec, arch: &str) -> Result<()> {
+    if kind(spec.bottle.egress.proxy)? == "guard" {
+        GuardImage::read(guard::program(spec)?, arch)?;
+        guard::config(spec, 1, &[])?;
+    }
+    Ok(())
+}
+
+/// Returns the proxy's configuration, which depends on the range of the inner network.
+pub(crate) fn config(plan: &PlanState, subnets: &[String]) -> Result<Vec<u8>> {
+    match plan.spec.bottle.egress.proxy {
+        Proxy::Pipelock => Ok(plan.spec.bottle.egress.config.clone().into_bytes()),
+        _ => Ok(guard::config(&plan.spec, plan.port, subnets)?.into_bytes()),
+    }
+}
+
+impl Sidecar {
+    /// Describes the sidecar's container, on the inner network alone.
+    pub(crate) fn container(&self, owner: &Labels, internal: &str) -> ContainerCreateBody {
+        let mut host = HostConfig {
+            network_mode: Some(internal.to_owned()),
+            readonly_rootfs: Some(true),
+            init: Some(false),
+            extra_hosts: (!self.extra_hosts.is_empty()).then(|| self.extra_hosts.clone()),
+            mounts: Some(vec![self.config_volume(owner)]),
+            ..HostConfig::default()
+        };
+        limits::SIDECAR.apply(&mut host);
+        let mut labels = owner.with_role(role::SIDECAR);
+        labels.insert(key::PORT.to_owned(), self.port.to_string());
+        ContainerCreateBody {
+            image: Some(self.image.clone()),
+            user: Some(self.user.to_owned()),
+            cmd: Some(self.command.clone()),
+            labels: Some(labels.into_iter().collect()),
+            host_config: Some(host),
+            networking_config: Some(NetworkingConfig {
+                endpoints_config: Some(HashMap::from([(internal.to_owned(), Default::default())])),
+            }),
+            ..ContainerCreateBody::default()
+        }
+    }
+
+    /// The configuration's place: a volume without a name, since an engine copies nothing into a read-only root.
+    fn config_volume(&self, owner: &Labels) -> Mount {
+        let options = MountVolumeOptions {
+            no_copy: Some(true),
+            labels: labels(owner, role::SIDECAR),
+            ..MountVolumeOptions::default()
+        };
+        Mount {
+            target: Some(self.config_dir.to_owned()),
+            typ: Some(MountType::VOLUME),
+            volume_options: Some(options),
+            ..Mount::default()
+        }
+    }
+
+    /// Returns the archive that puts the configuration in its place, and where it is to be unpacked.
+    pub(crate) fn config_archive(&self, config: &[u8]) -> Result<(&'static str, Body)> {
+        let mut bytes = Vec::new();
+        let write = |source| Error::CopyIn { source };
+        let mut writer = TarWriter::new(&mut bytes);
+        // It holds host names and no secret; the proxy's user need not own it.
+        let entry = Entry { owner: (0, 0), mode: 0o444, mtime: 0 };
+        writer.file(Path::new(self.config_file), entry, config).map_err(write)?;
+        writer.finish().map_err(write)?;
+        Ok((self.config_dir, whole(bytes)))
+    }
+}
+
+/// Waits, from inside the agent's container, until the proxy accepts a connection.
+///
+/// It is asked over the very path the agent will use, with whatever of three programs the image has.
+pub(crate) async fn await_ready(
+    engine: &impl Engine,
+    agent: &str,
+    address: &str,
+    port: u16,
+) -> Result<bool, Error> {
+    const SCRIPT: &str = r#"
+        if command -v bash; then try() { bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2"; }
+        elif command -v socat; then try() { socat -u OPEN:/dev/null "TCP:$1:$2"; }
+        elif command -v node; then try() { node -e 'require("net").connect(process.argv[2],process.argv[1])
+            .on("connect",()=>process.exit(0)).on("error",()=>process.exit(1))' "$1" "$2"; }
+        else exit 3; fi >/dev/null
+        n=0
+        until try "$1" "$2" 2>/dev/null; do
+            n=$((n + 1)); [ "$n" -lt 200 ] || exit 1; sleep 0.05
+        done"#;
+    let words = ["sh", "-c", SCRIPT, "sh", address, &port.to_string()];
+    let spec = ExecSpec {
+        command: words.map(str::to_owned).into(),
+        user: USER.to_owned(),
+        ..ExecSpec::default()
+    };
+    let output = run(engine, agent, &Run { spec, input: Zeroizing::default() }).await;
+    let output = output.map_err(|source| Error::RunInside { program: "sh".to_owned(), source })?;
+    match output.code {
+        0 => Ok(true),
+        1 => Ok(false),
+        code => {
+            let output = String::from_utf8_lossy(&output.stderr).into_owned();
+            Err(Error::FailedInside { action: "reach the sidecar (bash, socat or node is needed)", code, output })
+        }
+    }
+}

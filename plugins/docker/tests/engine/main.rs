@@ -1,0 +1,8 @@
+//! The backend on a real engine, driven through the contract's trait.
+//!
+//! Without an engine that answers these tests fail. They need the egress guard's program, which they build, and a base
+//! image: `CLAUDE_BOTTLE_BASE_IMAGE`, or what `tests/setup/base-image.sh` prints.
+
+mod lifecycle;
+mod session;
+mod support;

@@ -1,0 +1,1 @@
+//! Programs in a bottle: streams, terminals, secrets, signals.
