@@ -41,11 +41,10 @@ pub enum GuardError {
         name: String,
     },
     /// The rule set does not compile.
-    #[error("credential rules")]
+    #[error("credential rules: {reason}")]
     Rules {
         /// What is wrong.
-        #[source]
-        source: Box<regex::Error>,
+        reason: String,
     },
     /// A rule is switched off that does not exist.
     #[error("`dlp.exempt_rules` names `{name}`, which is no rule")]

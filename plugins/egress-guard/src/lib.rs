@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod dlp;
 pub mod http;
 pub mod log;
 pub mod net;

@@ -51,7 +51,7 @@ impl Policy {
                 verdict: Verdict::Allow,
                 code: Code::Allowed,
                 rule: Some(rule.to_string()),
-                origin: Some(rule.origin().to_owned()),
+                origin: origin(rule),
                 reason: format!("`{host}:{port}` is allowed"),
             };
         }
@@ -112,9 +112,14 @@ fn refusal(code: Code, rule: Option<&Rule>, reason: String) -> Decision {
         verdict: Verdict::Deny,
         code,
         rule: rule.map(ToString::to_string),
-        origin: rule.map(|rule| rule.origin().to_owned()),
+        origin: rule.and_then(origin),
         reason,
     }
+}
+
+/// A rule need not say where it was written.
+fn origin(rule: &Rule) -> Option<String> {
+    Some(rule.origin().to_owned()).filter(|origin| !origin.is_empty())
 }
 
 fn port_reason(host: &HostOrIp, port: u16, scheme: Scheme) -> String {

@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::dlp::rules;
 use crate::error::GuardError;
 use crate::log::{self, event};
 use crate::net::listen;
@@ -34,12 +35,20 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, GuardError> {
     let config = read_config(&args.config)?;
     let snapshot = Snapshot::new(config)?;
     let (logger, writer) = log::open(&snapshot.config.log)?;
+    warm_up()?;
     let runtime = runtime()?;
     runtime.block_on(serve(&args.config, snapshot, logger))?;
     // Tasks hold the last senders of the log; they go with the runtime.
     runtime.shutdown_timeout(GRACE);
     writer.finish();
     Ok(ExitCode::SUCCESS)
+}
+
+/// Compiles the credential rules beside the start, so that listening does not wait for them and no request either.
+fn warm_up() -> Result<(), GuardError> {
+    let compile = || drop(rules::builtin());
+    let thread = std::thread::Builder::new().name("rules".to_owned()).spawn(compile);
+    thread.map(drop).map_err(|source| GuardError::Process { source })
 }
 
 /// Reads and checks a configuration file.

@@ -1,6 +1,6 @@
 //! One client connection: reads a request, has it decided anew, and reads the next.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -11,6 +11,7 @@ use super::state::{Server, Snapshot};
 use super::upstream::Upstream;
 use super::{LINGER, forward, tunnel};
 use crate::clock;
+use crate::dlp::{Finding, Findings};
 use crate::http::destination::{Destination, destination};
 use crate::http::head::{self, HeadError, RequestHead};
 use crate::http::response;
@@ -37,6 +38,8 @@ pub(crate) struct Client {
 pub(crate) struct Request {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) activity: Activity,
+    /// What inspection found and let pass.
+    warning: OnceLock<Finding>,
     time: String,
     method: String,
     host: String,
@@ -86,6 +89,10 @@ impl Client {
             Ok(decision) => decision,
             Err(denial) => return self.refuse(request, denial).await,
         };
+        // Before any lookup, since the name itself may carry something out.
+        if let Err(denial) = request.note(request.snapshot.inspector.head(head, wanted)) {
+            return self.refuse(request, denial.after(&decision)).await;
+        }
         let served = match wanted.scheme {
             Scheme::Connect => tunnel::serve(self, request, head, (wanted, &decision)).await,
             Scheme::Http => forward::serve(self, request, head, (wanted, &decision)).await,
@@ -165,12 +172,17 @@ impl Client {
         decision: &Decision,
         reason: String,
     ) {
-        let record = LogRecord {
+        let mut record = LogRecord {
             rule: decision.rule.clone(),
             origin: decision.origin.clone(),
             reason,
             ..self.record(request, event)
         };
+        if let Some(finding) = request.warning.get() {
+            record.verdict = Verdict::Warn;
+            record.code = code(finding.code());
+            record.reason = format!("{}; {finding}", record.reason);
+        }
         self.server.logger.write(record).await;
     }
 
@@ -202,10 +214,22 @@ impl Request {
         Self {
             snapshot,
             activity: Activity::default(),
+            warning: OnceLock::new(),
             time: clock::now(),
             method: String::new(),
             host: String::new(),
             port: 0,
+        }
+    }
+
+    /// Takes what inspection found: the first warning is kept for the log, a blocking finding is a denial.
+    pub(crate) fn note(&self, findings: Findings) -> Result<(), Denial> {
+        if let Some(finding) = findings.warn {
+            self.warning.get_or_init(|| finding);
+        }
+        match findings.block {
+            Some(finding) => Err(Denial::new(finding.code(), finding.to_string())),
+            None => Ok(()),
         }
     }
 

@@ -15,6 +15,7 @@ use super::client::{Client, Next, Request};
 use super::headers;
 use super::state::Server;
 use super::upstream::{Body, BodyAborted, Upstream, failed};
+use crate::dlp::body::{self, BodyScan, Packing, PackingError};
 use crate::http::destination::Destination;
 use crate::http::framing::{self, BodyDecoder, BodyLength, Piece};
 use crate::http::head::{HeadError, RequestHead, Version};
@@ -37,6 +38,7 @@ pub(crate) async fn serve(
 ) -> Result<Next, Denial> {
     let length = framing::body_length(head).map_err(bad)?;
     check_size(length, request.snapshot.config.limits.max_body_bytes)?;
+    let packing = packing(head, request)?;
     let (outgoing, sender) = outgoing(head, wanted, length)?;
     let upstream = upstream(client, request, wanted).await?;
     if head.has_token("expect", "100-continue") && length != BodyLength::None {
@@ -44,8 +46,8 @@ pub(crate) async fn serve(
     }
     let idle = Duration::from_secs(request.snapshot.config.limits.idle_timeout_seconds);
     let server = Arc::clone(&client.server);
-    let mut exchange =
-        Exchange { client, request, head, upstream, decoder: BodyDecoder::new(length), answered: false };
+    let decoder = BodyDecoder::new(length);
+    let mut exchange = Exchange { client, request, head, upstream, decoder, packing, answered: false };
     let ended = tokio::select! {
         ended = exchange.run(outgoing, sender, wanted) => ended,
         () = request.activity.idle(idle) => Err(Denial::new(Code::Timeout, "nothing moved for too long")),
@@ -117,6 +119,7 @@ struct Exchange<'a> {
     head: &'a RequestHead,
     upstream: Upstream,
     decoder: BodyDecoder,
+    packing: Packing,
     /// Whether the answer's head has been written.
     answered: bool,
 }
@@ -133,8 +136,8 @@ impl Exchange<'_> {
             stream: &self.client.stream,
             buffer: &mut self.client.buffer,
             decoder: &mut self.decoder,
-            activity: &self.request.activity,
-            max_body: self.request.snapshot.config.limits.max_body_bytes,
+            request: self.request,
+            scan: BodyScan::new(&self.request.snapshot.inspector, &wanted.host, self.packing),
         };
         let feeding = feed.run(sender);
         tokio::pin!(feeding);
@@ -215,8 +218,8 @@ struct Feed<'a> {
     stream: &'a Stream,
     buffer: &'a mut BytesMut,
     decoder: &'a mut BodyDecoder,
-    activity: &'a Activity,
-    max_body: u64,
+    request: &'a Request,
+    scan: BodyScan<'a>,
 }
 
 impl Feed<'_> {
@@ -230,10 +233,14 @@ impl Feed<'_> {
     }
 
     async fn feed(&mut self, sender: &mut BodySender) -> Result<(), Denial> {
+        let max_body = self.request.snapshot.config.limits.max_body_bytes;
         let mut total = 0;
         loop {
             match self.decoder.next(self.buffer).map_err(bad)? {
-                Piece::End => return Ok(()),
+                Piece::End => {
+                    let rest = self.scan.finish().map_err(unreadable)?;
+                    return self.pass_on(rest, sender).await;
+                }
                 Piece::More => {
                     if !matches!(self.stream.read(self.buffer).await, Ok(1..)) {
                         return Err(gone());
@@ -241,15 +248,28 @@ impl Feed<'_> {
                 }
                 Piece::Data(data) => {
                     total += data.len() as u64;
-                    check_size(BodyLength::Known(total), self.max_body)?;
-                    self.activity.add_up(data.len());
-                    if sender.send_data(data).await.is_err() {
-                        // The upstream has stopped reading; its answer says why.
-                        return std::future::pending().await;
-                    }
+                    check_size(BodyLength::Known(total), max_body)?;
+                    let clean = self.scan.push(&data).map_err(unreadable)?;
+                    self.pass_on(clean, sender).await?;
                 }
             }
         }
+    }
+
+    /// Sends what has been looked at, unless something was found.
+    async fn pass_on(&self, data: Bytes, sender: &mut BodySender) -> Result<(), Denial> {
+        self.request.note(self.scan.findings().clone())?;
+        if data.is_empty() {
+            // Time passes for the body even while bytes are held back.
+            self.request.activity.add_up(0);
+            return Ok(());
+        }
+        self.request.activity.add_up(data.len());
+        if sender.send_data(data).await.is_err() {
+            // The upstream has stopped reading; its answer says why.
+            return std::future::pending().await;
+        }
+        Ok(())
     }
 }
 
@@ -328,6 +348,19 @@ fn check_size(length: BodyLength, max: u64) -> Result<(), Denial> {
         }
         _ => Ok(()),
     }
+}
+
+/// Returns how the body is packed. One that cannot be looked into is refused, unless findings would only warn.
+fn packing(head: &RequestHead, request: &Request) -> Result<Packing, Denial> {
+    match body::packing(head.values("content-encoding")) {
+        Err(error) if request.snapshot.inspector.blocks() => Err(unreadable(error)),
+        Err(_) => Ok(Packing::Plain),
+        Ok(packing) => Ok(packing),
+    }
+}
+
+fn unreadable(error: PackingError) -> Denial {
+    Denial::new(error.code(), error.to_string())
 }
 
 fn bad(error: HeadError) -> Denial {

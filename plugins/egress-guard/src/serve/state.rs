@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use claude_bottle_egress_policy::GuardConfig;
+use claude_bottle_egress_policy::{DlpConfig, GuardConfig, GuardSecrets};
+use serde_json::json;
 use tokio::sync::watch;
 
+use crate::dlp::Inspector;
 use crate::error::GuardError;
 use crate::log::Logger;
+use crate::log::event;
 use crate::net::resolve::{Resolver, system_name_servers};
 
 /// One configuration with everything made from it. A reload makes a new one; requests under way keep theirs.
@@ -18,6 +21,8 @@ pub struct Snapshot {
     pub config: GuardConfig,
     /// Looks names up as configured.
     pub(crate) resolver: Resolver,
+    /// Looks for credentials as configured.
+    pub(crate) inspector: Inspector,
 }
 
 impl Snapshot {
@@ -29,8 +34,25 @@ impl Snapshot {
             None => system_name_servers().unwrap_or_default(),
         };
         let timeout = Duration::from_secs(config.limits.resolve_timeout_seconds);
-        Ok(Self { resolver: Resolver::new(&servers, timeout), config })
+        let inspector = Inspector::new(&config.dlp, &read_secrets(&config.dlp)?)?;
+        for name in inspector.skipped_secrets() {
+            event("secret_too_short", &json!({ "name": name }));
+        }
+        Ok(Self { resolver: Resolver::new(&servers, timeout), inspector, config })
     }
+}
+
+/// Reads the bottle's secrets from where the configuration says.
+fn read_secrets(config: &DlpConfig) -> Result<GuardSecrets, GuardError> {
+    let text = match (&config.secrets_file, &config.secrets_env) {
+        (Some(path), _) => std::fs::read_to_string(path)
+            .map_err(|source| GuardError::ReadFile { path: path.clone(), source })?,
+        (None, Some(name)) => {
+            std::env::var(name).map_err(|_| GuardError::NoSecretsVariable { name: name.clone() })?
+        }
+        (None, None) => return Ok(GuardSecrets::default()),
+    };
+    GuardSecrets::from_json(&text).map_err(|source| GuardError::Secrets { source })
 }
 
 /// Shared by all connections.

@@ -99,7 +99,7 @@ fn client_hello(body: &[u8]) -> Result<Hello, HelloError> {
         return Err(HelloError::Malformed);
     }
     let suites = reader.vector16()?;
-    if suites.len() < 2 || suites.len() % 2 != 0 || reader.vector8()?.is_empty() {
+    if suites.len() < 2 || !suites.len().is_multiple_of(2) || reader.vector8()?.is_empty() {
         return Err(HelloError::Malformed);
     }
     let mut hello = Hello { server_name: None, encrypted: false };

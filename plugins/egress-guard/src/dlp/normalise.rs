@@ -1,0 +1,132 @@
+//! Takes away what makes two texts differ to a machine and not to a reader.
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+/// Letters that look like ASCII ones and that compatibility normalisation leaves alone: Cyrillic, Greek, Armenian and
+/// a few Latin ones, after <https://www.unicode.org/Public/security/latest/confusables.txt>.
+const LOOK_ALIKES: &[(&str, char)] = &[
+    ("аɑα", 'a'),
+    ("АΑᎪ", 'A'),
+    ("ВΒᏴ", 'B'),
+    ("сϲⅽ", 'c'),
+    ("СϹᏟ", 'C'),
+    ("ԁᏧ", 'd'),
+    ("Ꭰ", 'D'),
+    ("еҽ", 'e'),
+    ("ЕΕᎬ", 'E'),
+    ("ƒ", 'f'),
+    ("Ϝ", 'F'),
+    ("ɡց", 'g'),
+    ("ԌᏀ", 'G'),
+    ("һհᏂ", 'h'),
+    ("НΗᎻ", 'H'),
+    ("іιıӏ", 'i'),
+    ("ІΙӀ", 'I'),
+    ("јϳ", 'j'),
+    ("ЈͿᎫ", 'J'),
+    ("κк", 'k'),
+    ("КΚᏦ", 'K'),
+    ("ⅼ", 'l'),
+    ("Ꮮ", 'L'),
+    ("МΜᎷ", 'M'),
+    ("ոռ", 'n'),
+    ("Ν", 'N'),
+    ("оοօσ", 'o'),
+    ("ОΟՕ", 'O'),
+    ("рρ", 'p'),
+    ("РΡᏢ", 'P'),
+    ("ԛգ", 'q'),
+    ("Ԛ", 'Q'),
+    ("г", 'r'),
+    ("ᎡᏒ", 'R'),
+    ("ѕ", 's'),
+    ("ЅՏᏚ", 'S'),
+    ("τ", 't'),
+    ("ТΤᎢ", 'T'),
+    ("υսᴜ", 'u'),
+    ("Ս", 'U'),
+    ("νѵ", 'v'),
+    ("Ѵ", 'V'),
+    ("ԝա", 'w'),
+    ("ԜᎳ", 'W'),
+    ("хχ", 'x'),
+    ("ХΧ", 'X'),
+    ("уγү", 'y'),
+    ("ΥҮ", 'Y'),
+    ("ᴢ", 'z'),
+    ("ΖᏃ", 'Z'),
+    ("‐‑‒–—−", '-'),
+    ("ꓸ․", '.'),
+    ("∕⁄", '/'),
+    ("ǃ", '!'),
+    ("ꓽ։", ':'),
+];
+
+/// Returns the text as a reader sees it, in ASCII where it can be; nothing when it is ASCII already.
+///
+/// Compatibility forms (full-width, mathematical, superscript) become plain letters, invisible characters and
+/// combining marks go, look-alikes become what they look like.
+pub fn fold(text: &[u8]) -> Option<Vec<u8>> {
+    if text.is_ascii() {
+        return None;
+    }
+    let text = String::from_utf8_lossy(text);
+    let folded: String =
+        text.nfkd().filter(|c| !is_combining_mark(*c) && !is_invisible(*c)).map(plain).collect();
+    Some(folded.into_bytes())
+}
+
+/// Returns letters and digits only.
+pub fn squeeze(text: &[u8]) -> Vec<u8> {
+    let mut bare = Vec::with_capacity(text.len());
+    bare.extend(text.iter().copied().filter(u8::is_ascii_alphanumeric));
+    bare
+}
+
+fn plain(character: char) -> char {
+    if character.is_ascii() {
+        return character;
+    }
+    LOOK_ALIKES.iter().find(|(alike, _)| alike.contains(character)).map_or(character, |(_, ascii)| *ascii)
+}
+
+/// Format characters, fillers, variation selectors and tags: <https://www.unicode.org/reports/tr36/>.
+fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        assert_eq!(
+            fold(text.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap()),
+            Some(expected.to_owned()),
+            "{text:?}"
+        );
+    }
+
+    #[test]
+    fn folds_what_a_reader_would_not_see() {
+        check("s\u{200b}e\u{2060}c\u{feff}r\u{ad}e\u{e0041}t", "secret");
+        check("ѕесrеt", "secret");
+        check("ｓｅｃｒｅｔ", "secret");
+        check("𝐬𝐞𝐜𝐫𝐞𝐭", "secret");
+        check("s\u{301}e\u{308}cret", "secret");
+        check("sécrèt", "secret");
+        assert_eq!(fold(b"secret"), None);
+        assert!(fold(b"\xff\xfe").is_some());
+    }
+
+    #[test]
+    fn squeezes() {
+        assert_eq!(squeeze(b"s-e_c.r e\tt+1/2"), b"secret12");
+    }
+}

@@ -1,0 +1,265 @@
+//! The bottle's own secrets: every form of them that one pass can find, and the parts they may be cut into.
+
+use std::collections::BTreeSet;
+
+use aho_corasick::AhoCorasick;
+use claude_bottle_egress_policy::{GuardSecrets, HostPattern};
+
+use super::decode;
+use super::normalise;
+use crate::error::GuardError;
+
+/// Shorter values are common words and flags; looking for them would stop everything.
+const MIN_SECRET: usize = 8;
+
+/// A line of a longer secret, such as a private key, that is looked for by itself.
+const MIN_LINE: usize = 16;
+
+/// A secret without its punctuation has to be this long to be looked for in text without punctuation.
+const MIN_SQUEEZED: usize = 12;
+
+/// A secret has to be this long to be recognised by its parts.
+const MIN_COVERED: usize = 16;
+
+/// A part of a secret has to be this long to count.
+const MIN_PART: usize = 4;
+
+/// Parts of one request that are looked at.
+const MAX_PARTS: usize = 512;
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const BASE64_URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+const BASE16: &[u8; 16] = b"0123456789abcdef";
+
+struct Secret {
+    name: String,
+    value: Vec<u8>,
+    hosts: Vec<HostPattern>,
+}
+
+/// All secrets with their automata.
+pub struct SecretSet {
+    secrets: Vec<Secret>,
+    skipped: Vec<String>,
+    /// Every form, and which secret each belongs to.
+    forms: AhoCorasick,
+    form_owner: Vec<usize>,
+    /// Every form without punctuation.
+    squeezed: AhoCorasick,
+    squeezed_owner: Vec<usize>,
+    longest: usize,
+}
+
+impl SecretSet {
+    /// Returns the set for these secrets.
+    pub fn new(source: &GuardSecrets) -> Result<Self, GuardError> {
+        let (long, short): (Vec<_>, Vec<_>) =
+            source.entries.iter().partition(|s| s.value.trim().len() >= MIN_SECRET);
+        let secrets: Vec<Secret> = long
+            .iter()
+            .map(|s| Secret {
+                name: s.name.clone(),
+                value: s.value.trim().as_bytes().to_vec(),
+                hosts: s.hosts.clone(),
+            })
+            .collect();
+        let (mut forms, mut form_owner, mut squeezed, mut squeezed_owner) = (vec![], vec![], vec![], vec![]);
+        for (index, secret) in secrets.iter().enumerate() {
+            for form in forms_of(&secret.value) {
+                let bare = normalise::squeeze(&form);
+                if bare.len() >= MIN_SQUEEZED {
+                    squeezed.push(bare);
+                    squeezed_owner.push(index);
+                }
+                forms.push(form);
+                form_owner.push(index);
+            }
+        }
+        let longest = forms.iter().map(Vec::len).max().unwrap_or(0);
+        Ok(Self {
+            secrets,
+            skipped: short.iter().map(|s| s.name.clone()).collect(),
+            forms: automaton(&forms)?,
+            form_owner,
+            squeezed: automaton(&squeezed)?,
+            squeezed_owner,
+            longest,
+        })
+    }
+
+    /// Returns names of secrets too short to be looked for.
+    pub fn skipped(&self) -> &[String] {
+        &self.skipped
+    }
+
+    /// Returns the length of the longest form.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Returns the name of the first secret in `text` that `may_pass` does not let through by its hosts.
+    pub fn find(&self, text: &[u8], may_pass: impl Fn(&[HostPattern]) -> bool) -> Option<&str> {
+        if self.secrets.is_empty() {
+            return None;
+        }
+        let stopped = |owner: &usize| !may_pass(&self.secrets[*owner].hosts);
+        let direct = self.forms.find_overlapping_iter(text).map(|m| self.form_owner[m.pattern().as_usize()]);
+        let bare = normalise::squeeze(text);
+        let squeezed =
+            self.squeezed.find_overlapping_iter(&bare).map(|m| self.squeezed_owner[m.pattern().as_usize()]);
+        direct.chain(squeezed).find(stopped).map(|owner| self.secrets[owner].name.as_str())
+    }
+
+    /// Returns the name of a secret that the parts, in whatever order, make up.
+    pub fn covered_by(&self, parts: &[Vec<u8>]) -> Option<&str> {
+        let covered = |secret: &&Secret| secret.value.len() >= MIN_COVERED && covers(&secret.value, parts);
+        self.secrets.iter().find(covered).map(|secret| secret.name.as_str())
+    }
+}
+
+/// Adds the parts a text is cut into by the usual separators, each as it is and decoded.
+pub fn split_parts(text: &[u8], parts: &mut Vec<Vec<u8>>) {
+    let text = decode::percent(text).unwrap_or_else(|| text.to_vec());
+    for part in text.split(|b| b"/?&=;,: \t\"'()[]{}".contains(b)) {
+        if part.len() < MIN_PART || parts.len() >= MAX_PARTS {
+            continue;
+        }
+        parts.extend(decode::base64_part(part));
+        parts.extend(decode::hex_part(part));
+        parts.push(part.to_vec());
+    }
+}
+
+/// Tells whether at least nine tenths of a secret lie in parts of it, of which no one holds it whole.
+fn covers(secret: &[u8], parts: &[Vec<u8>]) -> bool {
+    let mut covered = vec![false; secret.len()];
+    for part in parts.iter().filter(|part| part.len() >= MIN_PART && part.len() <= secret.len()) {
+        for (start, window) in secret.windows(part.len()).enumerate() {
+            if window == part.as_slice() {
+                covered[start..start + part.len()].fill(true);
+            }
+        }
+    }
+    let count = covered.iter().filter(|byte| **byte).count();
+    count * 10 >= secret.len() * 9
+}
+
+fn automaton(patterns: &[Vec<u8>]) -> Result<AhoCorasick, GuardError> {
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(patterns)
+        .map_err(|error| GuardError::Rules { reason: error.to_string() })
+}
+
+/// Every form in which a value is found without decoding anything.
+fn forms_of(value: &[u8]) -> BTreeSet<Vec<u8>> {
+    let lines = value.split(|b| matches!(b, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
+    let mut forms = BTreeSet::new();
+    for piece in std::iter::once(value).chain(lines.filter(|line| line.len() >= MIN_LINE)) {
+        forms.insert(piece.to_vec());
+        forms.insert(json_escaped(piece));
+        for shift in 0..3 {
+            forms.insert(encoded(piece, BASE64, shift));
+            forms.insert(encoded(piece, BASE64_URL, shift));
+        }
+        for shift in 0..5 {
+            forms.insert(encoded(piece, BASE32, shift));
+        }
+        forms.insert(encoded(piece, BASE16, 0));
+    }
+    forms.retain(|form| form.len() >= MIN_SECRET);
+    forms
+}
+
+fn json_escaped(value: &[u8]) -> Vec<u8> {
+    let text = serde_json::Value::from(String::from_utf8_lossy(value).into_owned()).to_string();
+    text.trim_matches('"').as_bytes().to_vec()
+}
+
+/// Returns the characters that stand for `value` alone when it begins `shift` bytes into an encoded text.
+///
+/// The alphabet has a power of two of characters; those at the edges, which also hold bits of a neighbour, are left out.
+fn encoded(value: &[u8], alphabet: &[u8], shift: usize) -> Vec<u8> {
+    let bits = usize::try_from(alphabet.len().trailing_zeros()).unwrap_or(0);
+    let padded: Vec<u8> = std::iter::repeat_n(0, shift).chain(value.iter().copied()).collect();
+    let first = (shift * 8).div_ceil(bits);
+    let last = padded.len() * 8 / bits;
+    let bit = |at: usize| usize::from(padded[at / 8] >> (7 - at % 8) & 1);
+    let character = |index: usize| (0..bits).fold(0, |sum, offset| sum << 1 | bit(index * bits + offset));
+    (first..last).map(|index| alphabet[character(index)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALUE: &str = "s3cr3t-Value_0123456789+/x";
+
+    fn set(value: &str) -> SecretSet {
+        let json = serde_json::json!([{ "name": "TOKEN", "value": value }]).to_string();
+        SecretSet::new(&GuardSecrets::from_json(&json).unwrap()).unwrap()
+    }
+
+    fn finds(text: &str) -> bool {
+        set(VALUE).find(text.as_bytes(), |_| false).is_some()
+    }
+
+    #[test]
+    fn encodes_like_everybody() {
+        assert_eq!(encoded(b"foobar", BASE64, 0), b"Zm9vYmFy");
+        assert_eq!(encoded(b"foobar", BASE16, 0), b"666f6f626172");
+        assert_eq!(encoded(b"fooba", BASE32, 0), b"MZXW6YTB");
+        // "xfoobar" is eGZvb2Jhcg==; what depends on the x or on the end is left out.
+        assert_eq!(
+            encoded(b"foobar", BASE64, 1),
+            b"ZvbJhc".iter().take(0).chain(b"Zvb2Jhc").copied().collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn finds_every_form() {
+        for text in [
+            "x=s3cr3t-Value_0123456789+/x&y",
+            "x=S3CR3T-VALUE_0123456789+/X",
+            "s 3 c r 3 t - V a l u e _ 0 1 2 3 4 5 6 7 8 9 + / x",
+            // base64 of the value with zero, one and two bytes in front.
+            "czNjcjN0LVZhbHVlXzAxMjM0NTY3ODkrL3g=",
+            "YXMzY3IzdC1WYWx1ZV8wMTIzNDU2Nzg5Ky94",
+            "YWFzM2NyM3QtVmFsdWVfMDEyMzQ1Njc4OSsveA==",
+            "7333637233742d56616c75655f303132333435363738392b2f78",
+            "73-33-63-72-33-74-2d-56-61-6c-75-65-5f-30-31-32-33-34-35-36-37-38-39-2b-2f-78",
+        ] {
+            assert!(finds(text), "{text}");
+        }
+        assert!(!finds("an ordinary text about s3cr3t values and 0123456789"));
+    }
+
+    #[test]
+    fn finds_lines_of_a_key() {
+        let set = set("-----BEGIN X-----\nAbCdEfGhIjKlMnOpQrSt\nUvWxYz\n-----END X-----\n");
+        assert_eq!(set.find(b"..AbCdEfGhIjKlMnOpQrSt..", |_| false), Some("TOKEN"));
+    }
+
+    #[test]
+    fn finds_a_secret_cut_into_parts() {
+        let covered = |text: &str| {
+            let mut parts = Vec::new();
+            split_parts(text.as_bytes(), &mut parts);
+            set("s3cr3tValue0123456789xyz").covered_by(&parts).is_some()
+        };
+        assert!(covered("/x?a=s3cr3tVa&b=lue01234&c=56789xyz"));
+        assert!(covered("/x?c=56789xyz&a=s3cr3tVa&b=lue01234"));
+        assert!(covered("/s3cr3tVa/lue01234/56789xyz"));
+        assert!(covered("/x?a=czNjcjN0VmFsdWUw&b=123456789xyz"));
+        assert!(!covered("/x?a=s3cr3tVa&b=other"));
+        assert!(!covered("/x?a=1&b=2&c=3&d=s&e=t&f=Value&g=0123"));
+    }
+
+    #[test]
+    fn short_values_are_named_and_skipped() {
+        let set = set("short");
+        assert_eq!(set.skipped(), ["TOKEN"]);
+        assert_eq!(set.find(b"short", |_| false), None);
+    }
+}

@@ -1,0 +1,89 @@
+//! All readings of a text: as it is, folded, unescaped and decoded, and decoded again, within bounds.
+
+use super::{decode, normalise};
+
+/// How often a decoded text is decoded again.
+const DEPTH: usize = 3;
+
+/// Bytes looked at in all readings together, as a multiple of the text, and a floor for short ones.
+const BUDGET_FACTOR: usize = 8;
+const BUDGET_FLOOR: usize = 64 * 1024;
+
+/// Calls `look` for the text and every reading of it, the nearest first, until `look` says that it has seen enough.
+pub fn each(text: &[u8], look: &mut dyn FnMut(&[u8]) -> bool) {
+    let mut budget = text.len().saturating_mul(BUDGET_FACTOR).max(BUDGET_FLOOR);
+    if text.is_empty() || !look(text) {
+        return;
+    }
+    let mut level = readings(text);
+    for depth in 0..DEPTH {
+        let mut next = Vec::new();
+        for reading in &level {
+            if budget < reading.len() {
+                return;
+            }
+            budget -= reading.len();
+            if !look(reading) {
+                return;
+            }
+            if depth + 1 < DEPTH {
+                next.extend(readings(reading));
+            }
+        }
+        level = next;
+    }
+}
+
+/// One step of every kind that changes the text.
+fn readings(text: &[u8]) -> Vec<Vec<u8>> {
+    let mut found: Vec<Vec<u8>> = Vec::new();
+    found.extend(decode::percent(text));
+    found.extend(decode::escapes(text));
+    found.extend(normalise::fold(text));
+    found.extend((0..4).map(|shift| decode::base64(text, shift)));
+    found.push(decode::hex(text));
+    found.push(decode::base32(text));
+    found.retain(|reading| !reading.is_empty() && reading != text);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reaches(text: &str, hidden: &str) -> bool {
+        let mut seen = false;
+        each(text.as_bytes(), &mut |view| {
+            seen |= view.windows(hidden.len()).any(|window| window == hidden.as_bytes());
+            !seen
+        });
+        seen
+    }
+
+    #[test]
+    fn reaches_nested_readings() {
+        assert!(reaches("hidden-credential", "hidden-credential"));
+        assert!(reaches("aGlkZGVuLWNyZWRlbnRpYWw=", "hidden-credential"));
+        assert!(reaches("YUdsa1pHVnVMV055WldSbGJuUnBZV3c9", "hidden-credential"));
+        assert!(reaches(
+            "q=%61%47%6c%6b%5a%47%56%75%4c%57%4e%79%5a%57%52%6c%62%6e%52%70%59%57%77%3d",
+            "hidden-credential"
+        ));
+        assert!(reaches(
+            r"{\u0022a\u0022:\u002268696464656e2d63726564656e7469616c\u0022}",
+            "hidden-credential"
+        ));
+        assert!(!reaches("nothing here", "hidden-credential"));
+    }
+
+    #[test]
+    fn a_bomb_ends_with_the_budget() {
+        let text = "YWFh".repeat(64 * 1024);
+        let mut seen = 0;
+        each(text.as_bytes(), &mut |view| {
+            seen += view.len();
+            true
+        });
+        assert!(seen <= text.len() * (BUDGET_FACTOR + 1), "{seen}");
+    }
+}
