@@ -1,0 +1,67 @@
+//! The backend: one method a verb.
+
+use claude_bottle_plugin_api::{
+    ActiveBottle, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope, Context,
+    ExecRequest, ExitStatus, Plan, Probe, Provisioned, Result, Spec,
+};
+
+use crate::rundir::Bottles;
+use crate::{cleanup, close, exec, launch, probe, provision, resolve};
+
+/// The bubblewrap backend; public for this crate's tests alone.
+pub struct Bubblewrap {
+    context: Context,
+    bottles: Bottles,
+}
+
+impl Backend for Bubblewrap {
+    const CAPABILITIES: &'static [Capability] = &[
+        Capability::TTY,
+        Capability::WORKSPACE,
+        Capability::SKILLS,
+        Capability::SSH,
+        Capability::EGRESS,
+        Capability::LIMITS,
+    ];
+
+    fn open(context: Context) -> Result<Self> {
+        Ok(Self { bottles: Bottles::new(&context.data_dir), context })
+    }
+
+    fn probe(&self, _call: &Call) -> Result<Probe> {
+        Ok(probe::probe(&self.context))
+    }
+
+    fn prepare(&self, call: &Call, spec: &Spec) -> Result<Plan> {
+        call.check()?;
+        resolve::resolve(&self.context, spec)
+    }
+
+    fn launch(&self, call: &Call, plan: &Plan) -> Result<Bottle> {
+        launch::launch(call, &self.bottles, plan)
+    }
+
+    fn provision(&self, call: &Call, plan: &Plan, bottle: &Bottle) -> Result<Provisioned> {
+        provision::provision(call, plan, bottle)
+    }
+
+    fn exec(&self, call: &Call, bottle: &Bottle, request: &ExecRequest) -> Result<ExitStatus> {
+        exec::exec(call, bottle, request)
+    }
+
+    fn close(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
+        close::close(&self.bottles, bottle)
+    }
+
+    fn prepare_cleanup(&self, call: &Call, scope: &CleanupScope) -> Result<CleanupPlan> {
+        cleanup::plan(call, &self.bottles, scope)
+    }
+
+    fn cleanup(&self, call: &Call, plan: &CleanupPlan) -> Result<CleanupReport> {
+        cleanup::apply(call, &self.bottles, plan)
+    }
+
+    fn list_active(&self, _call: &Call) -> Result<Vec<ActiveBottle>> {
+        cleanup::list(&self.bottles)
+    }
+}

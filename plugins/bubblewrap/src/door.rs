@@ -1,0 +1,67 @@
+//! The backend's side of a bottle's door: a Unix socket whose other end is process 1.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bottle_init::protocol::{self, Reply, Request};
+use claude_bottle_plugin_api::{Call, ErrorExt, FailureKind, Result};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use crate::error::{BubblewrapError, PathExt};
+use crate::process::timespec;
+use crate::rundir::RunDir;
+
+/// How long a part of a bottle may take to answer; on a busy machine it takes a while to be scheduled.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+const SOCKET: &str = "door.sock";
+
+/// Makes the door. Only the bottle's process 1 gets the listening side.
+pub(crate) fn make(dir: &RunDir) -> Result<OwnedFd> {
+    with_short_path(dir, |path| UnixListener::bind(path).map(OwnedFd::from))
+}
+
+/// Sends a request through the door.
+pub(crate) fn knock(
+    dir: &RunDir,
+    name: &str,
+    request: &Request,
+    fds: &[BorrowedFd<'_>],
+) -> Result<UnixStream> {
+    let gone = || BubblewrapError::ReachBottle { name: name.to_owned() };
+    let stream = with_short_path(dir, UnixStream::connect).map_err(|_| gone())?;
+    protocol::send(&stream, request, fds).map_err(|_| gone())?;
+    Ok(stream)
+}
+
+/// Waits for an answer; `None` when the bottle has gone away.
+pub(crate) fn answer(call: &Call, stream: &UnixStream) -> Result<Option<(Reply, Vec<OwnedFd>)>> {
+    let cancel = call.cancel_fd();
+    let mut waiting = vec![PollFd::new(stream, PollFlags::IN)];
+    waiting.extend(cancel.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
+    let found = poll(&mut waiting, Some(&timespec(PATIENCE)));
+    let found = found.failure(FailureKind::Internal, || "wait for the bottle")?;
+    call.check()?;
+    if found == 0 {
+        return Err(BubblewrapError::AwaitPart { part: "sandbox", seconds: PATIENCE.as_secs() }.into());
+    }
+    stream.set_read_timeout(Some(PATIENCE)).failure(FailureKind::Internal, || "set a deadline")?;
+    match protocol::receive::<Reply>(stream) {
+        Ok(Some((Reply::Failed(reason), _))) => Err(BubblewrapError::AskBottle { reason }.into()),
+        Ok(reply) => Ok(reply),
+        // A listener that closes resets those who wait at it.
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(None),
+        Err(error) => Err(error).failure(FailureKind::Internal, || "hear the bottle"),
+    }
+}
+
+/// Names the socket by its open directory: a Unix socket's path has 108 bytes at most.
+fn with_short_path<T>(dir: &RunDir, use_path: impl FnOnce(PathBuf) -> std::io::Result<T>) -> Result<T> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let held = openat(CWD, &dir.path, flags, Mode::empty()).at("open", &dir.path)?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", held.as_fd().as_raw_fd()));
+    use_path(path).at("use", &dir.join(SOCKET))
+}

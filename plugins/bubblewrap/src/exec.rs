@@ -1,0 +1,99 @@
+//! exec: a program in the bottle, and this process's streams joined to its.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use bottle_init::protocol::{Exec, Reply, Request};
+use claude_bottle_backend_shared::agent_command;
+use claude_bottle_plugin_api::{
+    Bottle, Call, ErrorExt, ExecIo, ExecRequest, ExitStatus, Failure, FailureKind, Result,
+};
+use rustix::fs::OFlags;
+
+use crate::attach::{self, Pump, Session};
+use crate::door;
+use crate::error::BubblewrapError;
+use crate::limits::was_out_of_memory;
+use crate::record::Record;
+use crate::rundir::RunDir;
+
+/// The size of a terminal nobody told the size of.
+const USUAL_SIZE: (u16, u16) = (80, 24);
+
+/// Runs a program and waits for its end.
+pub(crate) fn exec(call: &Call, bottle: &Bottle, request: &ExecRequest) -> Result<ExitStatus> {
+    call.check()?;
+    let record: Record = bottle.state()?;
+    let io = request.io()?;
+    let command = agent_command(request);
+    if command.is_empty() {
+        return Err(Failure::new(FailureKind::Invalid, "the command is empty"));
+    }
+    let terminal = request.tty.then(|| io.terminal_size().unwrap_or(USUAL_SIZE));
+    let term = request.term.clone().filter(|_| request.tty).map(|term| ("TERM".to_owned(), term));
+    let message =
+        Exec { command, env: term.into_iter().collect(), directory: record.directory.clone(), terminal };
+    let code = match request.tty {
+        true => with_terminal(call, &record, message, io)?,
+        false => with_pipes(call, &record, message, io)?,
+    };
+    Ok(status(&record, code))
+}
+
+fn status(record: &Record, code: i32) -> ExitStatus {
+    let mut status = ExitStatus::code(code);
+    if code == 137 && was_out_of_memory(&record.groups) {
+        let limit = record.memory_bytes.unwrap_or_default() >> 20;
+        status.limit =
+            Some(format!("memory limit of {limit} MiB; raise bottles.{}.limits.memory", record.bottle));
+    }
+    status
+}
+
+fn with_terminal(call: &Call, record: &Record, message: Exec, io: ExecIo) -> Result<i32> {
+    let (stream, mut fds) = begin(call, record, message, &[])?;
+    let controller =
+        fds.pop().ok_or_else(|| Failure::new(FailureKind::Internal, "the bottle sent no terminal"))?;
+    set_nonblocking(&controller)?;
+    let copy = controller.try_clone().failure(FailureKind::Internal, || "use the terminal")?;
+    let pumps = vec![Pump::input(io.stdin, copy), Pump::output(controller, io.stdout)];
+    let session = Session { stream, pumps, resized: io.resized, is_terminal: true };
+    attach::run(call, session)
+}
+
+fn with_pipes(call: &Call, record: &Record, message: Exec, io: ExecIo) -> Result<i32> {
+    let pipe = || io::pipe().failure(FailureKind::Internal, || "make a pipe");
+    let ((their_in, our_out), (our_in, their_out), (our_err, their_err)) = (pipe()?, pipe()?, pipe()?);
+    let fds = [their_in.as_fd(), their_out.as_fd(), their_err.as_fd()];
+    let (stream, _) = begin(call, record, message, &fds)?;
+    drop((their_in, their_out, their_err));
+    set_nonblocking(&our_out)?;
+    let pumps = vec![
+        Pump::input(io.stdin, our_out.into()),
+        Pump::output(our_in.into(), io.stdout),
+        Pump::output(our_err.into(), io.stderr),
+    ];
+    attach::run(call, Session { stream, pumps, resized: None, is_terminal: false })
+}
+
+fn begin(
+    call: &Call,
+    record: &Record,
+    message: Exec,
+    fds: &[std::os::fd::BorrowedFd<'_>],
+) -> Result<(UnixStream, Vec<OwnedFd>)> {
+    let dir = RunDir { path: record.dir.clone() };
+    let stream = door::knock(&dir, &record.name, &Request::Exec(message), fds)?;
+    match door::answer(call, &stream)? {
+        Some((Reply::Started, fds)) => Ok((stream, fds)),
+        _ => Err(BubblewrapError::ReachBottle { name: record.name.clone() }.into()),
+    }
+}
+
+fn set_nonblocking(fd: &impl AsFd) -> Result<()> {
+    let set = || -> rustix::io::Result<()> {
+        rustix::fs::fcntl_setfl(fd, rustix::fs::fcntl_getfl(fd)? | OFlags::NONBLOCK)
+    };
+    set().failure(FailureKind::Internal, || "use a stream of the program")
+}

@@ -1,0 +1,45 @@
+//! The bubblewrap backend: a bottle in tens of milliseconds, with nothing but `bwrap`.
+//!
+//! A bottle is a directory of this backend's own and two processes that die with the host: `egress-guard`, in a
+//! sandbox that has the network and nothing else, and `bottle-init`, process 1 of a sandbox that has everything
+//! but the network. Programs are started by process 1 on request over a socket that has no name inside. What
+//! protects and what does not is in `docs/bubblewrap.md`.
+//!
+//! Inside: `backend` is a table of contents and calls `probe`, `resolve`, `launch`, `provision`, `exec`, `close`
+//! and `cleanup`; those use `rundir`, `record`, `process`, `sandbox`, `guard`, `etc` and `tree`, which know no
+//! caller.
+//!
+//! Invariant: nothing is degraded in silence. What cannot be enforced here is in the plan's limitations, and a
+//! missing protection is an error.
+
+#![forbid(unsafe_code)]
+
+mod agent;
+mod attach;
+mod backend;
+mod cleanup;
+mod close;
+mod door;
+mod error;
+mod etc;
+mod exec;
+mod guard;
+mod guest;
+mod launch;
+mod limits;
+mod outer;
+mod plan;
+mod probe;
+mod process;
+mod provision;
+mod record;
+mod resolve;
+mod rundir;
+mod sandbox;
+mod tools;
+mod tree;
+
+#[doc(hidden)]
+pub use backend::Bubblewrap;
+
+claude_bottle_plugin_api::export_backend!(Bubblewrap, name = "bubblewrap");

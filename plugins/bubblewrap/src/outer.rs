@@ -1,0 +1,140 @@
+//! Starting `bwrap` through `bottle-init outer`: the same for the sandbox and for what runs beside it.
+
+use std::io::{BufRead, BufReader, PipeReader};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use bottle_init::outer::{DropRoot, Outer, SOURCES};
+use claude_bottle_plugin_api::{Call, ErrorExt, Failure, FailureKind, Result};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::door::PATIENCE;
+use crate::error::{BubblewrapError, show};
+use crate::plan::PlanState;
+use crate::process::{self, Process, timespec};
+use crate::rundir::{RunDir, log_file};
+
+/// Collects the arguments of one `bwrap`.
+pub(crate) struct Arguments {
+    list: Vec<String>,
+    sources: Option<Vec<PathBuf>>,
+}
+
+impl Arguments {
+    /// Begins with what every `bwrap` of ours gets.
+    pub(crate) fn new(state: &PlanState) -> Self {
+        let mut arguments = Self { list: Vec::new(), sources: state.drop_to.map(|_| Vec::new()) };
+        // Each by itself: `--unshare-all` goes on without a namespace it cannot have.
+        for namespace in ["user", "pid", "ipc", "uts", "cgroup"] {
+            arguments.add([&format!("--unshare-{namespace}")]);
+        }
+        if state.can_disable_userns {
+            arguments.add(["--disable-userns"]);
+        }
+        arguments.add(["--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--clearenv"]);
+        arguments.add(["--die-with-parent", "--as-pid-1", "--new-session"]);
+        arguments
+    }
+
+    pub(crate) fn add<'a>(&mut self, words: impl IntoIterator<Item = impl AsRef<str> + 'a>) {
+        self.list.extend(words.into_iter().map(|word| word.as_ref().to_owned()));
+    }
+
+    /// Binds something of the host.
+    pub(crate) fn bind(&mut self, how: &str, source: &Path, target: &str) -> Result<()> {
+        let source = match &mut self.sources {
+            None => source
+                .to_str()
+                .ok_or_else(|| {
+                    Failure::new(FailureKind::Invalid, format!("the path `{}` is not UTF-8", show(source)))
+                })?
+                .to_owned(),
+            // What root can reach its stand-in may not: the stage puts it where it can.
+            Some(sources) => {
+                sources.push(source.to_owned());
+                format!("{SOURCES}/{}", sources.len() - 1)
+            }
+        };
+        self.add([how, &source, target]);
+        Ok(())
+    }
+}
+
+/// One `bwrap` to start.
+pub(crate) struct Start<'a> {
+    /// Its name, which its files get too.
+    pub(crate) part: &'static str,
+    pub(crate) arguments: Arguments,
+    /// Control groups to enter.
+    pub(crate) groups: &'a [PathBuf],
+    pub(crate) stdin: OwnedFd,
+    /// Where what it says goes; nowhere and into a file when there is none.
+    pub(crate) stdout: Option<OwnedFd>,
+    pub(crate) stderr: Option<OwnedFd>,
+}
+
+/// Starts it. What it complains of is in `<part>.err` in the bottle's directory.
+pub(crate) fn start(state: &PlanState, dir: &RunDir, start: Start<'_>) -> Result<Process> {
+    let drop = state.drop_to.zip(start.arguments.sources).map(|(id, sources)| DropRoot { id, sources });
+    let outer = Outer {
+        program: state.tools.bwrap.clone(),
+        arguments: start.arguments.list,
+        parent: std::process::id(),
+        groups: start.groups.iter().map(|group| group.join("cgroup.procs")).collect(),
+        drop,
+    };
+    let text =
+        serde_json::to_vec(&outer).failure(FailureKind::Internal, || "write the sandbox's description")?;
+    let file = dir.write(&format!("{}.json", start.part), &text, 0o600)?;
+    let stdout = start.stdout.map_or_else(Stdio::null, Stdio::from);
+    let stderr = match start.stderr {
+        Some(fd) => Stdio::from(fd),
+        None => Stdio::from(log_file(&errors(dir, start.part))?),
+    };
+    let mut command = Command::new(&state.tools.init);
+    command.arg("outer").arg(file).env_clear().current_dir("/");
+    // Not in the terminal's foreground: ^C is the agent's, or the host's, and never the sandbox's.
+    command.process_group(0).stdin(Stdio::from(start.stdin)).stdout(stdout).stderr(stderr);
+    process::spawn(start.part, command).failure(FailureKind::Internal, || format!("start the {}", start.part))
+}
+
+/// Returns where a part's complaints are.
+pub(crate) fn errors(dir: &RunDir, part: &str) -> PathBuf {
+    dir.join(&format!("{part}.err"))
+}
+
+/// Waits until a part says a line with a certain word in it.
+pub(crate) fn await_word(call: &Call, part: &'static str, pipe: PipeReader, word: &str) -> Result<()> {
+    let mut said = Vec::new();
+    let mut reader = BufReader::new(pipe);
+    loop {
+        if reader.buffer().is_empty() {
+            await_readable(call, part, reader.get_ref())?;
+        }
+        let mut line = String::new();
+        let length =
+            reader.read_line(&mut line).failure(FailureKind::Internal, || format!("hear the {part}"))?;
+        if line.contains(word) {
+            return Ok(());
+        }
+        if length == 0 {
+            return Err(BubblewrapError::StartPart { part, said: said.join("; ") }.into());
+        }
+        said.push(line.trim().escape_debug().to_string());
+    }
+}
+
+fn await_readable(call: &Call, part: &'static str, pipe: &PipeReader) -> Result<()> {
+    let cancel = call.cancel_fd();
+    let mut waiting = vec![PollFd::new(pipe, PollFlags::IN)];
+    waiting.extend(cancel.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
+    let found = poll(&mut waiting, Some(&timespec(PATIENCE)));
+    let found = found.failure(FailureKind::Internal, || format!("wait for the {part}"))?;
+    call.check()?;
+    match found {
+        0 => Err(BubblewrapError::AwaitPart { part, seconds: PATIENCE.as_secs() }.into()),
+        _ => Ok(()),
+    }
+}

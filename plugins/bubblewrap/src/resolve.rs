@@ -1,0 +1,85 @@
+//! prepare: reads the host, refuses what cannot be, and changes nothing.
+
+use claude_bottle_plugin_api::{Context, Failure, FailureKind, Plan, Proxy, Result, Spec};
+
+use crate::guest::Home;
+use crate::limits::Limits;
+use crate::plan::PlanState;
+use crate::tools::Tools;
+use crate::{agent, probe, provision};
+
+/// Where users that nobody has begin: <https://systemd.io/UIDS-GIDS/> leaves 1879048192 to 2147483647 to no one.
+const UNUSED_IDS: u32 = 0x7000_0000;
+
+/// Turns a spec into a plan.
+pub(crate) fn resolve(context: &Context, spec: &Spec) -> Result<Plan> {
+    refuse_what_is_not_offered(spec)?;
+    let home = Home::from_context(context)?;
+    let tools = Tools::find(context, spec)?;
+    let version = probe::version(&tools.bwrap)?;
+    probe::check_switches(context, &tools.bwrap)?;
+    let command = spec.agent.command.first();
+    let command =
+        command.ok_or_else(|| Failure::new(FailureKind::Invalid, "the agent's command is empty"))?;
+    let program = agent::find(command, &home)?;
+    provision::check(spec)?;
+    let state = PlanState {
+        name: format!("claude-bottle-{}", spec.id),
+        git: provision::git_of(spec),
+        limits: Limits::resolve(&spec.bottle.limits),
+        drop_to: drop_to(&spec.id),
+        can_disable_userns: version >= probe::DISABLES_USERNS,
+        spec: spec.clone(),
+        tools,
+        home,
+        program,
+    };
+    show(&state, version)
+}
+
+fn refuse_what_is_not_offered(spec: &Spec) -> Result<()> {
+    let other = "use CLAUDE_BOTTLE_BACKEND=docker";
+    match spec.bottle.egress.proxy {
+        Proxy::Guard => {}
+        _ => {
+            return Err(Failure::new(
+                FailureKind::Unsupported,
+                "the bubblewrap backend has no proxy but the guard",
+            )
+            .hint("set bottles.<name>.egress.proxy to guard")
+            .hint(other));
+        }
+    }
+    match &spec.bottle.image {
+        None => Ok(()),
+        Some(_) => {
+            let message =
+                format!("bottle `{}` wants an image, and the bubblewrap backend has none", spec.bottle.name);
+            Err(Failure::new(FailureKind::Unsupported, message).hint(other))
+        }
+    }
+}
+
+/// Returns the user that root becomes for this bottle: one of its own, so that bottles of root are strangers.
+fn drop_to(id: &str) -> Option<u32> {
+    rustix::process::geteuid().is_root().then(|| {
+        // FNV-1a, <http://www.isthe.com/chongo/tech/comp/fnv/>; any even spread does.
+        let hash =
+            id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        UNUSED_IDS + (hash & 0x0fff_ffff)
+    })
+}
+
+fn show(state: &PlanState, version: probe::Version) -> Result<Plan> {
+    let mut plan = Plan::new(state.name.clone(), state)?;
+    plan.runtime = Some(format!("bubblewrap {version}"));
+    plan.fact("agent program", crate::error::show(&state.program.file));
+    plan.fact("memory", format!("{} MiB", state.limits.memory_bytes >> 20));
+    plan.fact("processes", state.limits.processes.to_string());
+    if let Some(id) = state.drop_to {
+        plan.fact("user", format!("{id} (root is given up)"));
+    }
+    plan.limitations.push("the bottle shares the host's kernel and sees the host's /usr".to_owned());
+    plan.limitations.extend(state.limits.shortcomings());
+    Ok(plan)
+}

@@ -1,0 +1,174 @@
+//! The directories of bottles: where they are, how one is claimed, read and removed.
+//!
+//! A directory appears under its name together with its record, by one rename: there is none without a record but
+//! what a crash in the middle of that left, and such a one is recognised by its name.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use claude_bottle_plugin_api::{ErrorExt, Failure, FailureKind, Result};
+
+use crate::error::PathExt;
+use crate::record::Record;
+use crate::tree;
+
+const RECORD: &str = "record.json";
+
+/// What a directory is called before it has its record.
+const NEW: &str = ".new-";
+
+/// All bottles of one user.
+#[derive(Debug, Clone)]
+pub(crate) struct Bottles {
+    dir: PathBuf,
+}
+
+/// One bottle's directory.
+#[derive(Debug, Clone)]
+pub(crate) struct RunDir {
+    pub(crate) path: PathBuf,
+}
+
+/// What is in the directory of bottles.
+pub(crate) enum Found {
+    /// A bottle.
+    Bottle(Box<Record>),
+    /// Something without a readable record, with the reason.
+    Stray(PathBuf, String),
+}
+
+impl Bottles {
+    pub(crate) fn new(data_dir: &Path) -> Self {
+        Self { dir: data_dir.join("bottles") }
+    }
+
+    /// Makes the directory of a bottle with its record in it.
+    pub(crate) fn claim(&self, make: impl FnOnce(PathBuf) -> Record, name: &str) -> Result<(RunDir, Record)> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).at("create", &self.dir)?;
+        let new = RunDir { path: self.dir.join(format!("{NEW}{}-{name}", std::process::id())) };
+        DirBuilder::new().mode(0o700).create(&new.path).at("create", &new.path)?;
+        let dir = RunDir { path: self.dir.join(name) };
+        let record = make(dir.path.clone());
+        let named = new.save(&record).and_then(|()| {
+            fs::rename(&new.path, &dir.path)
+                .failure(FailureKind::Conflict, || format!("claim the name `{name}`"))
+        });
+        match named {
+            Ok(()) => Ok((dir, record)),
+            Err(failure) => {
+                let undone = new.remove().err().into_iter().collect();
+                Err(failure.hint(format!("claude-bottle stop {name}")).with_undo(undone))
+            }
+        }
+    }
+
+    /// Reads every bottle, by name.
+    pub(crate) fn all(&self) -> Result<Vec<Found>> {
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.at("read", &self.dir)?,
+        };
+        let mut paths: Vec<_> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+        paths.sort();
+        Ok(paths.into_iter().filter_map(|path| self.find(path)).collect())
+    }
+
+    fn find(&self, path: PathBuf) -> Option<Found> {
+        let name = path.file_name()?.to_str()?;
+        if let Some(rest) = name.strip_prefix(NEW) {
+            let maker = rest.split('-').next()?;
+            // Its maker may be at it this very moment.
+            let is_busy = Path::new("/proc").join(maker).exists();
+            return (!is_busy).then(|| Found::Stray(path.clone(), "its making was interrupted".to_owned()));
+        }
+        match (RunDir { path: path.clone() }).record() {
+            Ok(record) if record.dir == path => Some(Found::Bottle(Box::new(record))),
+            Ok(_) => Some(Found::Stray(path, "its record is about another directory".to_owned())),
+            // It was removed just now.
+            Err(_) if !path.exists() => None,
+            Err(failure) => Some(Found::Stray(path, failure.to_string())),
+        }
+    }
+
+    /// Returns the directory of a thing in a clean-up plan; nothing outside can be named.
+    pub(crate) fn named(&self, name: &str) -> Result<RunDir> {
+        if name.is_empty() || name.contains('/') || name == "." || name == ".." {
+            return Err(Failure::new(
+                FailureKind::Invalid,
+                format!("`{}` names no bottle", name.escape_default()),
+            ));
+        }
+        Ok(RunDir { path: self.dir.join(name) })
+    }
+}
+
+impl RunDir {
+    /// Writes the record so that a reader finds the old one or the new one.
+    pub(crate) fn save(&self, record: &Record) -> Result<()> {
+        let (path, new) = (self.path.join(RECORD), self.path.join(".record.json"));
+        let write = || -> io::Result<()> {
+            let mut options = OpenOptions::new();
+            let file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            serde_json::to_writer(file, record)?;
+            fs::rename(&new, &path)
+        };
+        write().at("write", &path)
+    }
+
+    pub(crate) fn record(&self) -> Result<Record> {
+        let path = self.path.join(RECORD);
+        let text = fs::read(&path).at("read", &path)?;
+        serde_json::from_slice(&text).failure(FailureKind::Invalid, || "read the record of a bottle")
+    }
+
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Makes a directory for the bottle's user.
+    pub(crate) fn make_dir(&self, name: &str, mode: u32, owner: Option<u32>) -> Result<PathBuf> {
+        let path = self.join(name);
+        DirBuilder::new().mode(mode).create(&path).at("create", &path)?;
+        // The user's mask may have taken something away.
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).at("set the mode of", &path)?;
+        give(&path, owner)?;
+        Ok(path)
+    }
+
+    /// Writes a file that the bottle's user may read.
+    pub(crate) fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<PathBuf> {
+        let path = self.join(name);
+        write_new(&path, content, mode)?;
+        Ok(path)
+    }
+
+    /// Removes the directory; one that is gone is fine.
+    pub(crate) fn remove(&self) -> Result<()> {
+        tree::remove(&self.path).at("remove", &self.path)
+    }
+}
+
+/// Writes a file that does not exist yet.
+pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.write_all(content)
+    };
+    write().at("write", path)
+}
+
+/// Opens a file for what a process says; root opens it, so that the process can whatever it becomes.
+pub(crate) fn log_file(path: &Path) -> Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path).at("open", path)
+}
+
+/// Makes the bottle's user the owner, when that is another.
+pub(crate) fn give(path: &Path, owner: Option<u32>) -> Result<()> {
+    match owner {
+        Some(id) => std::os::unix::fs::lchown(path, Some(id), Some(id)).at("give away", path),
+        None => Ok(()),
+    }
+}

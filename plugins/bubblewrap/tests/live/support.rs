@@ -1,0 +1,198 @@
+//! A backend with its directories, bottles of it, and programs run in them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+
+use claude_bottle_backend_bubblewrap::Bubblewrap;
+use claude_bottle_plugin_api::*;
+
+/// Set when the tests run once more as an ordinary user.
+pub(crate) const AGAIN: &str = "BUBBLEWRAP_TESTS_AGAIN";
+
+/// Returns the directory of built programs, with those in it that a bottle needs.
+pub(crate) fn programs() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let exe = std::env::current_exe().unwrap();
+        let dir = exe.parent().unwrap().parent().unwrap().to_owned();
+        if std::env::var_os(AGAIN).is_none() {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args([
+                "build",
+                "--quiet",
+                "-p",
+                "claude-bottle-egress-guard",
+                "-p",
+                "claude-bottle-bottle-init",
+            ]);
+            assert!(cargo.status().unwrap().success(), "build the programs of a bottle");
+        }
+        dir
+    };
+    BUILT.get_or_init(build).clone()
+}
+
+/// The host, as far as a backend sees it.
+#[derive(Default)]
+pub(crate) struct Services {
+    pub(crate) secrets: BTreeMap<String, String>,
+    pub(crate) dead: bool,
+    pub(crate) cancel: Option<OwnedFd>,
+}
+
+impl CallServices for Services {
+    fn event(&self, _event: &Event) {}
+    fn cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(|fd| {
+            let mut fds = [rustix::event::PollFd::new(fd, rustix::event::PollFlags::IN)];
+            rustix::event::poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap()
+                > 0
+        })
+    }
+    fn cancel_fd(&self) -> Option<OwnedFd> {
+        self.cancel.as_ref().map(|fd| fd.try_clone().unwrap())
+    }
+    fn secret(&self, name: &str) -> Result<Secret> {
+        let value = self.secrets.get(name);
+        let missing = || Failure::new(FailureKind::NotFound, format!("secret `{name}` is not granted"));
+        value.map(|value| Secret::new(value.clone().into_bytes())).ok_or_else(missing)
+    }
+    fn owner_alive(&self, _owner: &Owner) -> Result<bool> {
+        Ok(!self.dead)
+    }
+}
+
+/// A backend in a directory of its own.
+pub(crate) struct Bench {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) backend: Bubblewrap,
+    pub(crate) call: Call,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with(Services::default(), &[])
+    }
+
+    pub(crate) fn with(services: Services, settings: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut context = Context::default();
+        context.data_dir = dir.path().join("data");
+        context.settings =
+            settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { backend: Bubblewrap::open(context).unwrap(), dir, call: Call::new(Arc::new(services)) }
+    }
+
+    /// A run that may do nothing: its guard lets nothing out.
+    pub(crate) fn spec(&self, id: &str) -> Spec {
+        let agent = AgentSpec::new("tester", vec!["sh".to_owned()]);
+        let mut spec = Spec::new(id, agent, Owner::new("here", std::process::id(), 1));
+        spec.bottle.name = "box".to_owned();
+        spec.bottle.egress.guard = Some(programs().join("egress-guard"));
+        spec.stage_dir = self.dir.path().join("stage");
+        spec.state_dir = self.dir.path().join("state").join(id);
+        std::fs::create_dir_all(&spec.state_dir).unwrap();
+        spec
+    }
+
+    pub(crate) fn launch(&self, spec: &Spec) -> Live<'_> {
+        let plan = self.backend.prepare(&self.call, spec).unwrap();
+        let bottle = self.backend.launch(&self.call, &plan).unwrap_or_else(|failure| panic!("{failure:#?}"));
+        let mut live = Live { bench: self, bottle, provisioned: Provisioned::default() };
+        let provisioned = self.backend.provision(&self.call, &plan, &live.bottle);
+        live.provisioned = provisioned.unwrap_or_else(|failure| panic!("{failure:#?}"));
+        live
+    }
+
+    pub(crate) fn bottles(&self) -> PathBuf {
+        self.dir.path().join("data/bottles")
+    }
+}
+
+/// A bottle that runs.
+pub(crate) struct Live<'a> {
+    pub(crate) bench: &'a Bench,
+    pub(crate) bottle: Bottle,
+    pub(crate) provisioned: Provisioned,
+}
+
+/// What a program said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Live<'_> {
+    /// Runs a line of shell.
+    pub(crate) fn sh(&self, script: &str) -> Said {
+        self.run(&["sh", "-c", script], "")
+    }
+
+    /// Runs a program with its input.
+    pub(crate) fn run(&self, command: &[&str], input: &str) -> Said {
+        let (stdin, mut writer) = std::io::pipe().unwrap();
+        let (out, err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        writer.write_all(input.as_bytes()).unwrap();
+        drop(writer);
+        let command = command.iter().map(|&word| word.to_owned()).collect();
+        let mut request = ExecRequest::new(command, ExecRole::Command);
+        request.streams = [stdin.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()];
+        let status = self.bench.backend.exec(&self.bench.call, &self.bottle, &request);
+        let status = status.unwrap_or_else(|failure| panic!("{failure:#?}"));
+        Said { code: status.code, out: text(out), err: text(err) }
+    }
+
+    pub(crate) fn close(&self) {
+        self.bench
+            .backend
+            .close(&self.bench.call, &self.bottle)
+            .unwrap_or_else(|failure| panic!("{failure:#?}"));
+    }
+
+    /// The bottle's directory on the host.
+    pub(crate) fn outside(&self) -> PathBuf {
+        PathBuf::from(self.bottle.state["dir"].as_str().unwrap())
+    }
+
+    /// The numbers of the bottle's processes on the host.
+    pub(crate) fn pids(&self) -> Vec<u64> {
+        let record = std::fs::read_to_string(self.outside().join("record.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+        record["processes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|process| process["pid"].as_u64().unwrap())
+            .collect()
+    }
+}
+
+impl Drop for Live<'_> {
+    fn drop(&mut self) {
+        self.bench.backend.close(&self.bench.call, &self.bottle).ok();
+    }
+}
+
+pub(crate) fn text(mut file: File) -> String {
+    use std::io::Seek;
+    file.rewind().unwrap();
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Says whether something runs whose command line has a word in it.
+pub(crate) fn runs(word: &Path) -> bool {
+    let word = word.to_str().unwrap();
+    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(word)
+    })
+}

@@ -1,0 +1,28 @@
+//! The whole suite once more, as an ordinary user.
+
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use crate::support::{AGAIN, programs};
+
+/// A user that nobody is.
+const USER: u32 = 54_321;
+
+#[test]
+fn everything_again_as_an_ordinary_user() {
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::env::var_os(AGAIN).is_some() || rustix::process::geteuid().as_raw() != 0);
+        return;
+    }
+    programs();
+    let home = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    chown(home.path(), Some(USER), Some(USER)).unwrap();
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    again.args(["--skip", "again_as_an_ordinary_user"]).uid(USER).gid(USER).current_dir("/");
+    again.env(AGAIN, "1").env("HOME", home.path()).env("TMPDIR", home.path());
+    let output = again.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+}
