@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use abi_stable::abi_stability::abi_checking::AbiInstabilityErrors;
+use abi_stable::StableAbi;
+use abi_stable::abi_stability::abi_checking::{AbiInstabilityErrors, check_layout_compatibility};
 use abi_stable::library::{AbiHeaderRef, LibHeader, LibraryError, RootModuleError};
-use abi_stable::std_types::RBoxError;
 use abi_stable::type_layout::TLFieldOrFunction;
 
 use super::host::{HOSTS, HostServices, table};
@@ -87,10 +87,19 @@ impl Module {
             return Err(generation());
         }
         let header: &'static LibHeader = header.upgrade().map_err(|_| generation())?;
-        if header.layout().is_none() {
-            return Err(ModuleError::Unchecked);
+        let layout = header.layout().ok_or(ModuleError::Unchecked)?;
+        match header.init_root_module::<ModuleRef>() {
+            Ok(module) => Ok(Self(module)),
+            // abi_stable hands its findings out as one long text, so they are made once more.
+            Err(LibraryError::AbiInstability(report)) => Err(ModuleError::Layout {
+                difference: check_layout_compatibility(ModuleRef::LAYOUT, layout)
+                    .err()
+                    .and_then(|errors| first_difference(&errors))
+                    .unwrap_or_else(|| "see the log at debug level".to_owned()),
+                report: report.to_string(),
+            }),
+            Err(error) => Err(explain(error)),
         }
-        header.init_root_module::<ModuleRef>().map(Self).map_err(explain)
     }
 
     /// Returns what the plug-in says of itself.
@@ -135,23 +144,13 @@ fn explain(error: LibraryError) -> ModuleError {
         LibraryError::RootModule { err: RootModuleError::Unwound, .. } => {
             ModuleError::Constructor { reason: "it panicked".to_owned() }
         }
-        LibraryError::AbiInstability(errors) => layout_error(&errors),
         other => ModuleError::Constructor { reason: other.to_string() },
     }
 }
 
-fn layout_error(errors: &RBoxError) -> ModuleError {
-    let report = errors.to_string();
-    let difference = errors
-        .downcast_ref::<AbiInstabilityErrors>()
-        .and_then(first_difference)
-        .unwrap_or_else(|| "see the log at debug level".to_owned());
-    ModuleError::Layout { difference, report }
-}
-
 /// Names the function or field in which the two first differ, and how.
 fn first_difference(errors: &AbiInstabilityErrors) -> Option<String> {
-    let error = errors.errors.first()?;
+    let error = errors.errors.iter().find(|error| !error.errs.is_empty())?;
     let path: Vec<_> = error.stack_trace.iter().map(|step| name_of(&step.expected)).collect();
     let what: String = format!("{:?}", error.errs.first()?).chars().take(160).collect();
     Some(format!("at `{}`: {what}", path.join(".")))
