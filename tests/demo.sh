@@ -28,7 +28,9 @@ case "$backend" in
       CLAUDE_BOTTLE_BASE_IMAGE=$(tests/setup/base-image.sh)
       export CLAUDE_BOTTLE_BASE_IMAGE
     fi
-    api_address=$(docker network inspect bridge --format '{{range .IPAM.Config}}{{.Gateway}}{{end}}')
+    # The first address of the default bridge's range is this machine's own; not every engine names it as the gateway.
+    subnet=$(docker network inspect bridge --format '{{(index .IPAM.Config 0).Subnet}}')
+    api_address="${subnet%.*}.1"
     ;;
   bubblewrap)
     tests/setup/claude.sh >/dev/null
@@ -60,8 +62,9 @@ else
   api="a stand-in for the API on this machine (set CLAUDE_BOTTLE_OAUTH_TOKEN to use the real one)"
   export CLAUDE_BOTTLE_OAUTH_TOKEN=demo-token
   target/debug/standin --listen "$api_address:0" --record "$home/requests.jsonl" \
-    --reply "Hello from inside the bottle. A host that is not on the list answered me with a refusal, and your ssh keys are not here." \
-    --run "curl -sS -o /dev/null -w 'status %{http_code}' http://example.com/; ls ~/.ssh" \
+    --reply "Hello from inside the bottle. I tried a host that is not on the list, and looked for your ssh keys:
+{output}" \
+    --run "curl -sS http://example.com/; echo; ls ~/.ssh; id -un; uname -n" \
     >"$home/standin" &
   standin_pid=$!
   for _ in $(seq 50); do [ -s "$home/standin" ] && break; sleep 0.1; done

@@ -12,13 +12,13 @@ pub fn docker(arguments: &[&str]) -> String {
     stdout(&output)
 }
 
-/// Returns the address of the engine's default bridge on this machine.
+/// Returns the address of the engine's default bridge on this machine: the first of its range.
+///
+/// Not every engine names it as the gateway.
 pub fn bridge_address() -> IpAddr {
-    let format = "{{range .IPAM.Config}}{{.Gateway}}{{end}}";
-    docker(&["network", "inspect", "bridge", "--format", format])
-        .trim()
-        .parse()
-        .expect("the bridge has a gateway")
+    let subnet = docker(&["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}"]);
+    let network = subnet.trim().rsplit_once('.').expect("the bridge has an IPv4 range").0;
+    format!("{network}.1").parse().expect("the bridge has an address")
 }
 
 /// Lists the containers and networks that carry an agent's label. Tests use an agent name of their own.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// What the stand-in says, and does, in every conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
-    /// The answer's text.
+    /// The answer's text; `{output}` in it becomes what the command printed.
     pub reply: String,
     /// A command that the agent is first told to run with its Bash tool. Its output comes back in a later request.
     pub run: Option<String>,
@@ -60,10 +60,10 @@ impl Script {
     /// titles and summaries, without tools.
     fn block(&self, request: &Value) -> Block {
         match &self.run {
-            Some(command) if offers_bash(request) && !has_tool_result(request) => {
+            Some(command) if offers_bash(request) && tool_result(request).is_none() => {
                 Block::Bash { command: command.clone() }
             }
-            _ => Block::Text(self.reply.clone()),
+            _ => Block::Text(self.reply.replace("{output}", &tool_result(request).unwrap_or_default())),
         }
     }
 }
@@ -128,8 +128,10 @@ fn offers_bash(request: &Value) -> bool {
     request["tools"].as_array().is_some_and(|tools| tools.iter().any(|tool| tool["name"] == "Bash"))
 }
 
-fn has_tool_result(request: &Value) -> bool {
-    let messages = request["messages"].as_array().map_or(&[][..], Vec::as_slice);
+/// Returns what the agent's tool printed, when the request brings it back.
+fn tool_result(request: &Value) -> Option<String> {
+    let messages = request["messages"].as_array()?;
     let mut parts = messages.iter().filter_map(|message| message["content"].as_array()).flatten();
-    parts.any(|part| part["type"] == "tool_result")
+    let content = &parts.find(|part| part["type"] == "tool_result")?["content"];
+    Some(content.as_str().map_or_else(|| content[0]["text"].as_str().unwrap_or_default().to_owned(), str::to_owned))
 }
