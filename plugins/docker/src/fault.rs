@@ -5,7 +5,7 @@
 
 use claude_bottle_plugin_api::{Call, Context, Failure, FailureKind, Result};
 
-use crate::error::Error;
+use crate::error::DockerError;
 
 /// The steps of launch, provision and close, in the order in which they can be reached.
 pub(crate) const STEPS: &[&str] = &[
@@ -61,8 +61,12 @@ impl Fault {
     pub(crate) async fn after(&self, call: &Call, step: &str) -> Result<()> {
         debug_assert!(STEPS.contains(&step), "`{step}` is not in the list of steps");
         match &self.0 {
-            Some((Action::Fail, at)) if at == step => Err(Error::Injected { step: step.to_owned() }.into()),
-            Some((Action::Hang, at)) if at == step => Err(crate::cancel::cancelled(call).await),
+            Some((Action::Fail, at)) if at == step => Err(DockerError::Injected { step: step.to_owned() }.into()),
+            Some((Action::Hang, at)) if at == step => {
+                // The tests wait for this line.
+                tracing::info!(step, "staying at the step");
+                Err(crate::cancel::cancelled(call).await)
+            }
             _ => call.check(),
         }
     }
