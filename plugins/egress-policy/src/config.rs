@@ -34,6 +34,9 @@ pub struct GuardConfig {
     /// Name server to ask instead of those in `/etc/resolv.conf`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolver: Option<SocketAddr>,
+    /// Ports besides 443 on which a tunnel may carry nothing but TLS for its own host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tls_ports: Vec<u16>,
     /// Accept a ClientHello that carries Encrypted Client Hello, whose inner server name nobody can check.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_ech: bool,
@@ -161,11 +164,17 @@ impl GuardConfig {
             clients: Vec::new(),
             policy,
             resolver: None,
+            tls_ports: Vec::new(),
             allow_ech: false,
             limits: Limits::default(),
             dlp: DlpConfig::default(),
             log: LogConfig::default(),
         }
+    }
+
+    /// Tells whether a tunnel to this port may carry nothing but TLS for its own host.
+    pub fn is_tls_only(&self, port: u16) -> bool {
+        port == 443 || self.tls_ports.contains(&port)
     }
 
     /// Reads and checks the text. JSON is YAML too.

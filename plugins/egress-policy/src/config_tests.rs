@@ -23,6 +23,14 @@ fn the_minimal_document_allows_nothing() {
 }
 
 #[test]
+fn port_443_is_tls_only_whatever_else_is() {
+    let mut config = GuardConfig::from_yaml(MINIMAL).unwrap();
+    assert!(config.is_tls_only(443) && !config.is_tls_only(8443));
+    config.tls_ports = vec![8443];
+    assert!(config.is_tls_only(443) && config.is_tls_only(8443) && !config.is_tls_only(22));
+}
+
+#[test]
 fn goes_there_and_back() {
     let mut policy = Policy { rules: default_rules(), ..Policy::default() };
     policy.rules.push(Rule::parse("deny *.evil.example", "bottle dev, claude-bottle.yaml:12").unwrap());

@@ -93,3 +93,32 @@ async fn pause(error: &io::Error) {
     log::event("accept_failed", &json!({ "error": error.to_string() }));
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use claude_bottle_egress_policy::{GuardConfig, Listen, Policy};
+
+    use super::*;
+
+    #[test]
+    fn only_the_bottle_and_the_health_check_are_served() {
+        let mut config = GuardConfig::new("test", Listen::Unix("/nowhere".into()), Policy::default());
+        let served = |config: &GuardConfig, address: &str| {
+            is_served(&Snapshot::new(config.clone()).unwrap(), Peer::Tcp(address.parse().unwrap()))
+        };
+        assert!(served(&config, "192.0.2.1:1"));
+        config.clients = vec!["172.18.0.0/16".parse().unwrap()];
+        for (address, expected) in [
+            ("172.18.0.3:1", true),
+            ("[::ffff:172.18.0.3]:1", true),
+            ("127.0.0.1:1", true),
+            ("[::1]:1", true),
+            ("172.19.0.1:1", false),
+            ("192.0.2.1:1", false),
+            ("[2001:db8::1]:1", false),
+        ] {
+            assert_eq!(served(&config, address), expected, "{address}");
+        }
+        assert!(is_served(&Snapshot::new(config).unwrap(), Peer::Unix));
+    }
+}

@@ -1,6 +1,6 @@
 //! What a tunnel has to begin with.
 //!
-//! To port 443: a ClientHello whose server name is the tunnel's host. To any other granted port raw bytes may go, since
+//! To port 443, and others that are named: a ClientHello whose server name is the tunnel's host. To any other granted port raw bytes may go, since
 //! ssh and the like go that way; yet what looks like TLS there must not name another host either.
 
 use std::time::Duration;
@@ -12,8 +12,6 @@ use super::admit::Denial;
 use crate::net::stream::Stream;
 use crate::tls::hello::{self, Hello, HelloError};
 
-const HTTPS_PORT: u16 = 443;
-
 /// First byte of a TLS handshake.
 const HANDSHAKE: u8 = 22;
 
@@ -21,7 +19,8 @@ const HANDSHAKE: u8 = 22;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expected<'a> {
     pub(crate) host: &'a HostOrIp,
-    pub(crate) port: u16,
+    /// Nothing but TLS may go.
+    pub(crate) tls_only: bool,
     pub(crate) allow_ech: bool,
     pub(crate) timeout: Duration,
 }
@@ -32,7 +31,7 @@ pub(crate) async fn read(
     buffer: BytesMut,
     expected: Expected<'_>,
 ) -> Result<BytesMut, Denial> {
-    if expected.port != HTTPS_PORT {
+    if !expected.tls_only {
         return read_raw(client, buffer, expected).await;
     }
     match tokio::time::timeout(expected.timeout, read_hello(client, buffer)).await {

@@ -48,7 +48,7 @@ async fn carry(client: &mut Client, request: &Request, wanted: &Destination, ups
     let config = &request.snapshot.config;
     let expected = Expected {
         host: &wanted.host,
-        port: wanted.port,
+        tls_only: config.is_tls_only(wanted.port),
         allow_ech: config.allow_ech,
         timeout: Duration::from_secs(config.limits.hello_timeout_seconds),
     };

@@ -1,0 +1,147 @@
+//! Start, reload, stop, and the other ways to listen.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Guard, Upstream, binary, get, open_tunnel, read_all, send};
+
+fn allowing(upstream: &Upstream) -> Value {
+    json!({
+        "policy": {
+            "rules": [{ "rule": format!("ok.test:{}", upstream.port) }],
+            "hosts": { "ok.test": ["127.0.0.1"] },
+            "private": [{ "host": "ok.test", "range": "127.0.0.1/32" }],
+        },
+    })
+}
+
+#[test]
+fn a_reload_counts_for_later_requests_and_a_wrong_one_changes_nothing() {
+    let upstream = Upstream::ok();
+    let guard = Guard::start(&json!({}));
+    let ask = || send(guard.address(), &get(&format!("ok.test:{}", upstream.port), "/")).status;
+    assert_eq!(ask(), 403);
+    guard.reload(&allowing(&upstream));
+    guard.event("reloaded");
+    assert_eq!(ask(), 200);
+    guard.reload(&json!({ "policy": { "rules": [{ "rule": "*" }] } }));
+    let failed = guard.event("reload_failed");
+    assert!(failed["error"].as_str().unwrap().contains("`*`"), "{failed}");
+    assert_eq!(ask(), 200);
+}
+
+#[test]
+fn what_is_bound_at_the_start_cannot_be_reloaded() {
+    let guard = Guard::start(&json!({}));
+    guard.reload(&json!({ "log": { "stdout": false } }));
+    let failed = guard.event("reload_failed");
+    assert!(failed["error"].as_str().unwrap().contains("`log`"), "{failed}");
+}
+
+#[test]
+fn a_stop_is_quick_and_leaves_no_tunnel_unlogged() {
+    let upstream = Upstream::echo();
+    let mut guard = Guard::start(&allowing(&upstream));
+    let mut stream = open_tunnel(guard.address(), &format!("ok.test:{}", upstream.port));
+    stream.write_all(b"hello").unwrap();
+    upstream.wait_for("hello");
+    let begun = Instant::now();
+    guard.signal("TERM");
+    assert!(guard.wait().success());
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let line = guard.decision(&json!({ "event": "close" }));
+    assert_eq!((&line["reason"], &line["bytes_up"]), (&json!("the guard stops"), &json!(5)));
+    drop(read_all(&mut stream));
+}
+
+#[test]
+fn without_its_secrets_the_guard_does_not_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("guard.yaml");
+    for (dlp, part) in [
+        (json!({ "secrets_env": "NOT_THERE" }), "`NOT_THERE`"),
+        (json!({ "secrets_file": "/nowhere/secrets.json" }), "`/nowhere/secrets.json`"),
+        (json!({ "secrets_env": "WRONG" }), "line 1"),
+        (json!({ "exempt_rules": ["no-such-rule"] }), "`no-such-rule`"),
+    ] {
+        let config = json!({ "version": 1, "bottle": "b", "listen": "127.0.0.1:0", "dlp": dlp });
+        std::fs::write(&file, config.to_string()).unwrap();
+        let done = Command::new(binary())
+            .args(["run", "--config"])
+            .arg(&file)
+            .env("WRONG", "hunter2-hunter2")
+            .output()
+            .unwrap();
+        let message = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(1));
+        assert!(message.contains(part) && !message.contains("hunter2"), "{message}");
+    }
+}
+
+#[test]
+fn a_log_file_has_every_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("egress.jsonl");
+    let mut guard = Guard::start(&json!({ "log": { "stdout": false, "file": path } }));
+    for _ in 0..20 {
+        assert_eq!(send(guard.address(), &get("evil.test", "/")).status, 403);
+    }
+    guard.signal("TERM");
+    guard.wait();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 20);
+    assert!(lines.iter().all(|line| line["host"] == "evil.test" && line["verdict"] == "deny"));
+    assert!(guard.log().is_empty());
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_unix_socket_and_a_relay_are_one_way_out() {
+    let upstream = Upstream::echo();
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("guard.sock");
+    let listen = format!("unix:{}", socket.display());
+    let guard = Guard::start_on(&listen, &allowing(&upstream), &[]);
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut relay = Command::new(binary())
+        .args(["relay", "--listen", "127.0.0.1:0", "--to", &listen])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(relay.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let to: SocketAddr = line.trim().strip_prefix("listening ").unwrap().parse().unwrap();
+    assert_eq!(send(to, &get("evil.test", "/")).code(), "not_in_allowlist");
+    let mut stream = open_tunnel(to, &format!("ok.test:{}", upstream.port));
+    stream.write_all(b"through both").unwrap();
+    upstream.wait_for("through both");
+    assert_eq!(guard.decision(&json!({ "method": "CONNECT" }))["client"], "unix");
+    // Without the guard there is no way out: the relay goes nowhere else.
+    drop(guard);
+    assert!(read_all(&mut stream).ends_with(b"through both"));
+    let answer = send(to, &get("evil.test", "/"));
+    assert_eq!((answer.status, answer.head.as_str()), (0, ""));
+    relay.kill().unwrap();
+    relay.wait().unwrap();
+}
+
+#[test]
+fn a_left_over_socket_is_replaced_and_a_living_one_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("guard.sock");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let listen = format!("unix:{}", socket.display());
+    let guard = Guard::start_on(&listen, &json!({}), &[]);
+    let file = dir.path().join("second.yaml");
+    std::fs::write(&file, json!({ "version": 1, "bottle": "b", "listen": listen }).to_string()).unwrap();
+    let second = Command::new(binary()).args(["run", "--config"]).arg(&file).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("in use"), "{second:?}");
+    drop(guard);
+}

@@ -1,0 +1,17 @@
+//! Drives the real guard from outside, as raw sockets, the way an agent that wants out would.
+//!
+//! Everything stays on loopback: a name server that counts what it is asked, upstreams that remember what reached
+//! them, and the guard as a process of its own.
+
+#![cfg(test)]
+
+mod http;
+mod lifecycle;
+mod limits;
+mod names;
+mod policy;
+mod program;
+mod resolve;
+mod secrets;
+mod support;
+mod tunnel;

@@ -1,0 +1,146 @@
+//! The guard as a process, with its log.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::PATIENCE;
+
+/// The program under test.
+pub(crate) fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_egress-guard")
+}
+
+/// Lines that a thread reads and tests wait for.
+#[derive(Default)]
+struct Lines {
+    lines: Mutex<Vec<Value>>,
+    changed: Condvar,
+}
+
+impl Lines {
+    fn collect(self: &Arc<Self>, from: impl Read + Send + 'static) {
+        let this = Arc::clone(self);
+        std::thread::spawn(move || {
+            for line in BufReader::new(from).lines().map_while(Result::ok) {
+                let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                this.lines.lock().unwrap().push(value);
+                this.changed.notify_all();
+            }
+        });
+    }
+
+    fn wait(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        let mut lines = self.lines.lock().unwrap();
+        loop {
+            if let Some(found) = lines.iter().find(|line| wanted(line)) {
+                return found.clone();
+            }
+            let left = deadline.checked_duration_since(Instant::now());
+            let left = left.unwrap_or_else(|| panic!("{what} never came; there was {lines:#?}"));
+            lines = self.changed.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+}
+
+/// A running guard. Killed when dropped.
+pub(crate) struct Guard {
+    child: Child,
+    address: String,
+    decisions: Arc<Lines>,
+    events: Arc<Lines>,
+    config: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Guard {
+    /// Starts a guard on a free port of loopback. `config` is everything but version, bottle and listen.
+    pub(crate) fn start(config: &Value) -> Self {
+        Self::start_on("127.0.0.1:0", config, &[])
+    }
+
+    /// Starts a guard elsewhere, with these variables in its otherwise empty environment.
+    pub(crate) fn start_on(listen: &str, config: &Value, env: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("guard.yaml");
+        write_config(&path, listen, config);
+        let mut child = Command::new(binary())
+            .args(["run", "--config"])
+            .arg(&path)
+            .env_clear()
+            .envs(env.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (decisions, events) = (Arc::<Lines>::default(), Arc::<Lines>::default());
+        decisions.collect(child.stdout.take().unwrap());
+        events.collect(child.stderr.take().unwrap());
+        let listening = events.wait("`listening`", |line| line["event"] == "listening");
+        let address = listening["address"].as_str().unwrap().to_owned();
+        Self { child, address, decisions, events, config: path, _dir: dir }
+    }
+
+    /// Where it listens, when it does so over TCP.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.parse().unwrap()
+    }
+
+    /// Writes another configuration and asks for a reload.
+    pub(crate) fn reload(&self, config: &Value) {
+        write_config(&self.config, "127.0.0.1:0", config);
+        self.signal("HUP");
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status =
+            Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for an event of the guard itself.
+    pub(crate) fn event(&self, name: &str) -> Value {
+        self.events.wait(name, |line| line["event"] == name)
+    }
+
+    /// Waits for a decision that has all these values.
+    pub(crate) fn decision(&self, wanted: &Value) -> Value {
+        let wanted = wanted.as_object().unwrap();
+        let fits = |line: &Value| wanted.iter().all(|(key, value)| line[key] == *value);
+        self.decisions.wait(&format!("{wanted:?}"), fits)
+    }
+
+    /// Everything logged so far.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        self.decisions.lines.lock().unwrap().clone()
+    }
+
+    /// Waits for the end of the process.
+    pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn write_config(path: &Path, listen: &str, config: &Value) {
+    let mut whole = serde_json::json!({ "version": 1, "bottle": "test", "listen": listen });
+    whole.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+    std::fs::write(path, whole.to_string()).unwrap();
+}

@@ -1,0 +1,127 @@
+//! Upstreams on loopback that remember what reached them.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
+
+use super::PATIENCE;
+
+#[derive(Default)]
+struct Seen {
+    bytes: Mutex<Vec<Vec<u8>>>,
+    changed: Condvar,
+}
+
+/// A running upstream.
+pub(crate) struct Upstream {
+    pub(crate) port: u16,
+    seen: Arc<Seen>,
+}
+
+impl Upstream {
+    /// Answers each request head, once it has come, with these bytes.
+    pub(crate) fn http(answer: &'static str) -> Self {
+        Self::start(move |stream, seen, index| {
+            let mut piece = [0; 65536];
+            let mut from = 0;
+            while let Ok(count @ 1..) = stream.read(&mut piece) {
+                let mut bytes = seen.bytes.lock().unwrap();
+                bytes[index].extend_from_slice(&piece[..count]);
+                let complete = is_complete(&bytes[index][from..]);
+                if complete {
+                    from = bytes[index].len();
+                }
+                drop(bytes);
+                seen.changed.notify_all();
+                if complete && stream.write_all(answer.as_bytes()).is_err() {
+                    return;
+                }
+            }
+        })
+    }
+
+    /// Answers with a body `ok` and keeps the connection.
+    pub(crate) fn ok() -> Self {
+        Self::http("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    }
+
+    /// Sends back what comes.
+    pub(crate) fn echo() -> Self {
+        Self::start(|stream, seen, index| {
+            let mut piece = [0; 65536];
+            while let Ok(count @ 1..) = stream.read(&mut piece) {
+                seen.bytes.lock().unwrap()[index].extend_from_slice(&piece[..count]);
+                seen.changed.notify_all();
+                if stream.write_all(&piece[..count]).is_err() {
+                    return;
+                }
+            }
+        })
+    }
+
+    /// Speaks first, then sends back what comes.
+    pub(crate) fn greeting(text: &'static str) -> Self {
+        Self::start(move |stream, _, _| {
+            stream.write_all(text.as_bytes()).ok();
+            let mut piece = [0; 4096];
+            while let Ok(count @ 1..) = stream.read(&mut piece) {
+                stream.write_all(&piece[..count]).ok();
+            }
+        })
+    }
+
+    fn start(serve: impl Fn(&mut TcpStream, &Seen, usize) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let seen = Arc::<Seen>::default();
+        let (serve, remembered) = (Arc::new(serve), Arc::clone(&seen));
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let (serve, seen) = (Arc::clone(&serve), Arc::clone(&remembered));
+                let index = {
+                    let mut bytes = seen.bytes.lock().unwrap();
+                    bytes.push(Vec::new());
+                    bytes.len() - 1
+                };
+                std::thread::spawn(move || serve(&mut stream, &seen, index));
+            }
+        });
+        Self { port, seen }
+    }
+
+    /// Number of connections so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.seen.bytes.lock().unwrap().len()
+    }
+
+    /// What came over all connections, as text.
+    pub(crate) fn received(&self) -> String {
+        String::from_utf8_lossy(&self.seen.bytes.lock().unwrap().concat()).into_owned()
+    }
+
+    /// Waits until what came holds `part`.
+    pub(crate) fn wait_for(&self, part: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut bytes = self.seen.bytes.lock().unwrap();
+        while !String::from_utf8_lossy(&bytes.concat()).contains(part) {
+            let left = deadline
+                .checked_duration_since(Instant::now())
+                .unwrap_or_else(|| panic!("{part:?} never came"));
+            bytes = self.seen.changed.wait_timeout(bytes, left).unwrap().0;
+        }
+    }
+}
+
+/// Tells whether a head and the body it announces are there.
+fn is_complete(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let head = head.to_ascii_lowercase();
+    if head.contains("transfer-encoding: chunked") {
+        return body.ends_with("0\r\n\r\n");
+    }
+    let length =
+        head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse::<usize>().ok());
+    body.len() >= length.unwrap_or(0)
+}
