@@ -306,8 +306,7 @@ fn writers(path: &Path, metadata: &Metadata, identity: &Identity) -> Option<Writ
 }
 
 fn has_access_list(path: &Path) -> bool {
-    // An empty buffer asks for the size alone (getxattr(2)).
-    match rustix::fs::getxattr(path, "system.posix_acl_access", &mut [0_u8; 0]) {
+    match rustix::fs::getxattr_query(path, "system.posix_acl_access") {
         Ok(size) => size > 0,
         Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP) => false,
         Err(_) => true,
