@@ -4,7 +4,7 @@
 //! the third gives up on everything: it restores the terminal and ends the program.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -95,6 +95,13 @@ impl Interrupt {
     /// Returns a descriptor with a byte for each change of the terminal's size.
     pub fn resized(&self) -> RawFd {
         self.resized.as_fd().as_raw_fd()
+    }
+}
+
+/// Readable once the program was asked to end.
+impl AsFd for Interrupt {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.readable.as_fd()
     }
 }
 

@@ -18,6 +18,8 @@ use crate::runs::{Phase, Record, Runs};
 
 /// What the run's process says when there is nothing to reap.
 const GOODBYE: &[u8] = b"goodbye\n";
+/// The beginning of a stage directory's name.
+pub const STAGE_PREFIX: &str = "claude-bottle-";
 /// An engine may still be answering a request of the dead process; nothing tells when it is through.
 const PAUSE: Duration = Duration::from_millis(200);
 /// The reaper is done after this many looks in a row that found nothing.
@@ -79,6 +81,9 @@ pub fn reap(backend: &Backend, runs: &Runs, mut record: Record) -> anyhow::Resul
     {
         tracing::warn!(%failure, "close the bottle of a dead run");
     }
+    if let Some(stage) = &record.stage {
+        remove_stage(stage);
+    }
     let mut quiet = 0;
     for _ in 0..MOST_LOOKS {
         quiet = if remove_leftovers(backend, &record)? { 0 } else { quiet + 1 };
@@ -89,6 +94,19 @@ pub fn reap(backend: &Backend, runs: &Runs, mut record: Record) -> anyhow::Resul
     }
     record.phase = Phase::Ended;
     runs.save(&record)
+}
+
+/// Removes the scratch files of a dead run.
+fn remove_stage(stage: &Path) {
+    // The name is asked for, so that a damaged record cannot remove anything else.
+    let is_ours =
+        stage.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(STAGE_PREFIX.as_bytes()));
+    if is_ours
+        && let Err(error) = std::fs::remove_dir_all(stage)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, stage = %stage.display(), "remove the stage directory of a dead run");
+    }
 }
 
 /// Removes what is left of the dead run; returns whether there was anything.

@@ -50,6 +50,9 @@ pub struct Record {
     /// What reaches the bottle, once it exists.
     #[serde(default)]
     pub instance: Option<Bottle>,
+    /// Where the scratch files of the run are, which a killed process cannot remove.
+    #[serde(default)]
+    pub stage: Option<PathBuf>,
 }
 
 /// The directory of records.
@@ -133,6 +136,7 @@ mod tests {
             created_unix: id as u64,
             phase,
             instance: None,
+            stage: None,
         }
     }
 

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::{Arc, OnceLock};
 
 use zeroize::Zeroizing;
 
@@ -43,6 +44,8 @@ pub struct Ui {
     pub stderr_terminal: bool,
     /// Whether a question can be asked: standard input and error are terminals.
     pub interactive: bool,
+    /// Why standard output takes no more.
+    lost: Arc<OnceLock<io::Error>>,
 }
 
 impl Ui {
@@ -54,18 +57,38 @@ impl Ui {
             Color::Never => false,
             Color::Auto => stderr_terminal && !no_color,
         };
-        Self { color, quiet, stderr_terminal, interactive: stderr_terminal && io::stdin().is_terminal() }
+        let interactive = stderr_terminal && io::stdin().is_terminal();
+        Self { color, quiet, stderr_terminal, interactive, lost: Arc::default() }
     }
 
-    /// Writes data to standard output, with a line end.
+    /// Writes data to standard output, with a line end. What fails is told by [`Self::output_error`] at the end.
     pub fn data(&self, text: &str) {
-        write_all(io::stdout().lock(), text);
+        if let Err(error) = write_line(io::stdout().lock(), text) {
+            tracing::debug!(%error, "write to standard output");
+            // The first failure is the one to tell.
+            self.lost.set(error).ok();
+        }
     }
 
     /// Writes a document as indented JSON to standard output.
     pub fn json(&self, document: &impl serde::Serialize) -> anyhow::Result<()> {
-        self.data(&serde_json::to_string_pretty(document)?);
+        self.data(&clean_json(&serde_json::to_string_pretty(document)?));
         Ok(())
+    }
+
+    /// Returns whether standard output still takes data.
+    pub fn can_write(&self) -> bool {
+        self.lost.get().is_none()
+    }
+
+    /// Returns why data was lost, unless its reader has simply seen enough.
+    pub fn output_error(&self) -> Option<&io::Error> {
+        self.lost.get().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
+    }
+
+    /// Returns whether passing remarks are left out.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
     }
 
     /// Says something in passing.
@@ -82,7 +105,9 @@ impl Ui {
 
     /// Writes text to standard error as it is: text made by us from cleaned parts.
     pub fn text(&self, text: &str) {
-        write_all(io::stderr().lock(), text);
+        if write_line(io::stderr().lock(), text).is_err() {
+            tracing::debug!("nobody reads standard error");
+        }
     }
 
     /// Warns.
@@ -146,6 +171,26 @@ impl Ui {
         }))
     }
 
+    /// Asks for a line of text; an empty one means the default, and `None` is an interrupt or the end of the input.
+    pub fn ask_text(
+        &self,
+        question: &str,
+        default: &str,
+        interrupt: &Interrupt,
+    ) -> io::Result<Option<String>> {
+        let mut stderr = io::stderr().lock();
+        let shown = if default.is_empty() { String::new() } else { format!(" [{}]", clean(default)) };
+        write!(stderr, "{}{shown}: ", clean(question))?;
+        stderr.flush()?;
+        let mut line = String::new();
+        if !interrupt.wait_for_input(io::stdin())? || io::stdin().lock().read_line(&mut line)? == 0 {
+            writeln!(stderr)?;
+            return Ok(None);
+        }
+        let answer = line.trim();
+        Ok(Some(if answer.is_empty() { default } else { answer }.to_owned()))
+    }
+
     /// Asks for a secret on the terminal, without echo; `None` is an interrupt.
     pub fn ask_secret(
         &self,
@@ -177,24 +222,33 @@ impl Ui {
     }
 }
 
-/// Writes a line; a reader that went away ends the output, not the program.
-fn write_all(mut stream: impl Write, text: &str) {
+fn write_line(mut stream: impl Write, text: &str) -> io::Result<()> {
     let mut line = text.to_owned();
     if !line.ends_with('\n') {
         line.push('\n');
     }
-    if stream.write_all(line.as_bytes()).and_then(|()| stream.flush()).is_err() {
-        tracing::debug!("the reader of the output went away");
-    }
+    stream.write_all(line.as_bytes())?;
+    stream.flush()
 }
 
-/// Replaces control characters other than line ends and tabs, so that foreign text cannot drive the terminal.
+/// Replaces control characters other than line ends and tabs, so that foreign text cannot drive the terminal, and
+/// those that turn the direction of writing, so that it cannot pass for other text (<https://trojansource.codes>).
 pub fn clean(text: &str) -> Cow<'_, str> {
-    let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    escape(text, |c| c.escape_unicode().collect())
+}
+
+/// Replaces the same characters in JSON text, by JSON's own escapes.
+pub fn clean_json(text: &str) -> Cow<'_, str> {
+    escape(text, |c| format!("\\u{:04x}", u32::from(c)))
+}
+
+fn escape(text: &str, escaped: impl Fn(char) -> String) -> Cow<'_, str> {
+    let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let harmless = |c: char| !turns(c) && (!c.is_control() || matches!(c, '\n' | '\t'));
     if text.chars().all(harmless) {
         return text.into();
     }
-    text.chars().flat_map(|c| if harmless(c) { vec![c] } else { c.escape_unicode().collect() }).collect()
+    text.chars().map(|c| if harmless(c) { c.to_string() } else { escaped(c) }).collect()
 }
 
 /// Formats rows as aligned columns under upper-case heads.
@@ -217,7 +271,16 @@ mod tests {
 
     #[test]
     fn control_characters_never_reach_the_terminal() {
-        assert_eq!(clean("a\x1b[2Jb\u{9b}c\nd"), "a\\u{1b}[2Jb\\u{9b}c\nd");
+        assert_eq!(clean("a\x1b[2Jb\u{9b}c\nd\u{202e}"), "a\\u{1b}[2Jb\\u{9b}c\nd\\u{202e}");
+    }
+
+    #[test]
+    fn json_stays_json_without_control_characters() {
+        let value = serde_json::json!({ "a": "\u{7f}\u{9b}\u{1b}\u{2066}" });
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let cleaned = clean_json(&text);
+        assert_eq!(cleaned, "{\n  \"a\": \"\\u007f\\u009b\\u001b\\u2066\"\n}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&cleaned).unwrap(), value);
     }
 
     #[test]
@@ -228,7 +291,7 @@ mod tests {
 
     #[test]
     fn an_error_shows_causes_what_else_failed_and_each_hint_once() {
-        let ui = Ui { color: false, quiet: false, stderr_terminal: false, interactive: false };
+        let ui = Ui::new(Color::Never, true, false);
         let inner = CliError::new(crate::error::Exit::Failed, "remove network").hint("run cleanup");
         let error = CliError::from(anyhow::anyhow!("refused").context("create network"))
             .hint("run cleanup")

@@ -10,6 +10,13 @@ use crate::error::{CliError, CliResult, Exit};
 use crate::ui::{Answer, columns};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  claude-bottle cleanup              show what dead runs left, ask, remove it
+  claude-bottle cleanup --dry-run    only show it
+  claude-bottle cleanup --all --yes  also what runs, without asking
+
+What belongs to a run is told by its labels, never by its name; something that only has such a name is shown and kept.")]
 pub(super) struct Args {
     /// Also remove bottles that are running
     #[arg(long)]
@@ -44,8 +51,8 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult {
         parts.push(Part { backend: backend.name().to_owned(), plan });
     }
     calls.progress.clear();
-    show(app, args, &parts)?;
     let nothing = parts.iter().all(|part| part.plan.remove.is_empty());
+    show(app, args, &parts)?;
     if !nothing && !args.dry_run && agreed(app, args, &calls)? {
         backends.iter().zip(parts).try_for_each(|(backend, part)| remove(app, backend, part.plan))?;
     }
@@ -68,7 +75,7 @@ fn open_all(app: &App, calls: &Calls) -> CliResult<(Vec<Backend>, Option<CliErro
         match probed {
             Ok(backend) => backends.push(backend),
             Err(error) if app.backend_name(None) == name => unreachable = Some(error),
-            Err(error) => tracing::debug!(backend = name, error = %error.error, "cannot be cleaned up"),
+            Err(error) => app.ui.warning(&format!("backend `{name}` is not looked at: {:#}", error.error)),
         }
     }
     Ok((backends, unreachable))
@@ -83,10 +90,12 @@ fn show(app: &App, args: &Args, parts: &[Part]) -> CliResult {
         part.plan.remove.iter().map(with("remove")).chain(part.plan.keep.iter().map(with("keep")))
     });
     let rows: Vec<_> = items.collect();
-    if rows.is_empty() {
-        app.ui.status("nothing is left over");
-    } else {
-        app.ui.text(&columns(["", "BACKEND", "KIND", "NAME", "WHY"], &rows));
+    let table = columns(["ACTION", "BACKEND", "KIND", "NAME", "WHY"], &rows);
+    match (rows.is_empty(), args.dry_run, args.yes) {
+        (true, ..) => app.ui.status("nothing is left over"),
+        (_, true, _) => app.ui.data(&table),
+        (.., true) => app.ui.say(&table),
+        _ => app.ui.text(&table),
     }
     Ok(())
 }
@@ -100,12 +109,15 @@ fn agreed(app: &App, args: &Args, calls: &Calls) -> CliResult<bool> {
         return Ok(true);
     }
     if !app.ui.interactive {
-        return Err(
-            CliError::new(Exit::Failed, "there is no terminal to ask on").hint("add --yes, or --dry-run")
-        );
+        return Err(CliError::new(Exit::Failed, "there is no terminal to ask on")
+            .hint("add --yes to remove without asking, or --dry-run to remove nothing"));
     }
-    match app.ui.ask("remove all of the above?", &calls.interrupt)? {
-        Some(answer) => Ok(answer == Answer::Yes),
+    match app.ui.ask("remove what is marked so above?", &calls.interrupt)? {
+        Some(Answer::Yes) => Ok(true),
+        Some(Answer::No) => {
+            app.ui.status("aborted by user");
+            Ok(false)
+        }
         None => Err(CliError::new(Exit::Interrupted, "interrupted")),
     }
 }

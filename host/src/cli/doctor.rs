@@ -12,6 +12,12 @@ use crate::error::{CliResult, Exit};
 use crate::plugins::registry;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  claude-bottle doctor
+  claude-bottle doctor --format json | jq -r '.[] | select(.health == \"usable\") | .backend'
+
+Exits 0 when the selected backend can be used: CLAUDE_BOTTLE_BACKEND, else docker.")]
 pub(super) struct Args {
     /// How the answer is printed
     #[arg(long, value_enum, default_value_t)]
@@ -25,6 +31,8 @@ struct Finding {
     selected: bool,
     #[serde(flatten)]
     probe: Probe,
+    /// More advice than the one remedy a backend gives.
+    hints: Vec<String>,
 }
 
 /// Exits 0 when the selected backend can be used.
@@ -38,7 +46,10 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
     }
     let findings: Vec<Finding> = names
         .into_iter()
-        .map(|name| Finding { selected: name == selected, probe: probe(app, &name, &calls), backend: name })
+        .map(|name| {
+            let (probe, hints) = probe(app, &name, &calls);
+            Finding { selected: name == selected, probe, hints, backend: name }
+        })
         .collect();
     calls.progress.clear();
     match args.format {
@@ -53,13 +64,20 @@ fn is_usable(health: Health) -> bool {
     matches!(health, Health::Usable | Health::Degraded)
 }
 
-fn probe(app: &App, name: &str, calls: &Calls) -> Probe {
+/// Asks a backend; one that cannot be asked is not usable, and the error's hints say what to do.
+fn probe(app: &App, name: &str, calls: &Calls) -> (Probe, Vec<String>) {
     let probed = app
         .open(name, calls)
         .and_then(|backend| Ok(backend.call(Verb::PROBE, |opened, call| opened.probe(call))?));
-    probed.unwrap_or_else(|error| {
-        Probe::unusable(format!("{:#}", error.error), error.hints.first().cloned().unwrap_or_default())
-    })
+    match probed {
+        Ok(probe) => (probe, Vec::new()),
+        Err(error) => {
+            let mut hints = error.hints;
+            // The last one is the command; those before it say what was found.
+            let remedy = hints.pop().unwrap_or_default();
+            (Probe::unusable(format!("{:#}", error.error), remedy), hints)
+        }
+    }
 }
 
 fn describe(finding: &Finding) -> String {
@@ -72,6 +90,7 @@ fn describe(finding: &Finding) -> String {
     let selected = if finding.selected { " (selected)" } else { "" };
     let mut lines = vec![format!("{}{selected}: {state}", finding.backend)];
     lines.extend(probe.reason.iter().map(|reason| format!("  why: {reason}")));
+    lines.extend(finding.hints.iter().map(|hint| format!("  note: {hint}")));
     lines
         .extend(probe.remedy.iter().filter(|text| !text.is_empty()).map(|text| format!("  do this: {text}")));
     lines.extend(probe.facts.iter().map(|fact| format!("  {}: {}", fact.label, fact.value)));

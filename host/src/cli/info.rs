@@ -1,15 +1,22 @@
 //! `info`: what an agent is granted, from the manifest alone. Names of variables, never a value.
 
 use claude_bottle_egress_policy::Policy;
+use claude_bottle_plugin_api::Proxy;
 use serde::Serialize;
 
 use super::{App, Format};
-use crate::egress::effective_policy;
+use crate::egress::{choose_proxy, effective_policy};
 use crate::error::{CliError, CliResult};
 use crate::manifest::{Agent, Bottle, EnvSource, Manifest, ResolvedAgent};
 use crate::ui::{clean, columns};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  claude-bottle info dev
+  claude-bottle info dev --format json | jq -r '.egress.rules[].rule'
+
+Says where each entry is defined, and never a value. Whether one host is allowed: claude-bottle policy check")]
 pub(super) struct Args {
     /// The agent, as the manifest names it
     agent: String,
@@ -30,7 +37,40 @@ struct InfoView {
     bottle_defined: String,
     env: Vec<EnvView>,
     ssh: Vec<SshView>,
-    egress: Vec<RuleView>,
+    egress: EgressView,
+    image: Option<String>,
+    limits: LimitsView,
+}
+
+/// The whole effective policy.
+#[derive(Serialize)]
+struct EgressView {
+    proxy: &'static str,
+    rules: Vec<RuleView>,
+    /// Addresses of names, which are then not looked up.
+    hosts: Vec<HostView>,
+    /// Private ranges that a host may lie in.
+    private: Vec<PrivateView>,
+}
+
+#[derive(Serialize)]
+struct HostView {
+    host: String,
+    addresses: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct PrivateView {
+    host: String,
+    range: String,
+}
+
+/// What the manifest says; nothing means the backend's default.
+#[derive(Serialize)]
+struct LimitsView {
+    cpus: Option<f64>,
+    memory_bytes: Option<u64>,
+    pids: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -69,7 +109,8 @@ pub(super) fn resolve<'m>(manifest: &'m Manifest, name: &str) -> CliResult<(&'m 
 pub(super) fn run(app: &App, args: &Args) -> CliResult {
     let manifest = app.manifest()?;
     let (agent, bottle) = resolve(&manifest, &args.agent)?;
-    let view = view(agent, bottle, &effective_policy(bottle)?);
+    let egress = egress(app, bottle)?;
+    let view = view(agent, bottle, egress);
     match args.format {
         Format::Json => app.ui.json(&view)?,
         Format::Text => app.ui.data(&describe(&view)),
@@ -77,7 +118,25 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult {
     Ok(())
 }
 
-fn view(agent: &Agent, bottle: &Bottle, policy: &Policy) -> InfoView {
+fn egress(app: &App, bottle: &Bottle) -> CliResult<EgressView> {
+    let Policy { rules, hosts, private, .. } = effective_policy(bottle)?;
+    let proxy = match choose_proxy(bottle, app.invocation.setting("PIPELOCK_IMAGE")) {
+        Proxy::Pipelock => "pipelock",
+        _ => "guard",
+    };
+    let rules =
+        rules.iter().map(|rule| RuleView { rule: rule.to_string(), origin: rule.origin().to_owned() });
+    let hosts = hosts.iter().map(|(host, addresses)| HostView {
+        host: host.to_string(),
+        addresses: addresses.iter().map(ToString::to_string).collect(),
+    });
+    let private = private
+        .iter()
+        .map(|grant| PrivateView { host: grant.host.to_string(), range: grant.range.to_string() });
+    Ok(EgressView { proxy, rules: rules.collect(), hosts: hosts.collect(), private: private.collect() })
+}
+
+fn view(agent: &Agent, bottle: &Bottle, egress: EgressView) -> InfoView {
     let env = bottle.env.iter().map(|entry| EnvView {
         name: entry.name.to_string(),
         from: match entry.source {
@@ -93,8 +152,6 @@ fn view(agent: &Agent, bottle: &Bottle, policy: &Policy) -> InfoView {
         identity_file: entry.identity_file.display().to_string(),
         defined: entry.origin.to_string(),
     });
-    let rules =
-        policy.rules.iter().map(|rule| RuleView { rule: rule.to_string(), origin: rule.origin().to_owned() });
     InfoView {
         agent: agent.name.to_string(),
         defined: agent.origin.to_string(),
@@ -106,38 +163,64 @@ fn view(agent: &Agent, bottle: &Bottle, policy: &Policy) -> InfoView {
         bottle_defined: bottle.origin.to_string(),
         env: env.collect(),
         ssh: ssh.collect(),
-        egress: rules.collect(),
+        egress,
+        image: bottle.image.clone(),
+        limits: LimitsView {
+            cpus: bottle.limits.cpus,
+            memory_bytes: bottle.limits.memory_bytes,
+            pids: bottle.limits.pids,
+        },
     }
 }
 
 fn describe(view: &InfoView) -> String {
     let skills = if view.skills.is_empty() { "none".to_owned() } else { view.skills.join(", ") };
-    let mut parts = vec![
+    let prompt = match view.prompt_chars {
+        0 => "none".to_owned(),
+        chars => format!("{chars} chars; first line: {}", view.prompt_first_line),
+    };
+    let mut lines = vec![
         format!("agent    {} ({})", view.agent, view.defined),
         format!("command  {}", view.command.join(" ")),
         format!("skills   {skills}"),
-        format!("prompt   {} chars; first line: {}", view.prompt_chars, view.prompt_first_line),
+        format!("prompt   {prompt}"),
         format!("bottle   {} ({})", view.bottle, view.bottle_defined),
     ];
-    let env: Vec<_> = view
-        .env
-        .iter()
-        .map(|entry| [entry.name.clone(), entry.from.to_owned(), entry.defined.clone()])
-        .collect();
-    let ssh: Vec<_> = view
-        .ssh
-        .iter()
-        .map(|entry| {
-            [entry.host.clone(), entry.target.clone(), entry.identity_file.clone(), entry.defined.clone()]
-        })
-        .collect();
-    let rules: Vec<_> = view.egress.iter().map(|entry| [entry.rule.clone(), entry.origin.clone()]).collect();
-    if !env.is_empty() {
-        parts.push(format!("\n{}", columns(["ENV", "VALUE FROM", "DEFINED"], &env)));
-    }
-    if !ssh.is_empty() {
-        parts.push(format!("\n{}", columns(["SSH HOST", "TARGET", "KEY", "DEFINED"], &ssh)));
-    }
-    parts.push(format!("\n{}", columns(["EGRESS RULE", "DEFINED"], &rules)));
-    clean(&parts.join("\n")).into_owned()
+    lines.extend(view.image.iter().map(|image| format!("image    {image}")));
+    lines.extend(limits(&view.limits).map(|limits| format!("limits   {limits}")));
+    lines.push(format!("proxy    {}", view.egress.proxy));
+    lines.extend(tables(view));
+    clean(&lines.join("\n")).into_owned()
+}
+
+fn limits(limits: &LimitsView) -> Option<String> {
+    let cpus = limits.cpus.map(|cpus| format!("{cpus} cpus"));
+    let memory = limits.memory_bytes.map(|bytes| format!("{} MiB of memory", bytes / (1024 * 1024)));
+    let pids = limits.pids.map(|pids| format!("{pids} processes"));
+    let all: Vec<_> = [cpus, memory, pids].into_iter().flatten().collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
+/// Returns a table for each list that is not empty, after a blank line.
+fn tables(view: &InfoView) -> Vec<String> {
+    let env = view.env.iter().map(|entry| [entry.name.clone(), entry.from.to_owned(), entry.defined.clone()]);
+    let ssh = view.ssh.iter().map(|entry| {
+        [entry.host.clone(), entry.target.clone(), entry.identity_file.clone(), entry.defined.clone()]
+    });
+    let rules = view.egress.rules.iter().map(|entry| [entry.rule.clone(), entry.origin.clone()]);
+    let hosts = view.egress.hosts.iter().map(|entry| [entry.host.clone(), entry.addresses.join(", ")]);
+    let private = view.egress.private.iter().map(|entry| [entry.host.clone(), entry.range.clone()]);
+    let tables = [
+        table(["ENV", "VALUE FROM", "DEFINED"], env),
+        table(["SSH HOST", "TARGET", "KEY", "DEFINED"], ssh),
+        table(["EGRESS RULE", "DEFINED"], rules),
+        table(["HOST", "FIXED ADDRESSES"], hosts),
+        table(["HOST", "PRIVATE RANGE"], private),
+    ];
+    tables.into_iter().flatten().collect()
+}
+
+fn table<const N: usize>(heads: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Option<String> {
+    let rows: Vec<_> = rows.collect();
+    (!rows.is_empty()).then(|| format!("\n{}", columns(heads, &rows)))
 }

@@ -1,6 +1,6 @@
 //! `list`: the agents of the manifest; `list active`: the bottles that are running, across all backends.
 
-use claude_bottle_plugin_api::{ActiveBottle, BottleState};
+use claude_bottle_plugin_api::{ActiveBottle, BottleState, Owner};
 use serde::Serialize;
 
 use super::open::Calls;
@@ -11,7 +11,14 @@ use crate::error::CliResult;
 use crate::ui::columns;
 
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  claude-bottle list                   the agents of both manifests, and where each is defined
+  claude-bottle list active            the bottles that run, across all backends
+  claude-bottle list active --format json | jq -r '.[].name'"
+)]
 pub(super) struct Args {
     /// How the list is printed
     #[arg(long, value_enum, default_value_t, global = true)]
@@ -37,11 +44,37 @@ struct AgentRow {
 }
 
 /// A bottle that exists, and which backend it is of.
-#[derive(Serialize)]
 pub(super) struct ActiveRow {
     pub(super) backend: String,
-    #[serde(flatten)]
     pub(super) bottle: ActiveBottle,
+}
+
+/// The same for programs. Its keys are a contract; what the backend keeps for itself is not among them.
+#[derive(Serialize)]
+struct ActiveView<'r> {
+    id: &'r str,
+    name: &'r str,
+    agent: &'r str,
+    bottle: &'r str,
+    backend: &'r str,
+    state: BottleState,
+    created_unix: u64,
+    owner: Option<&'r Owner>,
+}
+
+impl<'r> From<&'r ActiveRow> for ActiveView<'r> {
+    fn from(ActiveRow { backend, bottle }: &'r ActiveRow) -> Self {
+        Self {
+            id: &bottle.id,
+            name: &bottle.name,
+            agent: &bottle.agent,
+            bottle: &bottle.bottle,
+            backend,
+            state: bottle.state,
+            created_unix: bottle.created_unix,
+            owner: bottle.owner.as_ref(),
+        }
+    }
 }
 
 pub(super) fn run(app: &App, args: &Args) -> CliResult {
@@ -75,7 +108,7 @@ fn list_agents(app: &App, format: Format) -> CliResult {
 fn list_active(app: &App, format: Format) -> CliResult {
     let rows = active(app)?;
     if format == Format::Json {
-        return Ok(app.ui.json(&rows)?);
+        return Ok(app.ui.json(&rows.iter().map(ActiveView::from).collect::<Vec<_>>())?);
     }
     let row = |row: &ActiveRow| {
         let bottle = &row.bottle;
@@ -85,7 +118,8 @@ fn list_active(app: &App, format: Format) -> CliResult {
             bottle.bottle.clone(),
             row.backend.clone(),
             state(bottle.state).to_owned(),
-            age(bottle.created_unix),
+            // A backend that does not know says 0.
+            if bottle.created_unix == 0 { "-".to_owned() } else { age(bottle.created_unix) },
             bottle
                 .owner
                 .as_ref()

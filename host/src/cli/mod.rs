@@ -1,9 +1,12 @@
 //! The command line: one file a command, each with its arguments and a `run`.
 
+mod afterwards;
 mod cleanup;
 mod doctor;
+mod edit;
 mod exec;
 mod info;
+mod init;
 mod list;
 mod logs;
 mod man;
@@ -65,11 +68,15 @@ enum Command {
     List(list::Args),
     /// Show what an agent is granted
     Info(info::Args),
+    /// Add an agent to the manifest
+    Init(init::Args),
+    /// Edit the manifest; a wrong one is not saved
+    Edit(edit::Args),
     /// Run a program in a bottle that is running
     Exec(exec::Args),
     /// Close a bottle that is running
     Stop(stop::Args),
-    /// Show what a run logged
+    /// Show the runs there were, and what each asked of its proxy
     Logs(logs::Args),
     /// Remove what dead runs left behind
     Cleanup(cleanup::Args),
@@ -88,7 +95,6 @@ enum Command {
     /// Print completions for a shell
     Completions(man::CompletionsArgs),
     /// Write the manual pages into a directory
-    #[command(hide = true)]
     Man(man::ManArgs),
     /// Close the bottle of a run that was killed
     #[command(hide = true)]
@@ -124,7 +130,7 @@ pub fn run() -> ExitCode {
     log(cli.verbose);
     let ui = Ui::new(cli.color, invocation.no_color, cli.quiet);
     let app = App { invocation, ui };
-    match dispatch(&app, cli.command) {
+    match dispatch(&app, cli.command).and_then(|code| output_is_whole(&app.ui).map(|()| code)) {
         Ok(code) => code,
         Err(error) => {
             app.ui.error(&error);
@@ -138,13 +144,15 @@ fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
     match command {
         Command::Start(args) => start::run(app, &args),
         Command::Exec(args) => exec::run(app, args),
+        Command::Logs(args) => logs::run(app, &args),
         Command::Policy(args) => policy::run(app, &args),
         Command::Doctor(args) => doctor::run(app, &args),
         Command::Plugin(args) => plugin::run(app, args),
         Command::List(args) => done(list::run(app, &args)),
         Command::Info(args) => done(info::run(app, &args)),
+        Command::Init(args) => done(init::run(app, args)),
+        Command::Edit(args) => done(edit::run(app, &args)),
         Command::Stop(args) => done(stop::run(app, &args)),
-        Command::Logs(args) => done(logs::run(app, &args)),
         Command::Cleanup(args) => done(cleanup::run(app, &args)),
         Command::Trust(args) => done(trust::trust(app, &args)),
         Command::Untrust(args) => done(trust::untrust(app, &args)),
@@ -153,6 +161,12 @@ fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
         Command::Man(args) => done(man::pages(&args, Cli::command())),
         Command::Reap(args) => done(reap::run(app, &args)),
     }
+}
+
+/// Fails when data was lost on its way to standard output, by a full disk for example.
+fn output_is_whole(ui: &Ui) -> CliResult {
+    let lost = |error: &std::io::Error| anyhow::anyhow!("{error}").context("write to standard output");
+    ui.output_error().map_or(Ok(()), |error| Err(lost(error).into()))
 }
 
 /// Starts logging for developers, to standard error: by CLAUDE_BOTTLE_LOG, else by how often `-v` was given.

@@ -20,11 +20,18 @@ pub(super) struct Args {
 enum What {
     /// Say whether an agent may reach a host, and by which rule
     ///
-    /// Exits 0 when it may and 1 when it may not.
+    /// The answer comes from the whole effective policy, before any launch: the defaults, the bottle's allowlist, its
+    /// SSH hosts. Exits 0 when the agent may and 1 when it may not.
     Check(CheckArgs),
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  claude-bottle policy check dev github.com         a tunnel to port 443, as for https
+  claude-bottle policy check dev git.example:22
+  claude-bottle policy check dev deb.debian.org --http
+  claude-bottle policy check dev pypi.org --format json")]
 struct CheckArgs {
     /// The agent, as the manifest names it
     agent: String,

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use claude_bottle_plugin_api::{ExecRequest, ExecRole, ExitStatus, Plan, Spec};
 
+use super::afterwards::{Ended, show_timings};
 use super::info::resolve;
 use super::open::Calls;
 use super::{App, Format, usage};
@@ -15,6 +16,7 @@ use crate::backend::{Backend, Verb};
 use crate::error::{CliError, CliResult, Exit};
 use crate::manifest::{Agent, Bottle};
 use crate::plan_view::PlanView;
+use crate::reaper::STAGE_PREFIX;
 use crate::runs::{Phase, Record};
 use crate::secrets;
 use crate::session::Session;
@@ -84,7 +86,7 @@ fn start(app: &App, args: &Args, dry_run: bool) -> CliResult<ExitCode> {
     let calls = Calls::new(app)?;
     let mut backend = app.open(app.backend_name(args.backend.as_deref()), &calls)?;
     let stage =
-        tempfile::Builder::new().prefix("claude-bottle-").tempdir().context("make the stage directory")?;
+        tempfile::Builder::new().prefix(STAGE_PREFIX).tempdir().context("make the stage directory")?;
     let spec = spec::build(&app.invocation, agent, bottle, &wishes, stage.path().to_owned())?;
     secrets::check(&app.invocation, bottle)?;
     let plan = prepare(&backend, &spec)?;
@@ -92,8 +94,14 @@ fn start(app: &App, args: &Args, dry_run: bool) -> CliResult<ExitCode> {
     if dry_run {
         return show_dry_run(app, args.format, &view);
     }
-    app.ui.say(&view.text(&app.ui));
-    if !agreed(app, args, &calls)? {
+    let will_ask = !args.yes && args.print.is_none();
+    // Nobody agrees to what was not shown.
+    if will_ask {
+        app.ui.text(&view.text(&app.ui))
+    } else {
+        app.ui.say(&view.text(&app.ui))
+    }
+    if will_ask && !agreed(app, &calls)? {
         app.ui.status("aborted by user");
         return Ok(ExitCode::SUCCESS);
     }
@@ -104,7 +112,10 @@ fn start(app: &App, args: &Args, dry_run: bool) -> CliResult<ExitCode> {
         &calls.interrupt,
     )?));
     let status = session(app, args, &backend, &spec, &plan, bottle)?;
-    report(app, args, &calls, &status);
+    Ended { spec: &spec, bottle, status: &status }.report(app);
+    if args.timings {
+        show_timings(app, &calls);
+    }
     stage.close().context("remove the stage directory")?;
     Ok(exit_code(&status))
 }
@@ -140,17 +151,14 @@ fn show_dry_run(app: &App, format: Format, view: &PlanView) -> CliResult<ExitCod
     match format {
         Format::Json => app.ui.json(view)?,
         Format::Text => {
-            app.ui.say(&view.text(&app.ui));
+            app.ui.text(&view.text(&app.ui));
             app.ui.status("dry-run requested; not starting container.");
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn agreed(app: &App, args: &Args, calls: &Calls) -> CliResult<bool> {
-    if args.yes || args.print.is_some() {
-        return Ok(true);
-    }
+fn agreed(app: &App, calls: &Calls) -> CliResult<bool> {
     if !app.ui.interactive {
         return Err(CliError::new(Exit::Start, "there is no terminal to ask on")
             .hint("add --yes to start without asking"));
@@ -185,6 +193,7 @@ fn session(
         created_unix: created.as_secs(),
         phase: Phase::Creating,
         instance: None,
+        stage: Some(spec.stage_dir.clone()),
     };
     let tty = args.print.is_none() && io::stdin().is_terminal() && io::stdout().is_terminal();
     let streams = Streams::new(args.print.is_some())?;
@@ -194,18 +203,6 @@ fn session(
     request.streams = streams.numbers();
     let session = Session { backend, runs: &app.runs(), exe: &app.invocation.exe, plan, record };
     session.run(request)
-}
-
-/// Says what the user should know after the agent has ended.
-fn report(app: &App, args: &Args, calls: &Calls, status: &ExitStatus) {
-    if let Some(limit) = &status.limit {
-        app.ui.warning(&format!("the agent was ended by the {limit}"));
-    }
-    if args.timings {
-        for (step, took) in calls.progress.timings() {
-            app.ui.text(&format!("{:>9.1} ms  {step}", took.as_secs_f64() * 1000.0));
-        }
-    }
 }
 
 fn exit_code(status: &ExitStatus) -> ExitCode {

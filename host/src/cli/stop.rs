@@ -7,6 +7,12 @@ use crate::backend::Verb;
 use crate::error::CliResult;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  claude-bottle stop dev                        the only bottle of the agent `dev`
+  claude-bottle stop claude-bottle-dev-2        one of several, by name
+
+The bottle is removed with all that is in it. What its proxy decided is kept: claude-bottle logs")]
 pub(super) struct Args {
     /// The bottle: its name, its run's id, or its agent when only one runs
     bottle: String,

@@ -4,11 +4,18 @@ use super::App;
 use crate::egress::{allowed_hosts, effective_policy};
 use crate::error::{CliError, CliResult, Exit};
 use crate::interrupt::Interrupt;
-use crate::manifest::{Bottle, Locations, Manifest, ProjectFile};
+use crate::manifest::{Bottle, EnvSource, Locations, Manifest, ProjectFile};
 use crate::trust::Trust;
-use crate::ui::Answer;
+use crate::ui::{Answer, clean};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  claude-bottle trust         show what this directory's manifest would grant, and ask
+  claude-bottle trust --yes   in a script that knows the content
+
+A bottle is where secrets meet hosts, so a manifest that came with a repository defines none until you say so. Trust
+is for exactly this content: any change ends it.")]
 pub(super) struct TrustArgs {
     /// Trust without asking
     #[arg(short, long)]
@@ -18,11 +25,11 @@ pub(super) struct TrustArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct UntrustArgs {}
 
-fn locations(app: &App) -> Locations {
+pub(super) fn locations(app: &App) -> Locations {
     Locations { home: app.invocation.home.clone(), cwd: app.invocation.cwd.clone() }
 }
 
-fn open(app: &App) -> CliResult<Trust> {
+pub(super) fn open(app: &App) -> CliResult<Trust> {
     Ok(Trust::open(&app.invocation.state_dir)?)
 }
 
@@ -38,9 +45,17 @@ pub(super) fn trust(app: &App, args: &TrustArgs) -> CliResult {
         app.ui.status(&format!("{} is trusted already, with this content", file.path.display()));
         return Ok(());
     }
-    app.ui.status(&format!("{} would grant:", file.path.display()));
-    for bottle in &file.bottles {
-        app.ui.text(&describe(bottle, file.replaces.contains(&bottle.name))?);
+    let granted = file.bottles.iter().map(|bottle| describe(bottle, file.replaces.contains(&bottle.name)));
+    let mut text = clean(&format!("{} would grant:", file.path.display())).into_owned();
+    for bottle in granted.collect::<anyhow::Result<Vec<_>>>()? {
+        text.push('\n');
+        text.push_str(&bottle);
+    }
+    // Nobody agrees to what was not shown.
+    if args.yes {
+        app.ui.say(&text)
+    } else {
+        app.ui.text(&text)
     }
     if !args.yes && !agreed(app)? {
         app.ui.status("aborted by user");
@@ -78,18 +93,38 @@ fn agreed(app: &App) -> CliResult<bool> {
     }
 }
 
-/// Says what a bottle grants: names of variables, keys, every host.
+/// Says what a bottle grants: names of variables, keys, every host, and where it runs.
 fn describe(bottle: &Bottle, replaces: bool) -> anyhow::Result<String> {
     let names = |list: Vec<String>| if list.is_empty() { "none".to_owned() } else { list.join(", ") };
-    let env = bottle.env.iter().map(|entry| entry.name.to_string()).collect();
-    let ssh = bottle.ssh.iter().map(|entry| format!("{} with {}", entry.host, entry.identity_file.display()));
+    let env = bottle.env.iter().map(|entry| match &entry.source {
+        EnvSource::Host { variable } => format!("{} (this machine's {variable})", entry.name),
+        EnvSource::Ask { .. } => format!("{} (asked for)", entry.name),
+        EnvSource::Literal(_) => entry.name.to_string(),
+    });
+    let ssh = bottle.ssh.iter().map(|entry| {
+        format!("{}@{}:{} with {}", entry.user, entry.hostname, entry.port, entry.identity_file.display())
+    });
     let replaced = if replaces { " (replaces the bottle of your own manifest)" } else { "" };
-    let text = format!(
-        "  bottle {}{replaced}\n    env     {}\n    ssh     {}\n    egress  {}",
-        bottle.name,
-        names(env),
-        names(ssh.collect()),
-        names(allowed_hosts(&effective_policy(bottle)?)),
-    );
-    Ok(crate::ui::clean(&text).into_owned())
+    let mut lines = vec![format!("  bottle {}{replaced}", bottle.name)];
+    let mut line = |label: &str, value: String| lines.push(format!("    {label:<8}{value}"));
+    line("env", names(env.collect()));
+    line("ssh", names(ssh.collect()));
+    line("egress", names(allowed_hosts(&effective_policy(bottle)?)));
+    let private =
+        bottle.egress.private.iter().map(|entry| format!("{} in {}", entry.grant.host, entry.grant.range));
+    let fixed = bottle.egress.hosts.iter().map(|entry| {
+        let addresses: Vec<_> = entry.addresses.iter().map(ToString::to_string).collect();
+        format!("{} is {}", entry.host, addresses.join(", "))
+    });
+    let (private, fixed) = (private.collect::<Vec<_>>(), fixed.collect::<Vec<_>>());
+    if !private.is_empty() {
+        line("private", private.join(", "));
+    }
+    if !fixed.is_empty() {
+        line("hosts", fixed.join("; "));
+    }
+    if let Some(image) = &bottle.image {
+        line("image", image.clone());
+    }
+    Ok(clean(&lines.join("\n")).into_owned())
 }

@@ -4,6 +4,7 @@
 //! decision function, shared with the guard, so `policy check` and the guard cannot disagree.
 
 mod pipelock;
+pub mod summary;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

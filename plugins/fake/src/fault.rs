@@ -14,11 +14,11 @@ impl Fault {
     pub(crate) fn from_context(context: &Context) -> Result<Option<Self>> {
         let Some(text) = context.setting("FAKE_FAULT") else { return Ok(None) };
         match text.split_once(':') {
-            Some((kind @ ("panic" | "error" | "hang" | "print"), verb)) => {
+            Some((kind @ ("panic" | "error" | "hang" | "wait" | "print"), verb)) => {
                 Ok(Some(Self { kind: kind.to_owned(), verb: verb.to_owned() }))
             }
             _ => Err(Failure::new(FailureKind::Invalid, format!("setting FAKE_FAULT is `{text}`"))
-                .hint("use panic:VERB, error:VERB, hang:VERB or print:VERB")),
+                .hint("use panic:VERB, error:VERB, hang:VERB, wait:VERB or print:VERB")),
         }
     }
 
@@ -37,6 +37,7 @@ impl Fault {
         match self.kind.as_str() {
             "panic" => panic!("a fault was asked for in `{verb}`"),
             "hang" => hang(call),
+            "wait" => wait(call),
             "print" => {
                 println!("printed by the fake backend");
                 Ok(())
@@ -50,5 +51,13 @@ impl Fault {
 fn hang(_call: &Call) -> ! {
     loop {
         std::thread::park();
+    }
+}
+
+/// Takes long, and ends when it is cancelled, as a good verb does.
+fn wait(call: &Call) -> Result<()> {
+    loop {
+        call.check()?;
+        std::thread::park_timeout(std::time::Duration::from_millis(20));
     }
 }

@@ -1,0 +1,57 @@
+//! What `start` says after the agent has ended: the limit that ended it, what was refused, how long it all took.
+
+use claude_bottle_plugin_api::{ExitStatus, Spec};
+
+use super::App;
+use super::open::Calls;
+use crate::egress::summary::{self, Summary};
+use crate::manifest::Bottle;
+
+/// A run that has ended.
+pub(super) struct Ended<'a> {
+    pub(super) spec: &'a Spec,
+    pub(super) bottle: &'a Bottle,
+    pub(super) status: &'a ExitStatus,
+}
+
+impl Ended<'_> {
+    /// Says what the user should know.
+    pub(super) fn report(&self, app: &App) {
+        if let Some(limit) = &self.status.limit {
+            app.ui.warning(&format!("the agent was ended by the {limit}"));
+        }
+        match summary::read(&self.spec.state_dir) {
+            Ok(summary) => self.show_blocked(app, &summary),
+            // What the agent did is done; its log being unreadable changes nothing about that.
+            Err(error) => app.ui.warning(&format!("the run's egress log cannot be read: {error}")),
+        }
+    }
+
+    fn show_blocked(&self, app: &App, summary: &Summary) {
+        let Some(text) = summary.text().filter(|_| !app.ui.is_quiet()) else { return };
+        app.ui.status(&text);
+        let rules = summary.rules();
+        if !rules.is_empty() {
+            app.ui.hint(&format!(
+                "to allow {}, add it to `egress.allowlist` of bottle `{}` ({}): claude-bottle edit{}",
+                rules.join(", "),
+                self.bottle.name,
+                self.bottle.origin,
+                if self.is_of_project(app) { " --here" } else { "" }
+            ));
+        }
+        app.ui.hint(&format!("see every decision: claude-bottle logs {} --egress", self.spec.id));
+    }
+
+    fn is_of_project(&self, app: &App) -> bool {
+        let directory = self.bottle.origin.path().parent();
+        directory == Some(app.invocation.cwd.as_path()) && app.invocation.cwd != app.invocation.home
+    }
+}
+
+/// Shows how long each step took.
+pub(super) fn show_timings(app: &App, calls: &Calls) {
+    for (step, took) in calls.progress.timings() {
+        app.ui.text(&format!("{:>9.1} ms  {step}", took.as_secs_f64() * 1000.0));
+    }
+}

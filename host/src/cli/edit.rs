@@ -1,0 +1,165 @@
+//! `edit`: the manifest in the user's editor. A copy is edited, judged, and only then put in the old file's place.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+use tempfile::NamedTempFile;
+
+use super::App;
+use super::trust::{locations, open};
+use crate::error::{CliError, CliResult, Exit};
+use crate::interrupt::Interrupt;
+use crate::manifest::{self, Locations, Manifest, ProblemKind, replace_file};
+use crate::ui::Answer;
+
+/// What opens when the user has chosen none, as POSIX has it for `crontab -e` and others.
+const DEFAULT_EDITOR: &str = "vi";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  claude-bottle edit                       the manifest of the home directory
+  claude-bottle edit --here                that of the working directory
+  EDITOR='code --wait' claude-bottle edit  in another editor
+
+Environment:
+  VISUAL, EDITOR   the editor, with arguments if it needs some (default: vi)
+
+What you write is checked before it takes the old file's place. When it is wrong, the old file stays, and what you
+wrote is kept beside it for the next try.")]
+pub(super) struct Args {
+    /// Use the manifest of the working directory instead of the home directory's
+    #[arg(long)]
+    here: bool,
+}
+
+/// The manifest that is edited.
+struct Target {
+    locations: Locations,
+    path: PathBuf,
+    old: Vec<u8>,
+}
+
+pub(super) fn run(app: &App, args: &Args) -> CliResult {
+    let target = target(app, args.here)?;
+    let interrupt = Interrupt::install()?;
+    let copy = copy_of(&target)?;
+    loop {
+        open_editor(copy.path())?;
+        if interrupt.triggered() {
+            return Err(CliError::new(Exit::Interrupted, "interrupted; nothing was changed"));
+        }
+        let text = fs::read(copy.path()).with_context(|| format!("read `{}`", copy.path().display()))?;
+        if text == target.old {
+            app.ui.status("nothing was changed");
+            return Ok(());
+        }
+        let Err(error) = judge(app, &target, &text) else {
+            return save(app, &target, &text).map_err(|error| kept(copy, error));
+        };
+        if !app.ui.interactive {
+            return Err(refused(&target, copy, error));
+        }
+        app.ui.error(&error);
+        match app.ui.ask("edit it again?", &interrupt)? {
+            Some(Answer::Yes) => {}
+            Some(Answer::No) => {
+                let error = CliError::new(Exit::Failed, "the new manifest was not saved");
+                return Err(refused(&target, copy, error));
+            }
+            None => return Err(refused(&target, copy, CliError::new(Exit::Interrupted, "interrupted"))),
+        }
+    }
+}
+
+fn target(app: &App, here: bool) -> CliResult<Target> {
+    let all = locations(app);
+    let locations = if here { all } else { Locations { cwd: all.home.clone(), ..all } };
+    let path = manifest::path_in(&locations.cwd);
+    match fs::read(&path) {
+        Ok(old) => Ok(Target { locations, path, old }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let (directory, flag) = if here { ("working", " --here") } else { ("home", "") };
+            let message = format!("there is no manifest in the {directory} directory");
+            let hint = format!("write one first: claude-bottle init AGENT{flag}");
+            Err(CliError::new(Exit::Failed, message).hint(hint))
+        }
+        Err(error) => Err(anyhow::Error::new(error).context(format!("read `{}`", path.display())).into()),
+    }
+}
+
+/// Makes the copy that is edited, readable by the user alone and named so that editors know what it is.
+fn copy_of(target: &Target) -> CliResult<NamedTempFile> {
+    let extension = target.path.extension().and_then(|extension| extension.to_str()).unwrap_or("yaml");
+    let directory = target.path.parent().unwrap_or(Path::new("."));
+    let make = || -> io::Result<NamedTempFile> {
+        let suffix = format!(".{extension}");
+        let copy =
+            tempfile::Builder::new().prefix(".claude-bottle-edit-").suffix(&suffix).tempfile_in(directory)?;
+        fs::write(copy.path(), &target.old)?;
+        Ok(copy)
+    };
+    Ok(make().with_context(|| format!("copy `{}` for the editor", target.path.display()))?)
+}
+
+fn editor() -> OsString {
+    let chosen = |name| env::var_os(name).filter(|editor| !editor.is_empty());
+    chosen("VISUAL").or_else(|| chosen("EDITOR")).unwrap_or_else(|| DEFAULT_EDITOR.into())
+}
+
+/// Runs the editor through the shell, since the variable may hold arguments, as git does it.
+fn open_editor(file: &Path) -> CliResult {
+    let editor = editor();
+    let mut script = editor.clone();
+    script.push(" \"$@\"");
+    let status = Command::new("sh").arg("-c").arg(script).arg(&editor).arg(file).status();
+    let status = status.with_context(|| format!("run the editor `{}`", editor.display()))?;
+    if status.success() {
+        return Ok(());
+    }
+    let message = format!("the editor `{}` failed ({status}); nothing was changed", editor.display());
+    Err(CliError::new(Exit::Failed, message).hint("choose another: export EDITOR=nano"))
+}
+
+fn judge(app: &App, target: &Target, text: &[u8]) -> CliResult {
+    Manifest::check_candidate(&target.locations, &open(app)?, &target.path, text)?;
+    Ok(())
+}
+
+fn save(app: &App, target: &Target, text: &[u8]) -> CliResult {
+    let path = &target.path;
+    let now = fs::read(path).with_context(|| format!("read `{}`", path.display()))?;
+    if now != target.old {
+        let message =
+            format!("`{}` was changed by another program meanwhile; nothing was saved", path.display());
+        return Err(CliError::new(Exit::Failed, message).hint("edit it again: claude-bottle edit"));
+    }
+    // The manifest was just read as UTF-8.
+    let text = std::str::from_utf8(text).context("read what was written")?;
+    replace_file(path, text).with_context(|| format!("write `{}`", path.display()))?;
+    app.ui.status(&format!("saved {}", path.display()));
+    let loaded = Manifest::load(&target.locations, &open(app)?);
+    let needs_trust = loaded.is_err_and(|errors| errors.has(ProblemKind::Untrusted));
+    if needs_trust && !app.ui.is_quiet() {
+        app.ui.hint("its bottles count once you trust what it says now: claude-bottle trust");
+    }
+    Ok(())
+}
+
+/// Leaves the manifest as it was.
+fn refused(target: &Target, copy: NamedTempFile, error: CliError) -> CliError {
+    kept(copy, error.hint(format!("`{}` is as it was", target.path.display())))
+}
+
+/// Keeps what was written, so that the work is not lost.
+fn kept(copy: NamedTempFile, error: CliError) -> CliError {
+    match copy.keep() {
+        Ok((_, path)) => error.hint(format!("what you wrote is in `{}`", path.display())),
+        Err(lost) => error.also(anyhow::Error::new(lost).context("keep what you wrote").into()),
+    }
+}

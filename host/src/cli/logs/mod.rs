@@ -1,0 +1,180 @@
+//! `logs`: the runs there were, and what a run's proxy decided, also after it has ended.
+
+mod decisions;
+mod follow;
+mod tail;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use claude_bottle_plugin_api::Owner;
+use serde::Serialize;
+
+use super::table::age;
+use super::{App, Format};
+use crate::egress::summary;
+use crate::error::{CliError, CliResult, Exit};
+use crate::manifest::nearest;
+use crate::runs::{Phase, Record};
+use crate::ui::{clean, columns};
+use decisions::Decisions;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  claude-bottle logs                        the runs there were, oldest first
+  claude-bottle logs dev --egress           what the newest run of `dev` asked for, and the answers
+  claude-bottle logs dev --egress --follow  go on until the run has ended
+  claude-bottle logs dev --egress --format json | jq 'select(.verdict == \"deny\") | .host'
+
+The records of the last 20 runs are kept in ~/.local/state/claude-bottle/bottles.")]
+pub(super) struct Args {
+    /// The bottle: its name, its run's id, or its agent for the newest run; without one, list the runs
+    bottle: Option<String>,
+    /// Show what the proxy decided: time, verdict, host and port, reason
+    #[arg(long, requires = "bottle")]
+    egress: bool,
+    /// Show decisions as they are made, until the run has ended; implies --egress
+    #[arg(short, long, requires = "bottle")]
+    follow: bool,
+    /// How it is printed; `json` with --egress is the log itself, a line a decision
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// A run. Its keys are a contract.
+#[derive(Serialize)]
+struct RunView<'r> {
+    id: &'r str,
+    agent: &'r str,
+    bottle: &'r str,
+    backend: &'r str,
+    name: &'r str,
+    phase: Phase,
+    created_unix: u64,
+    owner: &'r Owner,
+    directory: PathBuf,
+    requests_allowed: usize,
+    requests_blocked: usize,
+}
+
+pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
+    let records = app.runs().all()?;
+    let Some(wanted) = &args.bottle else {
+        list(app, args.format, &records)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let record = find(&records, wanted)?;
+    if args.follow {
+        return follow::run(app, record, args.format);
+    }
+    if args.egress {
+        return show_decisions(app, record, args.format);
+    }
+    let view = view(app, record)?;
+    match args.format {
+        Format::Json => app.ui.json(&view)?,
+        Format::Text => app.ui.data(&describe(&view)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Finds a run by its id, its bottle's name, or its agent for the newest run.
+fn find<'r>(records: &'r [Record], wanted: &str) -> CliResult<&'r Record> {
+    let newest = |matches: &dyn Fn(&Record) -> bool| records.iter().rev().find(|record| matches(record));
+    let found = newest(&|record| record.id == wanted)
+        .or_else(|| newest(&|record| record.name == wanted))
+        .or_else(|| newest(&|record| record.agent == wanted));
+    found.ok_or_else(|| {
+        let error = CliError::new(Exit::Failed, format!("there is no record of a run `{wanted}`"));
+        let names = || records.iter().flat_map(|record| [record.id.as_str(), record.agent.as_str()]);
+        let error = match nearest(wanted, names()) {
+            Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),
+            None => error,
+        };
+        error.hint("see the runs there were: claude-bottle logs")
+    })
+}
+
+fn view<'r>(app: &App, record: &'r Record) -> CliResult<RunView<'r>> {
+    let directory = app.runs().dir(&record.id);
+    let summary =
+        summary::read(&directory).with_context(|| format!("read the decisions of run `{}`", record.id))?;
+    Ok(RunView {
+        id: &record.id,
+        agent: &record.agent,
+        bottle: &record.bottle,
+        backend: &record.backend,
+        name: &record.name,
+        phase: record.phase,
+        created_unix: record.created_unix,
+        owner: &record.owner,
+        directory,
+        requests_allowed: summary.allowed,
+        requests_blocked: summary.blocked,
+    })
+}
+
+fn describe(view: &RunView<'_>) -> String {
+    let text = format!(
+        "run       {}\nagent     {}\nbottle    {}\nbackend   {}\nname      {}\nphase     {}\nbegan     {} ago\nrequests  {} allowed, {} blocked\nfiles     {}",
+        view.id,
+        view.agent,
+        view.bottle,
+        view.backend,
+        view.name,
+        phase(view.phase),
+        age(view.created_unix),
+        view.requests_allowed,
+        view.requests_blocked,
+        view.directory.display(),
+    );
+    clean(&text).into_owned()
+}
+
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Creating => "creating",
+        Phase::Running => "running",
+        Phase::Ended => "ended",
+    }
+}
+
+fn list(app: &App, format: Format, records: &[Record]) -> CliResult {
+    let views = records.iter().map(|record| view(app, record)).collect::<CliResult<Vec<_>>>()?;
+    if format == Format::Json {
+        return Ok(app.ui.json(&views)?);
+    }
+    let row = |view: &RunView<'_>| {
+        [
+            view.id.to_owned(),
+            view.agent.to_owned(),
+            view.bottle.to_owned(),
+            view.backend.to_owned(),
+            phase(view.phase).to_owned(),
+            age(view.created_unix),
+            view.requests_blocked.to_string(),
+        ]
+    };
+    let rows: Vec<_> = views.iter().map(row).collect();
+    app.ui.data(&columns(["RUN", "AGENT", "BOTTLE", "BACKEND", "PHASE", "AGE", "BLOCKED"], &rows));
+    Ok(())
+}
+
+fn show_decisions(app: &App, record: &Record, format: Format) -> CliResult<ExitCode> {
+    let directory = app.runs().dir(&record.id);
+    let mut tail = tail::Tail::new(&directory);
+    let lines =
+        tail.read_new().with_context(|| format!("read the decisions in `{}`", directory.display()))?;
+    if lines.is_empty() {
+        let said = match record.phase {
+            Phase::Ended => "the run made no request",
+            _ => "no decision is recorded yet; add --follow to wait for the next",
+        };
+        app.ui.status(said);
+    } else {
+        Decisions::new(&app.ui, format).show(&lines);
+    }
+    Ok(ExitCode::SUCCESS)
+}

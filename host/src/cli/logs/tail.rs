@@ -1,0 +1,116 @@
+//! Whole lines of a decision log as they appear, through its being renamed and begun anew.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::egress::summary;
+
+/// A log that is read from its beginning, and later from where it was left.
+pub(super) struct Tail {
+    older: PathBuf,
+    path: PathBuf,
+    file: Option<File>,
+    /// Whether the older file was read; it is not read again after a change of files.
+    begun: bool,
+    /// The beginning of a line whose end is not written yet.
+    partial: Vec<u8>,
+}
+
+impl Tail {
+    pub(super) fn new(run_dir: &Path) -> Self {
+        let [older, path] = summary::files(run_dir);
+        Self { older, path, file: None, begun: false, partial: Vec::new() }
+    }
+
+    /// Returns the lines that have appeared since the last call.
+    pub(super) fn read_new(&mut self) -> io::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        if !self.begun {
+            self.begun = true;
+            if let Some(mut older) = open(&self.older)? {
+                self.take(&mut older, &mut lines)?;
+            }
+        }
+        loop {
+            let Some(mut file) = self.file.take().map_or_else(|| open(&self.path), |file| Ok(Some(file)))?
+            else {
+                return Ok(lines);
+            };
+            self.take(&mut file, &mut lines)?;
+            if self.is_current(&file)? {
+                self.file = Some(file);
+                return Ok(lines);
+            }
+            // Renamed meanwhile: what was written before that is read, then the new file from its beginning.
+            self.take(&mut file, &mut lines)?;
+            self.partial.clear();
+        }
+    }
+
+    fn is_current(&self, file: &File) -> io::Result<bool> {
+        let ours = file.metadata()?;
+        match fs::metadata(&self.path) {
+            Ok(current) => Ok((current.dev(), current.ino()) == (ours.dev(), ours.ino())),
+            // The next one is not there yet: this one is the newest.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn take(&mut self, file: &mut File, lines: &mut Vec<String>) -> io::Result<()> {
+        file.read_to_end(&mut self.partial)?;
+        let Some(end) = self.partial.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
+        let rest = self.partial.split_off(end + 1);
+        let whole = std::mem::replace(&mut self.partial, rest);
+        let texts = whole[..end].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.extend(texts.map(|line| String::from_utf8_lossy(line).into_owned()));
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn lines_come_once_and_whole_also_over_a_rename() {
+        let dir = tempfile::tempdir().unwrap();
+        let [older, path] = summary::files(dir.path());
+        let mut tail = Tail::new(dir.path());
+        assert!(tail.read_new().unwrap().is_empty());
+
+        let mut file = File::create(&path).unwrap();
+        file.write_all(b"one\ntw").unwrap();
+        assert_eq!(tail.read_new().unwrap(), ["one"]);
+        file.write_all(b"o\n").unwrap();
+        assert_eq!(tail.read_new().unwrap(), ["two"]);
+
+        file.write_all(b"three\n").unwrap();
+        fs::rename(&path, &older).unwrap();
+        assert_eq!(tail.read_new().unwrap(), ["three"]);
+        fs::write(&path, "four\n").unwrap();
+        assert_eq!(tail.read_new().unwrap(), ["four"]);
+        assert!(tail.read_new().unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_older_file_comes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let [older, path] = summary::files(dir.path());
+        fs::write(older, "one\n").unwrap();
+        fs::write(path, "two\n").unwrap();
+        assert_eq!(Tail::new(dir.path()).read_new().unwrap(), ["one", "two"]);
+    }
+}
