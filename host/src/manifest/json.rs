@@ -38,10 +38,17 @@ fn syntax(source: &Source, error: &serde_json::Error) -> Problem {
     let message = full.split(" at line ").next().unwrap_or(&full);
     let span = Span::of_width(error.line().max(1), column, 1);
     let problem = Problem::at(ProblemKind::Syntax, source, span, format!("this is not JSON: {message}"));
-    match message {
-        "trailing comma" => problem.note("JSON has no comma after the last entry; YAML is more forgiving"),
-        _ => problem,
-    }
+    let note = match source.character(span.start) {
+        Some('}' | ']')
+            if ["trailing comma", "key must be a string", "expected value"].contains(&message) =>
+        {
+            "JSON has no comma after the last entry; a YAML manifest may"
+        }
+        Some('/' | '#') => "JSON has no comments; a YAML manifest may",
+        Some('\'') => "JSON has texts in double quotes only",
+        _ => return problem,
+    };
+    problem.note(note)
 }
 
 struct Fault {

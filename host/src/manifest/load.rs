@@ -84,10 +84,10 @@ fn one_file(
         if problems.count() == before {
             problems.push(empty(&source));
         }
+        problems.illustrate(&source);
         return None;
     };
     source.set_masks(mask::by_nodes(&root));
-    problems.excerpt_again(&source);
     yaml::drop_duplicates(&mut root, &source, problems);
     let directory = source.name().path.parent().map(Path::to_owned).unwrap_or_else(|| PathBuf::from("."));
     let mut checker = Checker {
@@ -108,6 +108,7 @@ fn one_file(
                 ),
         );
     }
+    problems.illustrate(&source);
     let file = ManifestFile { path, shown: source.name().shown.clone(), role, trusted, content };
     Some(Loaded { file, source, part })
 }
@@ -126,19 +127,22 @@ fn empty(source: &Source) -> Problem {
 fn judge_bottles(loaded: &[Loaded], problems: &mut Problems) {
     let defined: BTreeSet<&BottleName> = loaded.iter().flat_map(|one| &one.part.bottle_names).collect();
     let names = || defined.iter().map(|name| name.as_str());
+    let available = format!("bottles that are defined: {}", listed(names()));
     for one in loaded {
-        for used in one.part.uses.iter().filter(|used| !defined.contains(&used.bottle)) {
-            if problems.is_full() {
-                return;
-            }
-            let message =
-                format!("agent `{}` runs in bottle `{}`, which is not defined", used.agent, used.bottle);
-            problems.push(
-                Problem::at(ProblemKind::UndefinedBottle, &one.source, used.span, message)
-                    .did_you_mean(nearest(used.bottle.as_str(), names()))
-                    .note(format!("bottles that are defined: {}", listed(names()))),
-            );
+        for used in &one.part.uses {
+            let at = |kind, message| Problem::at(kind, &one.source, used.span, message).note(&available);
+            let agent = &used.agent;
+            problems.push(match &used.bottle {
+                Some(bottle) if defined.contains(bottle) => continue,
+                Some(bottle) => {
+                    let near = if problems.is_full() { None } else { nearest(bottle.as_str(), names()) };
+                    let message = format!("agent `{agent}` runs in bottle `{bottle}`, which is not defined");
+                    at(ProblemKind::UndefinedBottle, message).did_you_mean(near)
+                }
+                None => at(ProblemKind::MissingKey, format!("agent `{agent}` has no `bottle`")),
+            });
         }
+        problems.illustrate(&one.source);
     }
 }
 

@@ -7,7 +7,7 @@ use super::excerpt::{Excerpt, printable};
 use super::source::{FileName, Source, Span};
 
 /// Problems kept of one load; past that only their number is.
-const MAX_PROBLEMS: usize = 50;
+const MAX_PROBLEMS: usize = 20;
 
 /// Declares the kinds with their codes once, so that code, documentation and tests list the same.
 macro_rules! problem_kinds {
@@ -100,7 +100,8 @@ pub struct Problem {
     kind: ProblemKind,
     message: String,
     file: Option<FileName>,
-    place: Option<(Span, Excerpt)>,
+    place: Option<Span>,
+    excerpt: Option<Excerpt>,
     notes: Vec<String>,
     hint: Option<String>,
 }
@@ -108,7 +109,15 @@ pub struct Problem {
 impl Problem {
     /// Makes a problem that has no file.
     pub(crate) fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), file: None, place: None, notes: Vec::new(), hint: None }
+        Self {
+            kind,
+            message: message.into(),
+            file: None,
+            place: None,
+            excerpt: None,
+            notes: Vec::new(),
+            hint: None,
+        }
     }
 
     /// Makes a problem of a file as a whole.
@@ -116,10 +125,16 @@ impl Problem {
         Self { file: Some(file.clone()), ..Self::new(kind, message) }
     }
 
-    /// Makes a problem of a place in a file.
+    /// Makes a problem of a place in a file. Its excerpt is cut out later, by [`Problems::illustrate`].
     pub(crate) fn at(kind: ProblemKind, source: &Source, span: Span, message: impl Into<String>) -> Self {
-        let place = Some((span, Excerpt::new(source, span)));
-        Self { place, ..Self::in_file(kind, source.name(), message) }
+        Self { place: Some(span), ..Self::in_file(kind, source.name(), message) }
+    }
+
+    /// Cuts the excerpt out of the file.
+    #[must_use]
+    pub(crate) fn illustrated(mut self, source: &Source) -> Self {
+        self.excerpt = self.place.map(|span| Excerpt::new(source, span));
+        self
     }
 
     /// Adds a line below the excerpt.
@@ -132,10 +147,12 @@ impl Problem {
     /// Adds "did you mean", when something was found.
     #[must_use]
     pub(crate) fn did_you_mean(self, nearest: Option<&str>) -> Self {
-        match nearest {
-            Some(nearest) => self.note(format!("did you mean `{nearest}`?")),
-            None => self,
+        let mut problem = self;
+        // What was meant is read before what there is.
+        if let Some(nearest) = nearest {
+            problem.notes.insert(0, format!("did you mean `{nearest}`?"));
         }
+        problem
     }
 
     /// Sets the advice, which names a command to paste.
@@ -162,7 +179,7 @@ impl Problem {
 
     /// Returns line and column, both counted from 1.
     pub fn position(&self) -> Option<(usize, usize)> {
-        self.place.as_ref().map(|(span, _)| (span.start.line, span.start.column))
+        self.place.map(|span| (span.start.line, span.start.column))
     }
 
     /// Returns the lines below the excerpt: what was meant perhaps, and what is available.
@@ -187,7 +204,7 @@ impl fmt::Display for Problem {
             f.write_str(" ")?;
         }
         write!(f, "{} [{}]", self.message(), self.kind.code())?;
-        if let Some((_, excerpt)) = &self.place {
+        if let Some(excerpt) = &self.excerpt {
             write!(f, "\n{excerpt}")?;
         }
         for note in self.notes() {
@@ -222,12 +239,14 @@ impl Problems {
         self.kept.is_empty()
     }
 
-    /// Cuts the excerpts of one file out again, after more of it was masked.
-    pub(crate) fn excerpt_again(&mut self, source: &Source) {
-        for problem in self.kept.iter_mut().filter(|problem| problem.file.as_ref() == Some(source.name())) {
-            if let Some((span, excerpt)) = &mut problem.place {
-                *excerpt = Excerpt::new(source, *span);
-            }
+    /// Cuts the excerpts of one file out, once it is known what of it may be shown. Only problems that were kept get
+    /// one, since a hostile file has a hundred thousand problems in one long line.
+    pub(crate) fn illustrate(&mut self, source: &Source) {
+        let missing = |problem: &&mut Problem| {
+            problem.excerpt.is_none() && problem.file.as_ref() == Some(source.name())
+        };
+        for problem in self.kept.iter_mut().filter(missing) {
+            problem.excerpt = problem.place.map(|span| Excerpt::new(source, span));
         }
     }
 

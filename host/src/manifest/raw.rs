@@ -216,7 +216,7 @@ pub(crate) enum Command {
     List(#[schemars(length(min = 1))] Vec<String>),
 }
 
-/// The keys that each mapping of a manifest knows, in the order of the types above.
+/// The keys that each mapping of a manifest knows, sorted.
 pub(crate) struct Keys {
     pub(crate) document: Vec<String>,
     pub(crate) bottle: Vec<String>,
@@ -242,5 +242,8 @@ pub(crate) static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
 fn keys_of<T: JsonSchema>() -> Vec<String> {
     let schema = schema_for!(T);
     let properties = schema.get("properties").and_then(serde_json::Value::as_object);
-    properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
+    let mut keys: Vec<String> =
+        properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default();
+    keys.sort();
+    keys
 }

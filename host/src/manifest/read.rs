@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::check::{open_regular, reason};
+use super::mask;
 use super::problem::{Problem, ProblemKind, Problems};
 use super::source::{FileName, Source, Span};
 
@@ -98,9 +99,11 @@ fn text(name: &FileName, content: &[u8]) -> Result<String, Box<Problem>> {
     if let Some(line) = text.lines().position(|line| line.contains('\0')) {
         let before = text.lines().nth(line).and_then(|line| line.split('\0').next()).unwrap_or_default();
         let span = Span::of_width(line + 1, before.chars().count() + 1, 1);
-        let source = Source::new(name.clone(), text.to_owned());
+        let mut source = Source::new(name.clone(), text.to_owned());
+        source.set_masks(mask::by_lines(&source));
         let message = "the manifest holds a NUL character";
-        return Err(Box::new(Problem::at(ProblemKind::NulCharacter, &source, span, message)));
+        let problem = Problem::at(ProblemKind::NulCharacter, &source, span, message);
+        return Err(Box::new(problem.illustrated(&source)));
     }
     Ok(text.to_owned())
 }

@@ -94,6 +94,8 @@ pub enum WriteError {
 /// In YAML the entry is put in below the others and all else stays as it was, comments included. Where that is not
 /// possible, and in JSON, the whole text is written anew with its keys in their order.
 pub fn add_agent(old: &str, format: Format, new: &NewAgent) -> Result<Added, WriteError> {
+    // A byte order mark says nothing in UTF-8, and not every reader accepts it.
+    let old = old.strip_prefix('\u{feff}').unwrap_or(old);
     let (before, mut value) = read(old, format)?;
     if before.agents.contains_key(&new.name) {
         return Err(WriteError::Exists { name: new.name.clone() });

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::{Checker, Fields, Lines, files};
+use super::{Checker, Fields, Lines, Use, files};
 use crate::manifest::model::{Agent, AgentName, BottleName, DEFAULT_COMMAND, Skill, SkillName};
 use crate::manifest::node::{Key, Node, Value};
 use crate::manifest::problem::{Problem, ProblemKind};
 use crate::manifest::raw::KEYS;
-use crate::manifest::source::Span;
 use crate::manifest::suggest::listed;
 
 /// Characters of a shell, which nothing here interprets.
@@ -15,18 +14,19 @@ const SHELL: &[char] = &[
     '"', '\'', '\\', '$', '`', '|', '&', ';', '<', '>', '(', ')', '*', '?', '[', ']', '{', '}', '#', '~', '!',
 ];
 
-/// Returns the agent if nothing is wrong with it, and the bottle it names if that is a name.
+/// Returns the agent if nothing is wrong with it, and which bottle it names if what it names is a name.
 pub(super) fn check(
     checker: &mut Checker<'_>,
     name: &AgentName,
     key: &Key,
     node: &Node,
-) -> (Option<Agent>, Option<(BottleName, Span)>) {
+) -> (Option<Agent>, Option<Use>) {
     let subject = format!("agent `{name}`");
     let Some(fields) = checker.fields(node, &subject, &KEYS.agent) else { return (None, None) };
-    let bottle = checker
-        .required(&fields, "bottle", &subject, key.span)
-        .and_then(|node| Some((bottle_name(checker, node)?, node.span)));
+    let used = match fields.get("bottle") {
+        Some(node) => bottle_name(checker, node).map(|bottle| (Some(bottle), node.span)),
+        None => Some((None, key.span)),
+    };
     let skills = fields.get("skills").map(|node| skills(checker, node)).unwrap_or_default();
     let (prompt, prompt_file) = prompt(checker, &fields, &subject);
     let command = match fields.get("command") {
@@ -34,14 +34,13 @@ pub(super) fn check(
         None => Some(DEFAULT_COMMAND.iter().map(ToString::to_string).collect()),
     };
     let origin = checker.source.origin(key.span);
-    let agent = match (&bottle, command) {
-        (Some((bottle, _)), Some(command)) => {
-            let (name, bottle) = (name.clone(), bottle.clone());
-            Some(Agent { name, bottle, skills, prompt, prompt_file, command, origin })
-        }
-        _ => None,
-    };
-    (agent, bottle)
+    let used = used.map(|(bottle, span)| Use { agent: name.clone(), bottle, span });
+    let bottle = used.as_ref().and_then(|used| used.bottle.clone());
+    let agent = bottle.zip(command).map(|(bottle, command)| {
+        let name = name.clone();
+        Agent { name, bottle, skills, prompt, prompt_file, command, origin }
+    });
+    (agent, used)
 }
 
 /// Returns the prompt, and the file it came from.
@@ -64,7 +63,7 @@ fn prompt(checker: &mut Checker<'_>, fields: &Fields<'_>, subject: &str) -> (Str
 
 fn bottle_name(checker: &mut Checker<'_>, node: &Node) -> Option<BottleName> {
     let text = checker.text(node, "`bottle`", Lines::One)?;
-    BottleName::new(text).map_err(|error| checker.bad_name(node.span, "bottle", text, &error)).ok()
+    BottleName::new(text).map_err(|error| checker.bad_name(node.span, "a bottle", text, &error)).ok()
 }
 
 fn skills(checker: &mut Checker<'_>, node: &Node) -> Vec<Skill> {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use claude_bottle_egress_policy::{
-    DlpAction, DlpConfig, Host, HostOrIp, HostPattern, PrivateGrant, Rule, RuleError,
+    DlpAction, DlpConfig, Host, HostError, HostOrIp, HostPattern, PrivateGrant, Rule, RuleError,
 };
 use ipnet::IpNet;
 
@@ -45,7 +45,11 @@ fn rule(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node) -> Option<R
 }
 
 fn bad_rule(checker: &mut Checker<'_>, node: &Node, error: &RuleError) {
-    let problem = Problem::at(ProblemKind::BadHost, checker.source, node.span, error.with_cause());
+    let kind = match error {
+        RuleError::Host { source: HostError::BadPort, .. } => ProblemKind::BadPort,
+        _ => ProblemKind::BadHost,
+    };
+    let problem = Problem::at(kind, checker.source, node.span, error.with_cause());
     checker
         .problems
         .push(problem.note("a rule is `host`, `*.domain`, either with `:port`, or any after `deny `"));

@@ -64,7 +64,8 @@ fn source(checker: &mut Checker<'_>, key: &Key, node: &Node) -> Option<EnvSource
         Ok(variable) => Some(EnvSource::Host { variable }),
         Err(error) => {
             let message = format!("the value of `{name}` names no variable of the host: {error}");
-            checker.report(ProblemKind::BadEnvValue, key.span, message);
+            let note = "a value `${NAME}` is taken from the host's variable `NAME`; there is no other form";
+            checker.report_with(ProblemKind::BadEnvValue, key.span, message, note);
             None
         }
     }

@@ -38,7 +38,8 @@ pub(crate) struct Part {
 #[derive(Debug)]
 pub(crate) struct Use {
     pub(crate) agent: AgentName,
-    pub(crate) bottle: BottleName,
+    /// `None` when the agent names none.
+    pub(crate) bottle: Option<BottleName>,
     pub(crate) span: Span,
 }
 
@@ -60,7 +61,7 @@ pub(crate) fn document(checker: &mut Checker<'_>, root: &Node) -> Part {
     if let Some((key, node)) = fields.entry("bottles") {
         for (name_key, node) in checker.mapping(node, "`bottles`").unwrap_or_default() {
             part.bottles_at.get_or_insert(key.span);
-            let Some(name) = checker.slug(name_key, "bottle", BottleName::new) else { continue };
+            let Some(name) = checker.slug(name_key, "a bottle", BottleName::new) else { continue };
             part.bottle_names.insert(name.clone());
             if let Some(bottle) = bottle::check(checker, name.clone(), name_key, node) {
                 part.bottles.insert(name, bottle);
@@ -69,9 +70,9 @@ pub(crate) fn document(checker: &mut Checker<'_>, root: &Node) -> Part {
     }
     if let Some(node) = fields.get("agents") {
         for (name_key, node) in checker.mapping(node, "`agents`").unwrap_or_default() {
-            let Some(name) = checker.slug(name_key, "agent", AgentName::new) else { continue };
-            let (agent, bottle) = agent::check(checker, &name, name_key, node);
-            part.uses.extend(bottle.map(|(bottle, span)| Use { agent: name.clone(), bottle, span }));
+            let Some(name) = checker.slug(name_key, "an agent", AgentName::new) else { continue };
+            let (agent, used) = agent::check(checker, &name, name_key, node);
+            part.uses.extend(used);
             if let Some(agent) = agent {
                 part.agents.insert(name, agent);
             }
@@ -227,7 +228,7 @@ impl Checker<'_> {
     }
 
     fn bad_name(&mut self, span: Span, what: &str, text: &str, error: &NameError) {
-        let message = format!("`{text}` cannot be the name of a {what}: {error}");
+        let message = format!("`{text}` cannot be the name of {what}: {error}");
         let problem = Problem::at(ProblemKind::BadName, self.source, span, message);
         let near = slugified(text).filter(|slug| slug != text);
         self.problems.push(match near {

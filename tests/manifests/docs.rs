@@ -1,0 +1,92 @@
+//! The manifest reference: every example in it is loaded, and every key and kind of problem is in it.
+
+use std::collections::BTreeSet;
+
+use claude_bottle::manifest::{ProblemKind, schema};
+use serde_json::Value;
+
+use crate::fixture::Fixture;
+
+const REFERENCE: &str = include_str!("../../docs/manifest.md");
+
+/// Returns the fenced blocks of the reference as language and text.
+fn blocks() -> Vec<(String, String)> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(String, String)> = None;
+    for line in REFERENCE.lines() {
+        match (&mut open, line.strip_prefix("```")) {
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (None, Some(language)) => open = Some((language.to_owned(), String::new())),
+            (Some((_, text)), None) => {
+                text.push_str(line);
+                text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block is not closed");
+    blocks
+}
+
+#[test]
+fn every_example_loads_and_fits_the_schema() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    let mut loaded = 0;
+    for (language, text) in blocks() {
+        let value: Value = match language.as_str() {
+            "yaml" => serde_yaml::from_str(&text).unwrap(),
+            "json" => serde_json::from_str(&text).unwrap(),
+            "text" | "sh" => continue,
+            other => panic!("a block is in `{other}`"),
+        };
+        let fixture = Fixture::new();
+        fixture.write("home/prompts/review.md", "Review.");
+        fixture.write(&format!("home/claude-bottle.{language}"), &text);
+        assert_eq!(fixture.report(), "the manifest was accepted", "{text}");
+        assert!(validator.is_valid(&value), "{text}");
+        loaded += 1;
+    }
+    assert!(loaded >= 6, "only {loaded} examples are left");
+}
+
+#[test]
+fn the_shown_message_is_the_real_one() {
+    let blocks = blocks();
+    let block = |start: &str| &blocks.iter().find(|(_, text)| text.contains(start)).unwrap().1;
+    let wrong = block("# wrong on purpose");
+    let fixture = Fixture::new();
+    fixture.write("home/claude-bottle.yaml", wrong);
+    let report = fixture.load().unwrap_err().report();
+    assert!(block("[unknown-key]").contains(&report), "the reference should show:\n{report}");
+}
+
+#[test]
+fn every_key_is_described() {
+    fn keys(schema: &Value, found: &mut BTreeSet<String>) {
+        match schema {
+            Value::Object(entries) => {
+                if let Some(Value::Object(properties)) = entries.get("properties") {
+                    found.extend(properties.keys().cloned());
+                }
+                entries.values().for_each(|value| keys(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| keys(value, found)),
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    keys(&schema(), &mut found);
+    assert!(found.len() >= 28, "only {} keys were found", found.len());
+    let missing: Vec<&String> = found.iter().filter(|key| !REFERENCE.contains(&format!("`{key}`"))).collect();
+    assert!(missing.is_empty(), "not in the reference: {missing:?}");
+}
+
+#[test]
+fn every_kind_of_problem_is_explained() {
+    let missing: Vec<&str> = ProblemKind::ALL
+        .iter()
+        .map(|kind| kind.code())
+        .filter(|code| !REFERENCE.contains(&format!("| `{code}` |")))
+        .collect();
+    assert!(missing.is_empty(), "not in the reference: {missing:?}");
+}

@@ -1,0 +1,197 @@
+//! Good manifests: what they mean, that the schema accepts them, and that an agent can be added to each.
+
+use std::fs;
+
+use claude_bottle::manifest::{
+    AgentName, BottleName, DEFAULT_COMMAND, EnvSource, Format, Manifest, NewAgent, ProxyKind, add_agent,
+    schema,
+};
+
+use crate::fixture::{BASE, Fixture, files, shown};
+
+fn complete() -> (Fixture, Manifest) {
+    let fixture = Fixture::new();
+    fixture.write("home/claude-bottle.yaml", include_str!("good/complete.yaml"));
+    let manifest = fixture.load().unwrap_or_else(|errors| panic!("{}", shown(&errors)));
+    (fixture, manifest)
+}
+
+#[test]
+fn good_manifests_load_and_fit_the_schema() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    for case in files("good") {
+        let fixture = Fixture::new();
+        let extension = case.extension().unwrap().to_str().unwrap();
+        let content = fs::read(&case).unwrap();
+        let in_project = case.file_stem().is_some_and(|stem| stem == "project-agents");
+        let place = if in_project { "project" } else { "home" };
+        if in_project {
+            fixture.write("home/claude-bottle.yaml", BASE);
+        }
+        let path = fixture.write(&format!("{place}/claude-bottle.{extension}"), &content);
+        assert_eq!(fixture.report(), "the manifest was accepted", "{}", case.display());
+
+        let text = String::from_utf8(content).unwrap();
+        let plain = text.trim_start_matches('\u{feff}');
+        let format = Format::of(&path);
+        let value: serde_json::Value = match format {
+            Format::Yaml => serde_yaml::from_str(plain).unwrap(),
+            Format::Json => serde_json::from_str(plain).unwrap(),
+        };
+        let faults: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
+        assert!(faults.is_empty(), "{}: {faults:?}", case.display());
+
+        let new = NewAgent {
+            name: AgentName::new("added").unwrap(),
+            bottle: BottleName::new("added").unwrap(),
+            define_bottle: true,
+            skills: Vec::new(),
+            prompt: "two\nlines".to_owned(),
+        };
+        let added = add_agent(&text, format, &new).unwrap();
+        let candidate =
+            Manifest::check_candidate(&fixture.locations(), &fixture.trust(), &path, added.text.as_bytes());
+        let manifest = candidate.unwrap_or_else(|errors| panic!("{}\n{}", shown(&errors), added.text));
+        assert_eq!(manifest.agent("added").unwrap().agent.prompt, "two\nlines");
+    }
+}
+
+#[test]
+fn the_bottle_is_what_was_written() {
+    let (fixture, manifest) = complete();
+    let bottle = manifest.bottle("dev").unwrap();
+    let env: Vec<String> = bottle
+        .env
+        .iter()
+        .map(|entry| match &entry.source {
+            EnvSource::Literal(value) => format!("{}={:?}", entry.name, value.as_str()),
+            EnvSource::Ask { message } => format!("{}?{}", entry.name, message.as_deref().unwrap_or("-")),
+            EnvSource::Host { variable } => format!("{}<{variable}", entry.name),
+        })
+        .collect();
+    let expected = [
+        "AWS_REGION<AWS_REGION",
+        "EDITOR=\"vim\"",
+        "EMPTY=\"\"",
+        "GITHUB_TOKEN?GitHub token with repo scope",
+        "MULTILINE=\"first\\nsecond\\n\"",
+        "NPM_TOKEN?-",
+    ];
+    assert_eq!(env, expected);
+    let ssh: Vec<String> = bottle
+        .ssh
+        .iter()
+        .map(|host| {
+            format!("{} {}@{} {} {:?}", host.host, host.user, host.hostname, host.port, host.known_host_key)
+        })
+        .collect();
+    assert_eq!(
+        ssh,
+        [
+            "forge git@git.example.com 2222 Some(\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB0123456789\")",
+            "six git@[2001:db8::7] 22 None",
+        ]
+    );
+    for host in &bottle.ssh {
+        assert_eq!(host.identity_file, fixture.home().join(".ssh/id_ed25519"));
+    }
+    assert_eq!(bottle.limits.cpus, Some(1.5));
+    assert_eq!(bottle.limits.memory_bytes, Some(4 << 30));
+    assert_eq!(bottle.limits.pids, Some(512));
+    assert_eq!(bottle.image.as_deref(), Some("registry.example.com/team/agent:1.2@sha256:0123456789abcdef"));
+}
+
+#[test]
+fn the_way_out_is_what_was_written() {
+    let (_fixture, manifest) = complete();
+    let egress = &manifest.bottle("dev").unwrap().egress;
+    let rules: Vec<String> = egress.rules.iter().map(|rule| format!("{rule} ({})", rule.origin())).collect();
+    assert_eq!(
+        rules,
+        [
+            "api.example.com (bottle dev, ~/claude-bottle.yaml:25)",
+            "*.example.org (bottle dev, ~/claude-bottle.yaml:26)",
+            "example.net:8443 (bottle dev, ~/claude-bottle.yaml:27)",
+            "deny telemetry.example.org (bottle dev, ~/claude-bottle.yaml:28)",
+        ]
+    );
+    assert_eq!(egress.proxy, Some(ProxyKind::Guard));
+    let hosts: Vec<String> = egress
+        .hosts
+        .iter()
+        .map(|host| format!("{} {:?} {}", host.host, host.addresses, host.origin))
+        .collect();
+    assert_eq!(
+        hosts,
+        [
+            "db.internal [10.1.2.3] ~/claude-bottle.yaml:31",
+            "cache.internal [10.1.2.4, fd00::4] ~/claude-bottle.yaml:32",
+        ]
+    );
+    let private: Vec<String> =
+        egress.private.iter().map(|entry| format!("{} {}", entry.grant.host, entry.grant.range)).collect();
+    assert_eq!(private, ["db.internal 10.1.0.0/16", "192.168.1.9 192.168.1.9/32"]);
+    let dlp = serde_json::to_value(&egress.dlp).unwrap();
+    assert_eq!(
+        dlp,
+        serde_json::json!({
+            "secrets": "block", "rules": "warn",
+            "exempt_hosts": ["*.example.org"], "exempt_rules": ["generic-api-key"],
+        })
+    );
+}
+
+#[test]
+fn the_agents_are_what_was_written() {
+    let (fixture, manifest) = complete();
+    let names: Vec<&str> = manifest.agents().map(|agent| agent.name.as_str()).collect();
+    assert_eq!(names, ["implementer", "plain", "reviewer"]);
+    let implementer = manifest.agent("implementer").unwrap();
+    assert_eq!(implementer.bottle.name.as_str(), "dev");
+    assert_eq!(implementer.agent.prompt, "Implement what the issue asks for.\nRun the tests.\n");
+    assert_eq!(implementer.agent.command, DEFAULT_COMMAND);
+    let skills: Vec<_> = implementer.agent.skills.iter().map(|skill| skill.directory.clone()).collect();
+    assert_eq!(
+        skills,
+        [fixture.home().join(".claude/skills/pdf"), fixture.home().join(".claude/skills/review")]
+    );
+    let reviewer = manifest.agent("reviewer").unwrap();
+    assert_eq!(reviewer.agent.prompt, "Review what changed.\n");
+    assert_eq!(reviewer.agent.prompt_file, Some(fixture.home().join("prompts/review.md")));
+    assert_eq!(reviewer.agent.command.last().unwrap(), "two words");
+    assert_eq!(manifest.agent("plain").unwrap().agent.command, ["claude", "--verbose"]);
+    assert_eq!(reviewer.agent.origin.to_string(), "~/claude-bottle.yaml:56");
+}
+
+#[test]
+fn an_unknown_agent_is_told_what_there_is() {
+    let (_fixture, manifest) = complete();
+    let error = manifest.agent("implementor").unwrap_err();
+    assert_eq!(error.to_string(), "there is no agent `implementor`");
+    assert_eq!(error.notes(), ["did you mean `implementer`?", "agents: implementer, plain, reviewer"]);
+    assert_eq!(manifest.agent("zzz").unwrap_err().notes(), ["agents: implementer, plain, reviewer"]);
+}
+
+#[test]
+fn text_stays_text() {
+    let fixture = Fixture::new();
+    fixture.write("home/claude-bottle.yaml", include_str!("good/yaml-surprises.yaml"));
+    let manifest = fixture.load().unwrap();
+    let value = |name: &str| {
+        let entries = &manifest.bottle("no").unwrap().env;
+        match &entries.iter().find(|entry| entry.name.as_str() == name).unwrap().source {
+            EnvSource::Literal(value) => value.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let check = |name: &str, expected: &str| assert_eq!(value(name), expected, "{name}");
+    check("COUNTRY", "no");
+    check("SWITCH", "on");
+    check("VERSION", "1.10");
+    check("OCTAL", "0777");
+    check("FOLDED", "one line");
+    check("HASH", "a#b");
+    check("COLON", "http://example.com/x");
+    check("BRACES", "a${HOME}b");
+    assert!(manifest.agent("1").is_ok());
+}
