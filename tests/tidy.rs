@@ -1,5 +1,7 @@
 //! The rules of docs/style.md that a program can check.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +38,10 @@ fn collect(root: &Path, dir: &Path, found: &mut Vec<(String, String)>) {
 
 fn is_test(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap();
-    path.starts_with("tests/") || path.contains("/tests/") || name == "tests.rs" || name.ends_with("_tests.rs")
+    path.starts_with("tests/")
+        || path.contains("/tests/")
+        || name == "tests.rs"
+        || name.ends_with("_tests.rs")
 }
 
 /// Returns the lines before the tests at the end of a file.
@@ -71,7 +76,8 @@ fn only_ui_prints_in_the_host() {
     check("only ui.rs prints, and terminal.rs restores", |path, text| {
         path.starts_with("host/src/")
             && !allowed.contains(&path)
-            && production(text).any(|line| !asks_only(line) && printing.iter().any(|word| line.contains(word)))
+            && production(text)
+                .any(|line| !asks_only(line) && printing.iter().any(|word| line.contains(word)))
     });
 }
 
@@ -94,7 +100,8 @@ fn provisioners_know_no_engine() {
 #[test]
 fn host_and_plugins_do_not_name_each_other() {
     check("the host names no plug-in crate", |path, text| {
-        path.starts_with("host/src/") && text.contains("claude_bottle_backend_")
+        path.starts_with("host/src/")
+            && text.contains("claude_bottle_backend_")
             && text.lines().any(|line| line.trim_start().starts_with("use claude_bottle_backend_"))
     });
     check("a plug-in does not name the host", |path, text| {
@@ -105,10 +112,12 @@ fn host_and_plugins_do_not_name_each_other() {
 #[test]
 fn unsafe_code_is_where_it_is_expected() {
     check("unsafe lives in plugin-api/src/abi and host/src/plugins/load.rs", |path, text| {
-        let home = path.starts_with("plugin-api/src/abi") || path == "host/src/plugins/load.rs" || is_test(path);
-        !home && text.lines().any(|line| {
-            let line = line.trim_start();
-            !line.starts_with("//") && (line.contains("unsafe {") || line.contains("unsafe fn"))
-        })
+        let home =
+            path.starts_with("plugin-api/src/abi") || path == "host/src/plugins/load.rs" || is_test(path);
+        !home
+            && text.lines().any(|line| {
+                let line = line.trim_start();
+                !line.starts_with("//") && (line.contains("unsafe {") || line.contains("unsafe fn"))
+            })
     });
 }

@@ -3,6 +3,8 @@
 //! `make test` makes the engine, the base image and the static guard exist first. Without them these tests fail; they
 //! never skip. Each test uses an agent name of its own, so that they run side by side and see only their own bottles.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod support;
 
 mod failure;

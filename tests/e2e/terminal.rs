@@ -38,7 +38,7 @@ fn the_screen_of_the_real_cli_works() {
     screen.type_keys("\r");
     let (code, drawn) = screen.wait();
     assert_eq!(code, 0);
-    let parser = drawn.0.lock().unwrap();
+    let parser = &drawn.0.lock().unwrap().parser;
     assert!(!parser.screen().alternate_screen(), "the alternate screen is left");
     assert!(!parser.screen().hide_cursor(), "the cursor is back");
     assert_eq!(parser.screen().mouse_protocol_mode(), vt100::MouseProtocolMode::None);
@@ -63,9 +63,10 @@ fn no_is_the_default_answer() {
 fn control_c_reaches_the_program_inside() {
     let agent = "e2e-ctrl-c";
     let api = standin(Script { reply: REPLY.to_owned(), run: None });
-    let command =
-        "    command: [sh, -c, 'trap \"echo caught; exit 9\" INT; echo ready; while :; do sleep 1; done']\n";
-    let home = Home::with_agent(agent, api.address(), command);
+    // The plan shows the command, so what is waited for must not stand in it.
+    let script = "trap \"echo ca''ught; exit 9\" INT; echo re''ady; while :; do sleep 1; done";
+    let command = format!("    command:\n      - sh\n      - -c\n      - |-\n        {script}\n");
+    let home = Home::with_agent(agent, api.address(), &command);
     let mut screen = Screen::start(&home.command(&["start", agent, "--yes"]), 100, 30);
     screen.wait_for_text("ready");
     screen.type_keys("\u{3}");

@@ -10,16 +10,16 @@ use tempfile::TempDir;
 use super::run;
 
 /// The token every test forwards; it is searched for where it must not be.
-pub const TOKEN: &str = "canary-token-5f1e0c9d7b";
+pub(crate) const TOKEN: &str = "canary-token-5f1e0c9d7b";
 
 /// A home directory with a manifest.
-pub struct Home {
+pub(crate) struct Home {
     dir: TempDir,
 }
 
 impl Home {
     /// Makes a home whose manifest is this text.
-    pub fn new(manifest: &str) -> Self {
+    pub(crate) fn new(manifest: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("home-").tempdir().unwrap();
         fs::create_dir(dir.path().join("work")).unwrap();
         fs::write(dir.path().join("claude-bottle.yaml"), manifest).unwrap();
@@ -27,36 +27,36 @@ impl Home {
     }
 
     /// Makes a home with one agent whose API is the stand-in.
-    pub fn with_agent(agent: &str, api: SocketAddr, more: &str) -> Self {
+    pub(crate) fn with_agent(agent: &str, api: SocketAddr, more: &str) -> Self {
         let home = Self::new(&manifest(agent, api, more));
         home.skill("greet", "---\nname: greet\ndescription: How to greet people here\n---\nSay hello.\n");
         home
     }
 
     /// Adds a skill.
-    pub fn skill(&self, name: &str, text: &str) {
+    pub(crate) fn skill(&self, name: &str, text: &str) {
         let dir = self.path().join(".claude/skills").join(name);
         fs::create_dir_all(&dir).unwrap();
         fs::write(dir.join("SKILL.md"), text).unwrap();
     }
 
     /// Returns the home directory.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// Returns the working directory.
-    pub fn work(&self) -> PathBuf {
+    pub(crate) fn work(&self) -> PathBuf {
         self.path().join("work")
     }
 
     /// Returns where the program keeps its records.
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.path().join(".local/state/claude-bottle")
     }
 
     /// Prepares a call of the program, with an environment of its own.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_claude-bottle"));
         command.args(arguments).env_clear().current_dir(self.work());
         command.env("HOME", self.path()).env("TMPDIR", self.tmp()).env("TERM", "xterm-256color");
@@ -67,19 +67,19 @@ impl Home {
     }
 
     /// Calls the program.
-    pub fn call(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn call(&self, arguments: &[&str]) -> Output {
         run(&mut self.command(arguments))
     }
 
     /// Returns the directory in which stage directories are made.
-    pub fn tmp(&self) -> PathBuf {
+    pub(crate) fn tmp(&self) -> PathBuf {
         let tmp = self.path().join("tmp");
         fs::create_dir_all(&tmp).unwrap();
         tmp
     }
 
     /// Lists what is left in the directory of stage directories.
-    pub fn left_in_tmp(&self) -> Vec<String> {
+    pub(crate) fn left_in_tmp(&self) -> Vec<String> {
         fs::read_dir(self.tmp())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
