@@ -1,0 +1,174 @@
+//! What a bottle is granted: prompt, skills, workspace, repository, keys.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use claude_bottle_plugin_api::{Backend, ExecRequest, ExecRole, SkillSpec, SshEntry, Workspace};
+
+use crate::support::Bench;
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn git(dir: &Path, arguments: &[&str]) {
+    let mut git = Command::new("git");
+    git.current_dir(dir).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    run(git.args(["-c", "user.name=x", "-c", "user.email=x@x"]).args(arguments));
+}
+
+#[test]
+fn the_prompt_and_the_skills_are_in_the_home() {
+    let bench = Bench::new();
+    let mut spec = bench.spec("prompt");
+    spec.agent.prompt = "Be brief.\n".to_owned();
+    let skill = bench.dir.path().join("skill");
+    fs::create_dir(&skill).unwrap();
+    fs::write(skill.join("SKILL.md"), "# skill").unwrap();
+    fs::write(skill.join("run.sh"), "#!/bin/sh\necho ran\n").unwrap();
+    fs::set_permissions(skill.join("run.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    spec.agent.skills = vec![SkillSpec::new("helpful", &skill)];
+    let live = bench.launch(&spec);
+    let path = live.provisioned.prompt_path.clone().unwrap();
+    let said = live.sh(&format!("cat {path}; stat -c '%a %U' {path}; ~/.claude/skills/helpful/run.sh"));
+    assert_eq!(said.out, "Be brief.\n600 node\nran\n", "{said:?}");
+    assert_eq!(
+        live.sh("stat -c '%U' ~ ~/.claude ~/.claude/skills/helpful/SKILL.md").out,
+        "node\nnode\nnode\n"
+    );
+}
+
+#[test]
+fn a_skill_that_leaves_its_directory_is_refused() {
+    let bench = Bench::new();
+    let mut spec = bench.spec("leaving");
+    let skill = bench.dir.path().join("skill");
+    fs::create_dir(&skill).unwrap();
+    symlink("/etc/passwd", skill.join("SKILL.md")).unwrap();
+    spec.agent.skills = vec![SkillSpec::new("leaving", &skill)];
+    let plan = bench.backend.prepare(&bench.call, &spec).unwrap();
+    let bottle = bench.backend.launch(&bench.call, &plan).unwrap();
+    let failure = bench.backend.provision(&bench.call, &plan, &bottle).unwrap_err();
+    assert!(failure.to_string().contains("leaves its directory"), "{failure}");
+    bench.backend.close(&bench.call, &bottle).unwrap();
+}
+
+#[test]
+fn the_workspace_is_a_copy_with_its_repository() {
+    let bench = Bench::new();
+    let source = bench.dir.path().join("project");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("file"), "one\n").unwrap();
+    fs::write(source.join(".env"), "SECRET=1").unwrap();
+    git(&source, &["init", "-q"]);
+    git(&source, &["add", "file"]);
+    git(&source, &["commit", "-qm", "first"]);
+    let mut spec = bench.spec("workspace");
+    let mut workspace = Workspace::new(&source);
+    workspace.exclude.push(".env".into());
+    spec.workspace = Some(workspace);
+    let live = bench.launch(&spec);
+    let said = live.sh(
+        "pwd; ls -A; git log --format=%s; git status --porcelain; echo two >> file; stat -c %U file .git",
+    );
+    assert_eq!(said.out, "/home/node/workspace\n.git\nfile\nfirst\nnode\nnode\n", "{said:?}");
+    assert_eq!(fs::read_to_string(source.join("file")).unwrap(), "one\n");
+}
+
+#[test]
+fn a_worktree_becomes_a_repository() {
+    let bench = Bench::new();
+    let (main, tree) = (bench.dir.path().join("main"), bench.dir.path().join("tree"));
+    fs::create_dir(&main).unwrap();
+    fs::write(main.join("file"), "one\n").unwrap();
+    git(&main, &["init", "-q", "-b", "main"]);
+    git(&main, &["add", "file"]);
+    git(&main, &["commit", "-qm", "first"]);
+    git(&main, &["worktree", "add", "-q", "-b", "side", tree.to_str().unwrap()]);
+    assert!(tree.join(".git").is_file());
+    let mut spec = bench.spec("worktree");
+    spec.workspace = Some(Workspace::new(&tree));
+    let live = bench.launch(&spec);
+    let said = live.sh("git rev-parse --abbrev-ref HEAD; git status --porcelain; git log --format=%s main");
+    assert_eq!(said.out, "side\nfirst\n", "{said:?}");
+}
+
+#[test]
+fn a_special_file_in_the_workspace_is_refused_and_nothing_is_left() {
+    let bench = Bench::new();
+    let source = bench.dir.path().join("project");
+    fs::create_dir(&source).unwrap();
+    run(Command::new("mkfifo").arg(source.join("pipe")));
+    let mut spec = bench.spec("special");
+    spec.workspace = Some(Workspace::new(&source));
+    let plan = bench.backend.prepare(&bench.call, &spec).unwrap();
+    let failure = bench.backend.launch(&bench.call, &plan).unwrap_err();
+    assert!(failure.message.contains("is a FIFO"), "{failure}");
+    assert!(failure.undo.is_empty());
+    assert_eq!(fs::read_dir(bench.bottles()).unwrap().count(), 0);
+}
+
+#[test]
+fn keys_can_be_used_and_not_read() {
+    let bench = Bench::new();
+    let key = bench.dir.path().join("id");
+    run(Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "bottle-key", "-f"])
+        .arg(&key));
+    let mut spec = bench.spec("ssh");
+    let mut entry = SshEntry::new("forge", "git.example", &key);
+    entry.port = 2222;
+    entry.known_host_key = Some("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHost".to_owned());
+    spec.bottle.ssh = vec![entry];
+    let live = bench.launch(&spec);
+    let agent = "export SSH_AUTH_SOCK=/run/claude-bottle/ssh/agent.sock;";
+    let said = live.sh(&format!("{agent} ssh-add -l"));
+    assert!(said.out.contains("bottle-key (ED25519)"), "{said:?}");
+    let said = live.sh(&format!(
+        "{agent} ssh-add -L > ~/id.pub; echo text > t; ssh-keygen -q -Y sign -f ~/id.pub -n file t && cat t.sig"
+    ));
+    assert!(said.out.contains("BEGIN SSH SIGNATURE"), "{said:?}");
+    let private = fs::read_to_string(&key).unwrap();
+    let line = private.lines().nth(2).unwrap();
+    assert_ne!(live.sh(&format!("grep -r '{line}' ~ /tmp /run /etc 2>/dev/null")).code, 0);
+    // The agent must not load libraries for whoever asks.
+    assert_ne!(
+        live.sh(&format!("{agent} ssh-add -s /usr/lib/x86_64-linux-gnu/libz.so.1 </dev/null")).code,
+        0
+    );
+    let said = live.sh("ssh -G forge; stat -c '%a %U' ~/.ssh ~/.ssh/config ~/.ssh/known_hosts");
+    for line in ["hostname git.example", "port 2222", "user git", "stricthostkeychecking true"] {
+        assert!(said.out.contains(line), "{line}: {said:?}");
+    }
+    assert!(said.out.ends_with("700 node\n600 node\n600 node\n"), "{said:?}");
+    let said = live.sh("ssh forge 2>&1");
+    assert!(said.out.contains("403"), "the guard refuses it: {said:?}");
+    let pids = live.pids();
+    assert_eq!(pids.len(), 3);
+    live.close();
+    for pid in pids {
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    }
+}
+
+#[test]
+fn claude_gets_its_prompt_by_its_option() {
+    let bench = Bench::new();
+    // A stand-in under the agent's name, outside /usr, as a version manager would have it.
+    let bin = bench.dir.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    fs::set_permissions(bench.dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(bin.join("claude"), "#!/bin/sh\necho \"$0\" \"$@\"\n").unwrap();
+    fs::set_permissions(bin.join("claude"), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut spec = bench.spec("claude");
+    spec.agent.prompt = "hello".to_owned();
+    spec.agent.command = vec![bin.join("claude").display().to_string()];
+    let failure = bench.backend.prepare(&bench.call, &spec).unwrap_err();
+    assert!(failure.hints[0].contains("PATH"), "{failure:?}");
+    let mut request = ExecRequest::new(vec!["claude".to_owned(), "-p".to_owned()], ExecRole::Agent);
+    request.prompt_path = Some("/p".to_owned());
+    assert_eq!(request.command.len(), 2);
+}
