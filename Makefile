@@ -5,25 +5,29 @@ BACKEND ?= docker
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-# The guard runs in an image that holds nothing else, so it is linked statically.
-GUARD_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
-GUARD := target/libexec/claude-bottle/egress-guard
+# The programs that run beside the agent. The guard runs in an image that holds nothing else, so they are linked statically.
+STATIC_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
+STATIC_FLAGS := CARGO_TARGET_$(shell echo $(STATIC_TARGET) | tr a-z- A-Z_)_RUSTFLAGS="-C target-feature=+crt-static"
+LIBEXEC := target/libexec/claude-bottle
+COMPANIONS := egress-guard bottle-init
 BACKENDS := docker bubblewrap fake
 
-.PHONY: help build guard setup demo test lint bench install clean
+.PHONY: help build companions setup demo test lint bench install clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
-build: guard ## Build the host, the plug-ins and the guard
+build: companions ## Build the host, the plug-ins and the programs that run beside the agent
 	$(CARGO) build --locked --workspace
 
-guard:
-	CARGO_TARGET_$(shell echo $(GUARD_TARGET) | tr a-z- A-Z_)_RUSTFLAGS="-C target-feature=+crt-static" \
-	  $(CARGO) build --locked --release --package claude-bottle-egress-guard --target $(GUARD_TARGET)
-	@mkdir -p $(dir $(GUARD))
-	@cmp -s target/$(GUARD_TARGET)/release/egress-guard $(GUARD) || \
-	  { cp target/$(GUARD_TARGET)/release/egress-guard $(GUARD).new && mv $(GUARD).new $(GUARD); }
+# A program that did not change is left alone: its hash names an image.
+companions:
+	$(STATIC_FLAGS) $(CARGO) build --locked --release --target $(STATIC_TARGET) $(COMPANIONS:%=--package claude-bottle-%)
+	@mkdir -p $(LIBEXEC)
+	@for name in $(COMPANIONS); do \
+	  built=target/$(STATIC_TARGET)/release/$$name; \
+	  cmp -s $$built $(LIBEXEC)/$$name || { cp $$built $(LIBEXEC)/$$name.new && mv $(LIBEXEC)/$$name.new $(LIBEXEC)/$$name; }; \
+	done
 
 setup: ## Make an engine answer and a base image exist, installing what is missing
 	@tests/setup/engine.sh
@@ -42,15 +46,15 @@ lint: ## Check formatting, lints and documentation as CI does
 	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 
-bench: setup guard ## Measure, as ratios side by side in one run
+bench: setup companions ## Measure, as ratios side by side in one run
 	$(CARGO) build --locked --release --workspace
 	@CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) target/release/bench
 
-install: guard ## Install below PREFIX (default /usr/local)
+install: companions ## Install below PREFIX (default /usr/local)
 	$(CARGO) build --locked --release --workspace
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/claude-bottle $(DESTDIR)$(PREFIX)/lib/claude-bottle/plugins
 	install -m 755 target/release/claude-bottle $(DESTDIR)$(PREFIX)/bin/
-	install -m 755 $(GUARD) $(DESTDIR)$(PREFIX)/libexec/claude-bottle/
+	install -m 755 $(COMPANIONS:%=$(LIBEXEC)/%) $(DESTDIR)$(PREFIX)/libexec/claude-bottle/
 	for name in $(filter-out fake,$(BACKENDS)); do \
 	  file=target/release/libclaude_bottle_backend_$$name.so; \
 	  if [ -f $$file ]; then install -m 755 $$file $(DESTDIR)$(PREFIX)/lib/claude-bottle/plugins/claude-bottle-backend-$$name.so; fi; \
