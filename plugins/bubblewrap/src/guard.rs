@@ -38,6 +38,10 @@ pub(crate) fn start(call: &Call, state: &PlanState, dir: &RunDir) -> Result<(Pro
     let mut arguments = Arguments::new(state);
     sandbox::system(&mut arguments)?;
     arguments.add(["--proc", "/proc", "--dir", "/tmp"]);
+    // A static program may have its random numbers from the file.
+    for device in ["/dev/null", "/dev/random", "/dev/urandom"] {
+        arguments.add(["--dev-bind", device, device]);
+    }
     for file in ["/etc/resolv.conf", "/etc/hosts"] {
         // A link to a file of the resolver's daemon is bound as that file.
         if let Ok(source) = Path::new(file).canonicalize() {

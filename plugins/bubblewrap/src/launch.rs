@@ -8,7 +8,6 @@ use crate::error::{BubblewrapError, last_words};
 use crate::guest::{GUARD_SOCKET, USER};
 use crate::outer::{self, Start};
 use crate::plan::PlanState;
-use crate::process::Process;
 use crate::record::Record;
 use crate::rundir::{Bottles, RunDir};
 use crate::sandbox::{self, PART};
@@ -34,35 +33,23 @@ pub(crate) fn launch(call: &Call, bottles: &Bottles, plan: &Plan) -> Result<Bott
 fn build(call: &Call, state: &PlanState, dir: &RunDir, record: &mut Record) -> Result<()> {
     let step = call.step("start-bottle", "starting the bottle");
     let (guard, ready) = guard::start(call, state, dir)?;
-    remember(dir, record, guard)?;
+    record.processes.push(guard);
     sandbox::make_directories(state, dir)?;
     copy_workspace(call, state, dir)?;
     call.check()?;
-    make_groups(state, dir, record)?;
+    state.limits.make_groups(&record.groups)?;
     let door = door::make(dir)?;
     let arguments = sandbox::arguments(state, dir)?;
-    let start =
-        Start { part: PART, arguments, groups: &record.groups, stdin: door, stdout: None, stderr: None };
-    remember(dir, record, outer::start(state, dir, start)?)?;
+    let start = Start { part: PART, arguments, groups: &record.groups, stdin: door, stdout: None, stderr: None };
+    record.processes.push(outer::start(state, dir, start)?);
+    // Both die with this process, so nothing is lost when it dies before it can say which they are.
+    dir.save(record)?;
     set_up(call, state, dir)?;
     guard::await_ready(call, ready)?;
     record.is_ready = true;
     dir.save(record)?;
     step.done();
     Ok(())
-}
-
-fn remember(dir: &RunDir, record: &mut Record, process: Process) -> Result<()> {
-    record.processes.push(process);
-    dir.save(record)
-}
-
-fn make_groups(state: &PlanState, dir: &RunDir, record: &mut Record) -> Result<()> {
-    record.memory_bytes = Some(state.limits.memory_bytes);
-    state.limits.make_groups(&state.name, |path| {
-        record.groups.push(path.to_owned());
-        dir.save(record)
-    })
 }
 
 fn copy_workspace(call: &Call, state: &PlanState, dir: &RunDir) -> Result<()> {

@@ -105,12 +105,15 @@ impl Limits {
         sentences
     }
 
-    /// Makes the bottle's control groups with their limits in them; returns their directories.
-    pub(crate) fn make_groups(&self, name: &str, mut made: impl FnMut(&Path) -> Result<()>) -> Result<()> {
-        for parent in &self.groups {
-            let path = parent.path.join(name);
-            made(&path)?;
-            fs::create_dir(&path).at("create", &path)?;
+    /// Names the bottle's control groups, in the order of their parents.
+    pub(crate) fn groups_of(&self, name: &str) -> Vec<PathBuf> {
+        self.groups.iter().map(|parent| parent.path.join(name)).collect()
+    }
+
+    /// Makes the control groups that [`Self::groups_of`] named, with their limits in them.
+    pub(crate) fn make_groups(&self, groups: &[PathBuf]) -> Result<()> {
+        for (parent, path) in self.groups.iter().zip(groups) {
+            fs::create_dir(path).at("create", path)?;
             for controller in &parent.controllers {
                 for (file, value) in self.settings(*controller, parent.is_v2) {
                     let file = path.join(file);

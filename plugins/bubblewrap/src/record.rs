@@ -61,8 +61,8 @@ impl Record {
             home: state.home.clone(),
             directory,
             processes: Vec::new(),
-            groups: Vec::new(),
-            memory_bytes: None,
+            groups: state.limits.groups_of(&state.name),
+            memory_bytes: Some(state.limits.memory_bytes),
             is_ready: false,
         }
     }

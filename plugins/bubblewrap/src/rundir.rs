@@ -110,8 +110,8 @@ impl RunDir {
         let (path, new) = (self.path.join(RECORD), self.path.join(".record.json"));
         let write = || -> io::Result<()> {
             let mut options = OpenOptions::new();
-            let file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            serde_json::to_writer(file, record)?;
+            let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            file.write_all(&serde_json::to_vec(record)?)?;
             fs::rename(&new, &path)
         };
         write().at("write", &path)

@@ -23,8 +23,7 @@ impl Tools {
         let guard = spec.bottle.egress.guard.clone().ok_or_else(|| missing("egress-guard"))?;
         let init = match context.setting("BOTTLE_INIT") {
             Some(path) => PathBuf::from(path),
-            // Both come with the host, into the same directory.
-            None => guard.with_file_name("bottle-init"),
+            None => beside(&guard),
         };
         for (name, path) in [("egress-guard", &guard), ("bottle-init", &init)] {
             if !is_program(path) {
@@ -33,6 +32,13 @@ impl Tools {
         }
         Ok(Self { bwrap: find_bwrap(context)?, guard, init })
     }
+}
+
+/// Finds `bottle-init`: it comes with the guard, into the same directory; in a build tree it is beside the host.
+fn beside(guard: &Path) -> PathBuf {
+    let installed = guard.with_file_name("bottle-init");
+    let built = std::env::current_exe().map(|exe| exe.with_file_name("bottle-init"));
+    built.ok().filter(|built| !is_program(&installed) && is_program(built)).unwrap_or(installed)
 }
 
 /// Finds `bwrap`: the setting `BWRAP`, then the search path.
