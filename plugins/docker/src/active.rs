@@ -4,7 +4,7 @@ use claude_bottle_backend_shared::{Labels, key};
 use claude_bottle_plugin_api::{ActiveBottle, Bottle, BottleState as Word, Result};
 
 use crate::engine::{Engine, Found, Kind};
-use crate::error::Error;
+use crate::error::DockerError;
 use crate::names::{NameSource, Names};
 use crate::plan::{BottleState, role};
 
@@ -12,7 +12,7 @@ use crate::plan::{BottleState, role};
 pub(crate) async fn list(engine: &impl Engine) -> Result<Vec<ActiveBottle>> {
     let labels = [key::ID.to_owned(), format!("{}={}", key::ROLE, role::AGENT)];
     let found = engine.list(Kind::Container, &labels).await;
-    let found = found.map_err(|source| Error::ListLeftovers { name: "*".to_owned(), source })?;
+    let found = found.map_err(|source| DockerError::ListLeftovers { name: "*".to_owned(), source })?;
     found.iter().filter_map(entry).collect()
 }
 

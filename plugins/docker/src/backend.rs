@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 
 use crate::config::Config;
 use crate::engine::{Address, AddressError, DockerApi};
-use crate::error::Error;
+use crate::error::DockerError;
 use crate::{active, cleanup, close, exec, launch, probe, provision, resolve};
 
 /// The Docker backend.
@@ -22,7 +22,7 @@ pub struct Docker {
 
 impl Docker {
     fn engine(&self) -> Result<&DockerApi> {
-        Ok(self.engine.as_ref().map_err(|source| Error::FindEngine { reason: source.to_string() })?)
+        Ok(self.engine.as_ref().map_err(|source| DockerError::FindEngine { reason: source.to_string() })?)
     }
 
     fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {

@@ -3,16 +3,18 @@
 use std::future::Future;
 
 use claude_bottle_plugin_api::{Call, Failure, Result};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+
+use crate::waiting::readable;
 
 /// Waits until the call should end; for good when the host cannot say so.
 pub(crate) async fn cancelled(call: &Call) -> Failure {
     if !call.cancelled() {
-        let watched = call.cancel_fd().and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE).ok());
-        match watched {
-            Some(fd) => drop(fd.readable().await),
-            None => std::future::pending().await,
+        let watched = match call.cancel_fd() {
+            Some(fd) => readable(fd).await.is_ok(),
+            None => false,
+        };
+        if !watched {
+            std::future::pending::<()>().await;
         }
     }
     Failure::cancelled()

@@ -7,7 +7,7 @@ use claude_bottle_plugin_api::{Call, CleanupItem, CleanupPlan, CleanupReport, Cl
 
 use crate::active;
 use crate::engine::{Engine, Found, Kind};
-use crate::error::Error;
+use crate::error::DockerError;
 use crate::names::PREFIX;
 
 const KINDS: [Kind; 3] = [Kind::Container, Kind::Network, Kind::Volume];
@@ -22,7 +22,7 @@ pub(crate) async fn find(engine: &impl Engine, call: &Call, scope: &CleanupScope
     };
     for kind in KINDS {
         let found = engine.list(kind, &[]).await;
-        let found = found.map_err(|source| Error::ListLeftovers { name: "*".to_owned(), source })?;
+        let found = found.map_err(|source| DockerError::ListLeftovers { name: "*".to_owned(), source })?;
         for thing in &found {
             let (item, take) = judge(kind, thing, scope, &mut is_alive);
             match (item, take) {
@@ -64,7 +64,7 @@ pub(crate) async fn apply(engine: &impl Engine, plan: &CleanupPlan) -> CleanupRe
                 Ok(()) => report.removed.push(item.clone()),
                 Err(source) => {
                     let name = item.name.clone();
-                    report.failures.push(Error::Remove { kind: kind.word(), name, source }.into());
+                    report.failures.push(DockerError::Remove { kind: kind.word(), name, source }.into());
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::path::Path;
 use claude_bottle_plugin_api::{Bottle, Failure, FailureKind, Result};
 
 use crate::engine::{Engine, Kind};
-use crate::error::Error;
+use crate::error::DockerError;
 use crate::launch::undo::sweep;
 use crate::plan::{BottleState, role};
 use claude_bottle_backend_shared::key;
@@ -21,7 +21,8 @@ pub(crate) async fn close(engine: &impl Engine, bottle: &Bottle) -> Result<()> {
     let state: BottleState = bottle.state()?;
     let mut failures: Vec<Failure> = Vec::new();
     if let Err(source) = engine.remove(Kind::Container, &state.agent).await {
-        failures.push(Error::Remove { kind: "container", name: state.names.agent.clone(), source }.into());
+        failures
+            .push(DockerError::Remove { kind: "container", name: state.names.agent.clone(), source }.into());
     }
     if let Err(error) = save_log(engine, &state).await {
         failures.push(error.into());
@@ -35,18 +36,18 @@ pub(crate) async fn close(engine: &impl Engine, bottle: &Bottle) -> Result<()> {
     }
 }
 
-async fn save_log(engine: &impl Engine, state: &BottleState) -> Result<(), Error> {
+async fn save_log(engine: &impl Engine, state: &BottleState) -> Result<(), DockerError> {
     let (Some(dir), Some(sidecar)) = (&state.state_dir, sidecar(engine, state).await) else { return Ok(()) };
     let (decisions, _) = match engine.logs(&sidecar, None).await {
         Err(error) if error.is_not_found() => return Ok(()),
-        other => other.map_err(|source| Error::ReadLog { source })?,
+        other => other.map_err(|source| DockerError::ReadLog { source })?,
     };
     // A state directory that is gone belongs to a run whose records were removed.
     if decisions.is_empty() || !dir.is_dir() {
         return Ok(());
     }
     let path = dir.join(LOG_FILE);
-    write_private(&path, &decisions).map_err(|source| Error::SaveLog { path, source })
+    write_private(&path, &decisions).map_err(|source| DockerError::SaveLog { path, source })
 }
 
 async fn sidecar(engine: &impl Engine, state: &BottleState) -> Option<String> {

@@ -1,7 +1,5 @@
 //! The settings of this backend: the user's `CLAUDE_BOTTLE_*` variables.
 
-use std::path::PathBuf;
-
 use claude_bottle_plugin_api::{Context, Failure, FailureKind, Result};
 
 use crate::fault::Fault;
@@ -38,8 +36,6 @@ pub(crate) struct Config {
     pub(crate) skills_dir: String,
     /// `FAULT`, see [`crate::fault`].
     pub(crate) fault: Fault,
-    /// Kept between runs.
-    pub(crate) data_dir: PathBuf,
 }
 
 impl Config {
@@ -78,7 +74,6 @@ impl Config {
             home,
             skills_dir,
             fault: Fault::read(context)?,
-            data_dir: context.data_dir.clone(),
         })
     }
 

@@ -12,7 +12,7 @@ use crate::engine::EngineError;
 
 /// A failure of this backend.
 #[derive(Debug, Error)]
-pub(crate) enum Error {
+pub(crate) enum DockerError {
     #[error("find the engine: {reason}")]
     FindEngine { reason: String },
     #[error("ask the engine what it can do")]
@@ -85,7 +85,7 @@ fn said(output: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {}", text.escape_debug()) }
 }
 
-impl Error {
+impl DockerError {
     fn engine(&self) -> Option<&EngineError> {
         match self {
             Self::AskEngine { source }
@@ -125,15 +125,15 @@ impl Error {
 
     fn hints(&self) -> Vec<String> {
         let own = match self {
-            Self::BuildImage { base, tail, source, .. } if !source.is_not_found() => {
-                return pull_hints(base, tail, source);
-            }
+            Self::BuildImage { base, tail, .. } => return build_hints(base, tail),
             Self::NameTaken { name } => Some(format!("docker rm -f {name}")),
             Self::NamesTaken { .. } => Some("claude-bottle cleanup".to_owned()),
             Self::CreateNetwork { source: EngineError::Refused { message, .. }, .. }
                 if message.contains("address pool") =>
             {
-                Some("claude-bottle cleanup   # the engine has no address range left for a network".to_owned())
+                Some(
+                    "claude-bottle cleanup   # the engine has no address range left for a network".to_owned(),
+                )
             }
             Self::CopyIn { source: TreeError::Special { .. } | TreeError::TooLarge { .. } } => {
                 Some("name it in .claude-bottleignore, or remove it".to_owned())
@@ -145,14 +145,12 @@ impl Error {
     }
 }
 
-/// Says what to do when the base image was what failed.
-fn pull_hints(base: &str, tail: &[String], source: &EngineError) -> Vec<String> {
-    let text = source.to_string();
+/// Says what to do when a build failed: at its first step the base image was the reason.
+fn build_hints(base: &str, tail: &[String]) -> Vec<String> {
     let step = tail.iter().rev().find(|line| line.starts_with("Step "));
     if step.is_some_and(|step| !step.contains(" : FROM") && !step.contains(" : ARG BASE_IMAGE")) {
         return vec!["the output above says why; behind a proxy set HTTP_PROXY and HTTPS_PROXY".to_owned()];
     }
-    let _ = text;
     vec![
         format!("the base image `{base}` cannot be pulled here; CLAUDE_BOTTLE_BASE_IMAGE names another one"),
         "export CLAUDE_BOTTLE_BASE_IMAGE=$(tests/setup/base-image.sh)   # makes one from Debian packages"
@@ -160,13 +158,13 @@ fn pull_hints(base: &str, tail: &[String], source: &EngineError) -> Vec<String> 
     ]
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
+impl From<DockerError> for Failure {
+    fn from(error: DockerError) -> Self {
         let mut failure = Self::new(error.kind(), error.to_string());
         if let Some(source) = std::error::Error::source(&error) {
             failure = failure.caused_by(source);
         }
-        if let Error::BuildImage { tail, .. } = &error {
+        if let DockerError::BuildImage { tail, .. } = &error {
             failure.causes.extend(tail.iter().map(|line| line.escape_debug().to_string()));
         }
         error.hints().into_iter().fold(failure, Self::hint)

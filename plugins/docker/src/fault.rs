@@ -39,8 +39,11 @@ impl Fault {
     pub(crate) fn read(context: &Context) -> Result<Self> {
         let Some(text) = context.setting("FAULT") else { return Ok(Self(None)) };
         let invalid = || {
-            Failure::new(FailureKind::Invalid, format!("setting CLAUDE_BOTTLE_FAULT is `{}`", text.escape_debug()))
-                .hint(format!("use after:STEP or hang:STEP with one of: {}", STEPS.join(", ")))
+            Failure::new(
+                FailureKind::Invalid,
+                format!("setting CLAUDE_BOTTLE_FAULT is `{}`", text.escape_debug()),
+            )
+            .hint(format!("use after:STEP or hang:STEP with one of: {}", STEPS.join(", ")))
         };
         if !cfg!(any(debug_assertions, feature = "fault-injection")) {
             return Err(invalid().hint("this build injects no faults; unset CLAUDE_BOTTLE_FAULT"));
@@ -61,7 +64,9 @@ impl Fault {
     pub(crate) async fn after(&self, call: &Call, step: &str) -> Result<()> {
         debug_assert!(STEPS.contains(&step), "`{step}` is not in the list of steps");
         match &self.0 {
-            Some((Action::Fail, at)) if at == step => Err(DockerError::Injected { step: step.to_owned() }.into()),
+            Some((Action::Fail, at)) if at == step => {
+                Err(DockerError::Injected { step: step.to_owned() }.into())
+            }
             Some((Action::Hang, at)) if at == step => {
                 // The tests wait for this line.
                 tracing::info!(step, "staying at the step");

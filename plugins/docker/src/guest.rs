@@ -3,7 +3,7 @@
 use claude_bottle_plugin_api::Result;
 
 use crate::engine::{Body, Engine, ExecSpec, Output, Run, run};
-use crate::error::Error;
+use crate::error::DockerError;
 use crate::plan::USER;
 use crate::provision::{Guest, Script};
 
@@ -16,7 +16,7 @@ pub(crate) struct ContainerGuest<'a, E> {
 impl<E: Engine> Guest for ContainerGuest<'_, E> {
     async fn put(&self, archive: Body) -> Result<()> {
         let put = self.engine.put_archive(self.container, "/", archive).await;
-        Ok(put.map_err(|source| Error::PutArchive { source })?)
+        Ok(put.map_err(|source| DockerError::PutArchive { source })?)
     }
 
     async fn run(&self, script: Script<'_>) -> Result<Output> {
@@ -28,10 +28,12 @@ impl<E: Engine> Guest for ContainerGuest<'_, E> {
             ..ExecSpec::default()
         };
         let output = run(self.engine, self.container, &Run { spec, input: script.input }).await;
-        let output = output.map_err(|source| Error::RunInside { program: "sh".to_owned(), source })?;
+        let output = output.map_err(|source| DockerError::RunInside { program: "sh".to_owned(), source })?;
         if output.code != 0 {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(Error::FailedInside { action: script.action, code: output.code, output: said }.into());
+            return Err(
+                DockerError::FailedInside { action: script.action, code: output.code, output: said }.into()
+            );
         }
         Ok(output)
     }

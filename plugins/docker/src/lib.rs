@@ -27,6 +27,7 @@ mod probe;
 mod provision;
 mod resolve;
 mod sidecar;
+mod waiting;
 
 pub use backend::Docker;
 

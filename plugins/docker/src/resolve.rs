@@ -4,7 +4,7 @@ use claude_bottle_plugin_api::{Call, Failure, FailureKind, Plan, Proxy, Result, 
 
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::DockerError;
 use crate::image::AgentImage;
 use crate::limits::Bounds;
 use crate::names::NameSource;
@@ -14,19 +14,14 @@ use crate::probe::{self, GVISOR};
 use crate::{provision, sidecar};
 
 /// Makes the plan.
-pub(crate) async fn resolve(
-    engine: &impl Engine,
-    config: &Config,
-    call: &Call,
-    spec: &Spec,
-) -> Result<Plan> {
+pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, spec: &Spec) -> Result<Plan> {
     call.check()?;
     if spec.agent.command.is_empty() {
         return Err(Failure::new(FailureKind::Invalid, "the agent's command is empty"));
     }
-    let facts = engine.facts().await.map_err(|source| Error::AskEngine { source })?;
+    let facts = engine.facts().await.map_err(|source| DockerError::AskEngine { source })?;
     sidecar::check(spec, &facts.arch)?;
-    let contents = provision::survey(spec, config)?;
+    let contents = provision::survey(spec)?;
     if let Some(name) = &config.container {
         refuse_taken(engine, name).await?;
     }
@@ -71,8 +66,8 @@ fn proxy_fact(proxy: Proxy, config: &Config) -> String {
 /// Refuses a pinned name that is taken already. The engine decides again when the bottle is launched.
 async fn refuse_taken(engine: &impl Engine, name: &str) -> Result<()> {
     match engine.inspect_container(name).await {
-        Ok(_) => Err(Error::NameTaken { name: name.to_owned() }.into()),
+        Ok(_) => Err(DockerError::NameTaken { name: name.to_owned() }.into()),
         Err(error) if error.is_not_found() => Ok(()),
-        Err(source) => Err(Error::InspectContainer { name: name.to_owned(), source }.into()),
+        Err(source) => Err(DockerError::InspectContainer { name: name.to_owned(), source }.into()),
     }
 }

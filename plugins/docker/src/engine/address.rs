@@ -137,9 +137,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().to_str().unwrap();
         // The hash is that of the name, `desktop-linux`.
-        let meta = dir.path().join(
-            "contexts/meta/fe9c6bd7a66301f49ca9b6a70b217107cd1284598bfc254700c989b916da791e",
-        );
+        let meta =
+            dir.path().join("contexts/meta/fe9c6bd7a66301f49ca9b6a70b217107cd1284598bfc254700c989b916da791e");
         fs::create_dir_all(&meta).unwrap();
         let document = r#"{"Name":"desktop-linux","Endpoints":{"docker":{"Host":"unix:///d.sock"}}}"#;
         fs::write(meta.join("meta.json"), document).unwrap();

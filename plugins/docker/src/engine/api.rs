@@ -209,16 +209,19 @@ impl Engine for DockerApi {
         Ok((stdout, stderr))
     }
 
-    async fn out_of_memory_since(&self, container: &str, since_unix: u64) -> Result<bool> {
+    async fn out_of_memory_since(&self, container: &str, since: SystemTime) -> Result<bool> {
         let filters = HashMap::from([
             ("container".to_owned(), vec![container.to_owned()]),
             ("event".to_owned(), vec!["oom".to_owned()]),
         ]);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()) + 1;
+        let stamp = |time: SystemTime| {
+            let age = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+            format!("{}.{:09}", age.as_secs(), age.subsec_nanos())
+        };
         // With an end in the past the engine answers from what it remembers, and closes.
         let options = query::EventsOptionsBuilder::default()
-            .since(&since_unix.to_string())
-            .until(&now.to_string())
+            .since(&stamp(since))
+            .until(&stamp(SystemTime::now()))
             .filters(&filters)
             .build();
         let mut events = self.client().await?.events(Some(options));
@@ -346,7 +349,10 @@ async fn follow(
             return Err(EngineError::Failed { message: error });
         }
         let text = info.stream.or(info.status).unwrap_or_default();
-        text.lines().map(str::trim_end).filter(|text| !text.is_empty()).for_each(|text| line(text.to_owned()));
+        text.lines()
+            .map(str::trim_end)
+            .filter(|text| !text.is_empty())
+            .for_each(|text| line(text.to_owned()));
     }
     Ok(())
 }
@@ -378,4 +384,3 @@ pub(super) fn refused(status: u16, message: String) -> EngineError {
         _ => EngineError::Refused { status, message },
     }
 }
-

@@ -57,11 +57,6 @@ impl EngineError {
         }
     }
 
-    /// Says whether a name was taken.
-    pub(crate) fn is_conflict(&self) -> bool {
-        matches!(self, Self::Conflict { .. })
-    }
-
     /// Says whether the thing does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })

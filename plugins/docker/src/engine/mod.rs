@@ -13,6 +13,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::time::SystemTime;
 
 use bollard::models::{ContainerCreateBody, NetworkCreateRequest};
 use bytes::Bytes;
@@ -146,7 +147,7 @@ pub(crate) trait Engine: Send + Sync + 'static {
     /// Returns what the container has written, each stream in order: standard output, standard error.
     async fn logs(&self, container: &str, tail: Option<u32>) -> Result<(Vec<u8>, Vec<u8>)>;
     /// Returns whether the kernel killed a process of the container for want of memory since a time.
-    async fn out_of_memory_since(&self, container: &str, since_unix: u64) -> Result<bool>;
+    async fn out_of_memory_since(&self, container: &str, since: SystemTime) -> Result<bool>;
 
     async fn exec(&self, container: &str, spec: &ExecSpec) -> Result<Attached>;
     async fn exec_state(&self, exec: &str) -> Result<ExecState>;

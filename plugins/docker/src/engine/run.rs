@@ -66,9 +66,7 @@ pub(crate) async fn run(engine: &impl Engine, container: &str, run: &Run) -> Res
 /// Reads one frame of a stream without a terminal: its stream number and its bytes; `None` at the end.
 ///
 /// <https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach>, "Stream format".
-pub(crate) async fn frame(
-    output: &mut (impl AsyncRead + Unpin),
-) -> std::io::Result<Option<(u8, Vec<u8>)>> {
+pub(crate) async fn frame(output: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Option<(u8, Vec<u8>)>> {
     let mut head = [0; 8];
     if output.read(&mut head[..1]).await? == 0 {
         return Ok(None);

@@ -20,12 +20,7 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
 
 /// Starts the exec `id` and returns its streams.
-pub(super) async fn start(
-    address: &Address,
-    api: (usize, usize),
-    id: &str,
-    tty: bool,
-) -> Result<Attached> {
+pub(super) async fn start(address: &Address, api: (usize, usize), id: &str, tty: bool) -> Result<Attached> {
     let request = Request::post(format!("/v{}.{}/exec/{id}/start", api.0, api.1))
         .header(CONNECTION, "Upgrade")
         .header(UPGRADE, "tcp");
@@ -49,7 +44,8 @@ pub(super) async fn create_network(
 ) -> Result<String> {
     let mut document = serde_json::to_value(request).map_err(EngineError::protocol)?;
     document["CheckDuplicate"] = Value::Bool(true);
-    let response = send(address, Request::post(format!("/v{}.{}/networks/create", api.0, api.1)), &document).await?;
+    let response =
+        send(address, Request::post(format!("/v{}.{}/networks/create", api.0, api.1)), &document).await?;
     if !response.status().is_success() {
         return Err(refusal(response).await);
     }
@@ -78,11 +74,11 @@ async fn send(address: &Address, request: Builder, document: &Value) -> Result<R
 
 async fn refusal(response: Response<Incoming>) -> EngineError {
     let status = response.status().as_u16();
-    let body = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let body =
+        response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let document: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let message = document["message"].as_str().map_or_else(
-        || String::from_utf8_lossy(&body).into_owned(),
-        str::to_owned,
-    );
+    let message = document["message"]
+        .as_str()
+        .map_or_else(|| String::from_utf8_lossy(&body).into_owned(), str::to_owned);
     super::api::refused(status, message)
 }

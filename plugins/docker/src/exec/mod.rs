@@ -1,23 +1,20 @@
 //! Running a program in a bottle on the caller's streams, with a terminal or without.
 
+mod limit;
 mod output;
-mod stdin;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use claude_bottle_backend_shared::{agent_command, key};
-use claude_bottle_plugin_api::{
-    Bottle, Call, ErrorExt, ExecIo, ExecRequest, ExitStatus, Failure, FailureKind, Result,
-};
+use claude_bottle_plugin_api::{Bottle, Call, ExecIo, ExecRequest, ExitStatus, Failure, FailureKind, Result};
 use rustix::fd::OwnedFd;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
-use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::engine::{Attached, Engine, ExecSpec, Kind, Output, Run, frame, exit_code, run};
-use crate::error::Error;
-use crate::limits::gib;
+use crate::engine::{Attached, Engine, ExecSpec, Kind, Output, Run, exit_code, frame, run};
+use crate::error::DockerError;
 use crate::plan::{BottleState, RUN_DIR, USER, role};
+use crate::waiting::Reader;
 use output::{Stream, Writer};
 
 /// Notes its process number, reads the secret variables, and becomes the program. `$0` tells this execution from others.
@@ -26,8 +23,6 @@ const WRAPPER: &str = r#"cd . 2>/dev/null; echo $$ >"/run/claude-bottle/exec.$0"
 const KILL: &str = r#"p=$(cat "$1") && { kill -s "$2" -- "-$p" || kill -s "$2" "$p"; }"#;
 /// How long a program has to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
-/// The exit code of a program that was ended by SIGKILL.
-const KILLED: i32 = 128 + 9;
 
 /// Runs a program and waits for its end.
 pub(crate) async fn exec(
@@ -51,16 +46,16 @@ pub(crate) async fn exec(
         tty: request.tty,
         stdin: true,
     };
-    let begun = now();
+    let begun = SystemTime::now();
     let attached = engine.exec(&state.agent, &spec).await;
-    let attached = attached.map_err(|source| Error::RunInside { program: program.clone(), source })?;
+    let attached = attached.map_err(|source| DockerError::RunInside { program: program.clone(), source })?;
     let id = attached.id.clone();
     let session = Session { engine, container: &state.agent, token: &token, exec: &id, tty: request.tty };
     session.run(call, attached, io).await?;
     let code = exit_code(engine, &id).await;
-    let code = code.map_err(|source| Error::RunInside { program, source })?;
+    let code = code.map_err(|source| DockerError::RunInside { program, source })?;
     let mut status = ExitStatus::code(code);
-    status.limit = limit(engine, &state, code, begun).await;
+    status.limit = limit::reached(engine, &state, code, begun).await;
     Ok(status)
 }
 
@@ -76,16 +71,12 @@ fn token() -> String {
     format!("{}-{nanos}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs())
-}
-
 /// Returns the proxy's URL, asking the engine when the record does not say it.
 async fn proxy(engine: &impl Engine, state: &BottleState) -> Result<String> {
     if let Some(proxy) = &state.proxy {
         return Ok(proxy.clone());
     }
-    let failed = |source| Error::ListLeftovers { name: state.names.agent.clone(), source };
+    let failed = |source| DockerError::ListLeftovers { name: state.names.agent.clone(), source };
     let mut labels = state.selector();
     labels.push(format!("{}={}", key::ROLE, role::SIDECAR));
     let sidecar = engine.list(Kind::Container, &labels).await.map_err(failed)?.into_iter().next();
@@ -122,15 +113,6 @@ fn environment(proxy: &str, request: &ExecRequest) -> Vec<String> {
     env
 }
 
-/// Says which limit ended the program, when one did.
-async fn limit(engine: &impl Engine, state: &BottleState, code: i32, begun: u64) -> Option<String> {
-    if code != KILLED || !engine.out_of_memory_since(&state.agent, begun).await.unwrap_or(false) {
-        return None;
-    }
-    let amount = state.bounds.map_or_else(String::new, |bounds| format!(" of {}", gib(bounds.memory_bytes)));
-    Some(format!("memory limit{amount}; raise `bottles.{}.limits.memory`", state.bottle))
-}
-
 /// A program that runs, and what it takes to steer it.
 struct Session<'a, E> {
     engine: &'a E,
@@ -146,7 +128,7 @@ impl<E: Engine> Session<'_, E> {
         let size = io.terminal_size();
         let terminal = rustix::io::dup(&io.stdout).ok();
         let writer = Writer::start(io.stdout, io.stderr)?;
-        let stdin = stdin::Reader::start(io.stdin)?;
+        let stdin = Reader::start(io.stdin)?;
         let Attached { mut output, input, .. } = attached;
         let copy = async {
             let copied = self.copy_out(&mut output, &writer).await;
@@ -189,13 +171,17 @@ impl<E: Engine> Session<'_, E> {
                 }
             };
             if !writer.write(stream, bytes).await {
-                // Nobody reads any more. The program learns it as a program in a pipeline does.
-                self.signal("PIPE").await;
+                // Nobody reads any more, which the program learns as one in a pipeline does. What it has written already must be
+                // read meanwhile: the engine tells of no program's end before that, also not of the one that signals.
+                let mut nowhere = tokio::io::sink();
+                let rest = tokio::io::copy(output, &mut nowhere);
+                let ((), rest) = tokio::join!(self.signal("PIPE"), rest);
+                return rest.map(drop).map_err(failed);
             }
         }
     }
 
-    async fn copy_in(&self, mut stdin: stdin::Reader, mut input: impl AsyncWrite + Unpin) {
+    async fn copy_in(&self, mut stdin: Reader, mut input: impl AsyncWrite + Unpin) {
         while let Some(bytes) = stdin.read().await {
             // A program that reads no more is no failure; its end is awaited elsewhere.
             if input.write_all(&bytes).await.is_err() || input.flush().await.is_err() {
@@ -212,7 +198,9 @@ impl<E: Engine> Session<'_, E> {
         terminal: Option<OwnedFd>,
         resized: Option<OwnedFd>,
     ) {
-        if self.tty && let Some((columns, rows)) = first {
+        if self.tty
+            && let Some((columns, rows)) = first
+        {
             // The engine refuses until the program has started, of which it tells nobody.
             for attempt in 1..=20_u64 {
                 if self.engine.resize_exec(self.exec, columns, rows).await.is_ok() {
@@ -222,14 +210,9 @@ impl<E: Engine> Session<'_, E> {
             }
         }
         if let (true, Some(terminal), Some(resized)) = (self.tty, terminal, resized)
-            && let Ok(resized) = AsyncFd::with_interest(resized, Interest::READABLE)
+            && let Ok(mut resized) = Reader::start(resized)
         {
-            while let Ok(mut ready) = resized.readable().await {
-                let read = rustix::io::read(resized.get_ref(), &mut [0; 64]);
-                ready.clear_ready();
-                if !matches!(read, Ok(n) if n > 0) {
-                    break;
-                }
+            while resized.read().await.is_some() {
                 if let Ok(size) = rustix::termios::tcgetwinsize(&terminal) {
                     drop(self.engine.resize_exec(self.exec, size.ws_col, size.ws_row).await);
                 }
@@ -241,9 +224,15 @@ impl<E: Engine> Session<'_, E> {
     /// Ends the program: asks first, then does not ask.
     async fn end(&self, streams_end: &mut (impl Future<Output = Result<()>> + Unpin)) {
         for signal in ["TERM", "KILL"] {
-            self.signal(signal).await;
-            if tokio::time::timeout(GRACE, &mut *streams_end).await.is_ok() {
-                return;
+            // What the program writes is read meanwhile, see `copy_out`.
+            let ask = async {
+                // The caller may read no more, and then the engine may not say that the signal was sent.
+                drop(tokio::time::timeout(GRACE, self.signal(signal)).await);
+                tokio::time::sleep(GRACE).await;
+            };
+            tokio::select! {
+                _ = &mut *streams_end => return,
+                () = ask => {}
             }
         }
     }
@@ -262,10 +251,4 @@ impl<E: Engine> Session<'_, E> {
             Err(error) => tracing::warn!(signal, %error, "cannot signal the program in the bottle"),
         }
     }
-}
-
-/// Starts a thread that copies; a failure to start one is the system's.
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
-    let started = std::thread::Builder::new().name(name.to_owned()).spawn(body);
-    started.map(drop).failure(FailureKind::Internal, || format!("start the thread `{name}`"))
 }

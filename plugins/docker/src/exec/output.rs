@@ -24,7 +24,7 @@ impl Writer {
     pub(super) fn start(stdout: OwnedFd, stderr: OwnedFd) -> Result<Self> {
         let (chunks, mut receiver) = mpsc::channel::<(Stream, Vec<u8>)>(16);
         let (finished, done) = oneshot::channel();
-        super::spawn("output", move || {
+        crate::waiting::spawn("output", move || {
             while let Some((stream, bytes)) = receiver.blocking_recv() {
                 let fd = if stream == Stream::Stderr { &stderr } else { &stdout };
                 if write_all(fd, &bytes).is_err() {
@@ -32,7 +32,8 @@ impl Writer {
                 }
             }
             drop(receiver);
-            drop(finished.send(()));
+            // Nobody waits any more when the call was cancelled.
+            finished.send(()).ok();
         })?;
         Ok(Self { chunks, done })
     }

@@ -11,14 +11,15 @@ use serde::{Deserialize, Serialize};
 use crate::cancel::unless_cancelled;
 use crate::config::Config;
 use crate::engine::{Build, Engine, whole};
-use crate::error::Error;
+use crate::error::DockerError;
 
 const DOCKERFILE: &str = include_str!("../../assets/Dockerfile");
 /// How many lines of a failed build are shown with the failure.
 const TAIL: usize = 25;
 /// The builder takes these from its own environment or as arguments, and leaves them out of the image's history:
 /// <https://docs.docker.com/build/building/variables/#proxy-arguments>.
-const PROXY_ARGS: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
+const PROXY_ARGS: &[&str] =
+    &["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
 
 /// The image a bottle runs from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +76,7 @@ pub(crate) async fn ensure(engine: &impl Engine, call: &Call, image: &AgentImage
     let AgentImage::Built { tag, base, args, key, tag_chosen, rebuild, pull } = image else {
         return super::ensure_given(engine, call, image.reference()).await;
     };
-    let find = |source| Error::FindImage { reference: tag.clone(), source };
+    let find = |source| DockerError::FindImage { reference: tag.clone(), source };
     let found = engine.image(tag).await.map_err(find)?;
     let fresh = found.is_some_and(|(_, labels)| match labels.get(key::IMAGE_KEY) {
         Some(have) => have == key,
@@ -104,9 +105,10 @@ async fn build_image(engine: &impl Engine, call: &Call, build: &Build, base: &st
             tail.pop_front();
         }
     };
-    let context = whole(context().map_err(|source| Error::CopyIn { source })?);
-    let built = unless_cancelled(call, async { Ok(engine.build_image(build, context, &mut line).await) }).await?;
-    built.map_err(|source| Error::BuildImage {
+    let context = whole(context().map_err(|source| DockerError::CopyIn { source })?);
+    let built =
+        unless_cancelled(call, async { Ok(engine.build_image(build, context, &mut line).await) }).await?;
+    built.map_err(|source| DockerError::BuildImage {
         tag: build.tag.clone(),
         base: base.to_owned(),
         tail: tail.into(),

@@ -14,7 +14,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::engine::{Engine, whole};
-use crate::error::Error;
+use crate::error::DockerError;
 
 /// The program's path in the image.
 const PROGRAM: &str = "/egress-guard";
@@ -32,9 +32,17 @@ pub(crate) struct GuardImage {
 }
 
 impl GuardImage {
+    /// Checks that the engine can run the program, by its first bytes.
+    pub(crate) fn check(path: &Path, engine_arch: &str) -> Result<(), DockerError> {
+        let mut head = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut head));
+        read.map_err(|source| DockerError::ReadGuard { path: path.to_owned(), source })?;
+        check_program(path, &head, engine_arch).map(drop)
+    }
+
     /// Reads the program and checks that the engine can run it.
-    pub(crate) fn read(path: &Path, engine_arch: &str) -> Result<Self, Error> {
-        let read = |source| Error::ReadGuard { path: path.to_owned(), source };
+    pub(crate) fn read(path: &Path, engine_arch: &str) -> Result<Self, DockerError> {
+        let read = |source| DockerError::ReadGuard { path: path.to_owned(), source };
         let mut program = Vec::new();
         File::open(path).and_then(|mut file| file.read_to_end(&mut program)).map_err(read)?;
         let arch = check_program(path, &program, engine_arch)?;
@@ -47,13 +55,13 @@ impl GuardImage {
 const MACHINES: &[(u16, &str, &str)] = &[(62, "x86_64", "amd64"), (183, "aarch64", "arm64")];
 
 /// Says which architecture the program is for, in Go's words, when the engine runs it.
-fn check_program(path: &Path, program: &[u8], engine_arch: &str) -> Result<&'static str, Error> {
+fn check_program(path: &Path, program: &[u8], engine_arch: &str) -> Result<&'static str, DockerError> {
     let machine = program.starts_with(b"\x7fELF").then(|| program.get(18..20)).flatten();
     let machine = machine.map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
     let known = MACHINES.iter().find(|(number, ..)| Some(*number) == machine);
     match known {
         Some((_, name, go)) if *name == engine_arch || *go == engine_arch => Ok(go),
-        _ => Err(Error::GuardArchitecture {
+        _ => Err(DockerError::GuardArchitecture {
             path: PathBuf::from(path),
             found: known.map_or_else(|| "no program for Linux".to_owned(), |(_, name, _)| (*name).to_owned()),
             wanted: engine_arch.to_owned(),
@@ -63,13 +71,13 @@ fn check_program(path: &Path, program: &[u8], engine_arch: &str) -> Result<&'sta
 
 /// Makes sure the image is in the engine.
 pub(crate) async fn ensure(engine: &impl Engine, call: &Call, image: &GuardImage) -> Result<()> {
-    let find = |source| Error::FindImage { reference: image.tag.clone(), source };
+    let find = |source| DockerError::FindImage { reference: image.tag.clone(), source };
     if engine.image(&image.tag).await.map_err(find)?.is_some() {
         return Ok(());
     }
     let step = call.step("load-guard", "loading the egress guard into the engine");
-    let archive = pack(image).map_err(|source| Error::CopyIn { source })?;
-    let load = |source| Error::LoadImage { tag: image.tag.clone(), source };
+    let archive = pack(image).map_err(|source| DockerError::CopyIn { source })?;
+    let load = |source| DockerError::LoadImage { tag: image.tag.clone(), source };
     engine.load_image(whole(archive)).await.map_err(load)?;
     step.done();
     Ok(())

@@ -9,11 +9,11 @@ pub(crate) use agent::{AgentImage, ensure};
 
 use crate::cancel::unless_cancelled;
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::DockerError;
 
 /// Makes sure an image that is not ours is there, pulling it when it is not.
 pub(crate) async fn ensure_given(engine: &impl Engine, call: &Call, reference: &str) -> Result<()> {
-    let find = |source| Error::FindImage { reference: reference.to_owned(), source };
+    let find = |source| DockerError::FindImage { reference: reference.to_owned(), source };
     if engine.image(reference).await.map_err(find)?.is_some() {
         return Ok(());
     }
@@ -21,7 +21,7 @@ pub(crate) async fn ensure_given(engine: &impl Engine, call: &Call, reference: &
     let mut line = |text: String| step.output(text);
     let pull = async {
         let pulled = engine.pull_image(reference, &mut line).await;
-        Ok(pulled.map_err(|source| Error::PullImage { reference: reference.to_owned(), source })?)
+        Ok(pulled.map_err(|source| DockerError::PullImage { reference: reference.to_owned(), source })?)
     };
     unless_cancelled(call, pull).await?;
     step.done();

@@ -11,7 +11,7 @@ use claude_bottle_plugin_api::{Bottle, Call, Failure, FailureKind, Plan, Result}
 
 use crate::config::Config;
 use crate::engine::{Engine, EngineError, Kind};
-use crate::error::Error;
+use crate::error::DockerError;
 use crate::names::{MAX_CANDIDATES, Names};
 use crate::plan::{BottleState, PlanState, selector};
 use crate::sidecar::{self, Sidecar};
@@ -33,13 +33,19 @@ struct Attempt<'a, E> {
 }
 
 /// Makes the bottle.
-pub(crate) async fn launch(engine: &impl Engine, config: &Config, call: &Call, plan: &Plan) -> Result<Bottle> {
+pub(crate) async fn launch(
+    engine: &impl Engine,
+    config: &Config,
+    call: &Call,
+    plan: &Plan,
+) -> Result<Bottle> {
     let plan: PlanState = plan.state()?;
     let owner = Labels::new(&plan.spec);
     let last = if plan.names.pinned.is_some() { 1 } else { MAX_CANDIDATES };
     for n in 1..=last {
         let names = plan.names.candidate(n);
-        let attempt = Attempt { engine, config, call, plan: &plan, owner: &owner, names, undo: Undo::default() };
+        let attempt =
+            Attempt { engine, config, call, plan: &plan, owner: &owner, names, undo: Undo::default() };
         let failure = match attempt.run().await {
             Ok(state) => return Bottle::new(state.names.agent.clone(), &state),
             Err(failure) => failure,
@@ -52,7 +58,7 @@ pub(crate) async fn launch(engine: &impl Engine, config: &Config, call: &Call, p
             return Err(failure.with_undo(failures));
         }
         if let (true, Some(name)) = (failures.is_empty(), &plan.names.pinned) {
-            return Err(Failure::from(Error::NameTaken { name: name.clone() }).caused_by(&failure));
+            return Err(Failure::from(DockerError::NameTaken { name: name.clone() }).caused_by(&failure));
         }
         if !failures.is_empty() {
             return Err(failure.with_undo(failures));
@@ -60,7 +66,7 @@ pub(crate) async fn launch(engine: &impl Engine, config: &Config, call: &Call, p
         tracing::debug!(n, %failure, "a name is taken, trying the next");
     }
     let (first, last) = (plan.names.candidate(1).agent, plan.names.candidate(last).agent);
-    Err(Error::NamesTaken { first, last }.into())
+    Err(DockerError::NamesTaken { first, last }.into())
 }
 
 impl<E: Engine> Attempt<'_, E> {
@@ -68,15 +74,17 @@ impl<E: Engine> Attempt<'_, E> {
         self.call.check()?;
         // All branches run to their end also when one fails: what is dropped half-way could not be undone.
         let (internal, egress, agent_image, proxy) = tokio::join!(
-            self.network(network::internal(&self.names.internal, self.plan.isolation, self.owner), "create-internal-network"),
+            self.network(
+                network::internal(&self.names.internal, self.plan.isolation, self.owner),
+                "create-internal-network"
+            ),
             self.network(network::egress(&self.names.egress, self.owner), "create-egress-network"),
             self.agent_image(),
             self.sidecar_image(),
         );
         let (internal, egress, proxy) = (internal?, egress?, proxy?);
         agent_image?;
-        let (sidecar, agent) =
-            tokio::join!(self.sidecar(&proxy, &internal, &egress), self.agent(&internal));
+        let (sidecar, agent) = tokio::join!(self.sidecar(&proxy, &internal, &egress), self.agent(&internal));
         let ((sidecar, address), agent) = (sidecar?, agent?);
         self.await_sidecar(&agent, &sidecar, &address).await?;
         Ok(self.state(agent, sidecar, &address))
@@ -106,7 +114,7 @@ impl<E: Engine> Attempt<'_, E> {
     async fn network(&self, request: bollard::models::NetworkCreateRequest, step: &str) -> Result<String> {
         let name = request.name.clone();
         let made = self.engine.create_network(request).await;
-        let id = made.map_err(|source| Error::CreateNetwork { name: name.clone(), source })?;
+        let id = made.map_err(|source| DockerError::CreateNetwork { name: name.clone(), source })?;
         self.undo.push(Kind::Network, id.clone(), name);
         self.after(step).await?;
         Ok(id)
@@ -128,20 +136,20 @@ impl<E: Engine> Attempt<'_, E> {
         let name = &self.names.sidecar;
         let network = || self.names.internal.clone();
         let subnets = self.engine.subnets(internal).await;
-        let mut subnets = subnets.map_err(|source| Error::ReadNetwork { name: network(), source })?;
+        let mut subnets = subnets.map_err(|source| DockerError::ReadNetwork { name: network(), source })?;
         subnets.retain(|range| !range.contains(':'));
         if subnets.is_empty() {
-            return Err(Error::NetworkWithoutRange { name: network() }.into());
+            return Err(DockerError::NetworkWithoutRange { name: network() }.into());
         }
 
         let id = self.create(name, proxy.container(self.owner, internal), "create-sidecar").await?;
         let (path, archive) = proxy.config_archive(&sidecar::config(self.plan, &subnets)?)?;
         let put = self.engine.put_archive(&id, path, archive).await;
-        put.map_err(|source| Error::ConfigureSidecar { name: name.clone(), source })?;
+        put.map_err(|source| DockerError::ConfigureSidecar { name: name.clone(), source })?;
         self.after("configure-sidecar").await?;
 
         let connected = self.engine.connect(egress, &id).await;
-        connected.map_err(|source| Error::ConnectSidecar { name: name.clone(), source })?;
+        connected.map_err(|source| DockerError::ConnectSidecar { name: name.clone(), source })?;
         self.after("connect-sidecar").await?;
 
         self.start(&id, name, "start-sidecar").await?;
@@ -152,12 +160,12 @@ impl<E: Engine> Attempt<'_, E> {
     async fn sidecar_address(&self, id: &str, internal: &str) -> Result<String> {
         let name = &self.names.sidecar;
         let found = self.engine.inspect_container(id).await;
-        let found = found.map_err(|source| Error::InspectContainer { name: name.clone(), source })?;
+        let found = found.map_err(|source| DockerError::InspectContainer { name: name.clone(), source })?;
         match found.addresses.get(internal) {
             Some(address) if found.running => Ok(address.clone()),
             _ => {
                 let output = if found.error.is_empty() { self.log_tail(id).await } else { found.error };
-                Err(Error::SidecarEnded { name: name.clone(), code: found.exit_code, output }.into())
+                Err(DockerError::SidecarEnded { name: name.clone(), code: found.exit_code, output }.into())
             }
         }
     }
@@ -177,7 +185,7 @@ impl<E: Engine> Attempt<'_, E> {
         step: &str,
     ) -> Result<String> {
         let made = self.engine.create_container(name, body).await;
-        let id = made.map_err(|source| Error::CreateContainer { name: name.to_owned(), source })?;
+        let id = made.map_err(|source| DockerError::CreateContainer { name: name.to_owned(), source })?;
         self.undo.push(Kind::Container, id.clone(), name.to_owned());
         self.after(step).await?;
         Ok(id)
@@ -190,7 +198,7 @@ impl<E: Engine> Attempt<'_, E> {
             EngineError::Conflict { message } => EngineError::Failed { message },
             other => other,
         });
-        started.map_err(|source| Error::StartContainer { name: name.to_owned(), source })?;
+        started.map_err(|source| DockerError::StartContainer { name: name.to_owned(), source })?;
         self.after(step).await
     }
 
@@ -199,7 +207,7 @@ impl<E: Engine> Attempt<'_, E> {
         let ready = async { Ok(sidecar::await_ready(self.engine, agent, address, port).await?) };
         if !crate::cancel::unless_cancelled(self.call, ready).await? {
             let (name, output) = (self.names.sidecar.clone(), self.log_tail(sidecar).await);
-            return Err(Error::SidecarSilent { name, port, output }.into());
+            return Err(DockerError::SidecarSilent { name, port, output }.into());
         }
         self.after("await-sidecar").await
     }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use claude_bottle_plugin_api::Failure;
 
 use crate::engine::{Engine, Kind};
-use crate::error::Error;
+use crate::error::DockerError;
 
 /// A stack of things that exist.
 #[derive(Default)]
@@ -23,7 +23,7 @@ impl Undo {
         let mut failures = Vec::new();
         for (kind, id, name) in made.into_iter().rev() {
             if let Err(source) = engine.remove(kind, &id).await {
-                failures.push(Error::Remove { kind: kind.word(), name, source }.into());
+                failures.push(DockerError::Remove { kind: kind.word(), name, source }.into());
             }
         }
         failures
@@ -38,13 +38,14 @@ pub(crate) async fn sweep(engine: &impl Engine, labels: &[String]) -> Vec<Failur
             Ok(found) => {
                 for thing in found {
                     if let Err(source) = engine.remove(kind, &thing.id).await {
-                        failures.push(Error::Remove { kind: kind.word(), name: thing.name, source }.into());
+                        failures
+                            .push(DockerError::Remove { kind: kind.word(), name: thing.name, source }.into());
                     }
                 }
             }
             Err(source) => {
                 let name = labels.join(", ");
-                failures.push(Error::ListLeftovers { name, source }.into());
+                failures.push(DockerError::ListLeftovers { name, source }.into());
             }
         }
     }

@@ -8,7 +8,7 @@ use claude_bottle_plugin_api::{Call, EnvValue, Result};
 use zeroize::Zeroizing;
 
 use super::{Guest, Script, Task, onboarding};
-use crate::error::Error;
+use crate::error::DockerError;
 use crate::plan::RUN_DIR;
 
 /// The file every program of the bottle reads its secret variables from.
@@ -32,7 +32,7 @@ pub(super) async fn set_up(guest: &impl Guest, call: &Call, task: &Task<'_>) -> 
         }
         let secret = call.secret(&variable.name)?;
         let line = env_file(&variable.name, secret.expose()).map(Zeroizing::new);
-        let line = line.ok_or_else(|| Error::CarryVariable { name: variable.name.clone() })?;
+        let line = line.ok_or_else(|| DockerError::CarryVariable { name: variable.name.clone() })?;
         input.extend_from_slice(&line);
     }
     let mut arguments = vec![format!("{RUN_DIR}/{FILE}")];

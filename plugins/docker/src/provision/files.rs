@@ -9,7 +9,7 @@ use claude_bottle_plugin_api::{ErrorExt, FailureKind, Result};
 use tokio::sync::mpsc;
 
 use super::Guest;
-use crate::error::Error;
+use crate::error::DockerError;
 use crate::plan::USER_IDS;
 
 /// How much is collected before it is handed on.
@@ -69,7 +69,7 @@ impl Files {
         match written {
             // The guest's refusal is the reason why there was no more writing, so it is the one to tell.
             Err(TreeError::Write { .. }) if put.is_err() => put,
-            Err(source) => Err(Error::CopyIn { source }.into()),
+            Err(source) => Err(DockerError::CopyIn { source }.into()),
             Ok(()) => put,
         }
     }

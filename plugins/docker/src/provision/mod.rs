@@ -54,13 +54,12 @@ pub(crate) struct Task<'a> {
 }
 
 /// Checks on the host, before anything is made, that everything granted can be put in; returns facts for the plan.
-pub(crate) fn survey(spec: &Spec, config: &Config) -> Result<Vec<(&'static str, String)>> {
+pub(crate) fn survey(spec: &Spec) -> Result<Vec<(&'static str, String)>> {
     let mut facts = Vec::new();
     skills::survey(spec)?;
     ssh::survey(spec)?;
     facts.extend(workspace::survey(spec)?.map(|text| ("workspace", text)));
     git::survey(spec)?;
-    let _ = config;
     Ok(facts)
 }
 

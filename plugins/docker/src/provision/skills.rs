@@ -8,7 +8,7 @@ use claude_bottle_plugin_api::{Failure, Result, Spec};
 use zeroize::Zeroizing;
 
 use super::{Files, Guest, Script, Task};
-use crate::error::Error;
+use crate::error::DockerError;
 use crate::plan::USER_IDS;
 
 /// More than any collection of instructions needs; stops a sparse file.
@@ -27,7 +27,7 @@ pub(super) fn survey(spec: &Spec) -> Result<()> {
 }
 
 fn refuse(name: &str, source: TreeError) -> Failure {
-    Failure::from(Error::CopyIn { source }).context(format!("copy skill `{name}`"))
+    Failure::from(DockerError::CopyIn { source }).context(format!("copy skill `{name}`"))
 }
 
 /// Adds the skills.

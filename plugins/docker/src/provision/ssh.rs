@@ -6,7 +6,11 @@ use super::{Files, Guest, Task};
 
 /// Checks the keys on the host.
 pub(super) fn survey(spec: &Spec) -> Result<()> {
-    if spec.bottle.ssh.is_empty() { Ok(()) } else { Err(Failure::new(FailureKind::Unsupported, "ssh is not there yet")) }
+    if spec.bottle.ssh.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(FailureKind::Unsupported, "ssh is not there yet"))
+    }
 }
 
 /// Adds the agent's ssh settings.

@@ -4,7 +4,7 @@ use claude_bottle_backend_shared::tree::{self, Links, Options};
 use claude_bottle_plugin_api::{Failure, Result, Spec, Workspace};
 
 use super::{Files, Task};
-use crate::error::Error;
+use crate::error::DockerError;
 use crate::plan::USER_IDS;
 
 /// How much is copied at most. It is there against sparse files, not against large projects.
@@ -23,8 +23,9 @@ pub(super) fn options(workspace: &Workspace) -> Options {
 /// Walks the directory and says how much there is.
 pub(super) fn survey(spec: &Spec) -> Result<Option<String>> {
     let Some(workspace) = &spec.workspace else { return Ok(None) };
-    let amount = tree::survey(&workspace.source, &options(workspace))
-        .map_err(|source| Failure::from(Error::CopyIn { source }).context("copy the working directory"))?;
+    let amount = tree::survey(&workspace.source, &options(workspace)).map_err(|source| {
+        Failure::from(DockerError::CopyIn { source }).context("copy the working directory")
+    })?;
     let kib = amount.bytes.div_ceil(1024);
     let size = if kib < 10 * 1024 { format!("{kib} KiB") } else { format!("{} MiB", kib / 1024) };
     Ok(Some(format!("a copy of {}, {} entries, {size}", workspace.source.display(), amount.entries)))

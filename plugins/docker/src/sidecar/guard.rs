@@ -7,7 +7,7 @@ use claude_bottle_egress_policy::{ConfigError, GuardConfig, Listen, LogConfig, P
 use claude_bottle_plugin_api::{Failure, FailureKind, Result, Spec};
 
 use super::Sidecar;
-use crate::error::Error;
+use crate::error::DockerError;
 use crate::image::guard::{CONFIG_DIR, USER};
 
 const CONFIG_FILE: &str = "guard.yaml";
@@ -37,8 +37,8 @@ pub(super) fn sidecar(tag: String, port: u16) -> Sidecar {
 /// Returns the guard's configuration: the host's policy, where to listen, and whom to serve.
 ///
 /// Only the inner network is served: the sidecar's other address is open to every user of the host.
-pub(super) fn config(spec: &Spec, port: u16, subnets: &[String]) -> Result<String, Error> {
-    let read = |source: ConfigError| Error::ReadGuardConfig { source };
+pub(super) fn config(spec: &Spec, port: u16, subnets: &[String]) -> Result<String, DockerError> {
+    let read = |source: ConfigError| DockerError::ReadGuardConfig { source };
     let listen = Listen::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
     let mut config = if spec.bottle.egress.config.is_empty() {
         GuardConfig::new(&spec.id, listen.clone(), Policy::default())
@@ -49,7 +49,7 @@ pub(super) fn config(spec: &Spec, port: u16, subnets: &[String]) -> Result<Strin
     // The engine keeps what is written to standard output, within the container's log limits; `close` fetches it.
     config.log = LogConfig::default();
     // An empty list would serve everyone, so a range that cannot be read must end the launch.
-    let range = |range: &String| range.parse().map_err(|_| Error::ReadRange { range: range.clone() });
+    let range = |range: &String| range.parse().map_err(|_| DockerError::ReadRange { range: range.clone() });
     config.clients = subnets.iter().map(range).collect::<Result<_, _>>()?;
     config.to_yaml().map_err(read)
 }

@@ -9,14 +9,14 @@ use std::path::Path;
 use bollard::models::{
     ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig,
 };
-use claude_bottle_backend_shared::{Labels, key};
 use claude_bottle_backend_shared::tree::{Entry, TarWriter};
+use claude_bottle_backend_shared::{Labels, key};
 use claude_bottle_plugin_api::{Call, Failure, FailureKind, Proxy, Result, Spec};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::engine::{Body, Engine, ExecSpec, Run, run, whole};
-use crate::error::Error;
+use crate::error::DockerError;
 use crate::image::{self, guard::GuardImage};
 use crate::limits;
 use crate::plan::{PlanState, USER, labels, role};
@@ -37,8 +37,11 @@ pub(crate) fn kind(proxy: Proxy) -> Result<&'static str> {
     match proxy {
         Proxy::Guard => Ok("guard"),
         Proxy::Pipelock => Ok("pipelock"),
-        _ => Err(Failure::new(FailureKind::Unsupported, "this backend does not know the egress proxy asked for")
-            .hint("set `egress.proxy` to guard or pipelock, or update the backend's plug-in")),
+        _ => Err(Failure::new(
+            FailureKind::Unsupported,
+            "this backend does not know the egress proxy asked for",
+        )
+        .hint("set `egress.proxy` to guard or pipelock, or update the backend's plug-in")),
     }
 }
 
@@ -62,7 +65,7 @@ pub(crate) async fn ensure_image(
 /// Checks before anything is made that the proxy's configuration can be read.
 pub(crate) fn check(spec: &Spec, arch: &str) -> Result<()> {
     if kind(spec.bottle.egress.proxy)? == "guard" {
-        GuardImage::read(guard::program(spec)?, arch)?;
+        GuardImage::check(guard::program(spec)?, arch)?;
         guard::config(spec, 1, &[])?;
     }
     Ok(())
@@ -121,7 +124,7 @@ impl Sidecar {
     /// Returns the archive that puts the configuration in its place, and where it is to be unpacked.
     pub(crate) fn config_archive(&self, config: &[u8]) -> Result<(&'static str, Body)> {
         let mut bytes = Vec::new();
-        let write = |source| Error::CopyIn { source };
+        let write = |source| DockerError::CopyIn { source };
         let mut writer = TarWriter::new(&mut bytes);
         // It holds host names and no secret; the proxy's user need not own it.
         let entry = Entry { owner: (0, 0), mode: 0o444, mtime: 0 };
@@ -139,7 +142,7 @@ pub(crate) async fn await_ready(
     agent: &str,
     address: &str,
     port: u16,
-) -> Result<bool, Error> {
+) -> Result<bool, DockerError> {
     const SCRIPT: &str = r#"
         if command -v bash; then try() { bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2"; }
         elif command -v socat; then try() { socat -u OPEN:/dev/null "TCP:$1:$2"; }
@@ -151,19 +154,20 @@ pub(crate) async fn await_ready(
             n=$((n + 1)); [ "$n" -lt 200 ] || exit 1; sleep 0.05
         done"#;
     let words = ["sh", "-c", SCRIPT, "sh", address, &port.to_string()];
-    let spec = ExecSpec {
-        command: words.map(str::to_owned).into(),
-        user: USER.to_owned(),
-        ..ExecSpec::default()
-    };
+    let spec =
+        ExecSpec { command: words.map(str::to_owned).into(), user: USER.to_owned(), ..ExecSpec::default() };
     let output = run(engine, agent, &Run { spec, input: Zeroizing::default() }).await;
-    let output = output.map_err(|source| Error::RunInside { program: "sh".to_owned(), source })?;
+    let output = output.map_err(|source| DockerError::RunInside { program: "sh".to_owned(), source })?;
     match output.code {
         0 => Ok(true),
         1 => Ok(false),
         code => {
             let output = String::from_utf8_lossy(&output.stderr).into_owned();
-            Err(Error::FailedInside { action: "reach the sidecar (bash, socat or node is needed)", code, output })
+            Err(DockerError::FailedInside {
+                action: "reach the sidecar (bash, socat or node is needed)",
+                code,
+                output,
+            })
         }
     }
 }

@@ -19,7 +19,8 @@ fn a_bottle_is_made_used_and_removed_without_a_trace() {
     assert_eq!(said.stdout, "node\n/home/node/workspace\nvalue\nbe brief and kind\n");
     assert_eq!((said.stderr.as_str(), said.code), ("oops\n", 7));
 
-    let said = live.sh(&backend, &run, "curl -sS -m 5 http://example.com/ -o /dev/null -w '%{http_code}'", b"");
+    let said =
+        live.sh(&backend, &run, "curl -sS -m 5 http://example.com/ -o /dev/null -w '%{http_code}'", b"");
     assert_eq!(said.stdout, "403", "{said:?}");
 
     backend.close(&run.call(), &live.bottle).unwrap();

@@ -3,6 +3,10 @@
 //! Without an engine that answers these tests fail. They need the egress guard's program, which they build, and a base
 //! image: `CLAUDE_BOTTLE_BASE_IMAGE`, or what `tests/setup/base-image.sh` prints.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod isolation;
 mod lifecycle;
+mod provisioning;
 mod session;
 mod support;

@@ -172,13 +172,7 @@ impl Walk<'_> {
         }
     }
 
-    fn opened(
-        &mut self,
-        opened: OwnedFd,
-        stat: &Stat,
-        path: &Path,
-        depth: usize,
-    ) -> Result<(), TreeError> {
+    fn opened(&mut self, opened: OwnedFd, stat: &Stat, path: &Path, depth: usize) -> Result<(), TreeError> {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
                 self.visitor.dir(path, stat)?;
@@ -204,8 +198,8 @@ impl Walk<'_> {
         path: &Path,
         stat: &Stat,
     ) -> Result<(), TreeError> {
-        let target = fs::readlinkat(dir, name.as_os_str(), Vec::new())
-            .map_err(|error| self.error(path, error))?;
+        let target =
+            fs::readlinkat(dir, name.as_os_str(), Vec::new()).map_err(|error| self.error(path, error))?;
         let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
         if self.options.links == Links::Inside && !stays_inside(self.source, path, &target) {
             return Err(TreeError::Leaves { path: self.source.join(path), target });

@@ -1,0 +1,49 @@
+//! Which of the bottle's limits ended a program.
+
+use std::time::SystemTime;
+
+use crate::engine::{Engine, ExecSpec, Run, run};
+use crate::limits::gib;
+use crate::plan::{BottleState, USER};
+
+/// The exit code of a program that was ended by SIGKILL.
+const KILLED: i32 = 128 + 9;
+/// How often the limit on processes was hit, in both kinds of control groups:
+/// <https://docs.kernel.org/admin-guide/cgroup-v1/pids.html>.
+const PIDS_EVENTS: [&str; 2] = ["/sys/fs/cgroup/pids/pids.events", "/sys/fs/cgroup/pids.events"];
+
+/// Says which limit it was and what raises it; `None` when no limit is known to have had a part in it.
+pub(super) async fn reached(
+    engine: &impl Engine,
+    state: &BottleState,
+    code: i32,
+    begun: SystemTime,
+) -> Option<String> {
+    if code == 0 {
+        return None;
+    }
+    let of = |amount: Option<String>| amount.map_or_else(String::new, |amount| format!(" of {amount}"));
+    let raise = |limit: &str| format!("raise `bottles.{}.limits.{limit}`", state.bottle);
+    if code == KILLED && engine.out_of_memory_since(&state.agent, begun).await.unwrap_or(false) {
+        let amount = of(state.bounds.map(|bounds| gib(bounds.memory_bytes)));
+        return Some(format!("memory limit{amount}; {}", raise("memory")));
+    }
+    if ran_out_of_processes(engine, &state.agent).await {
+        let amount = of(state.bounds.map(|bounds| bounds.pids.to_string()));
+        return Some(format!("process limit{amount}; {}", raise("pids")));
+    }
+    None
+}
+
+async fn ran_out_of_processes(engine: &impl Engine, container: &str) -> bool {
+    let words = ["cat"].into_iter().chain(PIDS_EVENTS);
+    let spec = ExecSpec {
+        command: words.map(str::to_owned).collect(),
+        user: USER.to_owned(),
+        ..ExecSpec::default()
+    };
+    let Ok(output) = run(engine, container, &Run { spec, ..Run::default() }).await else { return false };
+    let text = String::from_utf8_lossy(&output.stdout);
+    let hits = text.lines().filter_map(|line| line.strip_prefix("max ")?.trim().parse::<u64>().ok());
+    hits.sum::<u64>() > 0
+}

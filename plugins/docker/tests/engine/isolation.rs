@@ -1,0 +1,137 @@
+//! What is out of reach from inside, each with a control that shows the test could fail.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, UdpSocket};
+use std::time::Duration;
+
+use claude_bottle_plugin_api::*;
+
+use crate::support::{Run, backend, docker};
+
+/// Accepts connections on all addresses of the host and greets them.
+fn greeter() -> u16 {
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = stream;
+            stream.write_all(b"greetings").ok();
+        }
+    });
+    port
+}
+
+fn dial(address: &str, port: u16) -> String {
+    format!("timeout 4 bash -c 'exec 3<>/dev/tcp/{address}/{port} && head -c 9 <&3' 2>&1")
+}
+
+#[test]
+fn the_host_and_the_world_are_out_of_reach() {
+    let backend = backend(&[]);
+    let run = Run::new("walled", &[]);
+    let live = run.start(&backend);
+    let port = greeter();
+    let control = docker(&["run", "--rm", "claude-bottle:latest", "sh", "-c", &dial("172.17.0.1", port)]);
+    assert_eq!(control, "greetings");
+
+    let own = live.sh(&backend, &run, "hostname -i", b"").stdout;
+    let gateway = format!("{}.1", own.trim().rsplit_once('.').unwrap().0);
+    let host = String::from_utf8(std::process::Command::new("hostname").arg("-I").output().unwrap().stdout);
+    let host = host.unwrap();
+    // The egress network's bridge belongs to the host, and so do all of its other addresses.
+    let mut targets: Vec<_> = host.split_whitespace().filter(|address| !address.contains(':')).collect();
+    targets.extend([gateway.as_str(), "172.17.0.1", "1.1.1.1", "169.254.169.254"]);
+    for address in targets {
+        let said = live.sh(&backend, &run, &dial(address, port), b"");
+        assert_ne!(said.code, 0, "{address} was reached");
+        assert!(!said.stdout.contains("greetings"), "{address} was reached");
+    }
+    // Without IPv6 the bridge's link-local address, which the host always has, is out of reach as well.
+    assert_eq!(
+        live.sh(&backend, &run, "cat /proc/net/if_inet6 2>/dev/null | grep -v ' lo$'", b"").stdout,
+        ""
+    );
+    backend.close(&run.call(), &live.bottle).unwrap();
+}
+
+#[test]
+fn no_name_is_looked_up_outside() {
+    let canary = UdpSocket::bind("127.0.0.1:53").expect("the canary needs port 53 of the loopback");
+    canary.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let (mut buffer, asker) = ([0; 512], UdpSocket::bind("127.0.0.1:0").unwrap());
+    asker.send_to(b"control", "127.0.0.1:53").unwrap();
+    assert_eq!(canary.recv(&mut buffer).unwrap(), 7);
+
+    let backend = backend(&[]);
+    let run = Run::new("nameless", &[]);
+    let live = run.start(&backend);
+    // By the system's resolver, and straight to the engine's; by UDP and by TCP.
+    let script = r#"
+        timeout 8 getent hosts leak.example.com && exit 1
+        node -e '
+            const { Resolver } = require("dns");
+            const r = new Resolver({ timeout: 1500, tries: 1 }); r.setServers(["127.0.0.11"]);
+            r.resolve4("leak.example.org", (e) => process.exit(e ? 0 : 1));' || exit 2
+        timeout 3 bash -c 'exec 3<>/dev/tcp/127.0.0.11/53' 2>/dev/null
+        getent hosts localhost"#;
+    let said = live.sh(&backend, &run, script, b"");
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(
+        canary.recv(&mut buffer).is_err(),
+        "a name was asked for: {:?}",
+        String::from_utf8_lossy(&buffer)
+    );
+    backend.close(&run.call(), &live.bottle).unwrap();
+}
+
+#[test]
+fn the_agent_has_no_power_and_the_proxy_one_client() {
+    let backend = backend(&[]);
+    let run = Run::new("meek", &[]);
+    let live = run.start(&backend);
+    let status = live.sh(&backend, &run, "cat /proc/self/status", b"").stdout;
+    for line in ["CapBnd:\t0000000000000000", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"] {
+        assert!(status.contains(line), "{line} is not in {status}");
+    }
+    let refused = live.sh(&backend, &run, "mount -t tmpfs x /mnt || unshare -U true || echo refused", b"");
+    assert_eq!(refused.stdout, "refused\n");
+
+    let sidecar = format!("claude-bottle-guard-{}", run.spec.agent.name);
+    let format =
+        "{{.HostConfig.ReadonlyRootfs}} {{.Config.User}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}}";
+    let inspected = docker(&["inspect", "--format", format, &sidecar]);
+    assert_eq!(inspected, "true 65532:65532 [ALL] [no-new-privileges]\n");
+    let egress = format!("claude-bottle-egress-{}", run.spec.agent.name);
+    let format = format!("{{{{(index .NetworkSettings.Networks \"{egress}\").IPAddress}}}}");
+    let address = docker(&["inspect", "--format", &format, &sidecar]);
+    let mut stream = std::net::TcpStream::connect((address.trim(), 8888)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream.write_all(b"GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n").ok();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok();
+    assert!(!answer.starts_with("HTTP/1.1 2") && !answer.contains("not_allowed"), "served: {answer}");
+    backend.close(&run.call(), &live.bottle).unwrap();
+}
+
+#[test]
+fn a_limit_that_ends_the_agent_is_named() {
+    let backend = backend(&[]);
+    let mut run = Run::new("greedy", &[]);
+    run.spec.bottle.limits.memory_bytes = Some(128 << 20);
+    run.spec.bottle.limits.pids = Some(64);
+    let live = run.start(&backend);
+    let said = live.sh(&backend, &run, "exec tail /dev/zero", b"");
+    assert_eq!(said.code, 137);
+    assert_eq!(said.limit.as_deref(), Some("memory limit of 128 MiB; raise `bottles.box.limits.memory`"));
+    let said = live.sh(&backend, &run, "kill -KILL $$", b"");
+    assert_eq!((said.code, said.limit), (137, None));
+    let bomb = "for i in $(seq 200); do sleep 5 & done; echo survived";
+    let said = live.sh(&backend, &run, bomb, b"");
+    assert!(
+        said.code != 0 && said.limit.is_some_and(|limit| limit.contains("limits.pids")),
+        "{}",
+        said.stderr
+    );
+    backend.close(&run.call(), &live.bottle).unwrap();
+    assert_eq!(run.leftovers(), Vec::<String>::new());
+}
