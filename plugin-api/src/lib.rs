@@ -51,6 +51,8 @@ pub mod abi;
 mod backend;
 mod call;
 mod failure;
+#[cfg(feature = "kit")]
+pub mod kit;
 mod secret;
 mod types;
 mod version;

@@ -102,6 +102,12 @@ impl Module {
         }
     }
 
+    /// Makes the module of a backend type of this very program, for the conformance kit.
+    #[cfg(feature = "kit")]
+    pub fn of<B: super::Exported>() -> Self {
+        Self(super::export::module::<B>())
+    }
+
     /// Returns what the plug-in says of itself.
     ///
     /// # Errors

@@ -41,7 +41,7 @@ pub extern "C" fn root_module<B: Exported>() -> RootModuleResult {
     __call_root_module_loader(module::<B>)
 }
 
-fn module<B: Exported>() -> ModuleRef {
+pub(super) fn module<B: Exported>() -> ModuleRef {
     Module {
         describe: describe::<B>,
         create: create::<B>,

@@ -132,6 +132,20 @@ impl Opened {
     }
 }
 
+#[cfg(feature = "kit")]
+impl Opened {
+    /// Runs a verb on a document as it is, which the types of this side need not know.
+    pub(crate) fn raw(&self, verb: &str, call: CallRef<'_>, payload: &Value) -> Result<Value> {
+        let function = match verb {
+            "prepare" => self.module.prepare(),
+            "launch" => self.module.launch(),
+            "close" => self.module.close(),
+            _ => return Err(crate::Failure::unsupported(verb)),
+        };
+        self.run(function, call, payload)
+    }
+}
+
 impl Drop for Opened {
     fn drop(&mut self) {
         self.module.destroy()(self.handle);

@@ -1,11 +1,16 @@
 //! The backend: one method a verb.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use claude_bottle_plugin_api::{
     ActiveBottle, Backend, Bottle, Call, Capability, CleanupItem, CleanupPlan, CleanupReport, CleanupScope,
     Context, EnvValue, ErrorExt, ExecRequest, ExecRole, ExitStatus, Failure, FailureKind, Plan, Probe,
-    Provisioned, Result, Spec,
+    Provisioned, Result, Secret, Spec,
 };
 
 use crate::fault::Fault;
@@ -15,9 +20,17 @@ use crate::store::{Record, Store};
 pub(crate) struct Fake {
     store: Store,
     fault: Option<Fault>,
+    secrets: Mutex<Secrets>,
 }
 
+/// The secrets of each bottle by variable, in this process's memory alone: a file would outlive it.
+type Secrets = BTreeMap<String, Vec<(String, Secret)>>;
+
 impl Fake {
+    fn secrets(&self) -> std::sync::MutexGuard<'_, Secrets> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn enter(&self, verb: &str, call: &Call) -> Result<()> {
         tracing::debug!(verb, "enter");
         self.fault.as_ref().map_or(Ok(()), |fault| fault.strike(verb, call))
@@ -28,7 +41,11 @@ impl Backend for Fake {
     const CAPABILITIES: &'static [Capability] = &[];
 
     fn open(context: Context) -> Result<Self> {
-        Ok(Self { store: Store::new(&context.data_dir), fault: Fault::from_context(&context)? })
+        Ok(Self {
+            store: Store::new(&context.data_dir),
+            fault: Fault::from_context(&context)?,
+            secrets: Mutex::default(),
+        })
     }
 
     fn probe(&self, call: &Call) -> Result<Probe> {
@@ -77,11 +94,10 @@ impl Backend for Fake {
         self.enter("provision", call)?;
         call.check()?;
         let record: Record = bottle.state()?;
-        for name in &record.secrets {
-            call.secret(name)?;
-        }
-        let prompt = (!record.prompt.is_empty()).then(|| "/nowhere/prompt.txt".to_owned());
-        Ok(Provisioned::with_prompt(prompt))
+        let secret = |name: &String| Ok((name.clone(), call.secret(name)?));
+        let secrets = record.secrets.iter().map(secret).collect::<Result<_>>()?;
+        self.secrets().insert(bottle.name.clone(), secrets);
+        Ok(Provisioned::with_prompt(self.store.write_prompt(&bottle.name, &record.prompt)?))
     }
 
     fn exec(&self, call: &Call, bottle: &Bottle, request: &ExecRequest) -> Result<ExitStatus> {
@@ -93,16 +109,21 @@ impl Backend for Fake {
         let io = request.io()?;
         let mut command = Command::new(program);
         command.args(arguments).env_clear().envs(record.env).env("PATH", "/usr/bin:/bin");
+        for (name, secret) in self.secrets().get(&bottle.name).into_iter().flatten() {
+            command.env(name, OsString::from_vec(secret.expose().to_vec()));
+        }
         if let (ExecRole::Agent, Some(path)) = (request.role, &request.prompt_path) {
             command.env("PROMPT_PATH", path);
         }
         command.stdin(Stdio::from(io.stdin)).stdout(Stdio::from(io.stdout)).stderr(Stdio::from(io.stderr));
         let status = command.status().failure(FailureKind::Missing, || format!("run `{program}`"))?;
-        Ok(ExitStatus::code(status.code().unwrap_or(128)))
+        let killed = || 128 + status.signal().unwrap_or_default();
+        Ok(ExitStatus::code(status.code().unwrap_or_else(killed)))
     }
 
     fn close(&self, call: &Call, bottle: &Bottle) -> Result<()> {
         self.enter("close", call)?;
+        self.secrets().remove(&bottle.name);
         self.store.remove(&bottle.name)
     }
 

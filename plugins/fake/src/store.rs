@@ -23,11 +23,12 @@ pub(crate) struct Record {
 /// The directory of records.
 pub(crate) struct Store {
     dir: PathBuf,
+    prompts: PathBuf,
 }
 
 impl Store {
     pub(crate) fn new(data_dir: &Path) -> Self {
-        Self { dir: data_dir.join("bottles") }
+        Self { dir: data_dir.join("bottles"), prompts: data_dir.join("prompts") }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -44,14 +45,26 @@ impl Store {
         make().failure(FailureKind::Conflict, || format!("write the record of bottle `{}`", record.name))
     }
 
-    /// Removes a record; one that is gone already counts as removed.
+    /// Writes a bottle's prompt, and returns where it is unless it is empty.
+    pub(crate) fn write_prompt(&self, name: &str, prompt: &str) -> Result<Option<String>> {
+        let path = self.prompts.join(name);
+        let make = || fs::create_dir_all(&self.prompts).and_then(|()| fs::write(&path, prompt));
+        make().failure(FailureKind::Internal, || format!("write the prompt of bottle `{name}`"))?;
+        Ok((!prompt.is_empty()).then(|| path.display().to_string()))
+    }
+
+    /// Removes a record and what belongs to it; what is gone already counts as removed.
     pub(crate) fn remove(&self, name: &str) -> Result<()> {
-        match fs::remove_file(self.path(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).failure(FailureKind::Internal, || format!("remove the record of bottle `{name}`"))
+        for path in [self.prompts.join(name), self.path(name)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error)
+                        .failure(FailureKind::Internal, || format!("remove what bottle `{name}` left"));
+                }
+                _ => {}
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// Reads every record, by name.

@@ -55,16 +55,8 @@ pub(crate) fn library(cargo: &mut Command) -> PathBuf {
         .unwrap_or_else(|| panic!("{cargo:?} made no shared library"))
 }
 
-/// Runs a build and returns the program it made.
-pub(crate) fn program(cargo: &mut Command) -> PathBuf {
-    artefacts(cargo)
-        .into_iter()
-        .find(|file| file.extension().is_none())
-        .unwrap_or_else(|| panic!("{cargo:?} made no program"))
-}
-
 /// Runs a build and returns the files of the last crate it built.
-fn artefacts(cargo: &mut Command) -> Vec<PathBuf> {
+pub(crate) fn artefacts(cargo: &mut Command) -> Vec<PathBuf> {
     // One build at a time: two would only wait for each other's lock, and say so.
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -55,7 +55,9 @@ impl Generation {
 
     /// Builds a program of the workspace.
     pub(crate) fn program(&self, package: &str) -> PathBuf {
-        build::program(self.build().args(["--package", package]))
+        let mut cargo = self.build();
+        let files = build::artefacts(cargo.args(["--package", package]));
+        files.into_iter().find(|file| file.extension().is_none()).unwrap()
     }
 
     fn build(&self) -> std::process::Command {

@@ -1,0 +1,114 @@
+//! The rules, in the order in which they run: what needs no bottle first.
+
+mod answers;
+mod cleanup;
+mod close;
+mod exec;
+mod grants;
+mod hygiene;
+mod launch;
+mod prepare;
+mod terminal;
+
+use crate::Capability;
+
+use super::bench::{Bench, Check};
+
+/// A rule of the contract, and how it is looked at.
+pub(super) struct Case {
+    /// Its stable name.
+    pub(super) id: &'static str,
+    /// The rule, as a sentence about the backend.
+    pub(super) title: &'static str,
+    /// What has to be there.
+    pub(super) needs: Needs,
+    /// Looks at it.
+    pub(super) run: fn(&Bench) -> Check,
+}
+
+/// What a case needs.
+pub(super) enum Needs {
+    /// Nothing but the plug-in.
+    Nothing,
+    /// That bottles can be made.
+    Bottles,
+    /// That bottles can be made, and a capability is declared.
+    Capability(Capability),
+}
+
+const fn always(id: &'static str, title: &'static str, run: fn(&Bench) -> Check) -> Case {
+    Case { id, title, needs: Needs::Nothing, run }
+}
+
+const fn live(id: &'static str, title: &'static str, run: fn(&Bench) -> Check) -> Case {
+    Case { id, title, needs: Needs::Bottles, run }
+}
+
+const fn with(
+    capability: Capability,
+    id: &'static str,
+    title: &'static str,
+    run: fn(&Bench) -> Check,
+) -> Case {
+    Case { id, title, needs: Needs::Capability(capability), run }
+}
+
+/// Every case.
+pub(super) const CASES: &[Case] = &[
+    always("describe", "it describes itself, always the same way", answers::describe),
+    always("open", "opening it changes nothing", answers::open),
+    always("probe", "it says whether it can be used and, if not, why and what mends it", answers::probe),
+    always("unknown-operation", "an operation it does not know is `unsupported`", answers::operation),
+    always("bad-payload", "a document that makes no sense is `invalid`", answers::payload),
+    live("prepare-makes-nothing", "prepare makes nothing but files in the stage directory", prepare::nothing),
+    live("prepare-repeats", "prepare gives the same plan for the same run", prepare::repeats),
+    live("prepare-unknown-field", "a field it does not know is ignored", prepare::unknown_field),
+    live("prepare-requires", "a required feature it does not know is `unsupported`", prepare::requires),
+    live("prepare-cancelled", "a call cancelled beforehand ends as `cancelled`", prepare::cancelled),
+    live("prepare-secret", "no secret is asked for before the launch", prepare::secret),
+    live("plan-document", "a plan works after a round trip through JSON", prepare::document),
+    live("launch-listed", "a launched bottle is listed with its run and owner", launch::listed),
+    live("launch-cancelled", "a cancelled launch undoes itself, at whatever point", launch::cancelled),
+    live("launch-twice", "a second launch of a plan leaves the first bottle alone", launch::twice),
+    live("launch-two", "two bottles live side by side", launch::two),
+    live("secret-hidden", "a secret is in no document, event or log record", launch::secret_hidden),
+    live("prompt", "a prompt is in the bottle where provision says", grants::prompt),
+    live("no-prompt", "without a prompt there is no path to one", grants::no_prompt),
+    live("env-literal", "a variable arrives as it was written", grants::literal),
+    live("env-secret", "a secret variable arrives", grants::secret),
+    live("env-host", "the host's own variables do not arrive", grants::host_environment),
+    with(
+        Capability::SKILLS,
+        "skills",
+        "a skill is in `~/.claude/skills`, executable bits kept",
+        grants::skills,
+    ),
+    with(Capability::WORKSPACE, "workspace", "the workspace is copied to `~/workspace`", grants::workspace),
+    live("exec-code", "the exit code is the program's", exec::code),
+    live("exec-signal", "a program killed by signal n ends with 128 + n", exec::signal),
+    live("exec-streams", "standard output and error are kept apart", exec::streams),
+    live("exec-stdin", "standard input arrives whole, and its end as well", exec::stdin),
+    live("exec-large", "large output arrives whole", exec::large),
+    live("exec-arguments", "arguments arrive as they are", exec::arguments),
+    live("exec-missing", "a program that does not exist is a failure or 127", exec::missing),
+    with(
+        Capability::TTY,
+        "exec-tty",
+        "with a terminal the program has one, of the right size",
+        terminal::tty,
+    ),
+    live("elsewhere-exec", "another process can exec into a bottle", close::exec_elsewhere),
+    live("elsewhere-close", "another process can close a bottle", close::close_elsewhere),
+    live("elsewhere-launch", "another process can launch a plan", close::launch_elsewhere),
+    live("close", "close removes the bottle", close::removes),
+    live("close-twice", "closing twice is no failure", close::twice),
+    live("cleanup-spares-live", "a cleanup never touches a live bottle", cleanup::spares_live),
+    live("cleanup-shows-first", "preparing a cleanup changes nothing", cleanup::shows_first),
+    live("cleanup-finds-dead", "a cleanup finds and removes what a dead run left", cleanup::finds_dead),
+    live("cleanup-twice", "removing what is gone already is no failure", cleanup::twice),
+    live("cleanup-all", "with `all` a live bottle is in the plan", cleanup::all),
+    always("quiet", "it writes nothing to standard output and error", hygiene::quiet),
+    live("quiet-life", "nor does it while a bottle lives", hygiene::quiet_life),
+    live("process", "it leaves the process as it was", hygiene::process),
+    live("leaks", "a bottle's life leaks no descriptor and no thread", hygiene::leaks),
+];

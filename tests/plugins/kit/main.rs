@@ -1,0 +1,78 @@
+//! The conformance kit against the fake backend, and against backends that each break one rule.
+//!
+//! A program of its own, without the usual test harness: the kit looks at descriptors, threads and standard output of the
+//! whole process, and runs parts of itself in another process. `cargo test --test kit -- TEXT` runs the checks whose
+//! name contains TEXT.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+#![expect(clippy::print_stdout, reason = "a test program says which of its checks failed")]
+
+#[path = "../support/build.rs"]
+mod build;
+mod elsewhere;
+mod good;
+mod wrong;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+/// A named check; it panics when it fails.
+struct Check {
+    name: String,
+    run: Box<dyn Fn()>,
+}
+
+impl Check {
+    fn new(name: impl Into<String>, run: impl Fn() + 'static) -> Self {
+        Self { name: name.into(), run: Box::new(run) }
+    }
+}
+
+/// The argument that makes this program run one check; its name follows.
+const ONE: &str = "--one-check";
+/// The variables in which the program tells itself what it has built.
+const FAKE: &str = "KIT_FAKE";
+const WRONG: &str = "KIT_WRONG";
+
+/// Returns a plug-in that was built before the checks began.
+fn built(variable: &str) -> PathBuf {
+    PathBuf::from(std::env::var_os(variable).unwrap())
+}
+
+fn checks() -> Vec<Check> {
+    good::checks().into_iter().chain(wrong::checks()).collect()
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [first, ..] if first == elsewhere::ARGUMENT => return elsewhere::serve(),
+        [first, name] if first == ONE => {
+            let check = checks().into_iter().find(|check| check.name == *name).unwrap();
+            (check.run)();
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
+    }
+    let wanted = |check: &Check| {
+        let mut filters = arguments.iter().filter(|argument| !argument.starts_with('-')).peekable();
+        filters.peek().is_none() || filters.any(|filter| check.name.contains(filter.as_str()))
+    };
+    let (fake, wrong) = (build::fake(), wrong::build());
+    let mut n_checks = 0;
+    let mut failed = Vec::new();
+    for check in checks().into_iter().filter(wanted) {
+        // A process each: a backend that changes the working directory or hangs spoils nothing for the next one.
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let output = command.args([ONE, &check.name]).env(FAKE, fake).env(WRONG, &wrong).output().unwrap();
+        let passed = output.status.success();
+        println!("check {} ... {}", check.name, if passed { "ok" } else { "FAILED" });
+        n_checks += 1;
+        if !passed {
+            print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            failed.push(check.name);
+        }
+    }
+    println!("\n{n_checks} checks, {} failed: {}", failed.len(), failed.join(", "));
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
