@@ -1,7 +1,6 @@
 //! What can go wrong here.
 
 use std::io;
-use std::path::PathBuf;
 
 /// An error of one of the program's faces.
 #[derive(Debug, thiserror::Error)]
@@ -10,22 +9,6 @@ pub enum InitError {
     /// The command line is not one of ours.
     #[error("unknown command line; this program is started by claude-bottle's bubblewrap backend")]
     ReadCommandLine,
-    /// A file could not be read.
-    #[error("read `{}`", path.display())]
-    ReadFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file is not what it should be.
-    #[error("understand `{}`", path.display())]
-    ParseFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: serde_json::Error,
-    },
     /// The process that started this one is gone.
     #[error("the process that started this one is gone")]
     FindParent,

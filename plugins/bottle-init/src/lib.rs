@@ -2,7 +2,7 @@
 //!
 //! One small program with four faces, so that a bottle needs few processes and none of them is large:
 //!
-//! - `bottle-init outer FILE` runs on the host: it closes every descriptor that was inherited, joins control
+//! - `bottle-init outer PARENT GROUP…` runs on the host: it closes every descriptor that was inherited, joins control
 //!   groups, gives root up, builds the system call filter and becomes `bwrap`.
 //! - `bottle-init init` is process 1 of the bottle: it reaps, relays `127.0.0.1:PORT` to the guard's socket, and
 //!   starts programs on request of the backend ([`protocol`]).

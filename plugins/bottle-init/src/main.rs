@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 fn run(arguments: &[OsString]) -> Result<(), InitError> {
     let (face, rest) = arguments.split_first().ok_or(InitError::ReadCommandLine)?;
     match (face.to_str(), rest) {
-        (Some("outer"), [file]) => outer::run(file.as_ref()),
+        (Some("outer"), [parent, groups @ ..]) => outer::run(parent, groups),
         (Some("init"), []) => init::run(),
         (Some("stage"), [terminal, command @ ..]) => stage::run(terminal == "tty", command),
         (Some("connect"), [proxy, host, port]) => connect::run(proxy, host, port),

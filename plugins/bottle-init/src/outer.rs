@@ -2,11 +2,16 @@
 //!
 //! It exists because some things must happen between the start of a process and `bwrap`, in a process of one
 //! thread: descriptors that the user's shell left open are closed, control groups are joined, root is given up.
+//!
+//! Joining a control group can take ten milliseconds of waiting in the kernel, so the stage is started before anything
+//! else, joins, and then reads what to become from its standard output, which is the reading end of a pipe.
 
-use std::io::{Seek, Write};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, mkdirat, openat};
@@ -21,18 +26,13 @@ use crate::{InitError, seccomp};
 /// Where root's view of the sources is put together: a directory every machine has.
 pub const SOURCES: &str = "/tmp";
 
-/// What to become, in a file, since it does not fit a command line well.
+/// What to become.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Outer {
     /// The `bwrap` program.
     pub program: PathBuf,
     /// Its arguments, but for the filter.
     pub arguments: Vec<String>,
-    /// The process that starts this one; it must still be the parent.
-    pub parent: u32,
-    /// `cgroup.procs` files to enter before anything else.
-    #[serde(default)]
-    pub groups: Vec<PathBuf>,
     /// How root is given up; `None` for an ordinary user.
     #[serde(default)]
     pub drop: Option<DropRoot>,
@@ -47,30 +47,40 @@ pub struct DropRoot {
     pub sources: Vec<PathBuf>,
 }
 
-/// Becomes `bwrap`.
+/// Joins the control groups, by their `cgroup.procs` files, and becomes `bwrap`.
 ///
 /// # Errors
 /// Returns only when that fails.
-pub fn run(file: &Path) -> Result<(), InitError> {
-    let text = std::fs::read(file).map_err(|source| InitError::ReadFile { path: file.to_owned(), source })?;
-    let outer: Outer = serde_json::from_slice(&text)
-        .map_err(|source| InitError::ParseFile { path: file.to_owned(), source })?;
+pub fn run(parent: &OsString, groups: &[OsString]) -> Result<(), InitError> {
+    let parent = parent.to_str().and_then(|text| text.parse().ok()).ok_or(InitError::ReadCommandLine)?;
     close_fds::set_fds_cloexec(3, &[]);
-    die_with(outer.parent)?;
-    for group in &outer.groups {
-        std::fs::write(group, "0").step(|| format!("enter the control group `{}`", group.display()))?;
+    die_with(parent)?;
+    for group in groups {
+        std::fs::write(group, "0")
+            .step(|| format!("enter the control group `{}`", group.to_string_lossy()))?;
     }
+    let outer = read()?;
     if let Some(drop_root) = &outer.drop {
         gather(&drop_root.sources)?;
         give_up_root(drop_root.id)?;
         // A change of user clears it.
-        die_with(outer.parent)?;
+        die_with(parent)?;
     }
     let filter = filter_file()?;
     let mut command = Command::new(&outer.program);
     command.arg("--add-seccomp-fd").arg(filter.as_raw_fd().to_string()).args(&outer.arguments);
     let error = command.env_clear().current_dir("/").exec();
     Err(InitError::RunProgram { program: outer.program.display().to_string(), source: error })
+}
+
+/// Reads what to become; afterwards standard output goes where standard error does.
+fn read() -> Result<Outer, InitError> {
+    let copy = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3);
+    let mut text = Vec::new();
+    let copy = copy.step(|| "take the description over")?;
+    File::from(copy).read_to_end(&mut text).step(|| "read the description")?;
+    rustix::stdio::dup2_stdout(rustix::stdio::stderr()).step(|| "let go of standard output")?;
+    serde_json::from_slice(&text).map_err(std::io::Error::from).step(|| "understand the description")
 }
 
 fn die_with(parent: u32) -> Result<(), InitError> {
@@ -107,7 +117,7 @@ fn bind(source: &OwnedFd, index: usize) -> std::io::Result<()> {
     if rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(source)?.st_mode).is_dir() {
         mkdirat(CWD, &target, Mode::from_raw_mode(0o755))?;
     } else {
-        std::fs::File::create(&target)?;
+        File::create(&target)?;
     }
     Ok(mount_bind_recursive(format!("/proc/self/fd/{}", source.as_fd().as_raw_fd()), &target)?)
 }
@@ -121,11 +131,10 @@ fn give_up_root(id: u32) -> Result<(), InitError> {
 }
 
 /// Returns the filter in memory, in a descriptor that `bwrap` inherits.
-fn filter_file() -> Result<std::fs::File, InitError> {
+fn filter_file() -> Result<File, InitError> {
     let filter = seccomp::filter()?;
-    let make = || -> std::io::Result<std::fs::File> {
-        let mut file =
-            std::fs::File::from(rustix::fs::memfd_create("claude-bottle-seccomp", MemfdFlags::empty())?);
+    let make = || -> std::io::Result<File> {
+        let mut file = File::from(rustix::fs::memfd_create("claude-bottle-seccomp", MemfdFlags::empty())?);
         file.write_all(&filter)?;
         file.rewind()?;
         Ok(file)

@@ -31,17 +31,9 @@ const FILES: [&str; 14] = [
 ];
 
 /// Directories of the host that are bound when they are there: certificates, the choice between alternatives, and
-/// what interpreters and tools keep of their own.
-const DIRECTORIES: [&str; 8] = [
-    "alternatives",
-    "ssl/certs",
-    "pki/tls/certs",
-    "pki/ca-trust/extracted",
-    "crypto-policies",
-    "fonts",
-    "perl",
-    "terminfo",
-];
+/// fonts.
+const DIRECTORIES: [&str; 6] =
+    ["alternatives", "ssl/certs", "pki/tls/certs", "pki/ca-trust/extracted", "crypto-policies", "fonts"];
 
 /// Makes the directory, and returns the directories of the host to bind into it, relative to `/etc`.
 pub(crate) fn make(dir: &RunDir, name: &str, home: &Home) -> Result<Vec<&'static str>> {

@@ -10,7 +10,7 @@ use rustix::fs::MemfdFlags;
 
 use crate::error::PathExt;
 use crate::guest::{GUARD_DIR, GUARD_SOCKET};
-use crate::outer::{self, Arguments, Start};
+use crate::outer::{self, Arguments};
 use crate::plan::PlanState;
 use crate::process::Process;
 use crate::rundir::{RunDir, give};
@@ -54,9 +54,10 @@ pub(crate) fn start(call: &Call, state: &PlanState, dir: &RunDir) -> Result<(Pro
     arguments.bind("--bind", &log_dir, LOG_DIR)?;
     arguments.add(["--remount-ro", "/", "--chdir", "/", "--", PROGRAM, "run", "--config", CONFIG]);
     let (ready, said) = io::pipe().failure(FailureKind::Internal, || "make a pipe")?;
-    let said = Some(said.into());
-    let start = Start { part: PART, arguments, groups: &[], stdin: secrets, stdout: None, stderr: said };
-    Ok((outer::start(state, dir, start)?, ready))
+    let begun = outer::begin(state, dir, PART, secrets, Some(said.into()), &[])?;
+    let process = begun.process.clone();
+    begun.become_bwrap(state, arguments)?;
+    Ok((process, ready))
 }
 
 /// Waits until the guard says that it listens.

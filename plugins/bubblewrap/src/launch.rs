@@ -6,7 +6,7 @@ use claude_bottle_plugin_api::{Bottle, Call, Plan, Result};
 
 use crate::error::{BubblewrapError, last_words};
 use crate::guest::{GUARD_SOCKET, USER};
-use crate::outer::{self, Start};
+use crate::outer;
 use crate::plan::PlanState;
 use crate::record::Record;
 use crate::rundir::{Bottles, RunDir};
@@ -32,16 +32,17 @@ pub(crate) fn launch(call: &Call, bottles: &Bottles, plan: &Plan) -> Result<Bott
 
 fn build(call: &Call, state: &PlanState, dir: &RunDir, record: &mut Record) -> Result<()> {
     let step = call.step("start-bottle", "starting the bottle");
+    state.limits.make_groups(&record.groups)?;
+    // The sandbox takes longest, so it begins first.
+    let begun = outer::begin(state, dir, PART, door::make(dir)?, None, &record.groups)?;
+    record.processes.push(begun.process.clone());
     let (guard, ready) = guard::start(call, state, dir)?;
-    record.processes.push(guard);
+    // The sandbox stays the last, the first to go.
+    record.processes.insert(0, guard);
     sandbox::make_directories(state, dir)?;
     copy_workspace(call, state, dir)?;
     call.check()?;
-    state.limits.make_groups(&record.groups)?;
-    let door = door::make(dir)?;
-    let arguments = sandbox::arguments(state, dir)?;
-    let start = Start { part: PART, arguments, groups: &record.groups, stdin: door, stdout: None, stderr: None };
-    record.processes.push(outer::start(state, dir, start)?);
+    begun.become_bwrap(state, sandbox::arguments(state, dir)?)?;
     // Both die with this process, so nothing is lost when it dies before it can say which they are.
     dir.save(record)?;
     set_up(call, state, dir)?;

@@ -1,6 +1,6 @@
 //! Starting `bwrap` through `bottle-init outer`: the same for the sandbox and for what runs beside it.
 
-use std::io::{BufRead, BufReader, PipeReader};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use claude_bottle_plugin_api::{Call, ErrorExt, Failure, FailureKind, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::door::PATIENCE;
-use crate::error::{BubblewrapError, show};
+use crate::error::{BubblewrapError, last_words, show};
 use crate::plan::PlanState;
 use crate::process::{self, Process, timespec};
 use crate::rundir::{RunDir, log_file};
@@ -62,42 +62,49 @@ impl Arguments {
     }
 }
 
-/// One `bwrap` to start.
-pub(crate) struct Start<'a> {
-    /// Its name, which its files get too.
-    pub(crate) part: &'static str,
-    pub(crate) arguments: Arguments,
-    /// Control groups to enter.
-    pub(crate) groups: &'a [PathBuf],
-    pub(crate) stdin: OwnedFd,
-    /// Where what it says goes; nowhere and into a file when there is none.
-    pub(crate) stdout: Option<OwnedFd>,
-    pub(crate) stderr: Option<OwnedFd>,
+/// One `bwrap` that was started and waits to be told what to become.
+pub(crate) struct Begun {
+    pub(crate) process: Process,
+    part: &'static str,
+    errors: PathBuf,
+    description: PipeWriter,
 }
 
-/// Starts it. What it complains of is in `<part>.err` in the bottle's directory.
-pub(crate) fn start(state: &PlanState, dir: &RunDir, start: Start<'_>) -> Result<Process> {
-    let drop = state.drop_to.zip(start.arguments.sources).map(|(id, sources)| DropRoot { id, sources });
-    let outer = Outer {
-        program: state.tools.bwrap.clone(),
-        arguments: start.arguments.list,
-        parent: std::process::id(),
-        groups: start.groups.iter().map(|group| group.join("cgroup.procs")).collect(),
-        drop,
-    };
-    let text =
-        serde_json::to_vec(&outer).failure(FailureKind::Internal, || "write the sandbox's description")?;
-    let file = dir.write(&format!("{}.json", start.part), &text, 0o600)?;
-    let stdout = start.stdout.map_or_else(Stdio::null, Stdio::from);
-    let stderr = match start.stderr {
+/// Starts the stage, which joins the control groups meanwhile. What it complains of goes to `said` or, when there is
+/// none, to `<part>.err` in the bottle's directory.
+pub(crate) fn begin(
+    state: &PlanState,
+    dir: &RunDir,
+    part: &'static str,
+    stdin: OwnedFd,
+    said: Option<OwnedFd>,
+    groups: &[PathBuf],
+) -> Result<Begun> {
+    let (reader, description) = std::io::pipe().failure(FailureKind::Internal, || "make a pipe")?;
+    let stderr = match said {
         Some(fd) => Stdio::from(fd),
-        None => Stdio::from(log_file(&errors(dir, start.part))?),
+        None => Stdio::from(log_file(&errors(dir, part))?),
     };
     let mut command = Command::new(&state.tools.init);
-    command.arg("outer").arg(file).env_clear().current_dir("/");
+    command.arg("outer").arg(std::process::id().to_string());
+    command.args(groups.iter().map(|group| group.join("cgroup.procs")));
     // Not in the terminal's foreground: ^C is the agent's, or the host's, and never the sandbox's.
-    command.process_group(0).stdin(Stdio::from(start.stdin)).stdout(stdout).stderr(stderr);
-    process::spawn(start.part, command).failure(FailureKind::Internal, || format!("start the {}", start.part))
+    command.env_clear().current_dir("/").process_group(0);
+    command.stdin(Stdio::from(stdin)).stdout(Stdio::from(reader)).stderr(stderr);
+    let process =
+        process::spawn(part, command).failure(FailureKind::Internal, || format!("start the {part}"))?;
+    Ok(Begun { process, part, errors: errors(dir, part), description })
+}
+
+impl Begun {
+    /// Tells it what to become.
+    pub(crate) fn become_bwrap(mut self, state: &PlanState, arguments: Arguments) -> Result<()> {
+        let drop = state.drop_to.zip(arguments.sources).map(|(id, sources)| DropRoot { id, sources });
+        let outer = Outer { program: state.tools.bwrap.clone(), arguments: arguments.list, drop };
+        let text = serde_json::to_vec(&outer).failure(FailureKind::Internal, || "describe a sandbox")?;
+        let ended = |_| BubblewrapError::StartPart { part: self.part, said: last_words(&self.errors) };
+        Ok(self.description.write_all(&text).map_err(ended)?)
+    }
 }
 
 /// Returns where a part's complaints are.

@@ -24,8 +24,8 @@ pub(crate) const SSH: &str = "ssh";
 /// Shared memory; more would let a bottle take the machine's.
 const SHM_BYTES: u64 = 256 << 20;
 
-/// What of a fresh `/proc` is hidden: key rings and timers are the whole machine's.
-const HIDDEN: [&str; 4] = ["/proc/keys", "/proc/key-users", "/proc/timer_list", "/proc/sched_debug"];
+/// What of a fresh `/proc` is hidden: key rings are the whole machine's.
+const HIDDEN: [&str; 1] = ["/proc/keys"];
 
 /// Makes the directories that are bound in.
 pub(crate) fn make_directories(state: &PlanState, dir: &RunDir) -> Result<()> {

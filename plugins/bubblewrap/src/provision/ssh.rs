@@ -15,7 +15,7 @@ use super::Guest;
 use crate::error::{BubblewrapError, PathExt, last_words, show};
 use crate::guest::{INIT, SSH_DIR, SSH_SOCKET};
 use crate::launch::port;
-use crate::outer::{self, Arguments, Start};
+use crate::outer::{self, Arguments};
 use crate::tools::find_on_path;
 use crate::{etc, sandbox};
 
@@ -114,7 +114,6 @@ fn start_agent(guest: &Guest<'_>) -> Result<()> {
 fn add_key(guest: &Guest<'_>, key: &Path) -> Result<()> {
     const ADD: &str = "ssh-add";
     let file = File::open(key).at("open", key)?;
-    std::fs::remove_file(guest.dir.join("ssh-add.json")).ok();
     let process = beside(guest, ADD, &[ADD, "-q", "-"], file, None)?;
     let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
     let ended = waitpid(pid, WaitOptions::empty()).failure(FailureKind::Internal, || "wait for ssh-add")?;
@@ -137,7 +136,7 @@ fn beside(
     part: &'static str,
     words: &[&str],
     stdin: File,
-    stdout: Option<io::PipeWriter>,
+    said: Option<io::PipeWriter>,
 ) -> Result<crate::process::Process> {
     let mut arguments = Arguments::new(guest.state);
     arguments.add(["--unshare-net"]);
@@ -148,8 +147,10 @@ fn beside(
     arguments.add(["--setenv", "PATH", "/usr/bin:/bin", "--setenv", "SSH_AUTH_SOCK", SSH_SOCKET]);
     arguments.add(["--setenv", "SSH_ASKPASS_REQUIRE", "never", "--remount-ro", "/", "--chdir", "/", "--"]);
     arguments.add(words);
-    let (stdin, stdout) = (stdin.into(), stdout.map(Into::into));
-    outer::start(guest.state, &guest.dir, Start { part, arguments, groups: &[], stdin, stdout, stderr: None })
+    let begun = outer::begin(guest.state, &guest.dir, part, stdin.into(), said.map(Into::into), &[])?;
+    let process = begun.process.clone();
+    begun.become_bwrap(guest.state, arguments)?;
+    Ok(process)
 }
 
 fn block(entry: &SshEntry, port: u16) -> String {
