@@ -172,3 +172,52 @@ fn claude_gets_its_prompt_by_its_option() {
     request.prompt_path = Some("/p".to_owned());
     assert_eq!(request.command.len(), 2);
 }
+
+/// In a process of its own: the directory that is first on its search path.
+const WITH_PATH: &str = "BUBBLEWRAP_TESTS_PATH";
+
+/// Runs in a process of its own, since the search path is the process's.
+#[test]
+fn program_from_a_version_manager() {
+    let Some(bin) = std::env::var_os(WITH_PATH) else { return };
+    let bench = Bench::new();
+    let mut spec = bench.spec("managed");
+    spec.agent.command = vec!["managed-agent".to_owned()];
+    let live = bench.launch(&spec);
+    let said = live.run(&["managed-agent", "x"], "");
+    assert_eq!(said.out, "package says interpreted /opt/claude-bottle/bin/managed-agent x\n", "{said:?}");
+    assert_ne!(
+        live.sh(&format!("ls '{}'", bin.to_string_lossy())).code,
+        0,
+        "the host's directory is not there"
+    );
+    assert_ne!(live.sh("echo x > /opt/claude-bottle/bin/managed-agent").code, 0);
+}
+
+#[test]
+fn an_agent_outside_usr_comes_with_its_package_and_interpreter() {
+    let bench = Bench::new();
+    let root = bench.dir.path().join("versions");
+    let (bin, package) = (root.join("bin"), root.join("lib/node_modules/@scope/agent"));
+    let data = root.join("lib/node_modules/@scope/data");
+    for dir in [&bin, &package, &data] {
+        fs::create_dir_all(dir).unwrap();
+    }
+    let program = |path: &Path, text: &str| {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    // The interpreter is a binary, as `node` is: a copy of the shell under another name.
+    fs::copy("/bin/sh", bin.join("own-interpreter")).unwrap();
+    program(
+        &package.join("cli.js"),
+        "#!/usr/bin/env own-interpreter\n. /opt/claude-bottle/lib/@scope/data/words\necho \"$WORDS\" interpreted \"$0\" \"$@\"\n",
+    );
+    fs::write(data.join("words"), "WORDS='package says'\n").unwrap();
+    symlink("../lib/node_modules/@scope/agent/cli.js", bin.join("managed-agent")).unwrap();
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    again.args(["--exact", "grants::program_from_a_version_manager"]).env(WITH_PATH, &bin);
+    again.env(crate::support::AGAIN, "1").env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+    let output = again.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}

@@ -181,3 +181,50 @@ fn a_killed_host_leaves_no_process() {
     assert_eq!(bench.backend.cleanup(&dead, &plan).unwrap().removed.len(), 1);
     assert_eq!(fs::read_dir(bench.bottles()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_long_path_to_the_bottles_is_no_hindrance() {
+    let mut bench = Bench::new();
+    let mut context = Context::default();
+    context.data_dir = bench.dir.path().join("a-directory-with-a-long-name/".repeat(5));
+    bench.backend = claude_bottle_backend_bubblewrap::Bubblewrap::open(context).unwrap();
+    let live = bench.launch(&bench.spec("at-the-end-of-a-long-path-with-41-letters"));
+    assert_eq!(live.sh("echo here").out, "here\n");
+    live.close();
+}
+
+#[test]
+fn a_hog_is_told_which_limit_it_hit_where_a_group_enforces_it() {
+    let bench = Bench::new();
+    let mut spec = bench.spec("hog");
+    spec.bottle.limits.memory_bytes = Some(128 << 20);
+    let plan = bench.backend.prepare(&bench.call, &spec).unwrap();
+    let is_enforced = !plan.limitations.iter().any(|sentence| sentence.contains("memory limit"));
+    let live = bench.launch(&spec);
+    let script = "my $x = ''; $x .= 'x' x (1 << 20) for 1 .. 400; print 'survived'";
+    let out = tempfile::tempfile().unwrap();
+    let mut request = ExecRequest::new(["perl", "-e", script].map(str::to_owned).into(), ExecRole::Command);
+    request.streams = [0, out.as_raw_fd(), out.as_raw_fd()];
+    let status = bench.backend.exec(&bench.call, &live.bottle, &request).unwrap();
+    assert_ne!(status.code, 0, "{}", text(out));
+    assert_eq!(status.limit.is_some(), is_enforced, "{status:?}");
+    if let Some(limit) = status.limit {
+        assert!(limit.contains("128 MiB") && limit.contains("bottles.box.limits.memory"), "{limit}");
+    }
+}
+
+#[test]
+fn twenty_bottles_at_once() {
+    let bench = Bench::new();
+    std::thread::scope(|scope| {
+        for number in 0..20 {
+            let bench = &bench;
+            scope.spawn(move || {
+                let live = bench.launch(&bench.spec(&format!("many-{number}")));
+                assert_eq!(live.sh("echo $((6*7))").out, "42\n");
+                live.close();
+            });
+        }
+    });
+    assert_eq!(fs::read_dir(bench.bottles()).unwrap().count(), 0);
+}
