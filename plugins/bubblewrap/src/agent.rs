@@ -33,6 +33,8 @@ pub(crate) struct Program {
     pub(crate) binds: Vec<Bind>,
     /// Links as target and name.
     pub(crate) links: Vec<(String, String)>,
+    /// What the command calls it and what it is called inside, when the two differ.
+    pub(crate) renamed: Option<(String, String)>,
 }
 
 /// Finds a program of the host and what it needs.
@@ -48,12 +50,8 @@ pub(crate) fn find(program: &str, home: &Home) -> Result<Program> {
     let mut needed = Program { file: file.clone(), ..Program::default() };
     if !is_shared(&found) || !is_shared(&file) {
         needed.add(&found, &file)?;
-        if program.contains('/') && !is_shared(&found) {
-            return Err(Failure::new(
-                FailureKind::Invalid,
-                format!("the agent's program `{program}` has a path"),
-            )
-            .hint(format!("name it `{}` and have its directory in PATH", name_of(&found))));
+        if program.contains('/') {
+            needed.renamed = Some((program.to_owned(), format!("{PROGRAMS}/bin/{}", name_of(&found))));
         }
     }
     needed.add_interpreter(&found, &file)?;

@@ -3,12 +3,16 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use claude_bottle_plugin_api::{Bottle, ErrorExt, Failure, FailureKind, Result};
 
 use crate::error::PathExt;
 use crate::record::Record;
 use crate::rundir::{Bottles, RunDir};
+
+/// How long a process that was killed may keep its control group.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Removes the bottle; one that is gone is fine.
 pub(crate) fn close(bottles: &Bottles, bottle: &Bottle) -> Result<()> {
@@ -50,9 +54,18 @@ pub(crate) fn tear_down(dir: &RunDir, record: &Record) -> Vec<Failure> {
     failures
 }
 
+/// Removes a control group. One that is busy still holds a process that is being taken down, of a host that was
+/// killed a moment ago; there is no event for its end in the older kind of group.
 fn remove_group(group: &Path) -> Result<()> {
-    match fs::remove_dir(group) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", group),
-        _ => Ok(()),
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match fs::remove_dir(group) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(error).at("remove", group),
+        }
     }
 }

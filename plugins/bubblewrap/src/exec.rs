@@ -26,9 +26,13 @@ pub(crate) fn exec(call: &Call, bottle: &Bottle, request: &ExecRequest) -> Resul
     call.check()?;
     let record: Record = bottle.state()?;
     let io = request.io()?;
-    let command = agent_command(request);
-    if command.is_empty() {
+    let mut command = agent_command(request);
+    let Some(program) = command.first_mut() else {
         return Err(Failure::new(FailureKind::Invalid, "the command is empty"));
+    };
+    if let Some((outside, inside)) = record.renamed.as_ref().filter(|(outside, _)| outside == program) {
+        tracing::debug!(outside, inside, "the agent's program has another name inside");
+        program.clone_from(inside);
     }
     let terminal = request.tty.then(|| io.terminal_size().unwrap_or(USUAL_SIZE));
     let term = request.term.clone().filter(|_| request.tty).map(|term| ("TERM".to_owned(), term));

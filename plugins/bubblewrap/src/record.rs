@@ -28,6 +28,9 @@ pub(crate) struct Record {
     /// Where the agent lives inside, and where programs start.
     pub(crate) home: Home,
     pub(crate) directory: String,
+    /// What the agent's command calls its program and what it is called inside, when the two differ.
+    #[serde(default)]
+    pub(crate) renamed: Option<(String, String)>,
     /// Its processes; the sandbox is the last.
     #[serde(default)]
     pub(crate) processes: Vec<Process>,
@@ -60,6 +63,7 @@ impl Record {
             dir,
             home: state.home.clone(),
             directory,
+            renamed: state.program.renamed.clone(),
             processes: Vec::new(),
             groups: state.limits.groups_of(&state.name),
             memory_bytes: Some(state.limits.memory_bytes),

@@ -1,6 +1,7 @@
 //! What a bottle is granted: prompt, skills, workspace, repository, keys.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
@@ -166,11 +167,16 @@ fn claude_gets_its_prompt_by_its_option() {
     let mut spec = bench.spec("claude");
     spec.agent.prompt = "hello".to_owned();
     spec.agent.command = vec![bin.join("claude").display().to_string()];
-    let failure = bench.backend.prepare(&bench.call, &spec).unwrap_err();
-    assert!(failure.hints[0].contains("PATH"), "{failure:?}");
-    let mut request = ExecRequest::new(vec!["claude".to_owned(), "-p".to_owned()], ExecRole::Agent);
-    request.prompt_path = Some("/p".to_owned());
-    assert_eq!(request.command.len(), 2);
+    let live = bench.launch(&spec);
+    let mut request = ExecRequest::new(spec.agent.command.clone(), ExecRole::Agent);
+    request.command.push("-p".to_owned());
+    request.prompt_path = live.provisioned.prompt_path.clone();
+    let out = tempfile::tempfile().unwrap();
+    request.streams = [0, out.as_raw_fd(), out.as_raw_fd()];
+    assert_eq!(bench.backend.exec(&bench.call, &live.bottle, &request).unwrap().code, 0);
+    let expected =
+        "/opt/claude-bottle/bin/claude --append-system-prompt-file /home/node/.claude-bottle-prompt.txt -p\n";
+    assert_eq!(crate::support::text(out), expected);
 }
 
 /// In a process of its own: the directory that is first on its search path.

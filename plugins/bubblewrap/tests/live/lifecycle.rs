@@ -1,6 +1,6 @@
 //! Other processes, other owners, sudden deaths.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -139,7 +139,11 @@ fn a_killed_host_leaves_no_process() {
         .args(["--exact", "lifecycle::victim"])
         .env(VICTIM, bench.dir.path())
         .env(crate::support::AGAIN, "1");
-    let mut victim = victim.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut victim = victim
+        .stdin(Stdio::piped())
+        .stdout(File::create(bench.dir.path().join("said")).unwrap())
+        .spawn()
+        .unwrap();
     let until = |what: &dyn Fn() -> bool, seconds| {
         let deadline = Instant::now() + Duration::from_secs(seconds);
         while !what() && Instant::now() < deadline {
@@ -147,7 +151,8 @@ fn a_killed_host_leaves_no_process() {
         }
         what()
     };
-    assert!(until(&|| bench.dir.path().join("ready").exists(), 30));
+    let is_ready = until(&|| bench.dir.path().join("ready").exists(), 30);
+    assert!(is_ready, "{}", fs::read_to_string(bench.dir.path().join("said")).unwrap());
     let active = bench.backend.list_active(&bench.call).unwrap();
     assert_eq!((active.len(), active[0].state), (1, BottleState::Running));
     let pids: Vec<u64> = active[0].record.state["processes"]
@@ -178,7 +183,8 @@ fn a_killed_host_leaves_no_process() {
         ..Services::default()
     }));
     let plan = bench.backend.prepare_cleanup(&dead, &CleanupScope::default()).unwrap();
-    assert_eq!(bench.backend.cleanup(&dead, &plan).unwrap().removed.len(), 1);
+    let report = bench.backend.cleanup(&dead, &plan).unwrap();
+    assert_eq!(report.removed.len(), 1, "{report:?}");
     assert_eq!(fs::read_dir(bench.bottles()).unwrap().count(), 0);
 }
 
