@@ -11,6 +11,7 @@ mod abuse;
 mod errors;
 mod loading;
 mod pins;
+mod scaffold;
 mod search;
 mod skew;
 mod trust;

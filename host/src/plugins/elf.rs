@@ -255,7 +255,9 @@ fn check_identification(start: &[u8], size: u64) -> Result<(), PreflightError> {
         [_, _, _, _, 1, ..] => Err(PreflightError::Not64Bit),
         [_, _, _, _, 2, order, ..] if *order != HOST_BYTE_ORDER => Err(PreflightError::ByteOrder),
         [_, _, _, _, 2, _, ..] => Ok(()),
-        [_, _, _, _, class, _, ..] if *class != 2 => Err(PreflightError::Malformed { what: "its class is unknown" }),
+        [_, _, _, _, class, _, ..] if *class != 2 => {
+            Err(PreflightError::Malformed { what: "its class is unknown" })
+        }
         _ => Err(PreflightError::Truncated { needed: HEADER_SIZE, size }),
     }
 }

@@ -13,6 +13,7 @@ pub mod load;
 pub mod pin;
 pub mod preflight;
 pub mod registry;
+pub mod scaffold;
 
 use std::path::Path;
 
@@ -22,6 +23,7 @@ pub use guard::Identity;
 pub use load::Loaded;
 pub use pin::Pins;
 pub use registry::{Entry, Status};
+pub use scaffold::scaffold;
 
 /// Returns a path as a message may show it: a control character in a file's name never reaches a terminal raw.
 pub(crate) fn shown(path: &Path) -> String {

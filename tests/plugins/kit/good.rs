@@ -7,7 +7,7 @@ use claude_bottle_plugin_api::kit::{Options, Outcome, Report, Subject, run};
 use serde_json::Value;
 
 use crate::elsewhere::{Process, load};
-use crate::{Check, FAKE, built};
+use crate::{Check, FAKE, build, built};
 
 pub(crate) fn checks() -> Vec<Check> {
     vec![
@@ -53,6 +53,10 @@ fn fake() {
         ]
     );
     check_forms(&report);
+    let guide = std::fs::read_to_string(build::root().join("docs/plugin-authors.md")).unwrap();
+    let unexplained: Vec<_> =
+        report.cases.iter().map(|case| case.id).filter(|id| !guide.contains(&format!("`{id}`"))).collect();
+    assert!(unexplained.is_empty(), "docs/plugin-authors.md does not name {unexplained:?}");
 }
 
 /// The report as a table and as JSON.
