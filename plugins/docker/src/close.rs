@@ -19,11 +19,9 @@ const LOG_FILE: &str = "egress.jsonl";
 /// Removes the bottle: the agent first, so that nothing runs without its sidecar's log, then all the rest.
 pub(crate) async fn close(engine: &impl Engine, bottle: &Bottle) -> Result<()> {
     let state: BottleState = bottle.state()?;
+    // The sweep tries again, and has the last word on it.
+    drop(engine.remove(Kind::Container, &state.agent).await);
     let mut failures: Vec<Failure> = Vec::new();
-    if let Err(source) = engine.remove(Kind::Container, &state.agent).await {
-        failures
-            .push(DockerError::Remove { kind: "container", name: state.names.agent.clone(), source }.into());
-    }
     if let Err(error) = save_log(engine, &state).await {
         failures.push(error.into());
     }

@@ -372,6 +372,9 @@ fn understand(error: Error) -> EngineError {
     }
 }
 
+/// What an engine says of a name that two networks have.
+pub(super) const AMBIGUOUS: &str = "is ambiguous";
+
 /// Says what a status other than success means.
 pub(super) fn refused(status: u16, message: String) -> EngineError {
     match status {
@@ -381,6 +384,8 @@ pub(super) fn refused(status: u16, message: String) -> EngineError {
         _ if message.contains("already exists") || message.contains("already in use by") => {
             EngineError::Conflict { message }
         }
+        // Engines before 25 check a network's name and then take it: two runs at once can both be told it is free.
+        _ if message.contains(AMBIGUOUS) => EngineError::Conflict { message },
         _ => EngineError::Refused { status, message },
     }
 }

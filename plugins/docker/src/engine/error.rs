@@ -62,6 +62,16 @@ impl EngineError {
         matches!(self, Self::NotFound { .. })
     }
 
+    /// Turns a conflict about anything but a network's name into a plain failure: another name would not help.
+    pub(crate) fn unless_ambiguous(self) -> Self {
+        match self {
+            Self::Conflict { message } if !message.contains(super::api::AMBIGUOUS) => {
+                Self::Failed { message }
+            }
+            other => other,
+        }
+    }
+
     pub(super) fn protocol(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Protocol { source: source.into() }
     }

@@ -1,1 +1,185 @@
-//! A recording double.
+//! A recording double: keeps what was made in memory, notes every call in order, and fails where a test asks for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use bollard::models::{ContainerCreateBody, NetworkCreateRequest};
+use futures_util::StreamExt;
+
+use super::{
+    Attached, Body, Build, Container, Engine, EngineError, EngineFacts, ExecSpec, ExecState, Found, Kind,
+    Result,
+};
+
+/// The network every container of the double is in, by the inner network's id.
+const ADDRESS: &str = "172.30.0.2";
+
+/// Something that exists: its kind, name and labels.
+type Thing = (Kind, String, BTreeMap<String, String>);
+
+/// An engine without containers.
+#[derive(Default)]
+pub(crate) struct Recording {
+    /// Calls, in order: `verb name`.
+    pub(crate) calls: Mutex<Vec<String>>,
+    /// What exists, by id: its kind, name and labels.
+    pub(crate) things: Mutex<BTreeMap<String, Thing>>,
+    /// The containers' descriptions, by name.
+    pub(crate) bodies: Mutex<BTreeMap<String, ContainerCreateBody>>,
+    /// Calls that fail.
+    pub(crate) fail: BTreeSet<String>,
+    /// Archives that were unpacked, by container and path.
+    pub(crate) archives: Mutex<BTreeMap<String, Vec<u8>>>,
+}
+
+impl Recording {
+    fn call(&self, call: impl Into<String>) -> Result<()> {
+        let call = call.into();
+        self.calls.lock().unwrap().push(call.clone());
+        let refused = || EngineError::Refused { status: 500, message: format!("refused: {call}") };
+        if self.fail.contains(&call) { Err(refused()) } else { Ok(()) }
+    }
+
+    fn make(
+        &self,
+        kind: Kind,
+        name: &str,
+        labels: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<String> {
+        let mut things = self.things.lock().unwrap();
+        if things.values().any(|(other, taken, _)| (*other, taken.as_str()) == (kind, name)) {
+            return Err(EngineError::Conflict { message: format!("`{name}` is taken") });
+        }
+        let id = format!("id-{name}");
+        things.insert(id.clone(), (kind, name.to_owned(), labels.into_iter().collect()));
+        Ok(id)
+    }
+
+    /// Returns the names of what exists.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.things.lock().unwrap().values().map(|(_, name, _)| name.clone()).collect()
+    }
+}
+
+impl Engine for Recording {
+    async fn facts(&self) -> Result<EngineFacts> {
+        self.call("facts".to_owned())?;
+        Ok(EngineFacts { api: (1, 41), arch: "x86_64".to_owned(), cpus: 2, ..EngineFacts::default() })
+    }
+
+    async fn create_network(&self, request: NetworkCreateRequest) -> Result<String> {
+        self.call(format!("create-network {}", request.name))?;
+        self.make(Kind::Network, &request.name, request.labels.unwrap_or_default())
+    }
+
+    async fn subnets(&self, network: &str) -> Result<Vec<String>> {
+        self.call(format!("subnets {network}"))?;
+        Ok(vec!["172.30.0.0/16".to_owned()])
+    }
+
+    async fn connect(&self, network: &str, container: &str) -> Result<()> {
+        self.call(format!("connect {network} {container}"))
+    }
+
+    async fn image(&self, reference: &str) -> Result<Option<(String, BTreeMap<String, String>)>> {
+        self.call(format!("image {reference}"))?;
+        Ok(Some(("sha256:1".to_owned(), BTreeMap::new())))
+    }
+
+    async fn load_image(&self, _tar: Body) -> Result<()> {
+        self.call("load-image".to_owned())
+    }
+
+    async fn build_image(&self, build: &Build, _context: Body, line: &mut dyn FnMut(String)) -> Result<()> {
+        line("Step 1/9 : ARG BASE_IMAGE".to_owned());
+        self.call(format!("build-image {}", build.tag))
+    }
+
+    async fn pull_image(&self, reference: &str, _line: &mut dyn FnMut(String)) -> Result<()> {
+        self.call(format!("pull-image {reference}"))
+    }
+
+    async fn create_container(&self, name: &str, body: ContainerCreateBody) -> Result<String> {
+        self.call(format!("create-container {name}"))?;
+        let id = self.make(Kind::Container, name, body.labels.clone().unwrap_or_default())?;
+        self.bodies.lock().unwrap().insert(name.to_owned(), body);
+        Ok(id)
+    }
+
+    async fn start_container(&self, id: &str) -> Result<()> {
+        self.call(format!("start-container {id}"))
+    }
+
+    async fn inspect_container(&self, id: &str) -> Result<Container> {
+        self.call(format!("inspect-container {id}"))?;
+        let things = self.things.lock().unwrap();
+        let networks = things.iter().filter(|(_, (kind, ..))| *kind == Kind::Network);
+        let addresses = networks.map(|(id, _)| (id.clone(), ADDRESS.to_owned())).collect();
+        match things.contains_key(id) {
+            true => Ok(Container { id: id.to_owned(), running: true, addresses, ..Container::default() }),
+            false => Err(EngineError::NotFound { message: format!("no container `{id}`") }),
+        }
+    }
+
+    async fn put_archive(&self, container: &str, path: &str, mut tar: Body) -> Result<()> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = tar.next().await {
+            bytes.extend_from_slice(&chunk.map_err(|source| EngineError::Io { source })?);
+        }
+        self.archives.lock().unwrap().insert(format!("{container}:{path}"), bytes);
+        self.call(format!("put-archive {container} {path}"))
+    }
+
+    async fn logs(&self, container: &str, _tail: Option<u32>) -> Result<(Vec<u8>, Vec<u8>)> {
+        self.call(format!("logs {container}"))?;
+        Ok((b"{}\n".to_vec(), b"guard: trouble\n".to_vec()))
+    }
+
+    async fn out_of_memory_since(&self, container: &str, _since: SystemTime) -> Result<bool> {
+        self.call(format!("out-of-memory {container}")).map(|()| false)
+    }
+
+    async fn exec(&self, container: &str, spec: &ExecSpec) -> Result<Attached> {
+        self.call(format!("exec {container} {}", spec.user))?;
+        Ok(Attached {
+            id: "exec".to_owned(),
+            output: Box::new(tokio::io::empty()),
+            input: Box::new(tokio::io::sink()),
+        })
+    }
+
+    async fn exec_state(&self, _exec: &str) -> Result<ExecState> {
+        Ok(ExecState::Exited(i32::from(self.fail.contains("exited"))))
+    }
+
+    async fn resize_exec(&self, exec: &str, columns: u16, rows: u16) -> Result<()> {
+        self.call(format!("resize {exec} {columns} {rows}"))
+    }
+
+    async fn list(&self, kind: Kind, labels: &[String]) -> Result<Vec<Found>> {
+        self.call(format!("list {}", kind.word()))?;
+        let has = |have: &BTreeMap<String, String>| {
+            labels.iter().all(|label| match label.split_once('=') {
+                Some((key, value)) => have.get(key).is_some_and(|found| found == value),
+                None => have.contains_key(label),
+            })
+        };
+        let things = self.things.lock().unwrap();
+        let found = things.iter().filter(|(_, (of, _, have))| *of == kind && has(have));
+        let entry = |(id, (_, name, labels)): (&String, &Thing)| Found {
+            id: id.clone(),
+            name: name.clone(),
+            labels: labels.clone(),
+            state: "running".to_owned(),
+            created_unix: 1,
+        };
+        Ok(found.map(entry).collect())
+    }
+
+    async fn remove(&self, kind: Kind, id: &str) -> Result<()> {
+        self.call(format!("remove {} {id}", kind.word()))?;
+        self.things.lock().unwrap().remove(id);
+        Ok(())
+    }
+}

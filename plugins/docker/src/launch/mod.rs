@@ -54,7 +54,9 @@ pub(crate) async fn launch(
         let taken = failure.kind == FailureKind::Conflict;
         let mut failures = attempt.undo.run(engine).await;
         if !taken {
-            failures.extend(undo::sweep(engine, &selector(&owner.id, &owner.owner)).await);
+            let swept = undo::sweep(engine, &selector(&owner.id, &owner.owner)).await;
+            failures
+                .extend(swept.into_iter().filter(|failure| !failures.contains(failure)).collect::<Vec<_>>());
             return Err(failure.with_undo(failures));
         }
         if let (true, Some(name)) = (failures.is_empty(), &plan.names.pinned) {
@@ -193,11 +195,7 @@ impl<E: Engine> Attempt<'_, E> {
 
     async fn start(&self, id: &str, name: &str, step: &str) -> Result<()> {
         let started = self.engine.start_container(id).await;
-        // A conflict while starting is not about the name, and another suffix would not help.
-        let started = started.map_err(|source| match source {
-            EngineError::Conflict { message } => EngineError::Failed { message },
-            other => other,
-        });
+        let started = started.map_err(EngineError::unless_ambiguous);
         started.map_err(|source| DockerError::StartContainer { name: name.to_owned(), source })?;
         self.after(step).await
     }

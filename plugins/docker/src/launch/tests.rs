@@ -1,1 +1,201 @@
-//! Launch on a recording engine.
+//! Launch, close and clean-up on a recording engine: order, undoing, names, and what a container is given.
+
+use std::io::Write;
+
+use claude_bottle_plugin_api::{AgentSpec, Backend, CleanupScope, Context, EnvVar, FailureKind, Owner, Spec};
+
+use super::*;
+use crate::engine::recording::Recording;
+use crate::{active, cleanup, close, resolve};
+
+struct Bench {
+    runtime: tokio::runtime::Runtime,
+    config: Config,
+    spec: Spec,
+    _guard: tempfile::NamedTempFile,
+}
+
+impl Bench {
+    fn new(settings: &[(&str, &str)]) -> Self {
+        let mut guard = tempfile::NamedTempFile::new().unwrap();
+        let mut program = b"\x7fELF".to_vec();
+        program.resize(18, 0);
+        program.extend([62, 0, 1, 2, 3]);
+        guard.write_all(&program).unwrap();
+        let mut context = Context::default();
+        context.settings = settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        context.settings.insert("IMAGE".to_owned(), "mine:1".to_owned());
+        let mut spec =
+            Spec::new("dev-1", AgentSpec::new("dev", vec!["claude".to_owned()]), Owner::new("here", 7, 9));
+        spec.bottle.egress.guard = Some(guard.path().to_owned());
+        spec.bottle.env = vec![EnvVar::literal("PLAIN", "seen"), EnvVar::secret("TOKEN")];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { runtime, config: Config::read(&context).unwrap(), spec, _guard: guard }
+    }
+
+    fn launch(&self, engine: &Recording) -> Result<Bottle> {
+        let call = Call::detached();
+        self.runtime.block_on(async {
+            let plan = resolve::resolve(engine, &self.config, &call, &self.spec).await?;
+            launch(engine, &self.config, &call, &plan).await
+        })
+    }
+}
+
+fn position(calls: &[String], call: &str) -> usize {
+    calls.iter().position(|made| made == call).unwrap_or_else(|| panic!("no `{call}` in {calls:#?}"))
+}
+
+#[test]
+fn the_order_is_networks_sidecar_configured_then_connected_then_started() {
+    let engine = Recording::default();
+    Bench::new(&[]).launch(&engine).unwrap();
+    let calls = engine.calls.lock().unwrap().clone();
+    let at = |call: &str| position(&calls, call);
+    let order = [
+        at("create-network claude-bottle-net-dev"),
+        at("create-network claude-bottle-egress-dev"),
+        at("create-container claude-bottle-guard-dev"),
+        at("put-archive id-claude-bottle-guard-dev /etc/egress-guard"),
+        at("connect id-claude-bottle-egress-dev id-claude-bottle-guard-dev"),
+        at("start-container id-claude-bottle-guard-dev"),
+        at("exec id-claude-bottle-dev node"),
+    ];
+    assert!(order.is_sorted(), "{calls:#?}");
+    assert!(at("create-container claude-bottle-dev") < at("start-container id-claude-bottle-dev"));
+}
+
+#[test]
+fn every_part_is_labelled_and_hardened_and_holds_no_secret() {
+    let engine = Recording::default();
+    Bench::new(&[]).launch(&engine).unwrap();
+    for (_, name, labels) in engine.things.lock().unwrap().values() {
+        assert_eq!(labels["io.claude-bottle.id"], "dev-1", "{name}");
+        assert_eq!(labels["io.claude-bottle.owner.started"], "9", "{name}");
+    }
+    for (name, body) in engine.bodies.lock().unwrap().iter() {
+        let host = body.host_config.as_ref().unwrap();
+        assert_eq!(host.cap_drop.as_deref(), Some(&["ALL".to_owned()][..]), "{name}");
+        assert_eq!(host.network_mode.as_deref(), Some("id-claude-bottle-net-dev"), "{name}");
+        assert!(host.memory > Some(0) && host.pids_limit > Some(0) && host.binds.is_none(), "{name}");
+        assert_eq!((host.privileged, &host.cap_add, &host.port_bindings), (None, &None, &None), "{name}");
+    }
+    let bodies = engine.bodies.lock().unwrap();
+    let agent = &bodies["claude-bottle-dev"];
+    assert_eq!(agent.env.as_deref(), Some(&["PLAIN=seen".to_owned()][..]));
+    let archives = engine.archives.lock().unwrap();
+    let config = String::from_utf8_lossy(&archives["id-claude-bottle-guard-dev:/etc/egress-guard"]);
+    assert!(config.contains("172.30.0.0/16") && config.contains("0.0.0.0:8888"), "{config}");
+}
+
+#[test]
+fn a_refusal_at_any_call_undoes_all_in_reverse() {
+    let whole = Recording::default();
+    Bench::new(&[]).launch(&whole).unwrap();
+    let calls = whole.calls.lock().unwrap().clone();
+    let (mut tried, begin) = (0, position(&calls, "facts") + 1);
+    for call in &calls[begin..] {
+        let engine = Recording { fail: [call.clone()].into(), ..Recording::default() };
+        let failure = Bench::new(&[]).launch(&engine).unwrap_err();
+        assert_eq!(engine.names(), Vec::<String>::new(), "after `{call}` failed");
+        assert!(failure.causes.iter().any(|cause| cause.contains("refused")), "{failure:?}");
+        let removed: Vec<_> =
+            engine.calls.lock().unwrap().iter().filter(|call| call.starts_with("remove")).cloned().collect();
+        let network = removed.iter().position(|call| call.starts_with("remove network"));
+        let container = removed.iter().rposition(|call| call.starts_with("remove container"));
+        assert!(network.is_none() || container < network, "{removed:?}");
+        tried += 1;
+    }
+    assert!(tried > 12, "{calls:#?}");
+}
+
+#[test]
+fn what_cannot_be_undone_is_told_beside_the_reason() {
+    let fail = ["start-container id-claude-bottle-dev", "remove network id-claude-bottle-net-dev"];
+    let engine = Recording { fail: fail.map(str::to_owned).into(), ..Recording::default() };
+    let failure = Bench::new(&[]).launch(&engine).unwrap_err();
+    assert_eq!(failure.message, "start container `claude-bottle-dev`");
+    assert!(failure.undo.iter().all(|undo| undo.message == "remove network `claude-bottle-net-dev`"));
+    assert!(!failure.undo.is_empty());
+    assert_eq!(engine.names(), ["claude-bottle-net-dev"]);
+}
+
+#[test]
+fn a_sidecar_that_does_not_answer_is_quoted() {
+    let engine = Recording { fail: ["exited".to_owned()].into(), ..Recording::default() };
+    let failure = Bench::new(&[]).launch(&engine).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Timeout);
+    assert!(failure.message.contains("trouble"), "{failure}");
+}
+
+#[test]
+fn a_taken_name_moves_all_parts_on_and_a_pinned_one_is_refused() {
+    let engine = Recording::default();
+    // Somebody else's network, which is neither removed nor used.
+    let foreign = (Kind::Network, "claude-bottle-egress-dev".to_owned(), Default::default());
+    engine.things.lock().unwrap().insert("foreign".to_owned(), foreign);
+    let bottle = Bench::new(&[]).launch(&engine).unwrap();
+    assert_eq!(bottle.name, "claude-bottle-dev-2");
+    assert_eq!(engine.names().len(), 5, "{:?}", engine.names());
+
+    let taken = (Kind::Container, "mine".to_owned(), Default::default());
+    engine.things.lock().unwrap().insert("mine".to_owned(), taken);
+    let failure = Bench::new(&[("CONTAINER", "mine")]).launch(&engine).unwrap_err();
+    assert_eq!((failure.kind, failure.hints), (FailureKind::Conflict, vec!["docker rm -f mine".to_owned()]));
+}
+
+#[test]
+fn closing_needs_the_document_alone_and_goes_on_after_a_failure() {
+    let (bench, engine) = (Bench::new(&[]), Recording::default());
+    let bottle = bench.launch(&engine).unwrap();
+    bench.runtime.block_on(close::close(&engine, &bottle)).unwrap();
+    bench.runtime.block_on(close::close(&engine, &bottle)).unwrap();
+    assert_eq!(engine.names(), Vec::<String>::new());
+
+    let fail = ["remove container id-claude-bottle-dev".to_owned()].into();
+    let engine = Recording { fail, ..Recording::default() };
+    let bottle = bench.launch(&engine).unwrap();
+    let failure = bench.runtime.block_on(close::close(&engine, &bottle)).unwrap_err();
+    assert_eq!(engine.names(), ["claude-bottle-dev"]);
+    assert_eq!(failure.message, "remove container `claude-bottle-dev`");
+}
+
+#[test]
+fn clean_up_takes_dead_runs_and_names_what_is_unowned() {
+    let (bench, engine) = (Bench::new(&[]), Recording::default());
+    bench.launch(&engine).unwrap();
+    let unowned = (Kind::Container, "claude-bottle-old".to_owned(), Default::default());
+    let other = (Kind::Container, "postgres".to_owned(), Default::default());
+    engine.things.lock().unwrap().extend([("u".to_owned(), unowned), ("p".to_owned(), other)]);
+    let call = Call::detached();
+    let find = |all| bench.runtime.block_on(cleanup::find(&engine, &call, &CleanupScope::new(all))).unwrap();
+    // A detached call takes every owner for alive.
+    let plan = find(false);
+    assert_eq!((plan.remove.len(), plan.keep.len()), (0, 5));
+    assert!(plan.keep.iter().any(|item| item.name == "claude-bottle-old" && item.reason == "unowned"));
+    let plan = find(true);
+    let kinds: Vec<_> = plan.remove.iter().map(|item| item.kind.as_str()).collect();
+    assert_eq!(kinds, ["container", "container", "network", "network"]);
+    let report = bench.runtime.block_on(cleanup::apply(&engine, &plan));
+    assert_eq!((report.removed.len(), report.failures.len()), (4, 0));
+    assert_eq!(engine.names(), ["postgres", "claude-bottle-old"]);
+}
+
+#[test]
+fn a_listed_bottle_can_be_closed_by_its_record() {
+    let (bench, engine) = (Bench::new(&[]), Recording::default());
+    bench.launch(&engine).unwrap();
+    let active = bench.runtime.block_on(active::list(&engine)).unwrap();
+    assert_eq!((active.len(), active[0].agent.as_str(), active[0].id.as_str()), (1, "dev", "dev-1"));
+    bench.runtime.block_on(close::close(&engine, &active[0].record)).unwrap();
+    assert_eq!(engine.names(), Vec::<String>::new());
+}
+
+#[test]
+fn an_engine_that_is_not_there_is_unusable_with_a_remedy() {
+    let engine = Recording { fail: ["facts".to_owned()].into(), ..Recording::default() };
+    let bench = Bench::new(&[]);
+    let probe = bench.runtime.block_on(crate::probe::probe(&engine));
+    assert!(probe.reason.is_some() && probe.remedy.is_some());
+    assert!(crate::Docker::CAPABILITIES.len() > 5);
+}

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use claude_bottle_plugin_api::Failure;
+use futures_util::future::join_all;
 
 use crate::engine::{Engine, Kind};
 use crate::error::DockerError;
@@ -36,16 +37,19 @@ pub(crate) async fn sweep(engine: &impl Engine, labels: &[String]) -> Vec<Failur
     for kind in [Kind::Container, Kind::Network, Kind::Volume] {
         match engine.list(kind, labels).await {
             Ok(found) => {
-                for thing in found {
-                    if let Err(source) = engine.remove(kind, &thing.id).await {
-                        failures
-                            .push(DockerError::Remove { kind: kind.word(), name: thing.name, source }.into());
-                    }
-                }
+                let removals = found.into_iter().map(|thing| async move {
+                    let removed = engine.remove(kind, &thing.id).await;
+                    removed.map_err(|source| DockerError::Remove {
+                        kind: kind.word(),
+                        name: thing.name,
+                        source,
+                    })
+                });
+                let removed = join_all(removals).await;
+                failures.extend(removed.into_iter().filter_map(Result::err).map(Failure::from));
             }
             Err(source) => {
-                let name = labels.join(", ");
-                failures.push(DockerError::ListLeftovers { name, source }.into());
+                failures.push(DockerError::ListLeftovers { name: labels.join(", "), source }.into())
             }
         }
     }

@@ -3,7 +3,7 @@
 use claude_bottle_backend_shared::tree::{self, Links, Options};
 use claude_bottle_plugin_api::{Failure, Result, Spec, Workspace};
 
-use super::{Files, Task};
+use super::{Files, Task, git};
 use crate::error::DockerError;
 use crate::plan::USER_IDS;
 
@@ -15,7 +15,7 @@ pub(super) fn options(workspace: &Workspace) -> Options {
     Options {
         owner: USER_IDS,
         links: Links::Keep,
-        exclude: workspace.exclude.iter().cloned().collect(),
+        exclude: workspace.exclude.iter().cloned().chain(git::replaced(workspace)).collect(),
         max_bytes: MAX_BYTES,
     }
 }

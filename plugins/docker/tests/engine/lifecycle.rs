@@ -2,7 +2,7 @@
 
 use claude_bottle_plugin_api::*;
 
-use crate::support::{Run, backend, docker};
+use crate::support::{Live, Run, backend, docker};
 
 #[test]
 fn a_bottle_is_made_used_and_removed_without_a_trace() {
@@ -77,5 +77,74 @@ fn a_plan_makes_nothing_in_the_engine() {
     assert_eq!(plan.name, "claude-bottle-planned");
     assert_eq!(plan.image.as_deref(), Some("claude-bottle:latest"));
     assert_eq!(docker(&["ps", "-aq"]), before);
+    assert_eq!(run.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn clean_up_takes_the_dead_and_spares_the_living() {
+    let backend = backend(&[]);
+    let (dead, alive) = (Run::new("dead", &[]), Run::new("alive", &[]));
+    dead.start(&backend);
+    let live = alive.start(&backend);
+    alive.services.dead.lock().unwrap().insert(dead.spec.owner.pid);
+    // Other tests run beside this one; of their bottles nothing is said here.
+    let ours = |item: &CleanupItem| item.owner.as_ref().is_some_and(|owner| *owner == dead.spec.owner);
+    let plan = backend.prepare_cleanup(&alive.call(), &CleanupScope::new(false)).unwrap();
+    assert_eq!(plan.remove.iter().filter(|item| ours(item)).count(), 5, "{plan:?}");
+    assert!(plan.remove.iter().all(|item| item.owner.as_ref() != Some(&alive.spec.owner)));
+    let mut only = CleanupPlan::default();
+    only.remove = plan.remove.into_iter().filter(|item| ours(item)).collect();
+    // Two clean-ups at once do not trip over each other.
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| backend.cleanup(&alive.call(), &only).unwrap());
+        let report = backend.cleanup(&alive.call(), &only).unwrap();
+        assert_eq!((report.removed.len(), report.failures.len()), (5, 0), "{report:?}");
+        let report = other.join().unwrap();
+        assert_eq!((report.removed.len(), report.failures.len()), (5, 0), "{report:?}");
+    });
+    assert_eq!(dead.leftovers(), Vec::<String>::new());
+    assert_eq!(live.sh(&backend, &alive, "echo alive", b"").stdout, "alive\n");
+    let active = backend.list_active(&alive.call()).unwrap();
+    let listed = active.iter().find(|bottle| bottle.id == alive.spec.id).unwrap();
+    // Another process has the listing alone, and reaches the bottle with it: also its proxy.
+    let other = Live { bottle: listed.record.clone(), provisioned: Provisioned::default() };
+    let said =
+        other.sh(&backend, &alive, "pwd; curl -s -o /dev/null -w '%{http_code}' http://example.com/", b"");
+    assert_eq!(said.stdout, "/home/node/workspace\n403");
+    backend.close(&alive.call(), &listed.record).unwrap();
+    assert_eq!(alive.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn many_bottles_of_one_agent_at_once() {
+    let backend = backend(&[]);
+    let names = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let run = Run::new("crowd", &[]);
+                let live = run.start(&backend);
+                assert_eq!(live.sh(&backend, &run, "echo here", b"").stdout, "here\n");
+                assert!(names.lock().unwrap().insert(live.bottle.name.clone()));
+                backend.close(&run.call(), &live.bottle).unwrap();
+                assert_eq!(run.leftovers(), Vec::<String>::new());
+            });
+        }
+    });
+    assert_eq!(names.into_inner().unwrap().len(), 6);
+}
+
+#[test]
+fn a_base_image_that_cannot_be_had_names_the_way_out() {
+    // A registry on the loopback's port 1, where nobody is.
+    let backend = backend(&[("BASE_IMAGE", "127.0.0.1:1/none:1"), ("IMAGE", "claude-bottle-test:none")]);
+    let run = Run::new("baseless", &[]);
+    let plan = backend.prepare(&run.call(), &run.spec).unwrap();
+    let failure = backend.launch(&run.call(), &plan).unwrap_err();
+    let hints = failure.hints.join("\n");
+    assert!(
+        hints.contains("CLAUDE_BOTTLE_BASE_IMAGE") && hints.contains("tests/setup/base-image.sh"),
+        "{failure:?}"
+    );
     assert_eq!(run.leftovers(), Vec::<String>::new());
 }

@@ -79,3 +79,104 @@ fn claude_code_runs_in_it() {
     assert!(said.stdout.contains("Claude Code"), "{said:?}");
     backend.close(&run.call(), &live.bottle).unwrap();
 }
+
+/// Makes a key on the host and grants it for `git.test` at this port.
+fn grant_key(run: &mut Run, port: u16) -> std::path::PathBuf {
+    let key = run.dir.path().join("id");
+    let made = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "bottle-test", "-f"])
+        .arg(&key)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let mut entry = SshEntry::new("work", "git.test", &key);
+    entry.port = port;
+    run.spec.bottle.ssh.push(entry);
+    key
+}
+
+#[test]
+fn an_ssh_key_signs_and_cannot_be_read() {
+    let backend = backend(&[]);
+    let mut run = Run::new("signer", &[]);
+    let key = grant_key(&mut run, 22);
+    let public = fs::read_to_string(key.with_extension("pub")).unwrap();
+    let live = run.start(&backend);
+    let socket = "export SSH_AUTH_SOCK=/run/claude-bottle-agent-public.sock; ";
+    let said = live.sh(&backend, &run, &format!("{socket} ssh-add -L"), b"");
+    assert_eq!(said.stdout, public, "{said:?}");
+    let sign = format!("{socket} cat >/tmp/k.pub; echo text | ssh-keygen -q -Y sign -n file -f /tmp/k.pub");
+    let said = live.sh(&backend, &run, &sign, public.as_bytes());
+    assert!(said.stdout.starts_with("-----BEGIN SSH SIGNATURE-----"), "{said:?}");
+
+    // Neither a file, nor the memory of the process that has it, nor its own socket, nor a library of the agent's choice.
+    let said = live.sh(&backend, &run, "stat -c '%U %a' ~/.ssh ~/.ssh/config ~/.ssh/known_hosts", b"");
+    assert_eq!(said.stdout, "node 700\nnode 600\nnode 600\n");
+    let script = r#"
+        for p in /proc/[0-9]*; do
+            [ "$(cat $p/comm)" = ssh-agent ] || continue
+            echo "agent of $(stat -c %u $p)"
+            dd if=$p/mem bs=1 count=1 && echo READ; cat $p/environ && echo READ; ls $p/fd/ && echo READ; cat $p/maps && echo READ
+            kill -0 ${p#/proc/} && echo SIGNALLED
+        done 2>/dev/null
+        SSH_AUTH_SOCK=/run/claude-bottle-agent.sock ssh-add -l >/dev/null 2>&1 && echo DIRECT
+        ls /root 2>/dev/null && echo ROOT; true"#;
+    assert_eq!(live.sh(&backend, &run, script, b"").stdout, "agent of 0\n");
+    let secret = fs::read_to_string(&key).unwrap();
+    let line = secret.lines().nth(2).unwrap();
+    let found = std::process::Command::new("sh")
+        .args(["-c", &format!("docker export {} | grep -acF '{line}'", live.bottle.name)])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout).trim(), "0");
+    backend.close(&run.call(), &live.bottle).unwrap();
+    assert_eq!(run.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn ssh_goes_out_through_the_sidecar_to_what_the_policy_names() {
+    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::io::Write::write_all(&mut stream, b"SSH-2.0-greeter\r\n").ok();
+        }
+    });
+    let backend = backend(&[]);
+    let mut run = Run::new("caller", &[]);
+    grant_key(&mut run, port);
+    // The host's address on the engine's default bridge, which only the sidecar can reach, stands for a server.
+    run.spec.bottle.egress.config = format!(
+        "version: 1\nbottle: b\nlisten: 0.0.0.0:1\npolicy:\n  rules: [{{rule: 'git.test:{port}', origin: test}}]\n  \
+         hosts: {{git.test: [172.17.0.1]}}\n  private: [{{host: git.test, range: 172.17.0.1/32}}]\n"
+    );
+    let live = run.start(&backend);
+    let said = live.sh(&backend, &run, "ssh -v -o ConnectTimeout=5 work true", b"");
+    assert!(said.stderr.contains("remote software version greeter"), "{}", said.stderr);
+    let said = live.sh(&backend, &run, "ssh -v -o ConnectTimeout=5 -p 22 work true", b"");
+    assert!(!said.stderr.contains("remote software"), "{}", said.stderr);
+    backend.close(&run.call(), &live.bottle).unwrap();
+    let log = fs::read_to_string(run.spec.state_dir.join("egress.jsonl")).unwrap();
+    assert!(log.contains("git.test") && log.contains("port_not_allowed"), "{log}");
+}
+
+#[test]
+fn a_repository_is_as_clean_inside_as_outside() {
+    let backend = backend(&[]);
+    let mut run = Run::new("committer", &[]);
+    let project = run.dir.path().join("project");
+    fs::create_dir(&project).unwrap();
+    let script = "git init -q -b main && echo x >f && git add . && git -c user.name=t -c user.email=t@t commit -qm one && echo y >g";
+    let made = std::process::Command::new("sh").args(["-c", script]).current_dir(&project).status().unwrap();
+    assert!(made.success());
+    run.spec.workspace = Some(Workspace::new(&project));
+    let live = run.start(&backend);
+    let said = live.sh(
+        &backend,
+        &run,
+        "git status --porcelain; git log --format=%s; stat -c %U .git .git/HEAD",
+        b"",
+    );
+    assert_eq!(said.stdout, "?? g\none\nnode\nnode\n", "{said:?}");
+    backend.close(&run.call(), &live.bottle).unwrap();
+}
