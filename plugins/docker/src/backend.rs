@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use crate::config::Config;
 use crate::engine::{Address, AddressError, DockerApi};
 use crate::error::DockerError;
-use crate::{active, cleanup, close, exec, launch, probe, provision, resolve};
+use crate::{active, cleanup, close, exec, guest, launch, probe, resolve};
 
 /// The Docker backend.
 pub struct Docker {
@@ -71,7 +71,7 @@ impl Backend for Docker {
 
     fn provision(&self, call: &Call, plan: &Plan, bottle: &Bottle) -> Result<Provisioned> {
         let engine = self.engine()?;
-        self.run(provision::provision(engine, &self.config, call, plan, bottle))
+        self.run(guest::provision(engine, &self.config, call, plan, bottle))
     }
 
     fn exec(&self, call: &Call, bottle: &Bottle, request: &ExecRequest) -> Result<ExitStatus> {

@@ -1,16 +1,39 @@
 //! The agent's container as the provisioners see it: copy in, and run something short.
 
-use claude_bottle_plugin_api::Result;
+use claude_bottle_plugin_api::{Bottle, Call, Plan, Provisioned, Result};
 
-use crate::engine::{Body, Engine, ExecSpec, Output, Run, run};
+use crate::config::Config;
+pub(crate) use crate::engine::{Body, Output};
+use crate::engine::{Engine, ExecSpec, Run, run};
 use crate::error::DockerError;
-use crate::plan::USER;
-use crate::provision::{Guest, Script};
+use crate::plan::{BottleState, PlanState, USER};
+use crate::provision::{self, Guest, Script, Task};
+
+/// Puts everything into a bottle that was granted to it.
+pub(crate) async fn provision(
+    engine: &impl Engine,
+    config: &Config,
+    call: &Call,
+    plan: &Plan,
+    bottle: &Bottle,
+) -> Result<Provisioned> {
+    let plan: PlanState = plan.state()?;
+    let bottle: BottleState = bottle.state()?;
+    let task = Task {
+        spec: &plan.spec,
+        home: &plan.home,
+        skills_dir: &config.skills_dir,
+        workspace: plan.workspace(),
+        proxy: bottle.proxy.as_deref(),
+    };
+    let guest = ContainerGuest { engine, container: &bottle.agent };
+    crate::cancel::unless_cancelled(call, provision::fill(&guest, call, &task, config)).await
+}
 
 /// A container that runs.
-pub(crate) struct ContainerGuest<'a, E> {
-    pub(crate) engine: &'a E,
-    pub(crate) container: &'a str,
+struct ContainerGuest<'a, E> {
+    engine: &'a E,
+    container: &'a str,
 }
 
 impl<E: Engine> Guest for ContainerGuest<'_, E> {

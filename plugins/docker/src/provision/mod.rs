@@ -12,13 +12,11 @@ mod skills;
 mod ssh;
 mod workspace;
 
-use claude_bottle_plugin_api::{Bottle, Call, Plan, Provisioned, Result, Spec};
+use claude_bottle_plugin_api::{Call, Provisioned, Result, Spec};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
-use crate::engine::{Body, Engine, Output};
-use crate::guest::ContainerGuest;
-use crate::plan::{BottleState, PlanState};
+use crate::guest::{Body, Output};
 pub(crate) use files::Files;
 
 /// A bottle that runs, as a provisioner sees it.
@@ -64,28 +62,12 @@ pub(crate) fn survey(spec: &Spec) -> Result<Vec<(&'static str, String)>> {
 }
 
 /// Puts everything in.
-pub(crate) async fn provision(
-    engine: &impl Engine,
-    config: &Config,
+pub(crate) async fn fill(
+    guest: &impl Guest,
     call: &Call,
-    plan: &Plan,
-    bottle: &Bottle,
+    task: &Task<'_>,
+    config: &Config,
 ) -> Result<Provisioned> {
-    let plan: PlanState = plan.state()?;
-    let bottle: BottleState = bottle.state()?;
-    let task = Task {
-        spec: &plan.spec,
-        home: &plan.home,
-        skills_dir: &config.skills_dir,
-        workspace: plan.workspace(),
-        proxy: bottle.proxy.as_deref(),
-    };
-    let guest = ContainerGuest { engine, container: &bottle.agent };
-    let work = fill(&guest, call, &task, config);
-    crate::cancel::unless_cancelled(call, work).await
-}
-
-async fn fill(guest: &impl Guest, call: &Call, task: &Task<'_>, config: &Config) -> Result<Provisioned> {
     let mut files = Files::default();
     let prompt = prompt::add(task, &mut files);
     skills::add(task, &mut files);
