@@ -20,6 +20,9 @@ pub(crate) const PROGRAMS: &str = "/opt/claude-bottle";
 
 const SEARCH: &str = ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The working directory, relative to the home.
+pub(crate) const WORKSPACE: &str = "workspace";
+
 /// Where the agent lives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Home {
@@ -54,6 +57,11 @@ impl Home {
     /// Returns the path of something in the home.
     pub(crate) fn join(&self, relative: &str) -> String {
         format!("{}/{relative}", self.path)
+    }
+
+    /// Returns where programs start; the working directory's copy, when there is one.
+    pub(crate) fn workspace(&self) -> String {
+        self.join(WORKSPACE)
     }
 
     /// Returns the search path: the host's agent first, what the agent installs for itself next.

@@ -5,7 +5,7 @@ use claude_bottle_plugin_api::EnvValue;
 use claude_bottle_plugin_api::{Bottle, Call, Plan, Result};
 
 use crate::error::{BubblewrapError, last_words};
-use crate::guest::{GUARD_SOCKET, USER};
+use crate::guest::{GUARD_SOCKET, USER, WORKSPACE};
 use crate::outer;
 use crate::plan::PlanState;
 use crate::record::Record;
@@ -54,9 +54,12 @@ fn build(call: &Call, state: &PlanState, dir: &RunDir, record: &mut Record) -> R
 }
 
 fn copy_workspace(call: &Call, state: &PlanState, dir: &RunDir) -> Result<()> {
-    let Some(workspace) = &state.spec.workspace else { return Ok(()) };
+    let place = format!("{}/{WORKSPACE}", sandbox::HOME);
+    let Some(workspace) = &state.spec.workspace else {
+        return dir.make_dir(&place, 0o755, state.drop_to).map(drop);
+    };
     let step = call.step("copy-workspace", "copying the working directory");
-    let target = dir.join(sandbox::HOME).join("workspace");
+    let target = dir.join(&place);
     let mut exclude = workspace.exclude.clone();
     // The repository is a grant of its own.
     exclude.push(".git".into());

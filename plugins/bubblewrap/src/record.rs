@@ -48,10 +48,6 @@ pub(crate) struct Record {
 impl Record {
     pub(crate) fn new(state: &PlanState, dir: PathBuf) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let directory = match state.spec.workspace {
-            Some(_) => state.home.join("workspace"),
-            None => state.home.path.clone(),
-        };
         Self {
             version: VERSION,
             id: state.spec.id.clone(),
@@ -62,7 +58,7 @@ impl Record {
             created_unix: now.as_secs(),
             dir,
             home: state.home.clone(),
-            directory,
+            directory: state.home.workspace(),
             renamed: state.program.renamed.clone(),
             processes: Vec::new(),
             groups: state.limits.groups_of(&state.name),

@@ -3,6 +3,7 @@
 //! Each writes into the fresh home from outside, before the agent runs.
 
 mod git;
+mod onboarding;
 mod prompt;
 mod skills;
 mod ssh;
@@ -28,9 +29,11 @@ pub(crate) struct Guest<'a> {
 
 /// Puts everything in, in this order.
 pub(crate) fn provision(call: &Call, plan: &Plan, bottle: &Bottle) -> Result<Provisioned> {
+    call.check()?;
     let state: PlanState = plan.state()?;
     let record: Record = bottle.state()?;
     let guest = Guest { call, state: &state, dir: RunDir { path: record.dir } };
+    onboarding::provision(&guest)?;
     let prompt = prompt::provision(&guest)?;
     skills::provision(&guest)?;
     ssh::provision(&guest)?;

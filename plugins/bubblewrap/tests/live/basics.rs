@@ -12,7 +12,7 @@ fn a_bottle_runs_a_program_and_leaves_nothing() {
     let live = bench.launch(&bench.spec("basic"));
     let said = live.run(&["sh", "-c", "cat; pwd; id -u; id -un; echo oops >&2; exit 7"], "hello\n");
     assert_eq!((said.code, said.err.as_str()), (7, "oops\n"), "{said:?}");
-    assert_eq!(said.out, "hello\n/home/node\n1000\nnode\n");
+    assert_eq!(said.out, "hello\n/home/node/workspace\n1000\nnode\n");
     let pids = live.pids();
     live.close();
     for pid in pids {

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod basics;
+mod conformance;
 mod egress;
 mod files;
 mod grants;
