@@ -28,7 +28,7 @@ use crate::{AgentSpec, Description, Owner, Spec};
 
 use bench::Bench;
 use cases::{CASES, Case, Needs};
-pub use elsewhere::{Elsewhere, Task, perform};
+pub use elsewhere::{Action, Elsewhere, Task, perform};
 pub use report::{CaseResult, Outcome, Report};
 
 /// The backend under test.
