@@ -24,9 +24,12 @@ pub fn percent(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn percent_once(text: &[u8]) -> Option<Vec<u8>> {
+    if !text.contains(&b'%') {
+        return None;
+    }
     let mut decoded = Vec::new();
     let (mut rest, mut found) = (text, false);
-    while let Some(at) = memchr(b'%', rest) {
+    while let Some(at) = rest.iter().position(|b| *b == b'%') {
         decoded.extend_from_slice(&rest[..at]);
         rest = &rest[at + 1..];
         // `%2525…41` is what comes of encoding again and again.
@@ -49,7 +52,9 @@ fn percent_once(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Undoes the escapes of JSON strings and of source code; nothing when there are none.
 pub fn escapes(text: &[u8]) -> Option<Vec<u8>> {
-    memchr(b'\\', text)?;
+    if !text.contains(&b'\\') {
+        return None;
+    }
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, tail @ ..] = rest {
@@ -91,19 +96,52 @@ fn push_unit(unit: u16, decoded: &mut Vec<u8>) {
     }
 }
 
-/// Decodes every base64 run, beginning `shift` characters into it, whichever alphabet it has.
-///
-/// The results stand in lines. What decodes to unprintable bytes was no text and is left out.
-pub fn base64(text: &[u8], shift: usize) -> Vec<u8> {
-    let mut decoded = Vec::new();
-    for run in runs(text, |b| base64_value(b).is_some()) {
-        for part in alphabets(run) {
+/// The stretches of a text that could hold something encoded, found once for all decoders.
+#[derive(Debug)]
+pub struct Runs<'a> {
+    /// Characters of base64, which base32 and bare hexadecimal are made of as well.
+    letters: Vec<&'a [u8]>,
+    /// Hexadecimal digits and what may stand between them.
+    pairs: Vec<&'a [u8]>,
+}
+
+impl<'a> Runs<'a> {
+    /// Finds the runs of a text.
+    pub fn new(text: &'a [u8]) -> Self {
+        Self { letters: long_runs(text, &LETTERS), pairs: long_runs(text, &PAIRS) }
+    }
+
+    /// Decodes every base64 run, beginning `shift` characters into it, whichever alphabet it has.
+    ///
+    /// The results stand in lines. What decodes to unprintable bytes was no text and is left out.
+    pub fn base64(&self, shift: usize) -> Vec<u8> {
+        let mut decoded = Vec::new();
+        for part in self.letters.iter().flat_map(|run| alphabets(run)) {
             if part.len() >= MIN_RUN + shift {
                 append_printable(&bits(&part[shift..], base64_value, 6), &mut decoded);
             }
         }
+        decoded
     }
-    decoded
+
+    /// Decodes every base32 run.
+    pub fn base32(&self) -> Vec<u8> {
+        let mut decoded = Vec::new();
+        let inner = self.letters.iter().flat_map(|run| run.split(|b| base32_value(*b).is_none()));
+        for run in inner.filter(|run| run.len() >= MIN_RUN) {
+            append_printable(&bits(run, base32_value, 5), &mut decoded);
+        }
+        decoded
+    }
+
+    /// Decodes every run of hexadecimal pairs, together or with one of the usual separators between them.
+    pub fn hex(&self) -> Vec<u8> {
+        let mut decoded = Vec::new();
+        for run in &self.pairs {
+            hex_run(run, &mut decoded);
+        }
+        decoded
+    }
 }
 
 /// A slash belongs to one alphabet and parts paths as well, so a run with slashes is read both ways.
@@ -113,34 +151,53 @@ fn alphabets(run: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::once(run).chain(parts)
 }
 
-/// Decodes every base32 run.
-pub fn base32(text: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::new();
-    for run in runs(text, |b| base32_value(b).is_some()) {
-        append_printable(&bits(run, base32_value, 5), &mut decoded);
-    }
-    decoded
-}
-
-/// Decodes every run of hexadecimal pairs, together or with one of the usual separators between them.
-pub fn hex(text: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::new();
-    let mut rest = text;
+fn hex_run(run: &[u8], decoded: &mut Vec<u8>) {
+    let mut rest = run;
     while !rest.is_empty() {
         if hex_pair(rest).is_none() {
             rest = &rest[1..];
             continue;
         }
-        let mut run = Vec::new();
+        let mut bytes = Vec::new();
         while let Some(byte) = hex_pair(rest) {
-            run.push(byte);
+            bytes.push(byte);
             rest = skip_separator(&rest[2..]);
         }
-        if run.len() >= MIN_HEX_BYTES {
-            append_printable(&run, &mut decoded);
+        if bytes.len() >= MIN_HEX_BYTES {
+            append_printable(&bytes, decoded);
         }
     }
-    decoded
+}
+
+static LETTERS: [bool; 256] = class(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_");
+static PAIRS: [bool; 256] = class(b"0123456789abcdefABCDEFxX\\:,-_% ");
+
+const fn class(members: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut index = 0;
+    while index < members.len() {
+        table[members[index] as usize] = true;
+        index += 1;
+    }
+    table
+}
+
+/// Returns the stretches of at least [`MIN_RUN`] bytes that all belong to the class.
+///
+/// Looks at the byte where a run would have to end first, so that ordinary text is mostly skipped.
+fn long_runs<'a>(text: &'a [u8], class: &[bool; 256]) -> Vec<&'a [u8]> {
+    let belongs = |index: usize| class[usize::from(text[index])];
+    let (mut runs, mut start) = (Vec::new(), 0);
+    while start + MIN_RUN <= text.len() {
+        let Some(stranger) = (start..start + MIN_RUN).rev().find(|index| !belongs(*index)) else {
+            let length = text[start..].iter().take_while(|b| class[usize::from(**b)]).count();
+            runs.push(&text[start..start + length]);
+            start += length;
+            continue;
+        };
+        start = stranger + 1;
+    }
+    runs
 }
 
 /// Decodes one part that is base64 from end to end; nothing when it is not, or gives no text.
@@ -163,10 +220,6 @@ fn skip_separator(rest: &[u8]) -> &[u8] {
         &[b"\\x", b"0x", b", 0x", b",0x", b" 0x", b", ", b":", b"-", b" ", b",", b"_", b"%"];
     let skipped = SEPARATORS.iter().filter_map(|separator| rest.strip_prefix(*separator));
     skipped.into_iter().find(|after| hex_pair(after).is_some()).unwrap_or(rest)
-}
-
-fn runs(text: &[u8], belongs: impl Fn(u8) -> bool) -> impl Iterator<Item = &[u8]> {
-    text.split(move |b| !belongs(*b)).filter(|run| run.len() >= MIN_RUN)
 }
 
 fn bits(run: &[u8], value: impl Fn(u8) -> Option<u8>, width: u32) -> Vec<u8> {
@@ -222,10 +275,6 @@ fn hex_pair(text: &[u8]) -> Option<u8> {
     }
 }
 
-fn memchr(byte: u8, text: &[u8]) -> Option<usize> {
-    text.iter().position(|b| *b == byte)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,15 +301,15 @@ mod tests {
 
     #[test]
     fn decodes_runs() {
-        assert_eq!(base64(b"x=aGVsbG8gaGlkZGVuIHdvcmxk&y", 0), b"hello hidden world\n");
-        assert_eq!(base64(b"ZZaGVsbG8gaGlkZGVuIHdvcmxk", 2), b"hello hidden world\n");
-        assert_eq!(base64(b"/path/aGVsbG8gaGlkZGVuIHdvcmxk", 0), b"hello hidden world\n");
-        assert_eq!(base64(b"internationalisation", 0), b"");
-        assert_eq!(base32(b"NBSWY3DPEBUGSZDEMVXCA53POJWGI==="), b"hello hidden world\n");
-        assert_eq!(hex(b"id=68656c6c6f20776f726c64;"), b"hello world\n");
-        assert_eq!(hex(b"68:65:6c:6c:6f:20:77:6f:72:6c:64"), b"hello world\n");
-        assert_eq!(hex(b"\\x68\\x65\\x6c\\x6c\\x6f\\x20\\x77\\x6f"), b"hello wo\n");
-        assert_eq!(hex(b"0x68, 0x65, 0x6c, 0x6c, 0x6f, 0x20, 0x77, 0x6f"), b"hello wo\n");
-        assert_eq!(hex(b"da39a3ee5e6b4b0d3255bfef95601890afd80709"), b"");
+        assert_eq!(Runs::new(b"x=aGVsbG8gaGlkZGVuIHdvcmxk&y").base64(0), b"hello hidden world\n");
+        assert_eq!(Runs::new(b"ZZaGVsbG8gaGlkZGVuIHdvcmxk").base64(2), b"hello hidden world\n");
+        assert_eq!(Runs::new(b"/path/aGVsbG8gaGlkZGVuIHdvcmxk").base64(0), b"hello hidden world\n");
+        assert_eq!(Runs::new(b"internationalisation").base64(0), b"");
+        assert_eq!(Runs::new(b"NBSWY3DPEBUGSZDEMVXCA53POJWGI===").base32(), b"hello hidden world\n");
+        assert_eq!(Runs::new(b"id=68656c6c6f20776f726c64;").hex(), b"hello world\n");
+        assert_eq!(Runs::new(b"68:65:6c:6c:6f:20:77:6f:72:6c:64").hex(), b"hello world\n");
+        assert_eq!(Runs::new(b"\\x68\\x65\\x6c\\x6c\\x6f\\x20\\x77\\x6f").hex(), b"hello wo\n");
+        assert_eq!(Runs::new(b"0x68, 0x65, 0x6c, 0x6c, 0x6f, 0x20, 0x77, 0x6f").hex(), b"hello wo\n");
+        assert_eq!(Runs::new(b"da39a3ee5e6b4b0d3255bfef95601890afd80709").hex(), b"");
     }
 }

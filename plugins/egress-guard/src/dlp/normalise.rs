@@ -1,7 +1,9 @@
 //! Takes away what makes two texts differ to a machine and not to a reader.
 
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 
 /// Letters that look like ASCII ones and that compatibility normalisation leaves alone: Cyrillic, Greek, Armenian and
 /// a few Latin ones, after <https://www.unicode.org/Public/security/latest/confusables.txt>.
@@ -63,6 +65,10 @@ const LOOK_ALIKES: &[(&str, char)] = &[
     ("ꓽ։", ':'),
 ];
 
+static ASCII_OF: LazyLock<HashMap<char, char>> = LazyLock::new(|| {
+    LOOK_ALIKES.iter().flat_map(|(alike, ascii)| alike.chars().map(|c| (c, *ascii))).collect()
+});
+
 /// Returns the text as a reader sees it, in ASCII where it can be; nothing when it is ASCII already.
 ///
 /// Compatibility forms (full-width, mathematical, superscript) become plain letters, invisible characters and
@@ -71,10 +77,28 @@ pub fn fold(text: &[u8]) -> Option<Vec<u8>> {
     if text.is_ascii() {
         return None;
     }
-    let text = String::from_utf8_lossy(text);
-    let folded: String =
-        text.nfkd().filter(|c| !is_combining_mark(*c) && !is_invisible(*c)).map(plain).collect();
-    Some(folded.into_bytes())
+    let mut folded = Vec::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        let mut rest = chunk.valid();
+        while let Some(at) = rest.bytes().position(|b| !b.is_ascii()) {
+            folded.extend_from_slice(&rest.as_bytes()[..at]);
+            let mut characters = rest[at..].chars();
+            characters.by_ref().take(1).for_each(|character| fold_one(character, &mut folded));
+            rest = characters.as_str();
+        }
+        folded.extend_from_slice(rest.as_bytes());
+        folded.extend_from_slice(chunk.invalid());
+    }
+    Some(folded)
+}
+
+fn fold_one(character: char, folded: &mut Vec<u8>) {
+    decompose_compatible(character, |part| {
+        if !is_combining_mark(part) && !is_invisible(part) {
+            let plain = ASCII_OF.get(&part).copied().unwrap_or(part);
+            folded.extend_from_slice(plain.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    });
 }
 
 /// Returns letters and digits only.
@@ -82,13 +106,6 @@ pub fn squeeze(text: &[u8]) -> Vec<u8> {
     let mut bare = Vec::with_capacity(text.len());
     bare.extend(text.iter().copied().filter(u8::is_ascii_alphanumeric));
     bare
-}
-
-fn plain(character: char) -> char {
-    if character.is_ascii() {
-        return character;
-    }
-    LOOK_ALIKES.iter().find(|(alike, _)| alike.contains(character)).map_or(character, |(_, ascii)| *ascii)
 }
 
 /// Format characters, fillers, variation selectors and tags: <https://www.unicode.org/reports/tr36/>.

@@ -1,24 +1,25 @@
 //! The rule set: forms of well-known credentials, kept as data beside this crate with their licence.
 //!
-//! One pass over the text finds the rules that could fit; only those are looked at more closely, the way their source
-//! means it: a keyword has to be near, the value has to look random enough, and the allowlist must not know it.
+//! Every rule has keywords, one of which is part of, or near, each credential it knows. One pass finds the keywords,
+//! and only around them the rules they belong to are tried, the way their source means it: the value has to look random
+//! enough, and the allowlist must not know it. An automaton of all patterns together would need dozens of megabytes
+//! for each thread to be fast on ordinary text, and falls to a fraction of a megabyte a second with less.
 
 use std::sync::{LazyLock, OnceLock};
 
-use aho_corasick::AhoCorasick;
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use regex::bytes::{Captures, Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use serde::Deserialize;
 
 use crate::error::GuardError;
 
 const DATA: &str = include_str!("../../data/gitleaks-rules.json");
 
-/// With the default limit the automaton is thrown away over and over on this many patterns, and the speed falls from
-/// hundreds of megabytes a second to a tenth of one.
-const DFA_SIZE: usize = 16 * 1024 * 1024;
+/// Text in front of a keyword that a pattern may use: most allow fifty characters of a name.
+const BEFORE: usize = 128;
 
-/// Limit for compiling; the default of 10 MiB is meant for patterns of strangers.
-const COMPILED_SIZE: usize = 64 * 1024 * 1024;
+/// Text behind a keyword that a pattern may use: a private key has several thousand characters.
+const AFTER: usize = 8 * 1024;
 
 /// Rules that fit ordinary requests too often to be of use here. They were made for source files, where a hit is looked
 /// at by a person; here a hit stops a request.
@@ -72,22 +73,30 @@ struct Allow {
 
 struct Rule {
     text: RuleText,
-    keywords: AhoCorasick,
-    /// Compiled when the set first says that the rule may fit.
+    /// Compiled when one of its keywords first occurs.
     regex: OnceLock<Option<Regex>>,
     allow: Vec<Allow>,
 }
 
 /// All rules that are in use.
 pub struct RuleSet {
-    set: RegexSet,
+    keywords: AhoCorasick,
+    /// The rules of each keyword.
+    owners: Vec<Vec<usize>>,
     rules: Vec<Rule>,
     common: Allow,
 }
 
+/// Where a rule has to be tried.
+struct Stretch {
+    rule: usize,
+    start: usize,
+    end: usize,
+}
+
 static BUILTIN: LazyLock<Result<RuleSet, String>> = LazyLock::new(|| RuleSet::load(DATA));
 
-/// Returns the built-in rules, compiled at the first call.
+/// Returns the built-in rules, read at the first call.
 pub fn builtin() -> Result<&'static RuleSet, GuardError> {
     BUILTIN.as_ref().map_err(|reason| GuardError::Rules { reason: reason.clone() })
 }
@@ -98,13 +107,25 @@ impl RuleSet {
         let common = Allow::new(&document.common)?;
         let used = document.rules.into_iter().filter(|rule| !SWITCHED_OFF.contains(&rule.id.as_str()));
         let rules = used.map(Rule::new).collect::<Result<Vec<_>, _>>()?;
-        let set = RegexSetBuilder::new(rules.iter().map(|rule| &rule.text.regex))
-            .unicode(false)
-            .dfa_size_limit(DFA_SIZE)
-            .size_limit(COMPILED_SIZE)
-            .build()
+        let (mut words, mut owners): (Vec<String>, Vec<Vec<usize>>) = (Vec::new(), Vec::new());
+        for (index, rule) in rules.iter().enumerate() {
+            for word in &rule.text.keywords {
+                let word = word.to_ascii_lowercase();
+                match words.iter().position(|known| *known == word) {
+                    Some(known) => owners[known].push(index),
+                    None => {
+                        words.push(word);
+                        owners.push(vec![index]);
+                    }
+                }
+            }
+        }
+        let keywords = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(&words)
             .map_err(|error| error.to_string())?;
-        Ok(Self { set, rules, common })
+        Ok(Self { keywords, owners, rules, common })
     }
 
     /// Returns the number of the rule of this name.
@@ -114,9 +135,30 @@ impl RuleSet {
 
     /// Returns the name of the first rule that fits and that `wanted` lets count.
     pub fn find_in(&self, text: &[u8], wanted: impl Fn(RuleIndex) -> bool) -> Option<&str> {
-        let candidates = self.set.matches(text);
-        let fits = |index: &usize| wanted(RuleIndex(*index)) && self.rules[*index].fits(text, &self.common);
-        candidates.iter().find(fits).map(|index| self.rules[index].text.id.as_str())
+        let stretches = self.stretches(text, wanted);
+        let fits = |s: &&Stretch| self.rules[s.rule].fits(&text[..s.end], s.start, &self.common);
+        stretches.iter().find(fits).map(|stretch| self.rules[stretch.rule].text.id.as_str())
+    }
+
+    /// Returns where which rule has to be tried: around its keywords, stretches that touch joined.
+    fn stretches(&self, text: &[u8], wanted: impl Fn(RuleIndex) -> bool) -> Vec<Stretch> {
+        let mut found: Vec<Stretch> = Vec::new();
+        let mut latest: Vec<Option<usize>> = vec![None; self.rules.len()];
+        for keyword in self.keywords.find_overlapping_iter(text) {
+            let start = keyword.start().saturating_sub(BEFORE);
+            let end = text.len().min(keyword.end() + AFTER);
+            for rule in self.owners[keyword.pattern().as_usize()].iter().copied() {
+                match latest[rule].map(|index| &mut found[index]) {
+                    Some(stretch) if stretch.end >= start => stretch.end = end,
+                    _ if wanted(RuleIndex(rule)) => {
+                        latest[rule] = Some(found.len());
+                        found.push(Stretch { rule, start, end });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        found
     }
 
     /// Returns the number of rules.
@@ -132,31 +174,37 @@ impl RuleSet {
 
 impl Rule {
     fn new(text: RuleText) -> Result<Self, String> {
-        let keywords = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .build(&text.keywords)
-            .map_err(|error| format!("{}: {error}", text.id))?;
         let allow = text.allow.iter().map(Allow::new).collect::<Result<_, _>>()?;
-        Ok(Self { text, keywords, regex: OnceLock::new(), allow })
+        Ok(Self { text, regex: OnceLock::new(), allow })
     }
 
-    /// Tells whether some match is a credential by all the rule knows.
-    fn fits(&self, text: &[u8], common: &Allow) -> bool {
-        if !self.keywords.is_match(text) {
-            return false;
-        }
-        // The set has compiled the same pattern, so this cannot fail; if it did, the set's word stands.
+    /// Tells whether some match from `start` on is a credential by all the rule knows.
+    fn fits(&self, text: &[u8], start: usize, common: &Allow) -> bool {
+        // Every pattern is tested to compile; should one not, its keyword alone counts.
         let Some(regex) = self.regex.get_or_init(|| compile(&self.text.regex)) else { return true };
-        regex.captures_iter(text).any(|captures| {
-            let whole = captures.get(0).map_or(&b""[..], |m| m.as_bytes());
-            let first = || captures.iter().skip(1).flatten().map(|m| m.as_bytes()).find(|m| !m.is_empty());
-            let value = match self.text.group {
-                Some(group) => captures.get(group).map_or(whole, |m| m.as_bytes()),
-                None => first().unwrap_or(whole),
-            };
-            let known = |allow: &Allow| allow.knows(if allow.on_value { value } else { whole });
-            entropy(value) >= self.text.entropy && !known(common) && !self.allow.iter().any(known)
-        })
+        let mut at = start;
+        while let Some(captures) = regex.captures_at(text, at) {
+            if self.is_credential(&captures, common) {
+                return true;
+            }
+            let end = captures.get(0).map_or(text.len(), |whole| whole.end());
+            at = end.max(at + 1);
+            if at > text.len() {
+                break;
+            }
+        }
+        false
+    }
+
+    fn is_credential(&self, captures: &Captures<'_>, common: &Allow) -> bool {
+        let whole = captures.get(0).map_or(&b""[..], |m| m.as_bytes());
+        let first = || captures.iter().skip(1).flatten().map(|m| m.as_bytes()).find(|m| !m.is_empty());
+        let value = match self.text.group {
+            Some(group) => captures.get(group).map_or(whole, |m| m.as_bytes()),
+            None => first().unwrap_or(whole),
+        };
+        let known = |allow: &Allow| allow.knows(if allow.on_value { value } else { whole });
+        entropy(value) >= self.text.entropy && !known(common) && !self.allow.iter().any(known)
     }
 }
 
@@ -176,7 +224,7 @@ impl Allow {
 }
 
 fn compile(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(pattern).unicode(false).size_limit(COMPILED_SIZE).build().ok()
+    RegexBuilder::new(pattern).unicode(false).build().ok()
 }
 
 /// Shannon entropy in bits a byte, as the rules' source computes it.
@@ -207,6 +255,7 @@ mod tests {
         assert!(rules.len() > 200, "{}", rules.len());
         for rule in &rules.rules {
             assert!(compile(&rule.text.regex).is_some(), "{}", rule.text.id);
+            assert!(!rule.text.keywords.is_empty(), "{} would never be tried", rule.text.id);
         }
         for off in SWITCHED_OFF {
             assert!(DATA.contains(&format!("\"id\": \"{off}\"")), "{off} is not in the data");

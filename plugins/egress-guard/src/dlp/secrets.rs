@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use claude_bottle_egress_policy::{GuardSecrets, HostPattern};
 
 use super::decode;
@@ -103,9 +103,12 @@ impl SecretSet {
         if self.secrets.is_empty() {
             return None;
         }
+        let bare = normalise::squeeze(text);
+        if !self.forms.is_match(text) && !self.squeezed.is_match(&bare) {
+            return None;
+        }
         let stopped = |owner: &usize| !may_pass(&self.secrets[*owner].hosts);
         let direct = self.forms.find_overlapping_iter(text).map(|m| self.form_owner[m.pattern().as_usize()]);
-        let bare = normalise::squeeze(text);
         let squeezed =
             self.squeezed.find_overlapping_iter(&bare).map(|m| self.squeezed_owner[m.pattern().as_usize()]);
         direct.chain(squeezed).find(stopped).map(|owner| self.secrets[owner].name.as_str())
@@ -148,6 +151,7 @@ fn covers(secret: &[u8], parts: &[Vec<u8>]) -> bool {
 fn automaton(patterns: &[Vec<u8>]) -> Result<AhoCorasick, GuardError> {
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
+        .kind(Some(AhoCorasickKind::DFA))
         .build(patterns)
         .map_err(|error| GuardError::Rules { reason: error.to_string() })
 }

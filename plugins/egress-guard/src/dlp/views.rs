@@ -5,6 +5,10 @@ use super::{decode, normalise};
 /// How often a decoded text is decoded again.
 const DEPTH: usize = 3;
 
+/// Bytes around a place that changes which are read anew with it: more than any secret but a private key has, whose
+/// every line changes.
+const CONTEXT: usize = 1024;
+
 /// Bytes looked at in all readings together, as a multiple of the text, and a floor for short ones.
 const BUDGET_FACTOR: usize = 8;
 const BUDGET_FLOOR: usize = 64 * 1024;
@@ -34,15 +38,38 @@ pub fn each(text: &[u8], look: &mut dyn FnMut(&[u8]) -> bool) {
     }
 }
 
+/// Applies a step to the neighbourhood of each marker; nothing when there is none.
+///
+/// A text without markers nearby reads the same before and after, and has been looked at before.
+fn near(
+    text: &[u8],
+    marker: impl Fn(u8) -> bool,
+    step: impl Fn(&[u8]) -> Option<Vec<u8>>,
+) -> Option<Vec<u8>> {
+    let mut stretches: Vec<(usize, usize)> = Vec::new();
+    let mut at = 0;
+    while let Some(found) = text[at..].iter().position(|b| marker(*b)) {
+        let (start, end) = ((at + found).saturating_sub(CONTEXT), text.len().min(at + found + CONTEXT));
+        match stretches.last_mut() {
+            Some(last) if last.1 >= start => last.1 = end,
+            _ => stretches.push((start, end)),
+        }
+        at += found + 1;
+    }
+    let read: Vec<Vec<u8>> = stretches.iter().filter_map(|(start, end)| step(&text[*start..*end])).collect();
+    (!read.is_empty()).then(|| read.join(&b'\n'))
+}
+
 /// One step of every kind that changes the text.
 fn readings(text: &[u8]) -> Vec<Vec<u8>> {
     let mut found: Vec<Vec<u8>> = Vec::new();
-    found.extend(decode::percent(text));
-    found.extend(decode::escapes(text));
-    found.extend(normalise::fold(text));
-    found.extend((0..4).map(|shift| decode::base64(text, shift)));
-    found.push(decode::hex(text));
-    found.push(decode::base32(text));
+    found.extend(near(text, |b| b == b'%', decode::percent));
+    found.extend(near(text, |b| b == b'\\', decode::escapes));
+    found.extend(near(text, |b| !b.is_ascii(), normalise::fold));
+    let runs = decode::Runs::new(text);
+    found.extend((0..4).map(|shift| runs.base64(shift)));
+    found.push(runs.hex());
+    found.push(runs.base32());
     found.retain(|reading| !reading.is_empty() && reading != text);
     found
 }
