@@ -26,4 +26,4 @@ pub mod terminal;
 pub mod trust;
 pub mod ui;
 
-pub use cli::run;
+pub use cli::{definition, run};

@@ -17,12 +17,11 @@ use crate::terminal::Hidden;
 /// When colour is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless NO_COLOR is set
+    // Plain comments: a value with a help text of its own would turn each help into its long form.
+    // On a terminal, unless NO_COLOR is set.
     #[default]
     Auto,
-    /// Always
     Always,
-    /// Never
     Never,
 }
 
@@ -197,10 +196,11 @@ impl Ui {
         question: &str,
         interrupt: &Interrupt,
     ) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        // Before the question is seen: what is typed right after it must be neither shown nor thrown away.
+        let hidden = Hidden::enter()?;
         let mut stderr = io::stderr().lock();
         write!(stderr, "{}: ", clean(question))?;
         stderr.flush()?;
-        let hidden = Hidden::enter()?;
         let answer = if interrupt.wait_for_input(io::stdin())? {
             let mut line = Zeroizing::new(Vec::with_capacity(4096));
             io::stdin().lock().read_until(b'\n', &mut line)?;

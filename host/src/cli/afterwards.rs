@@ -30,23 +30,29 @@ impl Ended<'_> {
     fn show_blocked(&self, app: &App, summary: &Summary) {
         let Some(text) = summary.text().filter(|_| !app.ui.is_quiet()) else { return };
         app.ui.status(&text);
-        let rules = summary.rules();
-        if !rules.is_empty() {
-            app.ui.hint(&format!(
-                "to allow {}, add it to `egress.allowlist` of bottle `{}` ({}): claude-bottle edit{}",
-                rules.join(", "),
-                self.bottle.name,
-                self.bottle.origin,
-                if self.is_of_project(app) { " --here" } else { "" }
-            ));
+        if let Some(advice) = how_to_allow(app, self.bottle, &summary.rules()) {
+            app.ui.hint(&advice);
         }
         app.ui.hint(&format!("see every decision: claude-bottle logs {} --egress", self.spec.id));
     }
+}
 
-    fn is_of_project(&self, app: &App) -> bool {
-        let directory = self.bottle.origin.path().parent();
-        directory == Some(app.invocation.cwd.as_path()) && app.invocation.cwd != app.invocation.home
-    }
+/// Says where rules have to go so that a bottle allows more; nothing without rules.
+pub(super) fn how_to_allow(app: &App, bottle: &Bottle, rules: &[String]) -> Option<String> {
+    let them = match rules {
+        [] => return None,
+        [_] => "it",
+        _ => "them",
+    };
+    let of_project = bottle.origin.path().parent() == Some(app.invocation.cwd.as_path())
+        && app.invocation.cwd != app.invocation.home;
+    Some(format!(
+        "to allow {}, add {them} to `egress.allowlist` of bottle `{}` ({}): claude-bottle edit{}",
+        rules.join(", "),
+        bottle.name,
+        bottle.origin,
+        if of_project { " --here" } else { "" }
+    ))
 }
 
 /// Shows how long each step took.

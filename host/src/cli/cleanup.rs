@@ -16,7 +16,8 @@ Examples:
   claude-bottle cleanup --dry-run    only show it
   claude-bottle cleanup --all --yes  also what runs, without asking
 
-What belongs to a run is told by its labels, never by its name; something that only has such a name is shown and kept.")]
+What belongs to a run is told by its labels, never by its name. Something that only has such a name
+is shown and kept.")]
 pub(super) struct Args {
     /// Also remove bottles that are running
     #[arg(long)]

@@ -30,8 +30,8 @@ Examples:
 Environment:
   VISUAL, EDITOR   the editor, with arguments if it needs some (default: vi)
 
-What you write is checked before it takes the old file's place. When it is wrong, the old file stays, and what you
-wrote is kept beside it for the next try.")]
+What you write is checked before it takes the old file's place. When it is wrong, the old file
+stays, and what you wrote is kept beside it.")]
 pub(super) struct Args {
     /// Use the manifest of the working directory instead of the home directory's
     #[arg(long)]

@@ -21,6 +21,8 @@ pub(super) struct CompletionsArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  claude-bottle man ~/.local/share/man/man1 && man claude-bottle-start")]
 pub(super) struct ManArgs {
     /// Where the pages go; made when it is missing
     directory: PathBuf,

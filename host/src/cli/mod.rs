@@ -28,12 +28,17 @@ use crate::error::{CliError, CliResult, Exit};
 use crate::invocation::Invocation;
 use crate::ui::{Color, Ui};
 
-/// Run a coding agent with full permissions in a disposable, isolated bottle
-///
-/// A bottle holds exactly what its manifest grants: skills, a prompt, environment variables, SSH keys, an egress
-/// allowlist. When the session ends, the bottle is destroyed.
+/// The heading of the flags that every command has.
+const GLOBAL: &str = "Global options";
+
+// No doc comment: a second paragraph would turn the help into its long form, which is no longer one screen.
 #[derive(Debug, Parser)]
-#[command(name = "claude-bottle", version, propagate_version = true, max_term_width = 100)]
+#[command(about = "\
+Run a coding agent with full permissions in a disposable, isolated bottle
+
+A bottle holds exactly what its manifest grants: skills, a prompt, environment variables, SSH keys,
+an egress allowlist. When the session ends, the bottle is destroyed.")]
+#[command(name = "claude-bottle", version, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
   claude-bottle start dev                     start the agent `dev` of claude-bottle.yaml
@@ -48,13 +53,13 @@ Environment:
   CLAUDE_BOTTLE_LOG           what to log, as `debug` or `plugin=trace`")]
 struct Cli {
     /// Log more: -v what is done, -vv every detail
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = GLOBAL)]
     verbose: u8,
     /// Say only what is asked for, and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = GLOBAL)]
     quiet: bool,
-    /// When to use colour
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    /// When to use colour; NO_COLOR counts for `auto`
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, help_heading = GLOBAL)]
     color: Color,
     #[command(subcommand)]
     command: Command,
@@ -104,10 +109,11 @@ enum Command {
 /// How a list is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 enum Format {
-    /// For people
+    // Plain comments: a value with a help text of its own would turn each help into its long form.
+    // For people.
     #[default]
     Text,
-    /// For programs
+    // For programs.
     Json,
 }
 
@@ -139,6 +145,11 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Returns the definition of the command line: for manual pages, completions, and tests of the documentation.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
 fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
     let done = |result: CliResult| result.map(|()| ExitCode::SUCCESS);
     match command {
@@ -157,8 +168,8 @@ fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
         Command::Trust(args) => done(trust::trust(app, &args)),
         Command::Untrust(args) => done(trust::untrust(app, &args)),
         Command::Schema(args) => done(schema::run(app, &args)),
-        Command::Completions(args) => done(man::completions(app, &args, Cli::command())),
-        Command::Man(args) => done(man::pages(&args, Cli::command())),
+        Command::Completions(args) => done(man::completions(app, &args, definition())),
+        Command::Man(args) => done(man::pages(&args, definition())),
         Command::Reap(args) => done(reap::run(app, &args)),
     }
 }

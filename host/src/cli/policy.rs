@@ -2,13 +2,16 @@
 
 use std::process::ExitCode;
 
-use claude_bottle_egress_policy::{Decision, Scheme, parse_authority};
+use claude_bottle_egress_policy::{Code, Scheme, parse_authority};
 use serde::Serialize;
 
+use super::afterwards::how_to_allow;
 use super::info::resolve;
 use super::{App, Format, usage};
 use crate::egress::effective_policy;
+use crate::egress::summary::Target;
 use crate::error::{CliResult, Exit};
+use crate::manifest::Bottle;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -19,9 +22,6 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// Say whether an agent may reach a host, and by which rule
-    ///
-    /// The answer comes from the whole effective policy, before any launch: the defaults, the bottle's allowlist, its
-    /// SSH hosts. Exits 0 when the agent may and 1 when it may not.
     Check(CheckArgs),
 }
 
@@ -31,7 +31,10 @@ Examples:
   claude-bottle policy check dev github.com         a tunnel to port 443, as for https
   claude-bottle policy check dev git.example:22
   claude-bottle policy check dev deb.debian.org --http
-  claude-bottle policy check dev pypi.org --format json")]
+  claude-bottle policy check dev pypi.org --format json
+
+The answer comes from the whole effective policy, before any launch: the defaults, the bottle's
+allowlist, its SSH hosts. Exits 0 when the agent may and 1 when it may not.")]
 struct CheckArgs {
     /// The agent, as the manifest names it
     agent: String,
@@ -79,19 +82,28 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
     };
     match args.format {
         Format::Json => app.ui.json(&view)?,
-        Format::Text => app.ui.data(&describe(&view, &decision)),
+        Format::Text => app.ui.data(&describe(&view, advice(app, bottle, &view, scheme, decision.code))),
     }
     Ok(if view.allowed { ExitCode::SUCCESS } else { Exit::Failed.into() })
 }
 
-fn describe(view: &AnswerView<'_>, decision: &Decision) -> String {
+/// Returns the rule that would allow it and where it goes; when no rule would, what the guard advises.
+fn advice(app: &App, bottle: &Bottle, view: &AnswerView<'_>, scheme: Scheme, code: Code) -> Option<String> {
+    if view.allowed {
+        return None;
+    }
+    let (host, tunnel) = (view.host.clone(), scheme == Scheme::Connect);
+    let target = Target { count: 1, host, port: view.port, tunnel, code: view.code.to_owned() };
+    let rules: Vec<_> = target.rule().into_iter().collect();
+    Some(how_to_allow(app, bottle, &rules).unwrap_or_else(|| code.hint().to_owned()))
+}
+
+fn describe(view: &AnswerView<'_>, advice: Option<String>) -> String {
     let verdict = if view.allowed { "allowed" } else { "refused" };
     let mut lines = vec![format!("{verdict}: {}", view.reason)];
     if let (Some(rule), Some(origin)) = (view.rule, view.origin) {
         lines.push(format!("rule: {rule} ({origin})"));
     }
-    if !view.allowed {
-        lines.push(format!("hint: {}", decision.code.hint()));
-    }
+    lines.extend(advice.map(|advice| format!("hint: {advice}")));
     lines.join("\n")
 }

@@ -32,10 +32,11 @@ const PRINTING_PROGRAM: &str = "claude";
 Examples:
   claude-bottle start dev                       ask, then start the agent on this terminal
   claude-bottle start dev --cwd --yes           copy this directory in, and do not ask
-  claude-bottle start dev --print 'run tests'   run once, print the answer, exit with the agent's code
+  claude-bottle start dev --print 'run tests'   run once, and exit with the agent's code
   claude-bottle start dev --dry-run --format json
 
-Exit codes: the agent's own; 125 when claude-bottle failed; 2 for a wrong command line; 130 when interrupted.")]
+Exit codes:
+  the agent's own, or 125 claude-bottle failed, 2 wrong command line, 130 interrupted")]
 pub(super) struct Args {
     /// The agent, as the manifest names it
     agent: String,

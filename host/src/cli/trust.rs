@@ -14,8 +14,8 @@ Examples:
   claude-bottle trust         show what this directory's manifest would grant, and ask
   claude-bottle trust --yes   in a script that knows the content
 
-A bottle is where secrets meet hosts, so a manifest that came with a repository defines none until you say so. Trust
-is for exactly this content: any change ends it.")]
+A bottle is where secrets meet hosts, so a manifest that came with a repository defines none until
+you say so. Trust is for exactly this content: any change ends it.")]
 pub(super) struct TrustArgs {
     /// Trust without asking
     #[arg(short, long)]

@@ -57,8 +57,7 @@ impl Target {
         // A host that cannot be spelled cannot be allowed either.
         let host = HostOrIp::parse(&self.host).ok().filter(|_| helps && self.port != 0)?;
         let usual = if self.tunnel { 443 } else { 80 };
-        let bracketed = if self.host.contains(':') { format!("[{host}]") } else { host.to_string() };
-        Some(if self.port == usual { bracketed } else { format!("{bracketed}:{}", self.port) })
+        Some(if self.port == usual { host.to_string() } else { format!("{host}:{}", self.port) })
     }
 }
 
@@ -67,7 +66,6 @@ pub fn place(host: &str, port: u16) -> String {
     match (host.is_empty(), port) {
         (true, _) => "-".to_owned(),
         (false, 0) => host.to_owned(),
-        (false, port) if host.contains(':') => format!("[{host}]:{port}"),
         (false, port) => format!("{host}:{port}"),
     }
 }
@@ -218,7 +216,7 @@ mod tests {
         };
         check("a.test", 443, "not_in_allowlist", Some("a.test"));
         check("a.test", 8443, "not_in_allowlist", Some("a.test:8443"));
-        check("2001:db8::1", 22, "ip_literal", Some("[2001:db8::1]:22"));
+        check("[2001:db8::1]", 22, "ip_literal", Some("[2001:db8::1]:22"));
         check("a.test", 443, "denied_by_rule", None);
         check("a.test", 443, "dlp_secret", None);
         check("a.test", 443, "a_code_of_tomorrow", None);

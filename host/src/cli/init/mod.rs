@@ -25,12 +25,12 @@ const FIRST_BOTTLE: &str = "dev";
 #[command(after_help = "\
 Examples:
   claude-bottle init                               ask for everything
-  claude-bottle init dev                           an agent `dev` in the only bottle, or a first bottle `dev`
+  claude-bottle init writer                        in the only bottle, or in a new one, `dev`
   claude-bottle init docs --bottle dev --skill pdf --prompt 'You write documentation.'
-  claude-bottle init review --here                 into this directory's manifest, for everyone who works here
+  claude-bottle init review --here                 in this directory's manifest, for all who work here
 
-A bottle that the manifest does not have is added too, empty: it reaches only what every bottle reaches. What it
-grants is then written by hand: claude-bottle edit")]
+A bottle that the manifest does not have is added too, empty: it reaches only what every bottle
+reaches. What else it grants is then written by hand: claude-bottle edit")]
 pub(super) struct Args {
     /// The new agent's name; without one, ask
     agent: Option<String>,

@@ -1,0 +1,191 @@
+//! A bad plug-in: it fails, panics or hangs in one verb after the other. The host stays up and tears down.
+
+use insta::assert_snapshot;
+
+use crate::support::{Home, Live, assert_code, assert_says, stderr, stdout};
+
+const VERBS: [&str; 5] = ["prepare", "launch", "provision", "exec", "close"];
+
+#[test]
+fn an_error_in_each_verb_of_a_run() {
+    for verb in VERBS {
+        let home = Home::new();
+        let fault = format!("error:{verb}");
+        let output = home.call_with(&["start", "hello", "--yes"], &[("CLAUDE_BOTTLE_FAKE_FAULT", &fault)]);
+        assert_code(&output, 125);
+        assert_says(&stderr(&output), &[&format!("error: a fault was asked for in `{verb}`")]);
+        clean_up_after(&home, verb);
+    }
+}
+
+#[test]
+fn a_panic_in_each_verb_of_a_run() {
+    for verb in VERBS {
+        let home = Home::new();
+        let fault = format!("panic:{verb}");
+        let output = home.call_with(&["start", "hello", "--yes"], &[("CLAUDE_BOTTLE_FAKE_FAULT", &fault)]);
+        assert_code(&output, 125);
+        assert_says(&stderr(&output), &["error: ", "panicked", verb]);
+        clean_up_after(&home, verb);
+    }
+}
+
+/// A bottle that could not be closed is left to the reaper; every other is gone when the command ends.
+fn clean_up_after(home: &Home, verb: &str) {
+    if verb == "close" {
+        home.wait_until_nothing_left();
+    } else {
+        home.assert_nothing_left();
+    }
+}
+
+#[test]
+fn an_error_in_provision_as_it_is_told() {
+    let shown = Home::new()
+        .shown_with(&["start", "hello", "--yes"], &[("CLAUDE_BOTTLE_FAKE_FAULT", "error:provision")]);
+    assert_snapshot!(shown, @"
+    exit 125
+    --- stderr
+      agent      hello (echo hello)
+      bottle     dev
+      backend    fake
+      container  fake-hello-[ID]
+      runtime    none
+      env        COLOUR
+      skills     none
+      ssh        none
+      prompt     29 chars; first line: You say hello.
+      egress     9 hosts allowed (api.anthropic.com, claude.ai, downloads.claude.ai, +6 more), by egress-guard
+      workspace  none (--cwd copies one in)
+      note: the fake backend isolates nothing; it is for tests
+    error: a fault was asked for in `provision`
+    ");
+}
+
+#[test]
+fn an_error_in_close_as_it_is_told() {
+    let shown =
+        Home::new().shown_with(&["start", "hello", "--yes"], &[("CLAUDE_BOTTLE_FAKE_FAULT", "error:close")]);
+    assert_snapshot!(shown, @"
+    exit 125
+    --- stdout
+    hello
+    --- stderr
+      agent      hello (echo hello)
+      bottle     dev
+      backend    fake
+      container  fake-hello-[ID]
+      runtime    none
+      env        COLOUR
+      skills     none
+      ssh        none
+      prompt     29 chars; first line: You say hello.
+      egress     9 hosts allowed (api.anthropic.com, claude.ai, downloads.claude.ai, +6 more), by egress-guard
+      workspace  none (--cwd copies one in)
+      note: the fake backend isolates nothing; it is for tests
+    error: a fault was asked for in `close`
+    ");
+}
+
+#[test]
+fn a_panic_as_it_is_told() {
+    let shown =
+        Home::new().shown_with(&["start", "hello", "--yes"], &[("CLAUDE_BOTTLE_FAKE_FAULT", "panic:launch")]);
+    assert_snapshot!(shown, @"
+    exit 125
+    --- stderr
+      agent      hello (echo hello)
+      bottle     dev
+      backend    fake
+      container  fake-hello-[ID]
+      runtime    none
+      env        COLOUR
+      skills     none
+      ssh        none
+      prompt     29 chars; first line: You say hello.
+      egress     9 hosts allowed (api.anthropic.com, claude.ai, downloads.claude.ai, +6 more), by egress-guard
+      workspace  none (--cwd copies one in)
+      note: the fake backend isolates nothing; it is for tests
+    error: backend `fake` panicked in `launch`
+      caused by: a fault was asked for in `launch` (at plugins/fake/src/fault.rs:38)
+    ");
+}
+
+#[test]
+fn a_setting_that_the_backend_refuses() {
+    let shown =
+        Home::new().shown_with(&["start", "hello", "--yes"], &[("CLAUDE_BOTTLE_FAKE_FAULT", "explode")]);
+    assert_snapshot!(shown, @"
+    exit 125
+    --- stderr
+    error: setting FAKE_FAULT is `explode`
+
+    hint: use panic:VERB, error:VERB, hang:VERB, wait:VERB or print:VERB
+    ");
+}
+
+#[test]
+fn faults_in_the_verbs_of_other_commands() {
+    let home = Home::new();
+    for (arguments, verb) in [
+        (&["list", "active"][..], "list_active"),
+        (&["exec", "hello", "--", "true"], "list_active"),
+        (&["stop", "hello"], "list_active"),
+        (&["cleanup", "--yes"], "prepare_cleanup"),
+        (&["cleanup", "--yes"], "probe"),
+        (&["doctor"], "probe"),
+    ] {
+        for kind in ["error", "panic"] {
+            let fault = format!("{kind}:{verb}");
+            let output = home.call_with(arguments, &[("CLAUDE_BOTTLE_FAKE_FAULT", &fault)]);
+            assert_code(&output, if arguments[0] == "exec" { 125 } else { 1 });
+            let said = stderr(&output) + &stdout(&output);
+            assert_says(&said, &[verb]);
+        }
+    }
+}
+
+#[test]
+fn a_verb_that_never_returns_is_given_up_on() {
+    for verb in ["prepare", "close"] {
+        let home = Home::new();
+        let fault = format!("hang:{verb}");
+        let env = [("CLAUDE_BOTTLE_FAKE_FAULT", fault.as_str()), ("CLAUDE_BOTTLE_TEST_HASTE", "50")];
+        let output = home.call_with(&["start", "hello", "--yes"], &env);
+        assert_code(&output, 125);
+        let told = format!("error: backend `fake` did not return in time from `{verb}`");
+        assert_says(
+            &stderr(&output),
+            &[&told, "hint: see what it left behind: claude-bottle cleanup --dry-run"],
+        );
+        home.wait_until_nothing_left();
+    }
+}
+
+#[test]
+fn doctor_gives_up_on_a_probe_that_hangs() {
+    let env = [("CLAUDE_BOTTLE_FAKE_FAULT", "hang:probe"), ("CLAUDE_BOTTLE_TEST_HASTE", "50")];
+    assert_snapshot!(Home::new().shown_with(&["doctor"], &env), @"
+    exit 1
+    --- stdout
+    fake (selected): not usable
+      why: backend `fake` did not return in time from `probe`
+      do this: see what it left behind: claude-bottle cleanup --dry-run
+    ");
+}
+
+#[test]
+fn a_verb_that_ignores_an_interrupt_is_given_up_on() {
+    for verb in ["launch", "provision", "exec"] {
+        let home = Home::new();
+        let mut command = home.command(&["start", "hello", "--yes"]);
+        command.env("CLAUDE_BOTTLE_FAKE_FAULT", format!("hang:{verb}")).env("CLAUDE_BOTTLE_TEST_HASTE", "50");
+        let run = Live::start(command.env("CLAUDE_BOTTLE_LOG", "plugin=debug"));
+        run.wait_for_stderr("fault injected");
+        run.send(rustix::process::Signal::INT);
+        let output = run.end();
+        assert_code(&output, 125);
+        assert_says(&stderr(&output), &[&format!("did not return in time from `{verb}`")]);
+        home.wait_until_nothing_left();
+    }
+}

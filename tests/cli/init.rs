@@ -1,0 +1,266 @@
+//! `init`: an agent is added, by flags or by questions, to a manifest that stays what it was otherwise.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use insta::assert_snapshot;
+
+use crate::support::{Home, Terminal, assert_code, assert_says, stderr};
+
+fn text(home: &Home) -> String {
+    fs::read_to_string(home.manifest()).unwrap()
+}
+
+#[test]
+fn the_first_agent_of_a_new_manifest() {
+    let home = Home::empty();
+    assert_snapshot!(home.shown(&["init", "hello", "--prompt", "Say hello."]), @"
+    exit 0
+    --- stderr
+    added agent `hello` to [HOME]/claude-bottle.yaml
+      + bottles:
+      +   dev: {}
+      + agents:
+      +   hello:
+      +     bottle: dev
+      +     prompt: Say hello.
+    hint: see what it would do: claude-bottle start hello --dry-run
+    ");
+    assert_snapshot!(text(&home), @"
+    bottles:
+      dev: {}
+    agents:
+      hello:
+        bottle: dev
+        prompt: Say hello.
+    ");
+    let mode = fs::metadata(home.manifest()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+    assert_code(&home.call(&["start", "hello", "--dry-run"]), 0);
+}
+
+#[test]
+fn one_more_agent_and_bottle() {
+    let home = Home::with("# mine\nbottles:\n  dev: {}\n\nagents:\n  a:\n    bottle: dev # why\n");
+    home.write(".claude/skills/pdf/SKILL.md", "---\nname: pdf\ndescription: x\n---\n");
+    assert_snapshot!(home.shown(&["init", "b", "--bottle", "web", "--skill", "pdf"]), @"
+    exit 0
+    --- stderr
+    added agent `b` to [HOME]/claude-bottle.yaml
+      +   web: {}
+      +   b:
+      +     bottle: web
+      +     skills:
+      +     - pdf
+    hint: see what it would do: claude-bottle start b --dry-run
+    ");
+    assert_snapshot!(text(&home), @"
+    # mine
+    bottles:
+      dev: {}
+      web: {}
+
+    agents:
+      a:
+        bottle: dev # why
+      b:
+        bottle: web
+        skills:
+        - pdf
+    ");
+    assert_snapshot!(home.shown(&["list"]), @"
+    exit 0
+    --- stdout
+    AGENT  BOTTLE  SKILLS  DEFINED
+    a      dev             ~/claude-bottle.yaml:7
+    b      web     pdf     ~/claude-bottle.yaml:9
+    ");
+}
+
+#[test]
+fn an_empty_file_counts_as_a_new_one() {
+    let home = Home::with("# nothing yet\n");
+    assert_code(&home.call(&["init", "a"]), 0);
+    assert!(text(&home).starts_with("# nothing yet\n"), "{}", text(&home));
+}
+
+#[test]
+fn a_manifest_in_json() {
+    let home = Home::empty();
+    let file = home.write("claude-bottle.json", r#"{"bottles": {"dev": {}}, "agents": {}}"#);
+    assert_code(&home.call(&["init", "a"]), 0);
+    assert_snapshot!(fs::read_to_string(file).unwrap(), @r#"
+    {
+      "bottles": {
+        "dev": {}
+      },
+      "agents": {
+        "a": {
+          "bottle": "dev"
+        }
+      }
+    }
+    "#);
+}
+
+#[test]
+fn what_is_refused_changes_nothing() {
+    let home = Home::with("bottles: { a: {}, b: {} }\nagents: { x: { bottle: a } }\n");
+    let before = text(&home);
+    assert_snapshot!(home.shown(&["init"]), @"
+    exit 2
+    --- stderr
+    error: the new agent's name is missing
+
+    hint: claude-bottle init AGENT
+    ");
+    assert_snapshot!(home.shown(&["init", "Code Reviewer", "--bottle", "a"]), @"
+    exit 2
+    --- stderr
+    error: `Code Reviewer` is no name of an agent: a name has lower-case letters, digits and hyphens, and does not begin with a hyphen
+
+    hint: did you mean `code-reviewer`?
+    ");
+    assert_snapshot!(home.shown(&["init", "y"]), @"
+    exit 2
+    --- stderr
+    error: which bottle? There are several: a, b
+
+    hint: add --bottle NAME
+    ");
+    assert_snapshot!(home.shown(&["init", "x", "--bottle", "a"]), @"
+    exit 1
+    --- stderr
+    error: add agent `x`
+      caused by: the manifest has an agent `x` already
+    ");
+    assert_snapshot!(home.shown(&["init", "y", "--bottle", "a", "--skill", "nope"]), @"
+    exit 1
+    --- stderr
+    error: the manifest has a problem
+
+    ~/claude-bottle.yaml:10:7: the skill `nope` is not installed [missing-skill]
+       10 |     - nope
+          |       ^^^^
+        = skills are directories in ~/.claude/skills; there: none
+    ");
+    assert_snapshot!(home.shown(&["init", "y", "--bottle", "not/a/name"]), @"
+    exit 2
+    --- stderr
+    error: `not/a/name` is no name of a bottle: a name has lower-case letters, digits and hyphens, and does not begin with a hyphen
+
+    hint: did you mean `not-a-name`?
+    ");
+    assert_eq!(text(&home), before);
+}
+
+#[test]
+fn a_wrong_manifest_is_not_added_to() {
+    let home = Home::with("agents: { x: { botle: a } }\n");
+    let output = home.call(&["init", "y"]);
+    assert_code(&output, 1);
+    assert_says(&stderr(&output), &["[unknown-key]", "did you mean `bottle`?"]);
+}
+
+#[test]
+fn comments_are_not_lost_silently() {
+    let home = Home::with("# mine\nagents: { x: { bottle: dev } }\nbottles: { dev: {} }\n");
+    let before = text(&home);
+    assert_snapshot!(home.shown(&["init", "y"]), @"
+    exit 1
+    --- stderr
+    error: `[HOME]/claude-bottle.yaml` has to be written anew, and its comments would be lost
+
+    hint: add --yes to lose them, or add the agent by hand: claude-bottle edit
+    ");
+    assert_eq!(text(&home), before);
+    assert_code(&home.call(&["init", "y", "--yes"]), 0);
+    assert_snapshot!(text(&home), @"
+    agents:
+      x:
+        bottle: dev
+      y:
+        bottle: dev
+    bottles:
+      dev: {}
+    ");
+}
+
+#[test]
+fn a_projects_manifest_gets_agents_and_no_bottles() {
+    let home = Home::new();
+    assert_snapshot!(home.shown(&["init", "review", "--here", "--bottle", "dev"]), @"
+    exit 0
+    --- stderr
+    added agent `review` to [HOME]/work/claude-bottle.yaml
+      + agents:
+      +   review:
+      +     bottle: dev
+    hint: see what it would do: claude-bottle start review --dry-run
+    ");
+    assert_eq!(
+        fs::read_to_string(home.work().join("claude-bottle.yaml")).unwrap(),
+        "agents:\n  review:\n    bottle: dev\n"
+    );
+    assert_code(&home.call(&["start", "review", "--dry-run"]), 0);
+    assert_snapshot!(home.shown(&["init", "more", "--here", "--bottle", "web"]), @"
+    exit 1
+    --- stderr
+    error: bottle `web` is not defined, and a project's manifest should define none
+
+    hint: define it in your own manifest: claude-bottle init more --bottle web
+    ");
+}
+
+#[test]
+fn a_trusted_project_needs_trust_again() {
+    let home = Home::new();
+    home.write("work/claude-bottle.yaml", "bottles:\n  here: {}\nagents:\n  a:\n    bottle: here\n");
+    assert_code(&home.call(&["trust", "--yes"]), 0);
+    let output = home.call(&["init", "b", "--here", "--bottle", "here"]);
+    assert_code(&output, 0);
+    assert_says(&stderr(&output), &["need trust again: claude-bottle trust"]);
+    assert_code(&home.call(&["list"]), 1);
+}
+
+#[test]
+fn a_terminal_is_asked_for_everything() {
+    let home = Home::empty();
+    home.write(".claude/skills/pdf/SKILL.md", "---\nname: pdf\ndescription: x\n---\n");
+    let mut terminal = Terminal::start(&home.command(&["init"]));
+    terminal.wait_for("name of the agent:");
+    terminal.type_keys("Not A Name\r");
+    terminal.wait_for("a name has lower-case letters");
+    terminal.type_keys("writer\r");
+    terminal.wait_for("bottle it runs in [dev]:");
+    terminal.type_keys("\r");
+    terminal.wait_for("skills that are installed: pdf");
+    terminal.type_keys("pfd\r");
+    terminal.wait_for("there is no skill `pfd`");
+    terminal.type_keys("pdf\r");
+    terminal.wait_for("what it is told first");
+    terminal.type_keys("You write.\r");
+    terminal.ends_with(0);
+    assert_snapshot!(text(&home), @"
+    bottles:
+      dev: {}
+    agents:
+      writer:
+        bottle: dev
+        skills:
+        - pdf
+        prompt: You write.
+    ");
+}
+
+#[test]
+fn who_gives_up_changes_nothing() {
+    let home = Home::empty();
+    for keys in ["\u{4}", "\u{3}"] {
+        let mut terminal = Terminal::start(&home.command(&["init"]));
+        terminal.wait_for("name of the agent:");
+        terminal.type_keys(keys);
+        terminal.ends_with(0);
+        assert!(!home.manifest().exists());
+    }
+}

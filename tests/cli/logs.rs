@@ -1,0 +1,231 @@
+//! `logs`, and what `start` says of refused requests. The agent itself plays the proxy and writes the log.
+
+use std::fs;
+
+use insta::assert_snapshot;
+
+use crate::support::{Home, Live, assert_code, assert_says, json, keys, stderr, stdout};
+
+fn line(event: &str, verdict: &str, code: &str, host: &str, port: u16) -> String {
+    format!(
+        r#"{{"time":"2026-01-02T03:04:05.678Z","event":"{event}","connection":1,"bottle":"b","client":"unix","method":"CONNECT","host":"{host}","port":{port},"verdict":"{verdict}","code":"{code}","reason":"the reason","bytes_up":1,"bytes_down":2,"duration_ms":3}}"#
+    )
+}
+
+/// Returns a script that appends what it reads to the log of the run it is in.
+fn log_writer(home: &Home) -> String {
+    let log = home.run_dir("shell-*").join("egress.jsonl");
+    format!(
+        "set -- {}; log=${{1%record.json}}egress.jsonl; echo ready; while read -r line; do printf '%s\\n' \"$line\" >> \"$log\"; done",
+        log.with_file_name("record.json").display()
+    )
+}
+
+/// Runs an agent whose proxy decided this.
+fn after_a_run(lines: &[String]) -> (Home, std::process::Output) {
+    let home = Home::new();
+    let input = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    let output = home.call_fed(&["start", "shell", "--yes", "--", &log_writer(&home)], input.as_bytes());
+    assert_code(&output, 0);
+    (home, output)
+}
+
+fn decisions() -> Vec<String> {
+    vec![
+        line("request", "allow", "allowed", "api.anthropic.com", 443),
+        line("close", "allow", "allowed", "api.anthropic.com", 443),
+        line("request", "deny", "not_in_allowlist", "evil.test", 443),
+        line("request", "deny", "not_in_allowlist", "evil.test", 443),
+        line("request", "deny", "port_not_allowed", "github.com", 22),
+        line("request", "deny", "denied_by_rule", "gist.github.com", 443),
+        line("request", "error", "connect_failed", "github.com", 443),
+        line("request", "deny", "bad_host", "", 0),
+    ]
+}
+
+#[test]
+fn a_run_ends_with_what_was_blocked() {
+    let (home, output) = after_a_run(&decisions());
+    assert_snapshot!(home.show(&output), @r#"
+    exit 0
+    --- stdout
+    ready
+    --- stderr
+      agent      shell (sh -c set -- [HOME]/.local/state/claude-bottle/bottles/shell-*/record.json; log=${1%record.json}egress.jsonl; echo ready; while read -r line; do printf '%s\n' "$line" >> "$log"; done)
+      bottle     dev
+      backend    fake
+      container  fake-shell-[ID]
+      runtime    none
+      env        COLOUR
+      skills     none
+      ssh        none
+      prompt     none
+      egress     9 hosts allowed (api.anthropic.com, claude.ai, downloads.claude.ai, +6 more), by egress-guard
+      workspace  none (--cwd copies one in)
+      note: the fake backend isolates nothing; it is for tests
+    5 requests blocked
+        2  evil.test:443        not_in_allowlist
+        1  -                    bad_host
+        1  gist.github.com:443  denied_by_rule
+        1  github.com:22        port_not_allowed
+    hint: to allow evil.test, github.com:22, add them to `egress.allowlist` of bottle `dev` (~/claude-bottle.yaml:2): claude-bottle edit
+    hint: see every decision: claude-bottle logs shell-[ID] --egress
+    "#);
+}
+
+#[test]
+fn a_run_that_asked_for_nothing_forbidden_ends_silently() {
+    let (home, output) = after_a_run(&decisions()[..2]);
+    assert!(!stderr(&output).contains("blocked"), "{}", stderr(&output));
+    assert_snapshot!(home.shown(&["logs", "shell"]), @"
+    exit 0
+    --- stdout
+    run       shell-[ID]
+    agent     shell
+    bottle    dev
+    backend   fake
+    name      fake-shell-[ID]
+    phase     ended
+    began     [AGE] ago
+    requests  1 allowed, 0 blocked
+    files     [HOME]/.local/state/claude-bottle/bottles/shell-[ID]
+    ");
+}
+
+#[test]
+fn runs_are_listed() {
+    let (home, _) = after_a_run(&decisions());
+    assert_snapshot!(Home::new().shown(&["logs"]), @"
+    exit 0
+    --- stdout
+    RUN  AGENT  BOTTLE  BACKEND  PHASE  AGE  BLOCKED
+    ");
+    assert_snapshot!(home.shown(&["logs"]), @"
+    exit 0
+    --- stdout
+    RUN             AGENT  BOTTLE  BACKEND  PHASE  AGE  BLOCKED
+    shell-[ID]  shell  dev     fake     ended  [AGE] 5
+    ");
+    let listed = json(&home.call(&["logs", "--format", "json"]));
+    let expected = [
+        "agent",
+        "backend",
+        "bottle",
+        "created_unix",
+        "directory",
+        "id",
+        "name",
+        "owner",
+        "phase",
+        "requests_allowed",
+        "requests_blocked",
+    ];
+    assert_eq!(keys(&listed[0]), expected);
+    assert_eq!(json(&home.call(&["logs", "shell", "--format", "json"])), listed[0]);
+}
+
+#[test]
+fn decisions_are_a_table_or_the_lines_themselves() {
+    let (home, _) = after_a_run(&decisions());
+    let id = json(&home.call(&["logs", "--format", "json"]))[0]["id"].as_str().unwrap().to_owned();
+    assert_snapshot!(home.shown(&["logs", "shell", "--egress"]), @"
+    exit 0
+    --- stdout
+    TIME                      VERDICT  HOST                          REASON
+    2026-01-02T03:04:05.678Z  allow    api.anthropic.com:443         the reason
+    2026-01-02T03:04:05.678Z  deny     evil.test:443                 the reason
+    2026-01-02T03:04:05.678Z  deny     evil.test:443                 the reason
+    2026-01-02T03:04:05.678Z  deny     github.com:22                 the reason
+    2026-01-02T03:04:05.678Z  deny     gist.github.com:443           the reason
+    2026-01-02T03:04:05.678Z  error    github.com:443                the reason
+    2026-01-02T03:04:05.678Z  deny     -                             the reason
+    ");
+    for bottle in ["shell", &id, &format!("fake-{id}")] {
+        let output = home.call(&["logs", bottle, "--egress", "--format", "json"]);
+        assert_eq!(stdout(&output).lines().collect::<Vec<_>>(), decisions(), "by `{bottle}`");
+    }
+}
+
+#[test]
+fn a_log_cannot_drive_the_terminal() {
+    let hostile = line("request", "deny", "bad_host", "\u{9b}2J\u{202e}x", 443);
+    let (home, output) = after_a_run(&[hostile, "not json \u{1b}[2J".to_owned()]);
+    let table = home.call(&["logs", "shell", "--egress"]);
+    let raw = home.call(&["logs", "shell", "--egress", "--format", "json"]);
+    for text in [stderr(&output), stdout(&table), stdout(&raw)] {
+        assert!(!text.contains(['\u{9b}', '\u{1b}', '\u{202e}']), "{text:?}");
+    }
+    assert_says(&stdout(&table), &["\\u{9b}2J\\u{202e}x:443", "not json \\u{1b}[2J"]);
+    let first: serde_json::Value = serde_json::from_str(stdout(&raw).lines().next().unwrap()).unwrap();
+    assert_eq!(first["host"], "\u{9b}2J\u{202e}x");
+}
+
+#[test]
+fn there_is_nothing_to_show() {
+    let home = Home::new();
+    assert_code(&home.call(&["start", "hello", "--yes"]), 0);
+    assert_snapshot!(home.shown(&["logs", "hello", "--egress"]), @"
+    exit 0
+    --- stderr
+    the run made no request
+    ");
+    assert_snapshot!(home.shown(&["logs", "helo", "--egress"]), @"
+    exit 1
+    --- stderr
+    error: there is no record of a run `helo`
+
+    hint: did you mean `hello`?
+    hint: see the runs there were: claude-bottle logs
+    ");
+    assert_snapshot!(home.shown(&["logs", "--follow"]), @"
+    exit 2
+    --- stderr
+    error: the following required arguments were not provided:
+      <BOTTLE>
+
+    Usage: claude-bottle logs --follow <BOTTLE>
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn a_run_is_followed_to_its_end() {
+    let home = Home::new();
+    let mut run = Live::start(&mut home.command(&["start", "shell", "--yes", "--", &log_writer(&home)]));
+    run.wait_for_stdout("ready");
+    run.feed(&(line("request", "allow", "allowed", "before.test", 443) + "\n"));
+    let table = Live::start(&mut home.command(&["logs", "shell", "--follow"]));
+    let lines = Live::start(&mut home.command(&["logs", "shell", "--follow", "--format", "json"]));
+    for follower in [&table, &lines] {
+        follower.wait_for_stdout("before.test");
+    }
+    run.feed(&(line("request", "deny", "not_in_allowlist", "after.test", 443) + "\n"));
+    for follower in [&table, &lines] {
+        follower.wait_for_stdout("after.test");
+    }
+    assert_code(&run.end(), 0);
+    for follower in [table, lines] {
+        let output = follower.end();
+        assert_code(&output, 0);
+        assert_eq!(stdout(&output).matches("after.test").count(), 1, "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn following_goes_on_over_a_renamed_log_and_ends_on_an_interrupt() {
+    let home = Home::new();
+    let mut run = Live::start(&mut home.command(&["start", "shell", "--yes", "--", &log_writer(&home)]));
+    run.wait_for_stdout("ready");
+    let follower = Live::start(&mut home.command(&["logs", "shell", "--follow"]));
+    run.feed(&(line("request", "allow", "allowed", "first.test", 443) + "\n"));
+    follower.wait_for_stdout("first.test");
+    let runs = home.names_in(".local/state/claude-bottle/bottles");
+    let log = home.run_dir(&runs[0]).join("egress.jsonl");
+    fs::rename(&log, log.with_extension("jsonl.1")).unwrap();
+    run.feed(&(line("request", "allow", "allowed", "second.test", 443) + "\n"));
+    follower.wait_for_stdout("second.test");
+    follower.send(rustix::process::Signal::INT);
+    assert_code(&follower.end(), 130);
+    assert_code(&run.end(), 0);
+}

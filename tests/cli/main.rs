@@ -1,0 +1,26 @@
+//! The command line on the fake backend: each command, each way it fails, as text and as JSON.
+//!
+//! Hermetic: the program and the one plug-in are linked into a tree of their own, each test has its own home, and the
+//! environment is empty but for what a test sets. What differs from run to run (paths, ids, ages) is filtered.
+//! After an intended change: `INSTA_UPDATE=new INSTA_FORCE_PASS=1 cargo test -p claude-bottle --test cli`, then
+//! `cargo insta review --workspace-root .`.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod support;
+
+mod canary;
+mod cleanup;
+mod docs;
+mod edit;
+mod faults;
+mod help;
+mod init;
+mod interrupts;
+mod lists;
+mod logs;
+mod output;
+mod running;
+mod shells;
+mod start;
+mod trust;

@@ -1,0 +1,122 @@
+//! A bottle that runs: listed, entered, stopped.
+
+use insta::assert_snapshot;
+
+use crate::support::{Home, Live, assert_code, assert_says, json, keys, stderr, stdout};
+
+/// Starts an agent that runs until its standard input is closed.
+fn running(home: &Home) -> Live {
+    let run = Live::start(&mut home.command(&["start", "shell", "--yes", "--", "echo ready; cat"]));
+    run.wait_for_stdout("ready");
+    run
+}
+
+#[test]
+fn it_is_listed_while_it_runs() {
+    let home = Home::new();
+    assert_snapshot!(home.shown(&["list", "active"]), @"
+    exit 0
+    --- stdout
+    NAME  AGENT  BOTTLE  BACKEND  STATE  AGE  OWNER
+    ");
+    let run = running(&home);
+    assert_snapshot!(home.shown(&["list", "active"]), @"
+    exit 0
+    --- stdout
+    NAME                 AGENT  BOTTLE  BACKEND  STATE    AGE  OWNER
+    fake-shell-[ID]  shell  dev     fake     running  -    [PID]@[HOST]
+    ");
+    let listed = json(&home.call(&["list", "active", "--format", "json"]));
+    assert_eq!(
+        keys(&listed[0]),
+        ["agent", "backend", "bottle", "created_unix", "id", "name", "owner", "state"]
+    );
+    assert_eq!(listed[0]["owner"]["pid"], run.pid());
+    assert_code(&run.end(), 0);
+    assert_eq!(json(&home.call(&["list", "active", "--format", "json"])), serde_json::json!([]));
+}
+
+#[test]
+fn a_program_is_run_in_it() {
+    let home = Home::new();
+    let run = running(&home);
+    let listed = json(&home.call(&["list", "active", "--format", "json"]));
+    let (id, name) = (listed[0]["id"].as_str().unwrap(), listed[0]["name"].as_str().unwrap());
+    for bottle in ["shell", id, name] {
+        let output = home.call_fed(&["exec", bottle, "--", "sh", "-c", "cat; exit 9"], b"through\n");
+        assert_code(&output, 9);
+        assert_eq!(stdout(&output), "through\n");
+    }
+    assert_snapshot!(home.shown(&["exec", "shell", "--", "no-such-program"]), @"
+    exit 125
+    --- stderr
+    error: run `no-such-program`
+      caused by: No such file or directory (os error 2)
+    ");
+    assert_code(&run.end(), 0);
+}
+
+#[test]
+fn it_is_stopped() {
+    let home = Home::new();
+    let run = running(&home);
+    assert_snapshot!(home.shown(&["stop", "shell"]), @"
+    exit 0
+    --- stderr
+    closed fake-shell-[ID]
+    ");
+    assert_eq!(home.bottles(), Vec::<String>::new());
+    // The run closes what is closed already, which is no failure.
+    assert_code(&run.end(), 0);
+    assert_snapshot!(home.shown(&["stop", "shell"]), @"
+    exit 1
+    --- stderr
+    error: there is no bottle `shell`; none is running
+
+    hint: claude-bottle list active
+    ");
+}
+
+#[test]
+fn one_of_two_has_to_be_named() {
+    let home = Home::new();
+    let runs = [running(&home), running(&home)];
+    let output = home.call(&["stop", "shell"]);
+    assert_code(&output, 1);
+    assert_says(&stderr(&output), &["agent `shell` has 2 bottles running", "claude-bottle list active"]);
+    for run in runs {
+        assert_code(&run.end(), 0);
+    }
+    home.assert_nothing_left();
+}
+
+#[test]
+fn a_bottle_that_is_not_there() {
+    let home = Home::new();
+    let run = running(&home);
+    assert_snapshot!(home.shown(&["exec", "other", "--", "true"]), @"
+    exit 125
+    --- stderr
+    error: there is no bottle `other`; running: fake-shell-[ID]
+
+    hint: claude-bottle list active
+    ");
+    assert_code(&run.end(), 0);
+    assert_snapshot!(home.shown(&["exec", "other", "--", "true"]), @"
+    exit 125
+    --- stderr
+    error: there is no bottle `other`; none is running
+
+    hint: claude-bottle list active
+    ");
+    assert_snapshot!(home.shown(&["exec", "other"]), @"
+    exit 2
+    --- stderr
+    error: the following required arguments were not provided:
+      <COMMAND>...
+
+    Usage: claude-bottle exec <BOTTLE> -- <COMMAND>...
+
+    For more information, try '--help'.
+    ");
+}
