@@ -5,6 +5,7 @@
 mod bubblewrap;
 mod contender;
 mod docker;
+mod guard;
 mod home;
 mod load;
 
@@ -32,20 +33,26 @@ enum Subject {
     Docker,
     /// Starting a bottle on bubblewrap
     Bubblewrap,
+    /// The egress guard beside squid and tinyproxy
+    Guard,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let wanted = |subject| args.subjects.is_empty() || args.subjects.contains(&subject);
-    let mut tables = Vec::new();
+    let mut tables: Vec<String> = Vec::new();
     if wanted(Subject::Load) {
-        tables.push(load::run(args.rounds).context("measure loading")?);
+        tables.push(load::run(args.rounds).context("measure loading")?.to_string());
     }
     if wanted(Subject::Bubblewrap) {
-        tables.push(bubblewrap::run(args.rounds).context("measure bubblewrap")?);
+        tables.push(bubblewrap::run(args.rounds).context("measure bubblewrap")?.to_string());
     }
     if wanted(Subject::Docker) {
-        tables.push(docker::run(args.rounds).context("measure docker")?);
+        tables.push(docker::run(args.rounds).context("measure docker")?.to_string());
+    }
+    if wanted(Subject::Guard) {
+        let sheets = guard::run(args.rounds).context("measure the egress guard")?;
+        tables.extend(sheets.iter().map(ToString::to_string));
     }
     let mut stdout = std::io::stdout().lock();
     for table in tables {

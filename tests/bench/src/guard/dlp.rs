@@ -1,0 +1,68 @@
+//! How fast the guard looks into a body that has nothing to find, without the network around it.
+
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use claude_bottle_egress_policy::{DlpConfig, GuardSecret, GuardSecrets, HostOrIp};
+use egress_guard::dlp::Inspector;
+use egress_guard::dlp::body::{BodyScan, Packing};
+
+use super::sheet::{Sheet, median};
+
+/// English prose.
+pub(super) const PROSE: &str = include_str!("../../../../LICENSE-APACHE");
+
+/// Rust, as an agent sends it.
+const SOURCE: &str = include_str!("../contender.rs");
+
+/// Bytes of one turn, and of one piece as it comes from the network.
+const SIZE: usize = 8 * 1024 * 1024;
+const PIECE: usize = 64 * 1024;
+
+pub(super) fn run(rounds: usize) -> anyhow::Result<Sheet> {
+    let json = serde_json::json!({ "model": "any", "messages": [{ "role": "user", "content": SOURCE }] });
+    let texts = [
+        ("prose", fill(PROSE)),
+        ("source code", fill(SOURCE)),
+        ("JSON with source code", fill(&json.to_string())),
+    ];
+    let secret = "correct-horse-battery-staple-0123456789";
+    let entries = vec![GuardSecret { name: "BENCH".to_owned(), value: secret.to_owned(), hosts: Vec::new() }];
+    let inspector = Inspector::new(&DlpConfig::default(), &GuardSecrets { entries })?;
+    let host = HostOrIp::parse("registry.example").context("a host name")?;
+    let mut rates: Vec<Vec<f64>> = vec![Vec::new(); texts.len()];
+    for round in 0..=rounds {
+        for ((_, text), rates) in texts.iter().zip(&mut rates) {
+            let began = Instant::now();
+            look(&inspector, &host, text)?;
+            // The first turn compiles the rules.
+            if round > 0 {
+                rates.push(megabytes(text.len()) / began.elapsed().as_secs_f64());
+            }
+        }
+    }
+    let rows = texts.iter().zip(&mut rates).map(|((name, _), rates)| (*name, vec![median(rates)])).collect();
+    let title = "The guard's look into clean text, one thread".to_owned();
+    Ok(Sheet { title, columns: &["MB/s"], rows })
+}
+
+fn look(inspector: &Inspector, host: &HostOrIp, text: &[u8]) -> anyhow::Result<()> {
+    let mut scan = BodyScan::new(inspector, host, Packing::Plain);
+    let mut passed = 0;
+    for piece in text.chunks(PIECE) {
+        passed += scan.push(piece)?.len();
+    }
+    passed += scan.finish()?.len();
+    ensure!(passed == text.len(), "the scan holds bytes back");
+    ensure!(scan.findings().block.is_none(), "the clean text is not clean: {:?}", scan.findings());
+    Ok(())
+}
+
+fn fill(text: &str) -> Vec<u8> {
+    text.bytes().cycle().take(SIZE).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn megabytes(bytes: usize) -> f64 {
+    bytes as f64 / 1e6
+}

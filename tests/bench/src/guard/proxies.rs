@@ -1,0 +1,137 @@
+//! The proxies: each started on loopback, with one allowed host and port, and with a line in a log for each request.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tempfile::TempDir;
+
+/// Longest time any of them may take to listen.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Who does the job.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Guard,
+    Squid,
+    Tinyproxy,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Guard, Self::Squid, Self::Tinyproxy];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Guard => "egress-guard",
+            Self::Squid => "squid",
+            Self::Tinyproxy => "tinyproxy",
+        }
+    }
+
+    /// tinyproxy ends each connection behind one plain answer, without a word about it.
+    pub(crate) fn keeps(self) -> bool {
+        self != Self::Tinyproxy
+    }
+
+    fn program(self) -> anyhow::Result<PathBuf> {
+        if self == Self::Guard {
+            let own = std::env::current_exe()?;
+            let target = own.parent().and_then(Path::parent).context("this program lies below `target`")?;
+            let guard = target.join("libexec/claude-bottle/egress-guard");
+            return guard.canonicalize().context("find the guard; build it with `make companions`");
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut places: Vec<PathBuf> = std::env::split_paths(&path).collect();
+        places.push("/usr/sbin".into());
+        let found = places.iter().map(|place| place.join(self.name())).find(|file| file.is_file());
+        found.with_context(|| format!("find {}; install it with `tests/setup/bench-tools.sh`", self.name()))
+    }
+
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Guard => &["run", "--config"],
+            // In the foreground, as one process, without going into the background.
+            Self::Squid => &["-N", "-f"],
+            Self::Tinyproxy => &["-d", "-c"],
+        }
+    }
+
+    fn config(self, dir: &Path, listen: SocketAddr, upstream: SocketAddr) -> String {
+        let (own, port) = (listen.port(), upstream.port());
+        let dir = dir.display();
+        match self {
+            Self::Guard => format!(
+                "version: 1\nbottle: bench\nlisten: {listen}\npolicy:\n  rules: [{{ rule: \"{upstream}\" }}]\n  private: [{{ host: 127.0.0.1, range: 127.0.0.1/32 }}]\nlog: {{ stdout: false, file: {dir}/log }}\n"
+            ),
+            Self::Squid => format!(
+                "http_port 127.0.0.1:{own}\nacl host dst 127.0.0.1/32\nacl port port {port}\nhttp_access allow host port\nhttp_access deny all\ncache deny all\ncache_mem 0\naccess_log stdio:{dir}/log\ncache_log {dir}/cache.log\ncache_store_log none\npid_filename none\nnetdb_filename none\npinger_enable off\nshutdown_lifetime 0 seconds\nvisible_hostname bench\ncoredump_dir {dir}\n"
+            ),
+            Self::Tinyproxy => format!(
+                "Port {own}\nListen 127.0.0.1\nTimeout 600\nMaxClients 2000\nAllow 127.0.0.1\nConnectPort {port}\nFilter \"{dir}/filter\"\nFilterDefaultDeny Yes\nLogFile \"{dir}/log\"\nLogLevel Connect\n"
+            ),
+        }
+    }
+}
+
+/// A running proxy. Ended when dropped.
+pub(crate) struct Proxy {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    /// From the start of the process to the first connection it took.
+    pub(crate) start: Duration,
+    _dir: TempDir,
+}
+
+impl Proxy {
+    /// Starts one that allows plain requests and tunnels to `upstream` alone.
+    pub(crate) fn start(kind: Kind, upstream: SocketAddr) -> anyhow::Result<Self> {
+        let dir = place()?;
+        // Squid gives root up before it opens its logs.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777))?;
+        fs::write(dir.path().join("filter"), "^127\\.0\\.0\\.1$\n")?;
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let config = dir.path().join("config");
+        fs::write(&config, kind.config(dir.path(), address, upstream))?;
+        let errors = fs::File::create(dir.path().join("errors"))?;
+        let mut command = Command::new(kind.program()?);
+        command.args(kind.arguments()).arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
+        let began = Instant::now();
+        let child = command.spawn().with_context(|| format!("start {}", kind.name()))?;
+        let mut proxy = Self { child, address, start: Duration::ZERO, _dir: dir };
+        while TcpStream::connect(address).is_err() {
+            if began.elapsed() > PATIENCE || proxy.child.try_wait()?.is_some() {
+                let said = fs::read_to_string(proxy._dir.path().join("errors")).unwrap_or_default();
+                bail!("{} does not listen: {said}", kind.name());
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        proxy.start = began.elapsed();
+        Ok(proxy)
+    }
+
+    /// Returns the memory it has in use, in megabytes.
+    pub(crate) fn resident(&self) -> anyhow::Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS is told")?;
+        let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kilobytes * 1024.0 / 1e6)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// In memory where that exists: tinyproxy waits for the disk after each line it logs, which would be all one sees.
+fn place() -> anyhow::Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    dir.context("make a directory for a proxy")
+}

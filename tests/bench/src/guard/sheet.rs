@@ -1,0 +1,57 @@
+//! Tables of figures, with a ratio to the first row.
+
+use std::fmt;
+
+/// Figures of contenders that took turns.
+pub(crate) struct Sheet {
+    pub(crate) title: String,
+    /// Names of the columns; the ratio is of the first one.
+    pub(crate) columns: &'static [&'static str],
+    pub(crate) rows: Vec<(&'static str, Vec<f64>)>,
+}
+
+impl fmt::Display for Sheet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.title)?;
+        write!(f, "  {:<24}", "")?;
+        for column in self.columns {
+            write!(f, " {column:>14}")?;
+        }
+        writeln!(f, " {:>9}", "ratio")?;
+        let first = |row: &[f64]| row.first().copied().unwrap_or(f64::NAN);
+        let base = self.rows.first().map_or(f64::NAN, |(_, row)| first(row));
+        for (name, row) in &self.rows {
+            write!(f, "  {name:<24}")?;
+            for figure in row {
+                match figure {
+                    _ if figure.is_nan() => write!(f, " {:>14}", "–")?,
+                    _ => write!(f, " {figure:>14.*}", if figure.abs() < 10.0 { 3 } else { 1 })?,
+                }
+            }
+            match first(row) / base {
+                ratio if ratio.is_nan() => writeln!(f, " {:>9}", "–")?,
+                ratio => writeln!(f, " {ratio:>8.2}×")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the figure below which `share` of all lie.
+pub(crate) fn quantile(figures: &mut [f64], share: f64) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let last = figures.len().saturating_sub(1);
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a place in a list of thousands"
+    )]
+    let at = (last as f64 * share).round() as usize;
+    figures.get(at).copied().unwrap_or(f64::NAN)
+}
+
+/// Returns the one in the middle.
+pub(crate) fn median(figures: &mut [f64]) -> f64 {
+    quantile(figures, 0.5)
+}
