@@ -7,6 +7,8 @@
 
 mod support;
 
+mod egress;
 mod failure;
 mod headless;
+mod ssh;
 mod terminal;

@@ -1,0 +1,262 @@
+//! Nothing leaves a bottle but through its own sidecar, whatever the protocol, and nothing at all without it.
+//!
+//! The engine itself is not restarted here: it belongs to the whole machine. What a restart of it does to a bottle is what
+//! the loss and the return of the sidecar do.
+
+use std::process::Command;
+
+use super::canary::{Canary, TICK};
+use super::fixture::{Fixture, IMAGE};
+use super::session::Session;
+use super::{assert_refused, decisions, home};
+use crate::support::{engine, run, stdout};
+
+const PROBE: &str = include_str!("probe.pl");
+const SNIFF: &str = include_str!("sniff.pl");
+
+/// Where a sidecar listens.
+const PROXY_PORT: u16 = 8888;
+
+/// An address of the range for documentation, which stands for the rest of the world: <https://www.rfc-editor.org/rfc/rfc5737>.
+const WORLD: &str = "198.51.100.7";
+
+/// Tries the targets from a session, and returns those that gave any answer.
+fn answered(session: &mut Session, targets: &[String]) -> Vec<String> {
+    let quoted: Vec<_> = targets.iter().map(|target| format!("'{target}'")).collect();
+    let said = session.ok(&format!("perl - {} <<'END-OF-PROBE'\n{PROBE}\nEND-OF-PROBE", quoted.join(" ")));
+    assert_eq!(said.lines().count(), targets.len(), "{said}");
+    said.lines().filter(|line| line.ends_with(": answered")).map(str::to_owned).collect()
+}
+
+/// Returns all that can be tried at an address: the canary, and what services are usually found at.
+fn targets_at(address: &str, canary: &Canary) -> Vec<String> {
+    let mut targets = vec![format!("icmp {address} 0"), format!("udp {address} {}", canary.udp())];
+    targets.extend([53, 443].map(|port| format!("udp {address} {port}")));
+    let ports = [canary.tcp(), PROXY_PORT, 22, 53, 80, 443, 853, 2375];
+    targets.extend(ports.map(|port| format!("tcp {address} {port}")));
+    targets
+}
+
+/// Returns every address of this machine, link-local ones with the name of a bottle's interface.
+fn host_addresses() -> Vec<String> {
+    let listed = run(Command::new("hostname").arg("-I"));
+    let mut addresses: Vec<_> = stdout(&listed).split_whitespace().map(str::to_owned).collect();
+    addresses.push(engine::bridge_address().to_string());
+    let interfaces = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    let local = interfaces
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .map(|digits| std::net::Ipv6Addr::from_bits(u128::from_str_radix(digits, 16).unwrap()));
+    addresses.extend(local.filter(|ip| ip.is_unicast_link_local()).map(|ip| format!("{ip}%eth0")));
+    assert!(addresses.len() >= 2, "{addresses:?}");
+    addresses
+}
+
+/// Returns the addresses that the bridges of a bottle's networks have, or would have, on the host.
+fn gateways(agent: &str) -> Vec<String> {
+    ["net", "egress"]
+        .map(|kind| {
+            let network = format!("claude-bottle-{kind}-{agent}");
+            let subnet = engine::docker(&[
+                "network",
+                "inspect",
+                "--format",
+                "{{(index .IPAM.Config 0).Subnet}}",
+                &network,
+            ]);
+            format!("{}.1", subnet.trim().rsplit_once('.').expect("an IPv4 range").0)
+        })
+        .into()
+}
+
+/// Returns a container's address in a network of its bottle.
+fn address(container: &str, network: &str) -> String {
+    let format = format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}");
+    let address = engine::docker(&["inspect", "--format", &format, container]).trim().to_owned();
+    assert!(!address.is_empty(), "`{container}` in `{network}`");
+    address
+}
+
+#[test]
+fn nothing_goes_out_below_http_and_siblings_are_apart() {
+    let [agent, sibling] = ["e2e-wall", "e2e-wall-sibling"];
+    let home = home(&[agent, sibling], "      allowlist: []\n");
+    let canary = Canary::open();
+    // Both at once; the second shell is asked first, so that neither waits for the other.
+    let (mut inside, mut beside) = (Session::start(&home, agent), Session::start(&home, sibling));
+    let serve = "socat TCP-LISTEN:7777,fork,reuseaddr 'EXEC:echo hello' & \
+        until (exec 3<>/dev/tcp/127.0.0.1/7777) 2>/dev/null; do sleep 0.05; done; hostname -i";
+    let neighbour = beside.ok(serve);
+    let here = inside.ok("hostname -i");
+    assert_ne!(here, neighbour);
+
+    // The controls: what answers, and that this way of asking finds it.
+    let bridge = engine::bridge_address();
+    let ports = (canary.tcp(), canary.udp());
+    let targets = [
+        format!("icmp {bridge} 0"),
+        format!("tcp {bridge} {}", ports.0),
+        format!("udp {bridge} {}", ports.1),
+    ];
+    let mut words = vec!["run", "--rm", IMAGE, "perl", "-e", PROBE];
+    words.extend(targets.iter().map(String::as_str));
+    assert_eq!(engine::docker(&words).matches(": answered").count(), 3);
+    assert_eq!(canary.visitors().len(), 2, "a container of the engine's own network reaches the host");
+    assert_eq!(
+        answered(&mut beside, &[format!("tcp {neighbour} 7777"), format!("icmp {neighbour} 0")]).len(),
+        2
+    );
+    let sidecar = address(&format!("claude-bottle-guard-{agent}"), &format!("claude-bottle-net-{agent}"));
+    assert_eq!(
+        answered(&mut inside, &[format!("tcp {sidecar} {PROXY_PORT}"), format!("icmp {sidecar} 0")]).len(),
+        2
+    );
+
+    let mut addresses = host_addresses();
+    addresses.extend(gateways(agent));
+    addresses.extend(gateways(sibling));
+    for (agent, network) in [(agent, "egress"), (sibling, "egress"), (sibling, "net")] {
+        let network = format!("claude-bottle-{network}-{agent}");
+        addresses.push(address(&format!("claude-bottle-guard-{agent}"), &network));
+    }
+    addresses.extend([
+        neighbour.clone(),
+        WORLD.to_owned(),
+        "169.254.169.254".to_owned(),
+        "2001:db8::7".to_owned(),
+    ]);
+    let mut targets: Vec<_> = addresses.iter().flat_map(|address| targets_at(address, &canary)).collect();
+    targets.push(format!("tcp {neighbour} 7777"));
+    assert_eq!(answered(&mut inside, &targets), Vec::<String>::new());
+    assert_eq!(canary.visitors(), Vec::<std::net::IpAddr>::new());
+
+    assert_no_other_way(&mut inside, sibling, &sidecar);
+    assert_no_way_through_the_proxy(
+        &mut inside,
+        &[bridge.to_string(), neighbour, sidecar, "127.0.0.1".to_owned()],
+    );
+    assert_eq!(canary.visitors(), Vec::<std::net::IpAddr>::new());
+    inside.end();
+    beside.end();
+}
+
+/// Fails when the bottle has a neighbour, a name, a socket or a right that could lead out.
+fn assert_no_other_way(inside: &mut Session, sibling: &str, sidecar: &str) {
+    let sibling = format!("claude-bottle-{sibling}");
+    let names = ["host.docker.internal", "gateway.docker.internal", &sibling];
+    inside.all_fail(&names.map(|name| format!("timeout 5 getent hosts {name}")));
+    // A default route may be there, but it leads to an address that nobody has: the sidecar alone answers to ARP.
+    let resolved =
+        "tail -n +2 /proc/net/arp | while read -r ip _ flags _; do [ $flags = 0x0 ] || echo $ip; done";
+    assert_eq!(inside.ok(resolved), sidecar);
+    assert_eq!(inside.ok("cat /proc/net/ipv6_route 2>/dev/null | grep -v ' lo$' || true"), "");
+    assert_eq!(inside.ok("ls -d /run/docker* /var/run/docker* /run/containerd* 2>/dev/null || true"), "");
+    // Packet sockets and raw ones.
+    for kind in ["17, 3, 768", "2, 3, 1", "2, 3, 255", "10, 3, 58"] {
+        let said = inside.fails(&format!("perl -e 'socket(S, {kind}) or die $!'"));
+        assert!(said.contains("not permitted") || said.contains("not supported"), "{kind}: {said}");
+    }
+}
+
+/// Fails when the sidecar takes a request for one of these addresses: the engine's API, a sibling, the sidecar itself.
+fn assert_no_way_through_the_proxy(inside: &mut Session, addresses: &[String]) {
+    for address in addresses {
+        for port in [2375, 7777, PROXY_PORT] {
+            let curl = "curl -s -m 5 -o /tmp/body -w '%{http_code}' --noproxy '' -x \"$HTTP_PROXY\"";
+            assert_eq!(
+                inside.ok(&format!("{curl} http://{address}:{port}/_ping")),
+                "403",
+                "{address}:{port}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_refused_name_is_never_looked_up() {
+    let agent = "e2e-names";
+    // Told apart from all other traffic of this machine.
+    let label = format!("canary-{}", std::process::id());
+    let allowed = format!("allowed-{label}.test");
+    let home = home(&[agent], &format!("      allowlist: ['{allowed}']\n"));
+    let mut inside = Session::start(&home, agent);
+    inside.ok("true");
+    let canary = Fixture::on_the_host(&["perl", "-e", SNIFF, &label]);
+    assert_eq!(canary.line(), "ready");
+
+    let name = |what: &str| format!("{what}-{label}.test");
+    for host in [name("http"), format!("data-{label}.{allowed}"), format!("{allowed}.{label}.example")] {
+        assert_eq!(inside.ok(&format!("curl -s -o /tmp/body -w '%{{http_code}}' http://{host}/")), "403");
+        inside.fails(&format!("curl -sS https://{host}/"));
+    }
+    inside.all_fail(&[
+        format!("timeout 5 getent ahosts {}", name("system")),
+        format!("curl -sS -m 5 --noproxy '*' http://{}/", name("direct")),
+    ]);
+    let servers = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let servers = servers.lines().filter_map(|line| line.strip_prefix("nameserver ").map(str::trim));
+    let targets: Vec<_> = servers
+        .chain(["127.0.0.11", WORLD])
+        .flat_map(|server| ["dns-udp", "dns-tcp"].map(|way| format!("{way} {server} 53 {}", name(way))))
+        .collect();
+    assert_eq!(answered(&mut inside, &targets), Vec::<String>::new());
+
+    // The control comes last: the allowed name, which the sidecar asks for, and nothing else before it.
+    let status = inside.run(&format!("curl -s -o /tmp/body -w '%{{http_code}}' http://{allowed}/")).text;
+    assert_ne!(status, "403");
+    assert_eq!(canary.line(), format!("allowed-{label}"));
+    inside.end();
+    let log = decisions(&home);
+    assert_refused(&log, &name("http"));
+    assert_refused(&log, &format!("data-{label}.{allowed}"));
+}
+
+#[test]
+fn a_sidecar_that_restarts_or_dies_opens_no_way_past_it() {
+    let agent = "e2e-sidecar";
+    let sidecar = format!("claude-bottle-guard-{agent}");
+    let (canary, bridge) = (Canary::open(), engine::bridge_address());
+    let port = canary.tcp();
+    let home = home(
+        &[agent],
+        &format!(
+            "      allowlist: ['stream.test:{port}']\n      hosts: {{ stream.test: {bridge} }}\n\
+             \x20     private: [{{ host: stream.test, range: {bridge}/32 }}]\n"
+        ),
+    );
+    let url = format!("http://stream.test:{port}/");
+    let first = format!("curl -sN -m 10 --retry 20 --retry-connrefused --retry-delay 1 {url} | head -n 8");
+    let mut direct = targets_at(&bridge.to_string(), &canary);
+    direct.extend(targets_at(WORLD, &canary));
+
+    let mut inside = Session::start(&home, agent);
+    let said = inside.ok(&first);
+    assert!(said.starts_with(TICK), "{said}");
+    assert!(!canary.visitors().is_empty(), "the control: the sidecar reaches the canary");
+    engine::docker(&["restart", "--time", "0", &sidecar]);
+    let said = inside.ok(&first);
+    assert!(said.starts_with(TICK), "the sidecar does not serve again: {said}");
+    assert_eq!(inside.ok("curl -s -o /tmp/body -w '%{http_code}' http://refused.test/"), "403");
+    canary.visitors();
+    assert_eq!(answered(&mut inside, &direct), Vec::<String>::new());
+    assert_eq!(canary.visitors(), Vec::<std::net::IpAddr>::new());
+
+    // Killed while a stream runs through it.
+    inside.ok(&format!(
+        "curl -sN {url} > /tmp/stream & echo $! > /tmp/pid; until grep -q tick /tmp/stream; do sleep 0.05; done"
+    ));
+    canary.visitors();
+    engine::docker(&["kill", &sidecar]);
+    inside.ok("timeout 10 tail --pid=$(cat /tmp/pid) -f /dev/null");
+    inside.all_fail(&[
+        format!("curl -sS -m 5 {url}"),
+        format!("curl -sS -m 5 --noproxy '*' {url}"),
+        format!("curl -sS -m 5 --noproxy '*' http://{bridge}:{port}/"),
+        format!("timeout 5 node -e 'fetch(\"{url}\").then(() => 0, () => process.exit(1))'"),
+    ]);
+    assert_eq!(answered(&mut inside, &direct), Vec::<String>::new());
+    assert_eq!(canary.visitors(), Vec::<std::net::IpAddr>::new(), "someone came past the dead sidecar");
+    inside.end();
+    assert_eq!(engine::resources_of(agent), Vec::<String>::new());
+    assert_refused(&decisions(&home), "refused.test");
+}

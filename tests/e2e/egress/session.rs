@@ -1,0 +1,111 @@
+//! A shell in a bottle: the agent's command is `bash`, and what a test writes to its standard input runs inside.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use crate::support::home::Home;
+
+/// How long a script may run, on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Ends the output of a script; its exit code follows.
+const END: &str = "--end-of-script-9d1f--";
+
+/// A live bottle.
+pub(super) struct Session {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+/// What a script said, both streams as one.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) code: i32,
+    pub(super) text: String,
+}
+
+impl Session {
+    /// Starts the agent; the bottle may not be up yet when this returns.
+    pub(super) fn start(home: &Home, agent: &str) -> Self {
+        let errors = File::create(home.path().join(format!("{agent}.stderr"))).unwrap();
+        let mut command = home.command(&["--quiet", "start", agent, "--yes"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
+        let mut child = command.spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in output.split(b'\n').map_while(Result::ok) {
+                sender.send(String::from_utf8_lossy(&line).into_owned()).ok();
+            }
+        });
+        Self { stdin: child.stdin.take(), child, lines }
+    }
+
+    /// Writes a file into the bottle.
+    pub(super) fn write(&mut self, path: &str, text: &str) {
+        let said = self.run(&format!("cat > {path} <<'END-OF-FILE'\n{text}\nEND-OF-FILE"));
+        assert_eq!(said.code, 0, "{said:?}");
+    }
+
+    /// Runs a script inside, in a shell of its own, and waits for its end.
+    #[track_caller]
+    pub(super) fn run(&mut self, script: &str) -> Said {
+        let stdin = self.stdin.as_mut().unwrap();
+        writeln!(stdin, "(\n{script}\n) </dev/null 2>&1; printf '\\n{END} %s\\n' $?").unwrap();
+        let mut text = String::new();
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|error| panic!("{error} in:\n{script}\nafter:\n{text}"));
+            if let Some(code) = line.strip_prefix(END) {
+                let text = text.trim_end().to_owned();
+                return Said { code: code.trim().parse().unwrap(), text };
+            }
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+
+    /// Runs a script that must succeed, and returns what it said.
+    #[track_caller]
+    pub(super) fn ok(&mut self, script: &str) -> String {
+        let said = self.run(script);
+        assert_eq!(said.code, 0, "{script}\nsaid:\n{}", said.text);
+        said.text
+    }
+
+    /// Runs a script that must fail, and returns what it said.
+    #[track_caller]
+    pub(super) fn fails(&mut self, script: &str) -> String {
+        let said = self.run(script);
+        assert_ne!(said.code, 0, "{script}\nsaid:\n{}", said.text);
+        said.text
+    }
+
+    /// Runs scripts at the same time, each of which must fail: most fail by waiting in vain.
+    #[track_caller]
+    pub(super) fn all_fail(&mut self, scripts: &[String]) {
+        let begin = |script: &String| format!("( {script}\n) & begun=\"$begun $!\"\n");
+        let begun: String = scripts.iter().map(begin).collect();
+        let check = "n=0; for pid in $begun; do n=$((n + 1)); ! wait $pid || { echo \"no. $n did not fail\"; exit 1; }; done";
+        self.ok(&format!("{begun}{check}"));
+    }
+
+    /// Ends the shell and waits until the bottle is gone.
+    pub(super) fn end(mut self) {
+        drop(self.stdin.take());
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}");
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // After a failed test: the program's reaper clears the bottle up.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
