@@ -1,27 +1,28 @@
 //! Real clients through the sidecar: what is allowed works, what is not fails, and the decision log says why.
 //!
-//! npm and apt ask the registries which the agent image is set up for; their hosts are read from the clients' own
-//! configuration. git speaks to a server of this test's own, over HTTPS, since a public forge cannot be counted on. The
-//! agent image has neither pip nor cargo. The agent's own CLI is the matter of the tests beside this folder.
+//! npm and apt ask the registries which the agent image is set up for, cargo and pip those of this machine; the hosts are
+//! read from the clients' own configuration. git speaks to a server of this test's own, over HTTPS, since a public forge
+//! cannot be counted on. The agent's own CLI is the matter of the tests beside this folder.
 
 use std::net::{IpAddr, ToSocketAddrs};
 
 use claude_bottle_egress_policy::special_purpose;
 
+use super::beside::{self, Beside};
 use super::fixture::{Fixture, IMAGE};
 use super::session::Session;
 use super::{assert_refused, decisions, home};
 use crate::support::engine;
 
 /// A service that a client reaches by a name.
-struct Service {
-    host: String,
-    port: u16,
+pub(super) struct Service {
+    pub(super) host: String,
+    pub(super) port: u16,
 }
 
 impl Service {
     /// Reads host and port of a URL.
-    fn of(url: &str) -> Self {
+    pub(super) fn of(url: &str) -> Self {
         let (scheme, rest) = url.trim().split_once("://").expect("a URL");
         let authority = rest.split('/').next().unwrap();
         let port = if scheme == "https" { 443 } else { 80 };
@@ -52,9 +53,11 @@ fn in_the_image(script: &str) -> String {
 }
 
 /// Builds the `egress` section: these services, and the Git server at an address.
-fn egress(services: &[&Service], git: &Service, address: IpAddr) -> String {
-    let rules: Vec<_> =
-        services.iter().chain([&git]).map(|service| format!("'{}:{}'", service.host, service.port)).collect();
+fn egress(services: &[Service], git: &Service, address: IpAddr) -> String {
+    let mut rules: Vec<_> =
+        services.iter().chain([git]).map(|service| format!("'{}:{}'", service.host, service.port)).collect();
+    rules.sort();
+    rules.dedup();
     let mut grants: Vec<_> = services.iter().flat_map(|service| service.grants()).collect();
     grants.push(git.grant(address));
     grants.sort();
@@ -92,20 +95,26 @@ fn real_clients_reach_what_is_allowed_and_nothing_else() {
         source.split_whitespace().find(|word| word.contains("://")).expect("an apt source").to_owned();
     let (npm, apt) = (Service::of(&registry), Service::of(&archive));
 
-    let home = home(&[agent], &egress(&[&npm, &apt], &git, bridge));
+    let mut services = vec![npm, apt];
+    services.extend(beside::cargo_services());
+    services.extend(beside::pip_services());
+    let home = home(&[agent], &egress(&services, &git, bridge));
     let mut inside = Session::start(&home, agent);
     inside.write("/tmp/ca.pem", &certificate.join("\n"));
     curl(&mut inside, &archive, &git);
     git_over_https(&mut inside, &git);
     npm_installs(&mut inside);
     apt_updates(&mut inside, &source, &archive);
+    let beside = Beside::new(agent, &inside.ok("echo $HTTPS_PROXY"));
+    beside::cargo(&beside);
+    beside::pip(&beside);
     inside.end();
 
     let log = decisions(&home);
-    for client in ["curl-http", "curl-https", "git", "npm", "apt"] {
+    for client in ["curl-http", "curl-https", "git", "npm", "apt", "cargo", "pip"] {
         assert_refused(&log, &format!("refused-{client}.test"));
     }
-    for service in [&npm, &apt, &git] {
+    for service in services.iter().chain([&git]) {
         let allowed = |line: &&serde_json::Value| line["host"] == service.host && line["verdict"] == "allow";
         assert!(log.iter().any(|line| allowed(&line)), "no word about a service that was reached");
     }

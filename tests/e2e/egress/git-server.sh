@@ -1,4 +1,5 @@
-# A Git server over HTTPS on the address $1, for the name $2: says its port, its certificate and `ready`, serves until its input ends.
+# A Git server over HTTPS on the address $1, for the name $2.
+# It says its port, its certificate and `ready`, and serves until its input ends.
 set -eu
 mkdir /tmp/fixture && cd /tmp/fixture
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj "/CN=$2" \

@@ -1,6 +1,7 @@
 //! The way out of a bottle, tried from inside a live one: what is below HTTP, and real clients through the sidecar.
 
 mod below_http;
+mod beside;
 mod canary;
 mod clients;
 mod fixture;
