@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use claude_bottle_egress_policy::{GuardSecret, GuardSecrets};
 use tempfile::TempDir;
 
 /// Longest time any of them may take to listen.
@@ -65,13 +66,50 @@ impl Kind {
         let dir = dir.display();
         match self {
             Self::Guard => format!(
-                "version: 1\nbottle: bench\nlisten: {listen}\npolicy:\n  rules: [{{ rule: \"{upstream}\" }}]\n  private: [{{ host: 127.0.0.1, range: 127.0.0.1/32 }}]\nlog: {{ stdout: false, file: {dir}/log }}\n"
+                "\
+version: 1
+bottle: bench
+listen: {listen}
+policy:
+  rules: [{{ rule: \"{upstream}\" }}]
+  private: [{{ host: 127.0.0.1, range: 127.0.0.1/32 }}]
+dlp: {{ secrets_file: {dir}/secrets }}
+log: {{ stdout: false, file: {dir}/log }}
+"
             ),
             Self::Squid => format!(
-                "http_port 127.0.0.1:{own}\nacl host dst 127.0.0.1/32\nacl port port {port}\nhttp_access allow host port\nhttp_access deny all\ncache deny all\ncache_mem 0\naccess_log stdio:{dir}/log\ncache_log {dir}/cache.log\ncache_store_log none\npid_filename none\nnetdb_filename none\npinger_enable off\nshutdown_lifetime 0 seconds\nvisible_hostname bench\ncoredump_dir {dir}\n"
+                "\
+http_port 127.0.0.1:{own}
+acl host dst 127.0.0.1/32
+acl port port {port}
+http_access allow host port
+http_access deny all
+cache deny all
+cache_mem 0
+access_log stdio:{dir}/log
+cache_log {dir}/cache.log
+cache_store_log none
+pid_filename none
+netdb_filename none
+pinger_enable off
+shutdown_lifetime 0 seconds
+visible_hostname bench
+coredump_dir {dir}
+"
             ),
             Self::Tinyproxy => format!(
-                "Port {own}\nListen 127.0.0.1\nTimeout 600\nMaxClients 2000\nAllow 127.0.0.1\nConnectPort {port}\nFilter \"{dir}/filter\"\nFilterDefaultDeny Yes\nLogFile \"{dir}/log\"\nLogLevel Connect\n"
+                "\
+Port {own}
+Listen 127.0.0.1
+Timeout 600
+MaxClients 2000
+Allow 127.0.0.1
+ConnectPort {port}
+Filter \"{dir}/filter\"
+FilterDefaultDeny Yes
+LogFile \"{dir}/log\"
+LogLevel Connect
+"
             ),
         }
     }
@@ -93,6 +131,7 @@ impl Proxy {
         // Squid gives root up before it opens its logs.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777))?;
         fs::write(dir.path().join("filter"), "^127\\.0\\.0\\.1$\n")?;
+        fs::write(dir.path().join("secrets"), secrets().to_json()?)?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let config = dir.path().join("config");
         fs::write(&config, kind.config(dir.path(), address, upstream))?;
@@ -127,6 +166,12 @@ impl Drop for Proxy {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// Returns what every guard of a bottle looks for: at least one secret.
+pub(crate) fn secrets() -> GuardSecrets {
+    let value = "correct-horse-battery-staple-0123456789".to_owned();
+    GuardSecrets { entries: vec![GuardSecret { name: "BENCH".to_owned(), value, hosts: Vec::new() }] }
 }
 
 /// In memory where that exists: tinyproxy waits for the disk after each line it logs, which would be all one sees.

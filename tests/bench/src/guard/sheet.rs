@@ -13,7 +13,7 @@ pub(crate) struct Sheet {
 impl fmt::Display for Sheet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.title)?;
-        write!(f, "  {:<24}", "")?;
+        write!(f, "  {:<30}", "")?;
         for column in self.columns {
             write!(f, " {column:>14}")?;
         }
@@ -21,7 +21,7 @@ impl fmt::Display for Sheet {
         let first = |row: &[f64]| row.first().copied().unwrap_or(f64::NAN);
         let base = self.rows.first().map_or(f64::NAN, |(_, row)| first(row));
         for (name, row) in &self.rows {
-            write!(f, "  {name:<24}")?;
+            write!(f, "  {name:<30}")?;
             for figure in row {
                 match figure {
                     _ if figure.is_nan() => write!(f, " {:>14}", "–")?,
