@@ -20,6 +20,7 @@ mod interrupts;
 mod lists;
 mod logs;
 mod output;
+mod plugin;
 mod running;
 mod shells;
 mod start;

@@ -104,6 +104,9 @@ enum Command {
     /// Close the bottle of a run that was killed
     #[command(hide = true)]
     Reap(reap::Args),
+    /// Run one case of the conformance kit
+    #[command(hide = true)]
+    PluginCase(plugin::case::Args),
 }
 
 /// How a list is printed.
@@ -171,6 +174,7 @@ fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
         Command::Completions(args) => done(man::completions(app, &args, definition())),
         Command::Man(args) => done(man::pages(&args, definition())),
         Command::Reap(args) => done(reap::run(app, &args)),
+        Command::PluginCase(args) => done(plugin::case::run(app, &args)),
     }
 }
 

@@ -1,0 +1,64 @@
+//! A crate that `plugin new` wrote, built as a stranger would, and then made to take its process down.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{Home, ids, stderr};
+
+/// Writes a crate, changes it, and builds it.
+fn brittle(home: &Home, change: impl FnOnce(String) -> String) -> PathBuf {
+    let output = home.call(&["plugin", "new", "brittle"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let directory = home.path().join("claude-bottle-backend-brittle");
+    let source = directory.join("src/backend.rs");
+    let before = fs::read_to_string(&source).unwrap();
+    let after = change(before.clone());
+    assert_ne!(before, after, "the template has changed");
+    fs::write(source, after).unwrap();
+    build(&directory);
+    directory.join("target/debug/libclaude_bottle_backend_brittle.so")
+}
+
+fn build(directory: &Path) {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--offline"]).current_dir(directory);
+    // The directory and the settings of the other test plug-ins, so that each dependency is compiled once.
+    cargo.args(["--config", "profile.dev.debug=\"line-tables-only\""]);
+    cargo.args(["--config", "profile.dev.package.\"*\".debug=false"]);
+    let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fixtures");
+    cargo.env("CARGO_TARGET_DIR", &shared);
+    let output = cargo.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let file = "debug/libclaude_bottle_backend_brittle.so";
+    fs::create_dir_all(directory.join("target/debug")).unwrap();
+    fs::copy(shared.join(file), directory.join("target").join(file)).unwrap();
+}
+
+#[test]
+fn a_crash_is_a_line_in_the_table_and_the_other_cases_run() {
+    let home = Home::new();
+    let abort = "        if request.command.iter().any(|part| part.contains(\"kill\")) {\n            \
+                 std::process::abort();\n        }\n";
+    let at = "        let record: Record = bottle.state()?;\n        let io = request.io()?;\n";
+    let file = brittle(&home, |text| text.replace(at, &format!("{abort}{at}")));
+    let file = file.to_str().unwrap();
+    let output = home.call(&["plugin", "check", file, "--format", "json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(ids(&report, "fail"), ["exec-signal"]);
+    assert!(ids(&report, "pass").len() >= 42, "{report}");
+    let case = report["cases"].as_array().unwrap().iter().find(|case| case["id"] == "exec-signal").unwrap();
+    let detail = case["detail"].as_str().unwrap();
+    assert!(detail.contains("ended without an answer: signal: 6"), "{detail}");
+
+    let output = home.call(&["plugin", "check", file, "--skip", "exec-signal"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.starts_with("backend `brittle` 0.1.0, contract 1.0\n"), "{table}");
+    assert!(table.contains("  skip  exec-signal") && table.contains("--skip names it"), "{table}");
+    assert!(table.contains(" 0 failed, 4 skipped"), "{table}");
+    assert_eq!(home.left_in_tmp(), Vec::<String>::new());
+}
