@@ -1,7 +1,7 @@
 //! The record of each run: written before anything is made, so that whatever happens the next process finds it.
 //!
 //! `<state>/bottles/<id>/record.json`, beside it the logs of the run. A run that ended stays for `logs`; the oldest
-//! of those go when there are more than [`KEPT`].
+//! of those go when there are more than twenty.
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};

@@ -95,7 +95,7 @@ pub fn load(search: &SearchPath, pins: &Pins, name: &str) -> Result<Loaded, Plug
 /// Loads the plug-in in a file the user named, whatever its search path; the file's name still has to fit its note.
 ///
 /// # Errors
-/// As [`load`].
+/// As [`load()`].
 pub fn load_file(file: PathBuf, identity: &Identity, pins: &Pins) -> Result<Loaded, PluginError> {
     let file = std::path::absolute(&file).map_err(|source| PluginError::Read { path: file, source })?;
     let name = file.file_name().and_then(|name| find::backend_of(name.to_str()?)).unwrap_or_default();
@@ -109,7 +109,7 @@ pub fn load_file(file: PathBuf, identity: &Identity, pins: &Pins) -> Result<Load
 /// Returns the hash of the file that stands for a backend now, to pin it. The file has passed every other check.
 ///
 /// # Errors
-/// As [`load`], but for the pin itself and for what only loading shows.
+/// As [`load()`], but for the pin itself and for what only loading shows.
 pub fn hash(search: &SearchPath, name: &str) -> Result<String, PluginError> {
     let candidates = search.candidates(name)?;
     let first = candidates.first().ok_or_else(|| search.not_found(name))?;

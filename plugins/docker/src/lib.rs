@@ -1,7 +1,7 @@
 //! The Docker backend: bottles as containers of an engine that speaks Docker's API.
 //!
 //! A bottle is two networks, a sidecar and the agent's container. The agent's network is internal and has one
-//! neighbour, the sidecar, which is the only way out; see [`launch`] for the order in which they are made. What this crate is
+//! neighbour, the sidecar, which is the only way out; see `launch` for the order in which they are made. What this crate is
 //! not: it knows no manifest and no policy, prints nothing, asks nothing, and runs no program on the host.
 
 #![forbid(unsafe_code)]
@@ -24,6 +24,7 @@ mod names;
 mod network;
 mod plan;
 mod probe;
+mod protection;
 mod provision;
 mod resolve;
 mod sidecar;

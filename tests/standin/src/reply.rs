@@ -133,5 +133,9 @@ fn tool_result(request: &Value) -> Option<String> {
     let messages = request["messages"].as_array()?;
     let mut parts = messages.iter().filter_map(|message| message["content"].as_array()).flatten();
     let content = &parts.find(|part| part["type"] == "tool_result")?["content"];
-    Some(content.as_str().map_or_else(|| content[0]["text"].as_str().unwrap_or_default().to_owned(), str::to_owned))
+    Some(
+        content
+            .as_str()
+            .map_or_else(|| content[0]["text"].as_str().unwrap_or_default().to_owned(), str::to_owned),
+    )
 }
