@@ -1,6 +1,6 @@
 //! The system call filter of a bottle, as classic BPF for `bwrap --add-seccomp-fd`.
 //!
-//! Everything is allowed but what the table in [`table`] names and what the rules here refuse; a number above
+//! Everything is allowed but what the list in `table` names and what the rules here refuse; a number above
 //! the newest one known is refused with `ENOSYS`, so that neither a later kernel nor the x32 call numbers open
 //! anything. Another architecture's call (a 32-bit program's) kills the process. What is refused follows the
 //! default profile of moby for a container without capabilities, which is what programs are used to:
