@@ -10,5 +10,4 @@ mod support;
 mod egress;
 mod failure;
 mod headless;
-mod ssh;
 mod terminal;
