@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::run;
@@ -53,6 +54,16 @@ impl Home {
     /// Returns where the program keeps its records.
     pub(crate) fn state(&self) -> PathBuf {
         self.path().join(".local/state/claude-bottle")
+    }
+
+    /// Reads the decision logs of all runs.
+    pub(crate) fn decisions(&self) -> Vec<Value> {
+        let mut lines = Vec::new();
+        for run in fs::read_dir(self.state().join("bottles")).unwrap() {
+            let log = fs::read_to_string(run.unwrap().path().join("egress.jsonl")).unwrap_or_default();
+            lines.extend(log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+        }
+        lines
     }
 
     /// Prepares a call of the program, with an environment of its own.

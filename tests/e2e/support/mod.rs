@@ -1,8 +1,10 @@
 //! What the end-to-end tests stand on: a home of their own, the built program, a real engine, the stand-in API.
 
+pub(crate) mod backend;
 pub(crate) mod engine;
 pub(crate) mod home;
 pub(crate) mod screen;
+pub(crate) mod sshd;
 
 use std::net::SocketAddr;
 use std::process::{Command, Output};

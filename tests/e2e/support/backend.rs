@@ -1,0 +1,75 @@
+//! The backends an end-to-end test runs against. One body of a test serves them all.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
+
+use super::engine;
+use super::home::Home;
+
+/// A backend, by the name users give it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Docker,
+    Bubblewrap,
+}
+
+/// Makes a test for each backend out of functions that take one: `NAME::docker` and `NAME::bubblewrap`.
+macro_rules! on_each_backend {
+    ($($body:ident),+ $(,)?) => {$(
+        mod $body {
+            use crate::support::backend::Backend;
+
+            #[test]
+            fn docker() {
+                super::$body(Backend::Docker);
+            }
+
+            #[test]
+            fn bubblewrap() {
+                super::$body(Backend::Bubblewrap);
+            }
+        }
+    )+};
+}
+pub(crate) use on_each_backend;
+
+impl Backend {
+    /// Returns its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Bubblewrap => "bubblewrap",
+        }
+    }
+
+    /// Returns an address of this machine that a bottle's proxy can reach.
+    pub(crate) fn host_address(self) -> IpAddr {
+        match self {
+            Self::Docker => engine::bridge_address(),
+            Self::Bubblewrap => Ipv4Addr::LOCALHOST.into(),
+        }
+    }
+
+    /// Prepares a call of the program with this backend.
+    pub(crate) fn command(self, home: &Home, arguments: &[&str]) -> Command {
+        let mut command = home.command(arguments);
+        command.env("CLAUDE_BOTTLE_BACKEND", self.name());
+        command
+    }
+
+    /// Fails when anything of the agent's is left in the engine or on the disk.
+    #[track_caller]
+    pub(crate) fn assert_nothing_left(self, home: &Home, agent: &str) {
+        let nothing = Vec::<String>::new();
+        assert_eq!(home.left_in_tmp(), nothing);
+        match self {
+            Self::Docker => assert_eq!(engine::resources_of(agent), nothing),
+            Self::Bubblewrap => {
+                let bottles = home.path().join(".local/share/claude-bottle/backends/bubblewrap/bottles");
+                let left = std::fs::read_dir(&bottles).into_iter().flatten();
+                let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+                assert!(left.is_empty(), "{left:?} in {}", bottles.display());
+            }
+        }
+    }
+}
