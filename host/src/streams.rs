@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsRawFd, RawFd};
 
+use crate::output;
+
 /// The streams of one exec, open as long as this value lives.
 pub struct Streams {
     nothing: Option<File>,
@@ -19,6 +21,6 @@ impl Streams {
 
     /// Returns the descriptors of standard input, output and error.
     pub fn numbers(&self) -> [RawFd; 3] {
-        [self.nothing.as_ref().map_or(0, AsRawFd::as_raw_fd), 1, 2]
+        [self.nothing.as_ref().map_or(0, AsRawFd::as_raw_fd), output::stdout().as_raw_fd(), 2]
     }
 }

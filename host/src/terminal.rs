@@ -1,9 +1,11 @@
 //! The user's terminal while a program in a bottle has it: raw, and afterwards as it was found.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+use crate::output;
 
 /// The modes to go back to; kept outside any value because a third interrupt and a panic need them as well.
 static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
@@ -79,8 +81,7 @@ pub fn restore() {
 }
 
 fn reset_screen() {
-    let mut stdout = io::stdout().lock();
-    if stdout.is_terminal() && stdout.write_all(RESET).and_then(|()| stdout.flush()).is_err() {
+    if output::stdout().is_terminal() && output::write(RESET).is_err() {
         tracing::debug!("the terminal went away");
     }
 }

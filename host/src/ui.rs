@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
+use crate::output;
 use crate::terminal::Hidden;
 
 /// When colour is used.
@@ -62,7 +63,7 @@ impl Ui {
 
     /// Writes data to standard output, with a line end. What fails is told by [`Self::output_error`] at the end.
     pub fn data(&self, text: &str) {
-        if let Err(error) = write_line(io::stdout().lock(), text) {
+        if let Err(error) = output::write(&line(text)) {
             tracing::debug!(%error, "write to standard output");
             // The first failure is the one to tell.
             self.lost.set(error).ok();
@@ -222,13 +223,24 @@ impl Ui {
     }
 }
 
-fn write_line(mut stream: impl Write, text: &str) -> io::Result<()> {
-    let mut line = text.to_owned();
-    if !line.ends_with('\n') {
-        line.push('\n');
+fn line(text: &str) -> Vec<u8> {
+    let mut line = text.as_bytes().to_owned();
+    if !line.ends_with(b"\n") {
+        line.push(b'\n');
     }
-    stream.write_all(line.as_bytes())?;
+    line
+}
+
+fn write_line(mut stream: impl Write, text: &str) -> io::Result<()> {
+    stream.write_all(&line(text))?;
     stream.flush()
+}
+
+/// Writes to standard output while it is where the system put it; what everybody else calls is [`output::write`].
+pub(crate) fn write_to_stdout(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
 }
 
 /// Replaces control characters other than line ends and tabs, so that foreign text cannot drive the terminal, and

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use crate::support::{Home, Live, assert_code, assert_says, stderr, stdout};
+use crate::support::{Home, Live, assert_code, assert_says, json, stderr, stdout};
 
 const VERBS: [&str; 5] = ["prepare", "launch", "provision", "exec", "close"];
 
@@ -187,5 +187,30 @@ fn a_verb_that_ignores_an_interrupt_is_given_up_on() {
         assert_code(&output, 125);
         assert_says(&stderr(&output), &[&format!("did not return in time from `{verb}`")]);
         home.wait_until_nothing_left();
+    }
+}
+
+/// Standard output belongs to the agent and to data; what a plug-in prints there comes out on standard error.
+#[test]
+fn what_a_plugin_prints_is_kept_out_of_the_output() {
+    for verb in VERBS {
+        let home = Home::new();
+        let fault = format!("print:{verb}");
+        let output = home.call_with(&["start", "hello", "--yes"], &[("CLAUDE_BOTTLE_FAKE_FAULT", &fault)]);
+        assert_code(&output, 0);
+        assert_eq!(stdout(&output), "hello\n", "{verb}");
+        assert_says(&stderr(&output), &["printed by the fake backend\n"]);
+    }
+    for (arguments, verb) in [
+        (&["list", "active", "--format", "json"][..], "list_active"),
+        (&["cleanup", "--dry-run", "--format", "json"], "prepare_cleanup"),
+        (&["doctor", "--format", "json"], "probe"),
+        (&["start", "hello", "--dry-run", "--format", "json"], "prepare"),
+    ] {
+        let fault = format!("print:{verb}");
+        let output = Home::new().call_with(arguments, &[("CLAUDE_BOTTLE_FAKE_FAULT", &fault)]);
+        assert_code(&output, 0);
+        json(&output);
+        assert_says(&stderr(&output), &["printed by the fake backend\n"]);
     }
 }

@@ -9,7 +9,9 @@ use super::App;
 use super::list::{ActiveRow, active};
 use super::open::Calls;
 use crate::error::{CliError, CliResult, Exit};
+use crate::output;
 use crate::session;
+use crate::streams::Streams;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -35,7 +37,9 @@ fn exec(app: &App, args: Args) -> CliResult<ExitCode> {
     let calls = Calls::new(app)?;
     let backend = app.open(&row.backend, &calls)?;
     let mut request = ExecRequest::new(args.command, ExecRole::Command);
-    request.tty = io::stdin().is_terminal() && io::stdout().is_terminal();
+    request.tty = io::stdin().is_terminal() && output::stdout().is_terminal();
+    let streams = Streams::new(false)?;
+    request.streams = streams.numbers();
     request.term = std::env::var("TERM").ok();
     let status = session::exec(&backend, &row.bottle.record, request)?;
     Ok(ExitCode::from(u8::try_from(status.code & 0xff).unwrap_or(u8::MAX)))

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use claude_bottle_plugin_api::abi::host::HostServices;
 use claude_bottle_plugin_api::{Context, Owner};
 
@@ -11,6 +12,7 @@ use crate::backend::Backend;
 use crate::error::CliResult;
 use crate::interrupt::Interrupt;
 use crate::manifest::Manifest;
+use crate::output;
 use crate::plugins::registry::{self, Entry, Status};
 use crate::plugins::{Identity, Pins, SearchInputs, SearchPath, pin};
 use crate::progress::Progress;
@@ -65,6 +67,7 @@ impl App {
 
     /// Loads and opens a backend.
     pub(super) fn open(&self, name: &str, calls: &Calls) -> CliResult<Backend> {
+        output::keep_from_plugins().context("move standard output away from plug-ins")?;
         let loaded = registry::load(&self.search_path(), &self.pins()?, name)?;
         let log: Arc<dyn HostServices> =
             Arc::new(PluginLog { backend: name.to_owned(), dead: calls.dead.clone() });

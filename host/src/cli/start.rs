@@ -15,6 +15,7 @@ use super::{App, Format, usage};
 use crate::backend::{Backend, Verb};
 use crate::error::{CliError, CliResult, Exit};
 use crate::manifest::{Agent, Bottle};
+use crate::output;
 use crate::plan_view::PlanView;
 use crate::reaper::STAGE_PREFIX;
 use crate::runs::{Phase, Record};
@@ -196,7 +197,7 @@ fn session(
         instance: None,
         stage: Some(spec.stage_dir.clone()),
     };
-    let tty = args.print.is_none() && io::stdin().is_terminal() && io::stdout().is_terminal();
+    let tty = args.print.is_none() && io::stdin().is_terminal() && output::stdout().is_terminal();
     let streams = Streams::new(args.print.is_some())?;
     let mut request = ExecRequest::new(spec.agent.command.clone(), ExecRole::Agent);
     request.tty = tty;

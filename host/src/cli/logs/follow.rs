@@ -52,7 +52,7 @@ enum Woken {
 }
 
 fn wait(interrupt: &Interrupt, changes: &OwnedFd) -> io::Result<Woken> {
-    let stdout = rustix::stdio::stdout();
+    let stdout = crate::output::stdout();
     let mut waited = [
         PollFd::new(interrupt, PollFlags::IN),
         // No flag: told only that its reader is gone.

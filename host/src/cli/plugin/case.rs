@@ -3,7 +3,6 @@
 //! `plugin check` starts it once a case, so that a plug-in that takes the process down is a line in the table. The order
 //! comes on standard input and the answer goes to standard output, both as JSON.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -18,8 +17,8 @@ use serde_json::Value;
 
 use super::App;
 use crate::error::CliResult;
-use crate::owner;
 use crate::plugins::{Identity, Loaded, find, registry};
+use crate::{output, owner};
 
 /// How long a case may take. The first one that launches may build an image from nothing.
 const DEADLINE: Duration = Duration::from_secs(900);
@@ -43,6 +42,7 @@ impl Named {
 
     /// Loads it, after every check of where it comes from.
     pub(super) fn load(&self, app: &App) -> CliResult<Loaded> {
+        output::keep_from_plugins().context("move standard output away from plug-ins")?;
         let pins = app.pins()?;
         Ok(match self {
             Self::File(path) => registry::load_file(path.clone(), &Identity::current(), &pins)?,
@@ -78,7 +78,6 @@ pub(super) enum Work {
 pub(in crate::cli) struct Args {}
 
 pub(in crate::cli) fn run(app: &App, _args: &Args) -> CliResult {
-    let mut answer_to = private_output().context("keep standard output for the answer")?;
     let order: Order = serde_json::from_reader(io::stdin().lock()).context("read the order")?;
     let loaded = order.plugin.load(app)?;
     let answer = match order.work {
@@ -97,16 +96,7 @@ pub(in crate::cli) fn run(app: &App, _args: &Args) -> CliResult {
             serde_json::to_value(report.cases.iter().find(|case| case.id == id))
         }
     };
-    answer_to.write_all(answer.context("write the answer")?.to_string().as_bytes())?;
-    Ok(())
-}
-
-/// Returns standard output, which from then on goes where standard error does: a plug-in that prints must not get into
-/// the answer.
-fn private_output() -> io::Result<File> {
-    let kept = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
-    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
-    Ok(kept.into())
+    Ok(output::write(answer.context("write the answer")?.to_string().as_bytes())?)
 }
 
 /// Starts the process and gives it the order.
