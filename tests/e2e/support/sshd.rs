@@ -107,6 +107,7 @@ StrictModes no
 UsePAM no
 PermitUserRC no
 SetEnv PATH={path}
+LoginGraceTime 20
 LogLevel VERBOSE
 "
     )
