@@ -10,4 +10,5 @@ mod support;
 mod egress;
 mod failure;
 mod headless;
+mod ssh;
 mod terminal;
