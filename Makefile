@@ -48,7 +48,8 @@ lint: ## Check formatting, lints and documentation as CI does
 
 bench: setup companions ## Measure, as ratios side by side in one run
 	$(CARGO) build --locked --release --workspace
-	@CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) target/release/bench
+	@tests/setup/bench-tools.sh
+	@CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) SANDBOX_RUNTIME=$$(tests/setup/sandbox-runtime.sh) target/release/bench
 
 install: companions ## Install below PREFIX (default /usr/local)
 	$(CARGO) build --locked --release --workspace

@@ -2,11 +2,30 @@
 
 use std::process::Command;
 
+use anyhow::Context;
+
 use crate::contender::{Contender, Table, compare, first_byte, whole};
 use crate::home::Home;
 
+/// What sandbox-runtime is told: the default allowlist's first host, and to leave the files alone.
+const SANDBOX_RUNTIME: &str = r#"{
+  "network": { "allowedDomains": ["api.anthropic.com"], "deniedDomains": [] },
+  "filesystem": { "denyRead": [], "allowWrite": ["."], "denyWrite": [] }
+}"#;
+
 pub(crate) fn run(rounds: usize) -> anyhow::Result<Table> {
     let home = Home::new()?;
+    let srt = std::env::var_os("SANDBOX_RUNTIME")
+        .context("SANDBOX_RUNTIME names srt: tests/setup/sandbox-runtime.sh")?;
+    let scratch = tempfile::tempdir()?;
+    let settings = scratch.path().join("settings.json");
+    std::fs::write(&settings, SANDBOX_RUNTIME)?;
+    let sandbox_runtime = || {
+        let mut command = Command::new(&srt);
+        command.arg("--settings").arg(&settings).args(["/bin/echo", "x"]);
+        command.current_dir(scratch.path()).env("HOME", scratch.path());
+        command
+    };
     let start = ["--quiet", "start", "bench", "--yes", "--backend", "bubblewrap"];
     let bare = || {
         let mut command = Command::new("bwrap");
@@ -32,6 +51,7 @@ pub(crate) fn run(rounds: usize) -> anyhow::Result<Table> {
             Contender::new("claude-bottle start, agent's first byte", || {
                 first_byte(&mut home.command(&start))
             }),
+            Contender::new("sandbox-runtime (srt), first byte", || first_byte(&mut sandbox_runtime())),
             Contender::new("claude-bottle start, whole, closed", || whole(&mut home.command(&start))),
         ],
     )
