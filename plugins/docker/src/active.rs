@@ -49,6 +49,7 @@ fn record(found: &Found, labels: &Labels) -> BottleState {
         names: Names { agent: found.name.clone(), ..source.candidate(1) },
         agent: found.id.clone(),
         sidecar: None,
+        networks: Vec::new(),
         proxy: None,
         port: 0,
         workspace: String::new(),

@@ -16,21 +16,40 @@ use claude_bottle_backend_shared::key;
 /// Where the decisions of a bottle's proxy are kept, in the run's state directory.
 const LOG_FILE: &str = "egress.jsonl";
 
-/// Removes the bottle: the agent first, so that nothing runs without its sidecar's log, then all the rest.
+/// Removes the bottle: the agent ends first, so that nothing runs without its sidecar's log, then all goes.
 pub(crate) async fn close(engine: &impl Engine, bottle: &Bottle) -> Result<()> {
     let state: BottleState = bottle.state()?;
-    // The sweep tries again, and has the last word on it.
-    drop(engine.remove(Kind::Container, &state.agent).await);
+    // What fails here is tried again by the sweep, which has the last word on it.
+    drop(engine.kill_container(&state.agent).await);
     let mut failures: Vec<Failure> = Vec::new();
     if let Err(error) = save_log(engine, &state).await {
         failures.push(error.into());
     }
+    remove_known(engine, &state).await;
     failures.extend(sweep(engine, &state.selector()).await);
     match failures.len() {
         0 => Ok(()),
         1 => Err(failures.remove(0)),
         _ => Err(Failure::new(FailureKind::Internal, format!("remove bottle `{}`", bottle.name))
             .with_undo(failures)),
+    }
+}
+
+/// Removes what the record names, as much of it at once as depends on nothing.
+async fn remove_known(engine: &impl Engine, state: &BottleState) {
+    let agent = engine.remove(Kind::Container, &state.agent);
+    let sidecar = async {
+        if let Some(sidecar) = &state.sidecar {
+            drop(engine.remove(Kind::Container, sidecar).await);
+        }
+        // The way out has no other member.
+        if let [_, egress] = state.networks.as_slice() {
+            drop(engine.remove(Kind::Network, egress).await);
+        }
+    };
+    drop(tokio::join!(agent, sidecar));
+    if let Some(internal) = state.networks.first() {
+        drop(engine.remove(Kind::Network, internal).await);
     }
 }
 

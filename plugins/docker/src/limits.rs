@@ -66,14 +66,12 @@ pub(crate) fn gib(bytes: u64) -> String {
     }
 }
 
-/// Names the limits which the engine cannot enforce, each as a sentence.
+/// Names the limits which the engine cannot enforce and a bottle can do without, each as a sentence.
 pub(crate) fn missing(facts: &EngineFacts) -> Vec<String> {
     let limits = facts.limits;
     [
-        (limits.memory, "the engine cannot limit memory"),
         (limits.swap || !limits.memory, "the engine cannot keep a bottle out of the swap space"),
         (limits.cpu, "the engine cannot limit processors"),
-        (limits.pids, "the engine cannot limit the number of processes"),
     ]
     .into_iter()
     .filter(|(can, _)| !can)
@@ -95,6 +93,6 @@ mod tests {
         assert_eq!(host.memory, host.memory_swap);
         assert_eq!(host.nano_cpus, Some(2_000_000_000));
         assert_eq!(host.cap_drop.as_deref(), Some(&["ALL".to_owned()][..]));
-        assert_eq!(missing(&facts).len(), 3);
+        assert_eq!(missing(&facts).len(), 1);
     }
 }

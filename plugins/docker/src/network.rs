@@ -1,10 +1,13 @@
 //! The two networks of a bottle: the inner one without a way out, and the sidecar's way out.
 
+use std::fs;
+use std::path::Path;
+
 use bollard::models::NetworkCreateRequest;
 use claude_bottle_backend_shared::Labels;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::EngineFacts;
+use crate::engine::{EngineFacts, Network};
 use crate::plan::{labels, role};
 
 /// How the engine keeps the host's own addresses out of the inner network.
@@ -39,6 +42,33 @@ impl Isolation {
     }
 }
 
+/// Says whether the host's own addresses are out of reach from a network that was made.
+///
+/// A driver that does not know an option takes it and does nothing, so where the bridge is on this machine its address is
+/// looked for among the machine's own. From a remote engine there is only its word.
+pub(crate) fn is_closed(network: &Network, isolation: Isolation, id: &str) -> bool {
+    let (name, value) = isolation.option();
+    if !network.internal || network.ipv6 || network.options.get(&name) != Some(&value) {
+        return false;
+    }
+    let here = id.get(..12).is_some_and(|id| Path::new(&format!("/sys/class/net/br-{id}")).exists());
+    !here || fs::read_to_string(ADDRESSES).is_ok_and(|table| !has_address(&table, &network.gateways))
+}
+
+/// The kernel's table of IPv4 addresses and ranges.
+const ADDRESSES: &str = "/proc/net/fib_trie";
+
+/// Says whether one of these is an address of the machine itself, which the table marks `host LOCAL`.
+fn has_address(table: &str, addresses: &[String]) -> bool {
+    let mut last = "";
+    table.lines().map(str::trim).any(|line| {
+        if let Some(address) = line.strip_prefix("|-- ") {
+            last = address;
+        }
+        line == "/32 host LOCAL" && addresses.iter().any(|address| address == last)
+    })
+}
+
 /// Describes the network between agent and sidecar.
 pub(crate) fn internal(name: &str, isolation: Isolation, owner: &Labels) -> NetworkCreateRequest {
     NetworkCreateRequest {
@@ -60,5 +90,29 @@ fn bridge(name: &str, owner: &Labels, role: &str) -> NetworkCreateRequest {
         enable_ipv6: Some(false),
         labels: labels(owner, role),
         ..NetworkCreateRequest::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_the_machine_is_found_and_a_range_is_none() {
+        let table = fs::read_to_string(ADDRESSES).unwrap();
+        assert!(has_address(&table, &["127.0.0.1".to_owned()]));
+        assert!(!has_address(&table, &["127.0.0.0".to_owned()]));
+        assert!(!has_address(&table, &[]));
+    }
+
+    #[test]
+    fn a_network_is_closed_only_as_it_was_asked_for() {
+        let isolation = Isolation::InhibitIpv4;
+        let closed = Network { internal: true, options: [isolation.option()].into(), ..Network::default() };
+        assert!(is_closed(&closed, isolation, "0123456789abcdef"));
+        assert!(!is_closed(&closed, Isolation::Isolated, "0123456789abcdef"));
+        for open in [Network { internal: false, ..closed.clone() }, Network { ipv6: true, ..closed }] {
+            assert!(!is_closed(&open, isolation, "0123456789abcdef"));
+        }
     }
 }

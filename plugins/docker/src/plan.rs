@@ -10,6 +10,7 @@ use crate::image::AgentImage;
 use crate::limits::Bounds;
 use crate::names::{NameSource, Names};
 use crate::network::Isolation;
+use crate::protection::Protection;
 
 /// The user the agent runs as, in the image.
 pub(crate) const USER: &str = "node";
@@ -26,6 +27,9 @@ pub(crate) struct PlanState {
     pub(crate) image: AgentImage,
     pub(crate) isolation: Isolation,
     pub(crate) bounds: Bounds,
+    /// Protections the engine cannot give and the manifest does not do without.
+    #[serde(default)]
+    pub(crate) refused: Vec<Protection>,
     /// The runtime to ask the engine for; `None` is the engine's own choice.
     pub(crate) runtime: Option<String>,
     /// The engine's architecture, which the guard's must be.
@@ -54,6 +58,9 @@ pub(crate) struct BottleState {
     pub(crate) agent: String,
     /// The sidecar's id.
     pub(crate) sidecar: Option<String>,
+    /// The networks' ids, the inner one first; empty when they are not known.
+    #[serde(default)]
+    pub(crate) networks: Vec<String>,
     /// The proxy as a URL; looked up when it is not known.
     #[serde(default)]
     pub(crate) proxy: Option<String>,

@@ -4,6 +4,7 @@ use claude_bottle_plugin_api::Probe;
 
 use crate::engine::{Engine, EngineError, EngineFacts};
 use crate::limits;
+use crate::protection::Protection;
 
 /// The oldest API this backend was made for: engine 20.10.
 const OLDEST_API: (usize, usize) = (1, 41);
@@ -33,11 +34,9 @@ pub(crate) async fn probe(engine: &impl Engine) -> Probe {
 
 /// Says what the engine cannot give, each as a sentence.
 pub(crate) fn limitations(facts: &EngineFacts) -> Vec<String> {
-    let mut sentences = limits::missing(facts);
-    let has = |name: &str| facts.security.iter().any(|option| option.contains(name));
-    if !has("name=seccomp") {
-        sentences.push("the engine filters no system calls (seccomp is off)".to_owned());
-    }
+    let mut sentences: Vec<_> =
+        Protection::missing(facts).into_iter().map(|missing| missing.absence().to_owned()).collect();
+    sentences.extend(limits::missing(facts));
     sentences
 }
 

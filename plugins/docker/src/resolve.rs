@@ -11,6 +11,7 @@ use crate::names::NameSource;
 use crate::network::Isolation;
 use crate::plan::PlanState;
 use crate::probe::{self, GVISOR};
+use crate::protection::Protection;
 use crate::{provision, sidecar};
 
 /// Makes the plan.
@@ -22,6 +23,8 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
     let facts = engine.facts().await.map_err(|source| DockerError::AskEngine { source })?;
     sidecar::check(spec, &facts.arch)?;
     let contents = provision::survey(spec)?;
+    let allowed = Protection::allowed_missing(spec)?;
+    let missing = Protection::missing(&facts);
     if let Some(name) = &config.container {
         refuse_taken(engine, name).await?;
     }
@@ -38,6 +41,7 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
         names,
         image: AgentImage::of(spec, config),
         isolation: Isolation::of(&facts),
+        refused: missing.into_iter().filter(|protection| !allowed.contains(protection)).collect(),
         bounds: Bounds::of(&spec.bottle.limits, &facts),
         runtime: facts.runtimes.iter().find(|name| *name == GVISOR).cloned(),
         arch: facts.arch.clone(),

@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     Address, Attached, Body, Build, Container, Engine, EngineError, EngineFacts, EngineLimits, ExecSpec,
-    ExecState, Found, Kind, Result, wire,
+    ExecState, Found, Kind, Network, Result, wire,
 };
 
 /// How long the engine may take to answer; an answer that is a stream may then take longer.
@@ -24,12 +24,13 @@ const UPLOAD_DEADLINE: Duration = Duration::from_secs(3600);
 pub(crate) struct DockerApi {
     address: Address,
     client: OnceCell<Docker>,
+    facts: OnceCell<EngineFacts>,
 }
 
 impl DockerApi {
     /// Names the engine, and does not reach for it.
     pub(crate) fn new(address: Address) -> Self {
-        Self { address, client: OnceCell::new() }
+        Self { address, client: OnceCell::new(), facts: OnceCell::new() }
     }
 
     /// Returns a client that speaks the newest version both sides know.
@@ -71,10 +72,8 @@ impl DockerApi {
         let version = self.client().await?.client_version();
         Ok((version.major_version, version.minor_version))
     }
-}
 
-impl Engine for DockerApi {
-    async fn facts(&self) -> Result<EngineFacts> {
+    async fn ask_facts(&self) -> Result<EngineFacts> {
         let info = self.client().await?.info().await.map_err(understand)?;
         let mut runtimes: Vec<_> = info.runtimes.unwrap_or_default().into_keys().collect();
         runtimes.sort();
@@ -97,17 +96,29 @@ impl Engine for DockerApi {
             },
         })
     }
+}
+
+impl Engine for DockerApi {
+    async fn facts(&self) -> Result<EngineFacts> {
+        self.facts.get_or_try_init(|| self.ask_facts()).await.cloned()
+    }
 
     async fn create_network(&self, request: NetworkCreateRequest) -> Result<String> {
         let api = self.api().await?;
         wire::create_network(&self.address, api, &request).await
     }
 
-    async fn subnets(&self, network: &str) -> Result<Vec<String>> {
+    async fn inspect_network(&self, network: &str) -> Result<Network> {
         let options = None::<query::InspectNetworkOptions>;
         let found = self.client().await?.inspect_network(network, options).await.map_err(understand)?;
         let configs = found.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
-        Ok(configs.into_iter().filter_map(|config| config.subnet).collect())
+        Ok(Network {
+            internal: found.internal == Some(true),
+            ipv6: found.enable_ipv6 == Some(true),
+            gateways: configs.iter().filter_map(|config| config.gateway.clone()).collect(),
+            subnets: configs.into_iter().filter_map(|config| config.subnet).collect(),
+            options: found.options.unwrap_or_default().into_iter().collect(),
+        })
     }
 
     async fn connect(&self, network: &str, container: &str) -> Result<()> {
@@ -169,6 +180,15 @@ impl Engine for DockerApi {
         self.client().await?.start_container(id, options).await.map_err(understand)
     }
 
+    async fn kill_container(&self, id: &str) -> Result<()> {
+        let options = None::<query::KillContainerOptions>;
+        match self.client().await?.kill_container(id, options).await.map_err(understand) {
+            // 409: it does not run.
+            Err(EngineError::NotFound { .. } | EngineError::Conflict { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
     async fn inspect_container(&self, id: &str) -> Result<Container> {
         let options = None::<query::InspectContainerOptions>;
         let found = self.client().await?.inspect_container(id, options).await.map_err(understand)?;
@@ -226,6 +246,10 @@ impl Engine for DockerApi {
             .build();
         let mut events = self.client().await?.events(Some(options));
         Ok(events.try_next().await.map_err(understand)?.is_some())
+    }
+
+    async fn attach(&self, container: &str, stdin: bool) -> Result<Attached> {
+        wire::attach(&self.address, self.api().await?, container, stdin).await
     }
 
     async fn exec(&self, container: &str, spec: &ExecSpec) -> Result<Attached> {

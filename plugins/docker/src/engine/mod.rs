@@ -81,6 +81,20 @@ pub(crate) struct Container {
     pub(crate) error: String,
 }
 
+/// What is known of a network that exists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Network {
+    /// Whether the engine gives it no way out.
+    pub(crate) internal: bool,
+    pub(crate) ipv6: bool,
+    /// Its ranges, as `address/bits`.
+    pub(crate) subnets: Vec<String>,
+    /// The addresses a bridge would have in them.
+    pub(crate) gateways: Vec<String>,
+    /// The driver's options.
+    pub(crate) options: BTreeMap<String, String>,
+}
+
 /// How an image is built.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Build {
@@ -93,7 +107,7 @@ pub(crate) struct Build {
 
 /// The streams of a program that was started in a container.
 pub(crate) struct Attached {
-    /// The engine's name for this execution.
+    /// The engine's name for this execution, or for the container.
     pub(crate) id: String,
     pub(crate) output: Box<dyn AsyncRead + Send + Unpin>,
     pub(crate) input: Box<dyn AsyncWrite + Send + Unpin>,
@@ -130,8 +144,7 @@ pub(crate) trait Engine: Send + Sync + 'static {
     async fn facts(&self) -> Result<EngineFacts>;
 
     async fn create_network(&self, request: NetworkCreateRequest) -> Result<String>;
-    /// Returns the network's subnets, as `address/bits`.
-    async fn subnets(&self, network: &str) -> Result<Vec<String>>;
+    async fn inspect_network(&self, network: &str) -> Result<Network>;
     async fn connect(&self, network: &str, container: &str) -> Result<()>;
 
     /// Returns the image's id and labels, or `None` when there is none of this name.
@@ -142,6 +155,8 @@ pub(crate) trait Engine: Send + Sync + 'static {
 
     async fn create_container(&self, name: &str, body: ContainerCreateBody) -> Result<String>;
     async fn start_container(&self, id: &str) -> Result<()>;
+    /// Ends all processes of a container at once; one that does not run or exist is no error.
+    async fn kill_container(&self, id: &str) -> Result<()>;
     async fn inspect_container(&self, id: &str) -> Result<Container>;
     async fn put_archive(&self, container: &str, path: &str, tar: Body) -> Result<()>;
     /// Returns what the container has written, each stream in order: standard output, standard error.
@@ -149,6 +164,8 @@ pub(crate) trait Engine: Send + Sync + 'static {
     /// Returns whether the kernel killed a process of the container for want of memory since a time.
     async fn out_of_memory_since(&self, container: &str, since: SystemTime) -> Result<bool>;
 
+    /// Takes the streams of a container's own process, best before it starts; standard input when it has one open.
+    async fn attach(&self, container: &str, stdin: bool) -> Result<Attached>;
     async fn exec(&self, container: &str, spec: &ExecSpec) -> Result<Attached>;
     async fn exec_state(&self, exec: &str) -> Result<ExecState>;
     async fn resize_exec(&self, exec: &str, columns: u16, rows: u16) -> Result<()>;

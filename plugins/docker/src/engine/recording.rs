@@ -1,15 +1,16 @@
 //! A recording double: keeps what was made in memory, notes every call in order, and fails where a test asks for it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use bollard::models::{ContainerCreateBody, NetworkCreateRequest};
 use futures_util::StreamExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Attached, Body, Build, Container, Engine, EngineError, EngineFacts, ExecSpec, ExecState, Found, Kind,
-    Result,
+    Attached, Body, Build, Container, Engine, EngineError, EngineFacts, EngineLimits, ExecSpec, ExecState,
+    Found, Kind, Network, Result,
 };
 
 /// The network every container of the double is in, by the inner network's id.
@@ -25,9 +26,14 @@ pub(crate) struct Recording {
     pub(crate) calls: Mutex<Vec<String>>,
     /// What exists, by id: its kind, name and labels.
     pub(crate) things: Mutex<BTreeMap<String, Thing>>,
+    /// The networks, by id.
+    pub(crate) networks: Mutex<BTreeMap<String, Network>>,
+    /// What was written to containers' own processes, by id.
+    pub(crate) inputs: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
     /// The containers' descriptions, by name.
     pub(crate) bodies: Mutex<BTreeMap<String, ContainerCreateBody>>,
-    /// Calls that fail.
+    /// Calls that fail, and things the engine has not or that end: `seccomp`, `memory`, `pids`, `internal`,
+    /// `ended` for a container's own process, `exited` for one that is run in it.
     pub(crate) fail: BTreeSet<String>,
     /// Archives that were unpacked, by container and path.
     pub(crate) archives: Mutex<BTreeMap<String, Vec<u8>>>,
@@ -65,17 +71,31 @@ impl Recording {
 impl Engine for Recording {
     async fn facts(&self) -> Result<EngineFacts> {
         self.call("facts".to_owned())?;
-        Ok(EngineFacts { api: (1, 41), arch: "x86_64".to_owned(), cpus: 2, ..EngineFacts::default() })
+        let has = |what: &str| !self.fail.contains(what);
+        let limits = EngineLimits { memory: has("memory"), swap: true, cpu: true, pids: has("pids") };
+        let security =
+            if has("seccomp") { vec!["name=seccomp,profile=default".to_owned()] } else { Vec::new() };
+        let facts =
+            EngineFacts { api: (1, 41), arch: "x86_64".to_owned(), cpus: 2, ..EngineFacts::default() };
+        Ok(EngineFacts { limits, security, ..facts })
     }
 
     async fn create_network(&self, request: NetworkCreateRequest) -> Result<String> {
         self.call(format!("create-network {}", request.name))?;
-        self.make(Kind::Network, &request.name, request.labels.unwrap_or_default())
+        let made = self.make(Kind::Network, &request.name, request.labels.unwrap_or_default())?;
+        let network = Network {
+            internal: request.internal == Some(true) && !self.fail.contains("internal"),
+            subnets: vec!["172.30.0.0/16".to_owned()],
+            options: request.options.unwrap_or_default().into_iter().collect(),
+            ..Network::default()
+        };
+        self.networks.lock().unwrap().insert(made.clone(), network);
+        Ok(made)
     }
 
-    async fn subnets(&self, network: &str) -> Result<Vec<String>> {
-        self.call(format!("subnets {network}"))?;
-        Ok(vec!["172.30.0.0/16".to_owned()])
+    async fn inspect_network(&self, network: &str) -> Result<Network> {
+        self.call(format!("inspect-network {network}"))?;
+        Ok(self.networks.lock().unwrap()[network].clone())
     }
 
     async fn connect(&self, network: &str, container: &str) -> Result<()> {
@@ -111,6 +131,10 @@ impl Engine for Recording {
         self.call(format!("start-container {id}"))
     }
 
+    async fn kill_container(&self, id: &str) -> Result<()> {
+        self.call(format!("kill-container {id}"))
+    }
+
     async fn inspect_container(&self, id: &str) -> Result<Container> {
         self.call(format!("inspect-container {id}"))?;
         let things = self.things.lock().unwrap();
@@ -138,6 +162,28 @@ impl Engine for Recording {
 
     async fn out_of_memory_since(&self, container: &str, _since: SystemTime) -> Result<bool> {
         self.call(format!("out-of-memory {container}")).map(|()| false)
+    }
+
+    async fn attach(&self, container: &str, stdin: bool) -> Result<Attached> {
+        self.call(format!("attach {container}{}", if stdin { " stdin" } else { "" }))?;
+        let (stream, said) = match self.fail.contains("ended") {
+            true => (2, "guard: trouble\n"),
+            false => (1, "{\"event\":\"listening\"}\nready\n"),
+        };
+        let mut frame = vec![stream, 0, 0, 0, 0, 0, 0, said.len() as u8];
+        frame.extend_from_slice(said.as_bytes());
+        let (input, mut written) = tokio::io::duplex(64 * 1024);
+        let (mut talk, output) = tokio::io::duplex(64 * 1024);
+        let (inputs, id) = (Arc::clone(&self.inputs), container.to_owned());
+        tokio::spawn(async move {
+            let mut bytes = Vec::new();
+            if stdin {
+                written.read_to_end(&mut bytes).await.unwrap();
+            }
+            inputs.lock().unwrap().insert(id, bytes);
+            talk.write_all(&frame).await.unwrap();
+        });
+        Ok(Attached { id: container.to_owned(), output: Box::new(output), input: Box::new(input) })
     }
 
     async fn exec(&self, container: &str, spec: &ExecSpec) -> Result<Attached> {

@@ -21,10 +21,32 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
 
 /// Starts the exec `id` and returns its streams.
 pub(super) async fn start(address: &Address, api: (usize, usize), id: &str, tty: bool) -> Result<Attached> {
-    let request = Request::post(format!("/v{}.{}/exec/{id}/start", api.0, api.1))
-        .header(CONNECTION, "Upgrade")
-        .header(UPGRADE, "tcp");
-    let response = send(address, request, &json!({"Detach": false, "Tty": tty})).await?;
+    let path = format!("/v{}.{}/exec/{id}/start", api.0, api.1);
+    take_over(address, path, id, &json!({"Detach": false, "Tty": tty})).await
+}
+
+/// Returns the streams of the container's own process, which may not have been started.
+///
+/// The engine answers when it has hooked itself in, so nothing the process says is missed.
+pub(super) async fn attach(
+    address: &Address,
+    api: (usize, usize),
+    id: &str,
+    stdin: bool,
+) -> Result<Attached> {
+    let path = format!(
+        "/v{}.{}/containers/{id}/attach?stream=1&stdout=1&stderr=1&stdin={}",
+        api.0,
+        api.1,
+        u8::from(stdin)
+    );
+    take_over(address, path, id, &json!({})).await
+}
+
+/// Sends a request after which the connection carries a program's streams.
+async fn take_over(address: &Address, path: String, id: &str, document: &Value) -> Result<Attached> {
+    let request = Request::post(path).header(CONNECTION, "Upgrade").header(UPGRADE, "tcp");
+    let response = send(address, request, document).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(refusal(response).await);
     }

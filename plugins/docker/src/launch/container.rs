@@ -7,6 +7,7 @@ use claude_bottle_backend_shared::Labels;
 use claude_bottle_plugin_api::{EnvValue, Spec};
 
 use crate::plan::{PlanState, RUN_DIR, USER, USER_IDS, labels, role};
+use crate::provision::environment;
 
 /// A name server nobody is: the container's own loopback address.
 ///
@@ -15,6 +16,8 @@ use crate::plan::{PlanState, RUN_DIR, USER, USER_IDS, labels, role};
 const NO_RESOLVER: &str = "127.0.0.1";
 
 /// Describes the agent's container. The agent is not its main process; it is run in it later.
+///
+/// The main process reads its secrets from a standard input that is open once.
 pub(super) fn agent(plan: &PlanState, owner: &Labels, internal: &str) -> ContainerCreateBody {
     let (uid, gid) = USER_IDS;
     let tmpfs = [
@@ -35,8 +38,10 @@ pub(super) fn agent(plan: &PlanState, owner: &Labels, internal: &str) -> Contain
         image: Some(plan.image.reference().to_owned()),
         user: Some(USER.to_owned()),
         env: Some(literal_env(&plan.spec)),
-        entrypoint: Some(vec!["sleep".to_owned(), "infinity".to_owned()]),
+        entrypoint: Some(environment::command(&plan.home, &plan.workspace())),
         cmd: Some(Vec::new()),
+        open_stdin: Some(true),
+        stdin_once: Some(true),
         working_dir: Some(plan.workspace()),
         labels: labels(owner, role::AGENT),
         host_config: Some(host),

@@ -1,9 +1,15 @@
-//! Plan → Bottle: networks, images, sidecar, agent, in that order, what is independent at the same time.
+//! Plan → Bottle: the inner network; then beside each other the agent, and the way out with the sidecar on it.
+//!
+//! An engine makes networks one after the other, so the agent starts while the second is made. Nothing of the agent's runs
+//! before both are ready: its container holds an idle process, which takes in the secrets.
 //!
 //! Every resource goes onto the undo stack the moment it exists. A failure at any step removes all of it, containers
 //! before networks, and then whatever else carries this run's label, in case the engine made something whose answer was lost.
 
+mod agent;
 mod container;
+mod process;
+mod proxy;
 pub(crate) mod undo;
 
 use claude_bottle_backend_shared::Labels;
@@ -14,8 +20,12 @@ use crate::engine::{Engine, EngineError, Kind};
 use crate::error::DockerError;
 use crate::names::{MAX_CANDIDATES, Names};
 use crate::plan::{BottleState, PlanState, selector};
+use crate::protection::Protection;
+use crate::provision::environment;
 use crate::sidecar::{self, Sidecar};
 use crate::{image, network};
+use process::Heard;
+use proxy::Running;
 use undo::Undo;
 
 /// How much of a sidecar's log is shown when it fails.
@@ -30,6 +40,13 @@ struct Attempt<'a, E> {
     owner: &'a Labels,
     names: Names,
     undo: Undo,
+}
+
+/// The inner network, once it exists.
+struct Internal {
+    id: String,
+    /// Its IPv4 ranges, at least one.
+    subnets: Vec<String>,
 }
 
 /// Makes the bottle.
@@ -74,25 +91,24 @@ pub(crate) async fn launch(
 impl<E: Engine> Attempt<'_, E> {
     async fn run(&self) -> Result<BottleState> {
         self.call.check()?;
+        Protection::refuse(&self.plan.refused)?;
+        let secrets = environment::input(&self.plan.spec, self.call)?;
         // All branches run to their end also when one fails: what is dropped half-way could not be undone.
-        let (internal, egress, agent_image, proxy) = tokio::join!(
-            self.network(
-                network::internal(&self.names.internal, self.plan.isolation, self.owner),
-                "create-internal-network"
-            ),
-            self.network(network::egress(&self.names.egress, self.owner), "create-egress-network"),
-            self.agent_image(),
-            self.sidecar_image(),
-        );
-        let (internal, egress, proxy) = (internal?, egress?, proxy?);
+        let (internal, agent_image, proxy) =
+            tokio::join!(self.internal_network(), self.agent_image(), self.sidecar_image());
+        let (internal, proxy) = (internal?, proxy?);
         agent_image?;
-        let (sidecar, agent) = tokio::join!(self.sidecar(&proxy, &internal, &egress), self.agent(&internal));
-        let ((sidecar, address), agent) = (sidecar?, agent?);
-        self.await_sidecar(&agent, &sidecar, &address).await?;
-        Ok(self.state(agent, sidecar, &address))
+        let (sidecar, agent) =
+            tokio::join!(self.sidecar(&proxy, &internal), self.agent(&internal.id, &secrets));
+        let (sidecar, agent) = (sidecar?, agent?);
+        if proxy.word.is_none() {
+            self.ask_sidecar(&agent, &sidecar).await?;
+        }
+        self.after("await-sidecar").await?;
+        Ok(self.state(agent, sidecar, internal.id))
     }
 
-    fn state(&self, agent: String, sidecar: String, address: &str) -> BottleState {
+    fn state(&self, agent: String, sidecar: Running, internal: String) -> BottleState {
         let (plan, spec) = (self.plan, &self.plan.spec);
         BottleState {
             id: spec.id.clone(),
@@ -100,8 +116,9 @@ impl<E: Engine> Attempt<'_, E> {
             bottle: spec.bottle.name.clone(),
             names: self.names.clone(),
             agent,
-            sidecar: Some(sidecar),
-            proxy: Some(format!("http://{address}:{}", plan.port)),
+            sidecar: Some(sidecar.id),
+            networks: vec![internal, sidecar.egress],
+            proxy: Some(format!("http://{}:{}", sidecar.address, plan.port)),
             port: plan.port,
             workspace: plan.workspace(),
             bounds: Some(plan.bounds),
@@ -115,11 +132,32 @@ impl<E: Engine> Attempt<'_, E> {
 
     async fn network(&self, request: bollard::models::NetworkCreateRequest, step: &str) -> Result<String> {
         let name = request.name.clone();
+        let shown = self.call.step(step, format!("creating network {name}"));
         let made = self.engine.create_network(request).await;
         let id = made.map_err(|source| DockerError::CreateNetwork { name: name.clone(), source })?;
         self.undo.push(Kind::Network, id.clone(), name);
         self.after(step).await?;
+        shown.done();
         Ok(id)
+    }
+
+    /// Makes the inner network, and asks the engine whether it is what it was asked for.
+    async fn internal_network(&self) -> Result<Internal> {
+        let request = network::internal(&self.names.internal, self.plan.isolation, self.owner);
+        let id = self.network(request, "create-internal-network").await?;
+        let name = || self.names.internal.clone();
+        let found = self.engine.inspect_network(&id).await;
+        let found = found.map_err(|source| DockerError::ReadNetwork { name: name(), source })?;
+        if !network::is_closed(&found, self.plan.isolation, &id)
+            && !Protection::allowed_missing(&self.plan.spec)?.contains(&Protection::Isolation)
+        {
+            Protection::refuse(&[Protection::Isolation])?;
+        }
+        let subnets: Vec<_> = found.subnets.into_iter().filter(|range| !range.contains(':')).collect();
+        if subnets.is_empty() {
+            return Err(DockerError::NetworkWithoutRange { name: name() }.into());
+        }
+        Ok(Internal { id, subnets })
     }
 
     async fn agent_image(&self) -> Result<()> {
@@ -133,81 +171,37 @@ impl<E: Engine> Attempt<'_, E> {
         Ok(sidecar)
     }
 
-    /// Makes and starts the sidecar; returns its id and its address on the inner network.
-    async fn sidecar(&self, proxy: &Sidecar, internal: &str, egress: &str) -> Result<(String, String)> {
-        let name = &self.names.sidecar;
-        let network = || self.names.internal.clone();
-        let subnets = self.engine.subnets(internal).await;
-        let mut subnets = subnets.map_err(|source| DockerError::ReadNetwork { name: network(), source })?;
-        subnets.retain(|range| !range.contains(':'));
-        if subnets.is_empty() {
-            return Err(DockerError::NetworkWithoutRange { name: network() }.into());
-        }
-
-        let id = self.create(name, proxy.container(self.owner, internal), "create-sidecar").await?;
-        let (path, archive) = proxy.config_archive(&sidecar::config(self.plan, &subnets)?)?;
-        let put = self.engine.put_archive(&id, path, archive).await;
-        put.map_err(|source| DockerError::ConfigureSidecar { name: name.clone(), source })?;
-        self.after("configure-sidecar").await?;
-
-        let connected = self.engine.connect(egress, &id).await;
-        connected.map_err(|source| DockerError::ConnectSidecar { name: name.clone(), source })?;
-        self.after("connect-sidecar").await?;
-
-        self.start(&id, name, "start-sidecar").await?;
-        let address = self.sidecar_address(&id, internal).await?;
-        Ok((id, address))
-    }
-
-    async fn sidecar_address(&self, id: &str, internal: &str) -> Result<String> {
-        let name = &self.names.sidecar;
-        let found = self.engine.inspect_container(id).await;
-        let found = found.map_err(|source| DockerError::InspectContainer { name: name.clone(), source })?;
-        match found.addresses.get(internal) {
-            Some(address) if found.running => Ok(address.clone()),
-            _ => {
-                let output = if found.error.is_empty() { self.log_tail(id).await } else { found.error };
-                Err(DockerError::SidecarEnded { name: name.clone(), code: found.exit_code, output }.into())
-            }
-        }
-    }
-
-    /// Makes and starts the agent's container, in which nothing runs yet but an idle process.
-    async fn agent(&self, internal: &str) -> Result<String> {
-        let body = container::agent(self.plan, self.owner, internal);
-        let id = self.create(&self.names.agent, body, "create-agent").await?;
-        self.start(&id, &self.names.agent, "start-agent").await?;
-        Ok(id)
-    }
-
     async fn create(
         &self,
         name: &str,
         body: bollard::models::ContainerCreateBody,
         step: &str,
     ) -> Result<String> {
+        let shown = self.call.step(step, format!("creating container {name}"));
         let made = self.engine.create_container(name, body).await;
         let id = made.map_err(|source| DockerError::CreateContainer { name: name.to_owned(), source })?;
         self.undo.push(Kind::Container, id.clone(), name.to_owned());
         self.after(step).await?;
+        shown.done();
         Ok(id)
     }
 
-    async fn start(&self, id: &str, name: &str, step: &str) -> Result<()> {
+    /// Starts a container and waits until its own process says `word`, having read `input`.
+    async fn start(&self, id: &str, name: &str, word: Option<&str>, input: &[u8]) -> Result<Heard> {
+        let failed = |source| DockerError::StartContainer { name: name.to_owned(), source };
+        // Hooked in before there is anything to hear.
+        let attached = match word {
+            Some(_) => Some(self.engine.attach(id, !input.is_empty()).await.map_err(failed)?),
+            None => None,
+        };
         let started = self.engine.start_container(id).await;
-        let started = started.map_err(EngineError::unless_ambiguous);
-        started.map_err(|source| DockerError::StartContainer { name: name.to_owned(), source })?;
-        self.after(step).await
-    }
-
-    async fn await_sidecar(&self, agent: &str, sidecar: &str, address: &str) -> Result<()> {
-        let port = self.plan.port;
-        let ready = async { Ok(sidecar::await_ready(self.engine, agent, address, port).await?) };
-        if !crate::cancel::unless_cancelled(self.call, ready).await? {
-            let (name, output) = (self.names.sidecar.clone(), self.log_tail(sidecar).await);
-            return Err(DockerError::SidecarSilent { name, port, output }.into());
-        }
-        self.after("await-sidecar").await
+        started.map_err(EngineError::unless_ambiguous).map_err(failed)?;
+        let (Some(word), Some(attached)) = (word, attached) else { return Ok(Heard::Word) };
+        let heard = async {
+            let heard = process::converse(attached, input, word).await;
+            Ok(heard.map_err(|source| failed(EngineError::Io { source }))?)
+        };
+        crate::cancel::unless_cancelled(self.call, heard).await
     }
 
     /// Returns the last a sidecar said, for a failure's message; without it the failure stands all the same.

@@ -1,12 +1,35 @@
 //! Launch, close and clean-up on a recording engine: order, undoing, names, and what a container is given.
 
 use std::io::Write;
+use std::sync::Arc;
 
-use claude_bottle_plugin_api::{AgentSpec, Backend, CleanupScope, Context, EnvVar, FailureKind, Owner, Spec};
+use claude_bottle_plugin_api::{
+    AgentSpec, Backend, CallServices, CleanupScope, Context, EnvVar, Event, FailureKind, Owner, Proxy,
+    Secret, Spec,
+};
 
 use super::*;
 use crate::engine::recording::Recording;
 use crate::{active, cleanup, close, resolve};
+
+/// A host that grants every secret.
+struct Granting;
+
+impl CallServices for Granting {
+    fn event(&self, _event: &Event) {}
+    fn cancelled(&self) -> bool {
+        false
+    }
+    fn cancel_fd(&self) -> Option<std::os::fd::OwnedFd> {
+        None
+    }
+    fn secret(&self, name: &str) -> Result<Secret> {
+        Ok(Secret::new(format!("canary of '{name}'").into_bytes()))
+    }
+    fn owner_alive(&self, _owner: &Owner) -> Result<bool> {
+        Ok(true)
+    }
+}
 
 struct Bench {
     runtime: tokio::runtime::Runtime,
@@ -34,7 +57,7 @@ impl Bench {
     }
 
     fn launch(&self, engine: &Recording) -> Result<Bottle> {
-        let call = Call::detached();
+        let call = Call::new(Arc::new(Granting));
         self.runtime.block_on(async {
             let plan = resolve::resolve(engine, &self.config, &call, &self.spec).await?;
             launch(engine, &self.config, &call, &plan).await
@@ -58,10 +81,12 @@ fn the_order_is_networks_sidecar_configured_then_connected_then_started() {
         at("create-container claude-bottle-guard-dev"),
         at("put-archive id-claude-bottle-guard-dev /etc/egress-guard"),
         at("connect id-claude-bottle-egress-dev id-claude-bottle-guard-dev"),
+        at("attach id-claude-bottle-guard-dev stdin"),
         at("start-container id-claude-bottle-guard-dev"),
-        at("exec id-claude-bottle-dev node"),
     ];
     assert!(order.is_sorted(), "{calls:#?}");
+    assert!(!calls.iter().any(|call| call.starts_with("exec")), "{calls:#?}");
+    assert!(at("attach id-claude-bottle-dev stdin") < at("start-container id-claude-bottle-dev"));
     assert!(at("create-container claude-bottle-dev") < at("start-container id-claude-bottle-dev"));
 }
 
@@ -83,7 +108,14 @@ fn every_part_is_labelled_and_hardened_and_holds_no_secret() {
     let bodies = engine.bodies.lock().unwrap();
     let agent = &bodies["claude-bottle-dev"];
     assert_eq!(agent.env.as_deref(), Some(&["PLAIN=seen".to_owned()][..]));
+    assert!(!format!("{bodies:?}").contains("canary"));
+    // Both read the secrets from their standard input, which ends.
+    let inputs = engine.inputs.lock().unwrap();
+    let input = |id: &str| String::from_utf8_lossy(&inputs[id]).into_owned();
+    assert!(input("id-claude-bottle-dev").contains("export TOKEN='canary of '\\''TOKEN'\\'''\n"));
+    assert!(input("id-claude-bottle-guard-dev").contains(r#"{"name":"TOKEN","value":"canary of 'TOKEN'""#));
     let archives = engine.archives.lock().unwrap();
+    assert!(!archives.values().any(|bytes| String::from_utf8_lossy(bytes).contains("canary")));
     let config = String::from_utf8_lossy(&archives["id-claude-bottle-guard-dev:/etc/egress-guard"]);
     assert!(config.contains("172.30.0.0/16") && config.contains("0.0.0.0:8888"), "{config}");
 }
@@ -122,10 +154,34 @@ fn what_cannot_be_undone_is_told_beside_the_reason() {
 
 #[test]
 fn a_sidecar_that_does_not_answer_is_quoted() {
-    let engine = Recording { fail: ["exited".to_owned()].into(), ..Recording::default() };
+    let engine = Recording { fail: ["ended".to_owned()].into(), ..Recording::default() };
     let failure = Bench::new(&[]).launch(&engine).unwrap_err();
+    assert!(failure.message.contains("ended") && failure.message.contains("trouble"), "{failure}");
+    assert_eq!(engine.names(), Vec::<String>::new());
+
+    // This one does not say when it listens, and is asked.
+    let mut bench = Bench::new(&[]);
+    bench.spec.bottle.egress.proxy = Proxy::Pipelock;
+    let engine = Recording { fail: ["exited".to_owned()].into(), ..Recording::default() };
+    let failure = bench.launch(&engine).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Timeout);
     assert!(failure.message.contains("trouble"), "{failure}");
+}
+
+#[test]
+fn a_missing_protection_is_refused_unless_the_manifest_names_it() {
+    for (lacking, name) in
+        [("seccomp", "seccomp"), ("memory", "memory"), ("pids", "pids"), ("internal", "isolation")]
+    {
+        let engine = Recording { fail: [lacking.to_owned()].into(), ..Recording::default() };
+        let mut bench = Bench::new(&[]);
+        let failure = bench.launch(&engine).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Unsupported, "{failure}");
+        assert!(failure.hints[0].contains(&format!("allow_missing: [\"{name}\"]")), "{failure:?}");
+        assert_eq!(engine.names(), Vec::<String>::new());
+        bench.spec.options = serde_json::json!({ "allow_missing": [name] });
+        bench.launch(&engine).unwrap();
+    }
 }
 
 #[test]

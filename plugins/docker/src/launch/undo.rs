@@ -18,9 +18,13 @@ impl Undo {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((kind, id, name));
     }
 
-    /// Removes everything, last made first, and goes on after a failure.
+    /// Removes everything, containers before networks, last made first, and goes on after a failure.
+    ///
+    /// A network may be made after a container that is connected to it later, and goes only without its members.
     pub(super) async fn run(&self, engine: &impl Engine) -> Vec<Failure> {
-        let made = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut made = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        // The sort keeps the order among containers and among networks.
+        made.sort_by_key(|(kind, ..)| *kind == Kind::Container);
         let mut failures = Vec::new();
         for (kind, id, name) in made.into_iter().rev() {
             if let Err(source) = engine.remove(kind, &id).await {

@@ -1,18 +1,21 @@
-//! Secret variables, and what lets Claude Code start straight into its prompt: set up by one program inside.
+//! Secret variables, and what lets Claude Code start straight into its prompt: set up by the container's own process.
 //!
+//! It reads the variables from its standard input as it starts, which costs no program of its own, and then idles.
 //! Invariant: a secret goes from the host over standard input into a file in the bottle's memory. It is on no argument list, in
 //! no setting of the container, in no image and on no disk.
 
 use claude_bottle_backend_shared::env_file;
-use claude_bottle_plugin_api::{Call, EnvValue, Result};
+use claude_bottle_plugin_api::{Call, EnvValue, Result, Spec};
 use zeroize::Zeroizing;
 
-use super::{Guest, Script, Task, onboarding};
+use super::onboarding;
 use crate::error::DockerError;
 use crate::plan::RUN_DIR;
 
 /// The file every program of the bottle reads its secret variables from.
 pub(crate) const FILE: &str = "env";
+/// What the process says once everything is in its place.
+pub(crate) const READY: &str = "ready";
 
 /// `$1` is the file of variables, then come pairs of a path and its content, written where nothing is yet.
 const SCRIPT: &str = r#"
@@ -21,12 +24,21 @@ const SCRIPT: &str = r#"
     while [ $# -gt 1 ]; do
         if [ ! -e "$1" ]; then mkdir -p "${1%/*}"; printf '%s\n' "$2" >"$1"; fi
         shift 2
-    done"#;
+    done
+    echo ready
+    exec sleep infinity"#;
 
-/// Writes the variables and the files of the first start.
-pub(super) async fn set_up(guest: &impl Guest, call: &Call, task: &Task<'_>) -> Result<()> {
+/// Returns the words of the container's own process.
+pub(crate) fn command(home: &str, workspace: &str) -> Vec<String> {
+    let words = ["sh", "-c", SCRIPT, "sh"].map(str::to_owned);
+    let files = onboarding::files(home, workspace).into_iter().flat_map(|(path, content)| [path, content]);
+    words.into_iter().chain([format!("{RUN_DIR}/{FILE}")]).chain(files).collect()
+}
+
+/// Returns what that process is to read.
+pub(crate) fn input(spec: &Spec, call: &Call) -> Result<Zeroizing<Vec<u8>>> {
     let mut input = Zeroizing::new(b"# Secret variables of this bottle.\n".to_vec());
-    for variable in &task.spec.bottle.env {
+    for variable in &spec.bottle.env {
         if matches!(variable.value, EnvValue::Literal { .. }) {
             continue;
         }
@@ -35,8 +47,5 @@ pub(super) async fn set_up(guest: &impl Guest, call: &Call, task: &Task<'_>) -> 
         let line = line.ok_or_else(|| DockerError::CarryVariable { name: variable.name.clone() })?;
         input.extend_from_slice(&line);
     }
-    let mut arguments = vec![format!("{RUN_DIR}/{FILE}")];
-    arguments.extend(onboarding::files(task).into_iter().flat_map(|(path, content)| [path, content]));
-    let action = "write the secret variables";
-    guest.run(Script { action, text: SCRIPT, arguments, input, root: false }).await.map(drop)
+    Ok(input)
 }

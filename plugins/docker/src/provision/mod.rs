@@ -1,9 +1,9 @@
 //! What is put into a bottle before the agent runs: each part in its module, each gating itself.
 //!
-//! All files travel in one archive, in one pass; what must be done inside is done afterwards, in one program a user. The parts
-//! know no engine: they add to [`Files`] and speak to a [`Guest`].
+//! All files travel in one archive, in one pass. Secret variables come earlier, by the container's own process; keys later, by
+//! a program of root's. The parts know no engine: they add to [`Files`] and speak to a [`Guest`].
 
-mod environment;
+pub(crate) mod environment;
 mod files;
 mod git;
 mod onboarding;
@@ -81,11 +81,12 @@ pub(crate) async fn fill(
     config.fault.after(call, "copy-in").await?;
     step.done();
 
-    let step = call.step("set-up", "setting the bottle up");
-    environment::set_up(guest, call, task).await?;
-    ssh::start(guest, task).await?;
+    if !task.spec.bottle.ssh.is_empty() {
+        let step = call.step("set-up", "setting the bottle up");
+        ssh::start(guest, task).await?;
+        step.done();
+    }
     config.fault.after(call, "set-up").await?;
-    step.done();
     Ok(Provisioned::with_prompt(prompt))
 }
 

@@ -5,17 +5,15 @@
 
 use serde_json::json;
 
-use super::Task;
-
 /// Returns the files and their contents, for a home in which they are not there yet.
-pub(super) fn files(task: &Task<'_>) -> Vec<(String, String)> {
+pub(super) fn files(home: &str, workspace: &str) -> Vec<(String, String)> {
     let state = json!({
         "hasCompletedOnboarding": true,
-        "projects": { task.workspace.as_str(): { "hasTrustDialogAccepted": true } },
+        "projects": { workspace: { "hasTrustDialogAccepted": true } },
     });
     let settings = json!({ "skipDangerousModePermissionPrompt": true });
     vec![
-        (format!("{}/.claude.json", task.home), state.to_string()),
-        (format!("{}/.claude/settings.json", task.home), settings.to_string()),
+        (format!("{}/.claude.json", home), state.to_string()),
+        (format!("{}/.claude/settings.json", home), settings.to_string()),
     ]
 }

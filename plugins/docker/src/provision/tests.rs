@@ -73,7 +73,7 @@ fn task(spec: &Spec) -> Task<'_> {
 const KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ==\n-----END OPENSSH PRIVATE KEY-----\n";
 
 #[test]
-fn files_go_first_then_the_agents_set_up_then_roots() {
+fn files_go_first_then_the_keys() {
     let dir = tempfile::tempdir().unwrap();
     let key = dir.path().join("id");
     fs::write(&key, KEY).unwrap();
@@ -90,15 +90,13 @@ fn files_go_first_then_the_agents_set_up_then_roots() {
     assert_eq!(done.prompt_path.as_deref(), Some("/home/node/.claude-bottle-prompt.txt"));
     let steps = guest.steps.lock().unwrap().clone();
     assert_eq!(steps[0], "put");
-    assert!(
-        steps[1].starts_with("agent: write the secret variables [\"/run/claude-bottle/env\""),
-        "{steps:?}"
-    );
-    assert!(steps[2].starts_with("root: start the ssh agent"), "{steps:?}");
+    assert!(steps[1].starts_with("root: start the ssh agent"), "{steps:?}");
     assert!(!steps.concat().contains("canary") && !steps.concat().contains("b3Blbn"), "{steps:?}");
     let inputs = guest.inputs.lock().unwrap();
-    assert!(String::from_utf8_lossy(&inputs[0]).contains("export TOKEN='canary'\\''\n'\n"));
-    assert_eq!(String::from_utf8_lossy(&inputs[1]), format!("{KEY}\n"));
+    assert_eq!(String::from_utf8_lossy(&inputs[0]), format!("{KEY}\n"));
+    let early = environment::input(&spec, &call).unwrap();
+    assert!(String::from_utf8_lossy(&early).contains("export TOKEN='canary'\\''\n'\n"));
+    assert!(!environment::command("/home/node", "/home/node/workspace").concat().contains("canary"));
     // The key is in the skill's directory on purpose here; the archive holds it there and nowhere else.
     let archive = String::from_utf8_lossy(&guest.archive.lock().unwrap()).into_owned();
     assert_eq!(archive.matches("PRIVATE KEY").count(), 2);

@@ -2,6 +2,7 @@
 
 mod guard;
 mod pipelock;
+mod secrets;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -30,6 +31,10 @@ pub(crate) struct Sidecar {
     config_file: &'static str,
     extra_hosts: Vec<String>,
     port: u16,
+    /// What it says once it listens, when it says so.
+    pub(crate) word: Option<&'static str>,
+    /// What it reads from its standard input: the secrets it is to look for.
+    pub(crate) secrets: Zeroizing<Vec<u8>>,
 }
 
 /// Returns the short name of a proxy, as it is in a container's name.
@@ -59,23 +64,23 @@ pub(crate) async fn ensure_image(
     }
     let image = GuardImage::read(guard::program(&plan.spec)?, &plan.arch)?;
     image::guard::ensure(engine, call, &image).await?;
-    Ok(guard::sidecar(image.tag, plan.port))
+    Ok(guard::sidecar(image.tag, plan.port, secrets::for_guard(&plan.spec, call)?))
 }
 
 /// Checks before anything is made that the proxy's configuration can be read.
 pub(crate) fn check(spec: &Spec, arch: &str) -> Result<()> {
     if kind(spec.bottle.egress.proxy)? == "guard" {
         GuardImage::check(guard::program(spec)?, arch)?;
-        guard::config(spec, 1, &[])?;
+        guard::config(spec, 1, &[], false)?;
     }
     Ok(())
 }
 
 /// Returns the proxy's configuration, which depends on the range of the inner network.
-pub(crate) fn config(plan: &PlanState, subnets: &[String]) -> Result<Vec<u8>> {
+pub(crate) fn config(plan: &PlanState, subnets: &[String], secrets: bool) -> Result<Vec<u8>> {
     match plan.spec.bottle.egress.proxy {
         Proxy::Pipelock => Ok(plan.spec.bottle.egress.config.clone().into_bytes()),
-        _ => Ok(guard::config(&plan.spec, plan.port, subnets)?.into_bytes()),
+        _ => Ok(guard::config(&plan.spec, plan.port, subnets, secrets)?.into_bytes()),
     }
 }
 
@@ -97,6 +102,8 @@ impl Sidecar {
             image: Some(self.image.clone()),
             user: Some(self.user.to_owned()),
             cmd: Some(self.command.clone()),
+            open_stdin: Some(!self.secrets.is_empty()),
+            stdin_once: Some(!self.secrets.is_empty()),
             labels: Some(labels.into_iter().collect()),
             host_config: Some(host),
             networking_config: Some(NetworkingConfig {

@@ -22,5 +22,7 @@ pub(super) fn sidecar(reference: &str, plan: &PlanState) -> Sidecar {
         config_file: CONFIG_FILE,
         extra_hosts: hosts.map(|(name, address)| format!("{name}:{address}")).collect(),
         port: plan.port,
+        word: None,
+        secrets: Default::default(),
     }
 }

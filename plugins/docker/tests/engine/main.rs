@@ -8,5 +8,6 @@
 mod isolation;
 mod lifecycle;
 mod provisioning;
+mod secrets;
 mod session;
 mod support;
