@@ -13,7 +13,7 @@ pub(super) fn files(home: &str, workspace: &str) -> Vec<(String, String)> {
     });
     let settings = json!({ "skipDangerousModePermissionPrompt": true });
     vec![
-        (format!("{}/.claude.json", home), state.to_string()),
-        (format!("{}/.claude/settings.json", home), settings.to_string()),
+        (format!("{home}/.claude.json"), state.to_string()),
+        (format!("{home}/.claude/settings.json"), settings.to_string()),
     ]
 }
