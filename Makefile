@@ -38,6 +38,7 @@ demo: ## Run the real Claude Code CLI in a bottle, end to end
 
 test: ## Set up, build and run every test
 	@tests/setup/test-tools.sh
+	@tests/setup/claude.sh >/dev/null
 	@$(MAKE) --no-print-directory setup build
 	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) $(CARGO) test --locked --workspace
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use claude_bottle_standin::{Script, Standin};
 
+use crate::support::backend::Backend;
 use crate::support::home::Home;
 use crate::support::{assert_code, engine, run, standin, stderr};
 
@@ -15,7 +16,7 @@ use crate::support::{assert_code, engine, run, standin, stderr};
 const REAPED_WITHIN: Duration = Duration::from_secs(2);
 
 fn api() -> Standin {
-    standin(Script { reply: "unused".to_owned(), run: None })
+    standin(Backend::Docker, Script { reply: "unused".to_owned(), run: None })
 }
 
 /// Asks the backend which steps it has.

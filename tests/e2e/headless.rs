@@ -1,12 +1,19 @@
-//! The main job without a terminal: the real CLI answers from inside the bottle, through the sidecar.
+//! The main job without a terminal, on each backend: the real CLI answers from inside the bottle, through its guard.
 
 use std::time::Duration;
 
 use claude_bottle_standin::{Recorded, Script};
-use serde_json::Value;
 
+use crate::support::backend::{Backend, on_each_backend};
 use crate::support::home::{Home, TOKEN};
 use crate::support::{assert_code, engine, run, standin, stderr, stdout};
+
+on_each_backend!(
+    the_real_cli_answers_from_inside_through_the_guard,
+    skills_are_in_place_and_a_host_not_on_the_list_is_refused_with_a_reason,
+    streams_stay_apart_and_the_exit_code_is_the_agents,
+    the_working_directory_is_copied_in_and_the_original_stays,
+);
 
 const REPLY: &str = "Hello from the stand-in.";
 
@@ -14,19 +21,11 @@ fn script() -> Script {
     Script { reply: REPLY.to_owned(), run: None }
 }
 
-/// Fails when anything of the agent's is left in the engine or on the disk.
-#[track_caller]
-fn assert_nothing_left(home: &Home, agent: &str) {
-    assert_eq!(engine::resources_of(agent), Vec::<String>::new());
-    assert_eq!(home.left_in_tmp(), Vec::<String>::new());
-}
-
-#[test]
-fn the_real_cli_answers_from_inside_through_the_sidecar() {
-    let agent = "e2e-answer";
-    let api = standin(script());
+fn the_real_cli_answers_from_inside_through_the_guard(backend: Backend) {
+    let agent = &format!("e2e-answer-{}", backend.name());
+    let api = standin(backend, script());
     let home = Home::with_agent(agent, api.address(), "");
-    let mut command = home.command(&["start", agent, "--print", "Say hello"]);
+    let mut command = backend.command(&home, &["start", agent, "--print", "Say hello"]);
     let output = run(command.env("CLAUDE_BOTTLE_OAUTH_TOKEN", TOKEN));
     assert_code(&output, 0);
     assert_eq!(stdout(&output).trim(), REPLY);
@@ -36,20 +35,14 @@ fn the_real_cli_answers_from_inside_through_the_sidecar() {
     assert_eq!(request.header("authorization"), Some(format!("Bearer {TOKEN}").as_str()));
     assert!(request.system_prompt().contains("xyzzy-42"), "the prompt is the appended system prompt");
     assert!(request.body.to_string().contains("How to greet people here"), "the skill is known to the CLI");
-    assert_ne!(request.peer, engine::bridge_address(), "the request came out of a container");
-    let logged = decisions(&home);
-    let line = logged.iter().find(|line| line["host"] == "api.standin.test").expect("the sidecar logged it");
+    if backend == Backend::Docker {
+        assert_ne!(request.peer, engine::bridge_address(), "the request came out of a container");
+    }
+    let logged = home.decisions();
+    let line = logged.iter().find(|line| line["host"] == "api.standin.test").expect("the guard logged it");
     assert_eq!(line["verdict"], "allow", "{line}");
-    assert_nothing_left(&home, agent);
+    backend.assert_nothing_left(&home, agent);
     assert_secret_is_nowhere(&home, &output.stderr);
-}
-
-/// Reads the decision log of the home's only run.
-fn decisions(home: &Home) -> Vec<Value> {
-    let runs: Vec<_> = std::fs::read_dir(home.state().join("bottles")).unwrap().collect();
-    assert_eq!(runs.len(), 1);
-    let log = std::fs::read_to_string(runs[0].as_ref().unwrap().path().join("egress.jsonl")).unwrap();
-    log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Searches the home, which holds the records, and what the program said.
@@ -59,15 +52,14 @@ fn assert_secret_is_nowhere(home: &Home, said: &[u8]) {
     assert!(!String::from_utf8_lossy(said).contains(TOKEN));
 }
 
-#[test]
-fn skills_are_in_place_and_a_host_not_on_the_list_is_refused_with_a_reason() {
-    let agent = "e2e-refused";
+fn skills_are_in_place_and_a_host_not_on_the_list_is_refused_with_a_reason(backend: Backend) {
+    let agent = &format!("e2e-refused-{}", backend.name());
     let command = "ls ~/.claude/skills/greet; \
         curl -sS -o /tmp/body -w 'status %{http_code}\\n' http://not-allowed.test/; cat /tmp/body; \
         curl -sS -I https://not-allowed.test/ 2>&1 | head -3";
-    let api = standin(Script { reply: REPLY.to_owned(), run: Some(command.to_owned()) });
+    let api = standin(backend, Script { reply: REPLY.to_owned(), run: Some(command.to_owned()) });
     let home = Home::with_agent(agent, api.address(), "");
-    let mut start = home.command(&["start", agent, "--print", "Look around"]);
+    let mut start = backend.command(&home, &["start", agent, "--print", "Look around"]);
     let output = run(start.env("CLAUDE_BOTTLE_OAUTH_TOKEN", TOKEN));
     assert_code(&output, 0);
 
@@ -76,19 +68,18 @@ fn skills_are_in_place_and_a_host_not_on_the_list_is_refused_with_a_reason() {
     assert!(seen.contains("status 403"), "{seen}");
     assert!(seen.contains("not-in-allowlist") || seen.contains("not_in_allowlist"), "{seen}");
     let refused: Vec<_> =
-        decisions(&home).into_iter().filter(|line| line["host"] == "not-allowed.test").collect();
+        home.decisions().into_iter().filter(|line| line["host"] == "not-allowed.test").collect();
     assert_eq!(refused.len(), 2, "{refused:?}");
     assert!(refused.iter().all(|line| line["verdict"] == "deny"), "{refused:?}");
-    assert_nothing_left(&home, agent);
+    backend.assert_nothing_left(&home, agent);
 }
 
-#[test]
-fn streams_stay_apart_and_the_exit_code_is_the_agents() {
-    let agent = "e2e-streams";
-    let api = standin(script());
+fn streams_stay_apart_and_the_exit_code_is_the_agents(backend: Backend) {
+    let agent = &format!("e2e-streams-{}", backend.name());
+    let api = standin(backend, script());
     let command = "    command: [sh, -c, 'cat; echo to-stderr >&2; exit 7']\n";
     let home = Home::with_agent(agent, api.address(), command);
-    let mut start = home.command(&["--quiet", "start", agent, "--yes"]);
+    let mut start = backend.command(&home, &["--quiet", "start", agent, "--yes"]);
     let mut child = start
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
@@ -106,19 +97,18 @@ fn streams_stay_apart_and_the_exit_code_is_the_agents() {
     assert_eq!(output.stdout.len(), text.len());
     assert!(stdout(&output) == text, "what went in came out");
     assert!(stderr(&output).ends_with("to-stderr\n"), "{}", stderr(&output));
-    assert_nothing_left(&home, agent);
+    backend.assert_nothing_left(&home, agent);
 }
 
-#[test]
-fn the_working_directory_is_copied_in_and_the_original_stays() {
-    let agent = "e2e-cwd";
-    let api = standin(script());
+fn the_working_directory_is_copied_in_and_the_original_stays(backend: Backend) {
+    let agent = &format!("e2e-cwd-{}", backend.name());
+    let api = standin(backend, script());
     let command = "    command: [sh, -c, 'cat note.txt; stat -c %U note.txt; echo changed > note.txt']\n";
     let home = Home::with_agent(agent, api.address(), command);
     std::fs::write(home.work().join("note.txt"), "as it was\n").unwrap();
-    let output = home.call(&["--quiet", "start", agent, "--yes", "--cwd"]);
+    let output = run(&mut backend.command(&home, &["--quiet", "start", agent, "--yes", "--cwd"]));
     assert_code(&output, 0);
     assert_eq!(stdout(&output), "as it was\nnode\n");
     assert_eq!(std::fs::read_to_string(home.work().join("note.txt")).unwrap(), "as it was\n");
-    assert_nothing_left(&home, agent);
+    backend.assert_nothing_left(&home, agent);
 }

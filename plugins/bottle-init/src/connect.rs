@@ -1,12 +1,15 @@
 //! A way through the guard for programs that speak no HTTP: `ssh` runs this as its `ProxyCommand`.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::thread;
 
 use crate::InitError;
 use crate::error::StepExt;
+use crate::relay::copy;
 
 /// The longest answer head that is read.
 const MAX_HEAD: usize = 8 * 1024;
@@ -21,13 +24,16 @@ pub fn run(proxy: &OsStr, host: &OsStr, port: &OsStr) -> Result<(), InitError> {
     };
     let mut tunnel = TcpStream::connect(proxy).step(|| format!("connect to the guard at `{proxy}`"))?;
     ask(&mut tunnel, host, port)?;
-    let mut upward = tunnel.try_clone().step(|| "use the tunnel")?;
+    // Plain reads and writes: `io::copy` splices between a socket and a pipe, and in a bottle that was seen to stall, which
+    // ssh takes for a dead connection; and the standard library's output keeps what has no line end.
+    let upward = tunnel.try_clone().step(|| "use the tunnel")?;
     thread::spawn(move || {
-        io::copy(&mut io::stdin().lock(), &mut upward).ok();
+        copy(io::stdin().lock(), &upward);
         upward.shutdown(Shutdown::Write).ok();
     });
-    let mut stdout = io::stdout().lock();
-    io::copy(&mut tunnel, &mut stdout).and_then(|_| stdout.flush()).step(|| "use the tunnel")
+    let stdout = io::stdout().as_fd().try_clone_to_owned().step(|| "use the tunnel")?;
+    copy(tunnel, File::from(stdout));
+    Ok(())
 }
 
 fn ask(tunnel: &mut (impl Read + Write), host: &str, port: &str) -> Result<(), InitError> {

@@ -67,7 +67,7 @@ fn serve(client: TcpStream, guard: PathBuf, slot: Slot) -> io::Result<()> {
 }
 
 /// Copies until the end or an error; either way there is nothing more to be had.
-fn copy(mut from: impl Read, mut to: impl Write) {
+pub(crate) fn copy(mut from: impl Read, mut to: impl Write) {
     let mut buffer = [0; BUFFER];
     loop {
         match from.read(&mut buffer) {

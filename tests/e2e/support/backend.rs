@@ -1,6 +1,8 @@
 //! The backends an end-to-end test runs against. One body of a test serves them all.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::process::Command;
 
 use super::engine;
@@ -54,6 +56,9 @@ impl Backend {
     pub(crate) fn command(self, home: &Home, arguments: &[&str]) -> Command {
         let mut command = home.command(arguments);
         command.env("CLAUDE_BOTTLE_BACKEND", self.name());
+        if self == Self::Bubblewrap {
+            command.env("PATH", path_with_the_agent());
+        }
         command
     }
 
@@ -72,4 +77,15 @@ impl Backend {
             }
         }
     }
+}
+
+/// Returns the search path with the real Claude Code CLI first; a bottle on bubblewrap runs the host's.
+fn path_with_the_agent() -> OsString {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
+    let bin = root.join(".cache/claude/node_modules/.bin");
+    assert!(bin.join("claude").exists(), "no Claude Code CLI below .cache; make it: tests/setup/claude.sh");
+    let mut path = bin.into_os_string();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    path
 }

@@ -77,11 +77,6 @@ impl Home {
         command
     }
 
-    /// Calls the program.
-    pub(crate) fn call(&self, arguments: &[&str]) -> Output {
-        run(&mut self.command(arguments))
-    }
-
     /// Returns the directory in which stage directories are made.
     pub(crate) fn tmp(&self) -> PathBuf {
         let tmp = self.path().join("tmp");

@@ -9,13 +9,12 @@ pub(crate) mod sshd;
 use std::net::SocketAddr;
 use std::process::{Command, Output};
 
+use backend::Backend;
 use claude_bottle_standin::{Config, Script, Standin};
 
-/// Starts a stand-in API on an address that the engine's containers can reach, in any network.
-///
-/// That is the address of the engine's default bridge, which belongs to this machine.
-pub(crate) fn standin(script: Script) -> Standin {
-    let address = SocketAddr::new(engine::bridge_address(), 0);
+/// Starts a stand-in API on an address of this machine that the proxy of a bottle can reach.
+pub(crate) fn standin(backend: Backend, script: Script) -> Standin {
+    let address = SocketAddr::new(backend.host_address(), 0);
     Standin::start(Config { listen: address, record: None, script, tls: None })
         .expect("start the stand-in API")
 }
