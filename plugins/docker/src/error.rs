@@ -73,6 +73,8 @@ pub(crate) enum DockerError {
     ReadLog { source: EngineError },
     #[error("the name `{name}` is taken")]
     NameTaken { name: String },
+    #[error("run `{id}` has a bottle already")]
+    RunExists { id: String },
     #[error("no free name among `{first}` to `{last}`")]
     NamesTaken { first: String, last: String },
     #[error("a fault was asked for after step `{step}`")]
@@ -117,7 +119,7 @@ impl DockerError {
             | Self::CopyIn { .. }
             | Self::CarryVariable { .. } => FailureKind::Invalid,
             Self::ReadGuard { .. } | Self::PullImage { .. } => FailureKind::Missing,
-            Self::NameTaken { .. } | Self::NamesTaken { .. } => FailureKind::Conflict,
+            Self::NameTaken { .. } | Self::NamesTaken { .. } | Self::RunExists { .. } => FailureKind::Conflict,
             Self::SidecarSilent { .. } => FailureKind::Timeout,
             _ => self.engine().map_or(FailureKind::Internal, EngineError::kind),
         }

@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 use claude_bottle_egress_policy::{LogConfig, LogRecord};
 use serde_json::json;
@@ -24,10 +24,11 @@ pub struct Logger {
     sender: Sender<LogRecord>,
 }
 
-/// The writing thread; joining it waits for the last line.
+/// The writing thread, which ends with its last line.
 #[derive(Debug)]
 pub struct Writer {
-    thread: JoinHandle<()>,
+    /// Closed when the thread ends; nothing is ever sent.
+    ended: std::sync::mpsc::Receiver<()>,
 }
 
 /// Opens the log and starts the writing thread.
@@ -35,11 +36,14 @@ pub fn open(config: &LogConfig) -> Result<(Logger, Writer), GuardError> {
     let file = config.file.as_deref().map(|path| LogFile::open(path, config.max_file_bytes)).transpose()?;
     let (sender, receiver) = channel(QUEUE);
     let stdout = config.stdout;
-    let thread = std::thread::Builder::new()
-        .name("log".to_owned())
-        .spawn(move || write_all(receiver, stdout, file))
-        .map_err(|source| GuardError::Process { source })?;
-    Ok((Logger { sender }, Writer { thread }))
+    let (running, ended) = std::sync::mpsc::channel();
+    let write = move || {
+        write_all(receiver, stdout, file);
+        drop(running);
+    };
+    let thread = std::thread::Builder::new().name("log".to_owned()).spawn(write);
+    thread.map_err(|source| GuardError::Process { source })?;
+    Ok((Logger { sender }, Writer { ended }))
 }
 
 impl Logger {
@@ -51,9 +55,11 @@ impl Logger {
 }
 
 impl Writer {
-    /// Waits until every line has been written. Every [`Logger`] must be gone.
-    pub fn finish(self) {
-        self.thread.join().ok();
+    /// Waits until every line has been written, for `limit` at most: whoever reads the log may have stopped reading.
+    ///
+    /// Every [`Logger`] must be gone.
+    pub fn finish(self, limit: Duration) {
+        self.ended.recv_timeout(limit).ok();
     }
 }
 

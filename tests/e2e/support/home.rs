@@ -3,12 +3,10 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
-
-use super::run;
 
 /// The token every test forwards; it is searched for where it must not be.
 pub(crate) const TOKEN: &str = "canary-token-5f1e0c9d7b";

@@ -58,6 +58,7 @@ pub(crate) async fn launch(
 ) -> Result<Bottle> {
     let plan: PlanState = plan.state()?;
     let owner = Labels::new(&plan.spec);
+    refuse_second(engine, &plan).await?;
     let last = if plan.names.pinned.is_some() { 1 } else { MAX_CANDIDATES };
     for n in 1..=last {
         let names = plan.names.candidate(n);
@@ -69,12 +70,12 @@ pub(crate) async fn launch(
         };
         // The engine decides whether a name is free, so a conflict is not a failure but the next suffix.
         let taken = failure.kind == FailureKind::Conflict;
-        let mut failures = attempt.undo.run(engine).await;
+        let failures = attempt.undo.run(engine).await;
         if !taken {
-            let swept = undo::sweep(engine, &selector(&owner.id, &owner.owner)).await;
-            failures
-                .extend(swept.into_iter().filter(|failure| !failures.contains(failure)).collect::<Vec<_>>());
-            return Err(failure.with_undo(failures));
+            // The sweep tries again what could not be removed, such as a network whose last member was just leaving, and
+            // so has the last word on it.
+            let left = undo::sweep(engine, &selector(&owner.id, &owner.owner)).await;
+            return Err(failure.with_undo(left));
         }
         if let (true, Some(name)) = (failures.is_empty(), &plan.names.pinned) {
             return Err(Failure::from(DockerError::NameTaken { name: name.clone() }).caused_by(&failure));
@@ -86,6 +87,14 @@ pub(crate) async fn launch(
     }
     let (first, last) = (plan.names.candidate(1).agent, plan.names.candidate(last).agent);
     Err(DockerError::NamesTaken { first, last }.into())
+}
+
+/// Refuses a plan whose bottle exists: two of one run could not be told apart, and closing one would remove the other.
+async fn refuse_second(engine: &impl Engine, plan: &PlanState) -> Result<()> {
+    let (id, owner) = (&plan.spec.id, &plan.spec.owner);
+    let found = engine.list(Kind::Container, &selector(id, owner)).await;
+    let found = found.map_err(|source| DockerError::ListLeftovers { name: id.clone(), source })?;
+    if found.is_empty() { Ok(()) } else { Err(DockerError::RunExists { id: id.clone() }.into()) }
 }
 
 impl<E: Engine> Attempt<'_, E> {

@@ -255,3 +255,15 @@ fn an_engine_that_is_not_there_is_unusable_with_a_remedy() {
     assert!(probe.reason.is_some() && probe.remedy.is_some());
     assert!(crate::Docker::CAPABILITIES.len() > 5);
 }
+
+#[test]
+fn a_second_launch_of_a_run_is_refused_and_touches_nothing() {
+    let engine = Recording::default();
+    let bench = Bench::new(&[]);
+    bench.launch(&engine).unwrap();
+    let before = engine.things.lock().unwrap().clone();
+    let failure = bench.launch(&engine).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Conflict);
+    assert_eq!(failure.message, "run `dev-1` has a bottle already");
+    assert_eq!(format!("{:?}", *engine.things.lock().unwrap()), format!("{before:?}"));
+}

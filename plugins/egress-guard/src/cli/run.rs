@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, GuardError> {
     runtime.block_on(serve(&args.config, snapshot, logger))?;
     // Tasks hold the last senders of the log; they go with the runtime.
     runtime.shutdown_timeout(GRACE);
-    writer.finish();
+    writer.finish(GRACE);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -60,6 +60,36 @@ fn a_stop_is_quick_and_leaves_no_tunnel_unlogged() {
 }
 
 #[test]
+fn a_log_that_nobody_reads_does_not_hold_the_stop_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("guard.yaml");
+    let config =
+        json!({ "version": 1, "bottle": "b", "listen": format!("unix:{}", dir.path().join("s").display()) });
+    std::fs::write(&file, config.to_string()).unwrap();
+    let mut child = Command::new(binary())
+        .args(["run", "--config"])
+        .arg(&file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("listening"), "{line}");
+    // More lines than a pipe holds, and nobody takes them out.
+    let host = "x".repeat(60);
+    for _ in 0..400 {
+        let mut stream = std::os::unix::net::UnixStream::connect(dir.path().join("s")).unwrap();
+        write!(stream, "CONNECT {host}.{host}.test:443 HTTP/1.1\r\n\r\n").unwrap();
+        drop(stream);
+    }
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    let begun = Instant::now();
+    assert!(child.wait().unwrap().success());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn without_its_secrets_the_guard_does_not_start() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("guard.yaml");
