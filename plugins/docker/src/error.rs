@@ -119,7 +119,9 @@ impl DockerError {
             | Self::CopyIn { .. }
             | Self::CarryVariable { .. } => FailureKind::Invalid,
             Self::ReadGuard { .. } | Self::PullImage { .. } => FailureKind::Missing,
-            Self::NameTaken { .. } | Self::NamesTaken { .. } | Self::RunExists { .. } => FailureKind::Conflict,
+            Self::NameTaken { .. } | Self::NamesTaken { .. } | Self::RunExists { .. } => {
+                FailureKind::Conflict
+            }
             Self::SidecarSilent { .. } => FailureKind::Timeout,
             _ => self.engine().map_or(FailureKind::Internal, EngineError::kind),
         }
