@@ -1,6 +1,7 @@
-//! `plugin check` on the project's own backends and on a stranger's crate.
+//! `plugin check` on the project's own backends, on a real engine and with real namespaces, and on a stranger's crate.
 //!
-//! `make test` builds the plug-ins. Without them these tests fail; they never skip.
+//! `make test` builds the plug-ins and makes the engine and the base image exist. Without them these tests fail; they
+//! never skip.
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
@@ -41,6 +42,13 @@ fn fake_keeps_every_rule() {
 #[test]
 fn bubblewrap_keeps_every_rule() {
     assert_eq!(check("bubblewrap", 46), Vec::<String>::new());
+}
+
+#[test]
+fn docker_keeps_every_rule() {
+    let base = std::env::var_os("CLAUDE_BOTTLE_BASE_IMAGE");
+    assert!(base.is_some(), "run it with CLAUDE_BOTTLE_BASE_IMAGE=$(tests/setup/base-image.sh)");
+    assert_eq!(check("docker", 46), Vec::<String>::new());
 }
 
 /// The command knows the kit's cases by name, because it starts a process for each.
