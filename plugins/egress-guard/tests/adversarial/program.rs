@@ -68,6 +68,7 @@ fn health_tells_a_living_guard_from_a_dead_and_a_hung_one() {
     assert!(guard.log().is_empty(), "a health check is no request");
     // Stopped, the kernel still accepts for it.
     guard.signal("STOP");
+    guard.wait_until_stopped();
     assert_eq!(call(&["health", "--addr", &address]).status.code(), Some(1));
     guard.signal("CONT");
     assert_eq!(call(&["health", "--addr", &address]).status.code(), Some(0));

@@ -105,6 +105,19 @@ impl Guard {
         assert!(status.success());
     }
 
+    /// Waits until the kernel has stopped every thread, which takes a moment after the signal.
+    pub(crate) fn wait_until_stopped(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let is_stopped = |entry: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(entry.unwrap().path().join("stat")).unwrap();
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+        };
+        while !std::fs::read_dir(format!("/proc/{}/task", self.id())).unwrap().all(is_stopped) {
+            assert!(Instant::now() < deadline, "the guard does not stop");
+            std::thread::yield_now();
+        }
+    }
+
     /// Waits for an event of the guard itself.
     pub(crate) fn event(&self, name: &str) -> Value {
         self.events.wait(name, |line| line["event"] == name)
