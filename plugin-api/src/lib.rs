@@ -46,6 +46,8 @@
 //! export_backend!(Nowhere, name = "nowhere");
 //! ```
 
+#![warn(missing_docs)]
+
 #[doc(hidden)]
 pub mod abi;
 mod backend;
