@@ -220,13 +220,16 @@ fn a_hog_is_told_which_limit_it_hit_where_a_group_enforces_it() {
 }
 
 #[test]
-fn twenty_bottles_at_once() {
+fn fifty_bottles_at_once() {
     let bench = Bench::new();
+    let lives: Vec<_> = std::thread::scope(|scope| {
+        let launch = |number| bench.launch(&bench.spec(&format!("many-{number}")));
+        let launches: Vec<_> = (0..50).map(|number| scope.spawn(move || launch(number))).collect();
+        launches.into_iter().map(|launch| launch.join().unwrap()).collect()
+    });
     std::thread::scope(|scope| {
-        for number in 0..20 {
-            let bench = &bench;
+        for live in lives {
             scope.spawn(move || {
-                let live = bench.launch(&bench.spec(&format!("many-{number}")));
                 assert_eq!(live.sh("echo $((6*7))").out, "42\n");
                 live.close();
             });
