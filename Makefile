@@ -1,7 +1,7 @@
 # The project's commands. `make demo` runs the main job on a fresh machine, `make test` passes the tests.
 
 CARGO ?= cargo
-BACKEND ?= docker
+BACKEND ?= bubblewrap
 PREFIX ?= /usr/local
 DESTDIR ?=
 

@@ -43,7 +43,8 @@ esac
 step "Build"
 make --no-print-directory build
 
-mkdir -p "$home/.claude/skills/greet" "$home/work"
+mkdir -p "$home/.claude/skills/greet" "$home/work" "$home/.ssh"
+echo "a private key of the host" >"$home/.ssh/id_demo"
 cat >"$home/.claude/skills/greet/SKILL.md" <<'SKILL'
 ---
 name: greet
@@ -90,9 +91,6 @@ agents:
 MANIFEST
 
 bottle() { (cd "$home/work" && HOME=$home CLAUDE_BOTTLE_BACKEND=$backend "$OLDPWD/target/debug/claude-bottle" "$@"); }
-
-step "The plan, before anything is made"
-bottle start demo --dry-run
 
 step "Claude Code, in a bottle, with $api"
 bottle start demo --timings --print "Say hello"

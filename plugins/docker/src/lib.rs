@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod active;
+mod advisories;
 mod backend;
 mod cancel;
 mod cleanup;

@@ -2,6 +2,7 @@
 
 use claude_bottle_plugin_api::Probe;
 
+use crate::advisories;
 use crate::engine::{Engine, EngineError, EngineFacts};
 use crate::limits;
 use crate::protection::Protection;
@@ -29,7 +30,8 @@ pub(crate) async fn probe(engine: &impl Engine) -> Probe {
         .fact("system", format!("{}, {}", facts.system, facts.arch))
         .fact("runtime", runtime_fact(&facts))
         .fact("cgroup", &facts.cgroup);
-    limitations(&facts).into_iter().fold(probe, Probe::warning)
+    let faults = advisories::warnings(&facts.version);
+    limitations(&facts).into_iter().chain(faults).fold(probe, Probe::warning)
 }
 
 /// Says what the engine cannot give, each as a sentence.
