@@ -17,8 +17,10 @@ use crate::plan::{BottleState, RUN_DIR, USER, role};
 use crate::waiting::Reader;
 use output::{Stream, Writer};
 
-/// Notes its process number, reads the secret variables, and becomes the program. `$0` tells this execution from others.
-const WRAPPER: &str = r#"cd . 2>/dev/null; echo $$ >"/run/claude-bottle/exec.$0"; [ ! -r /run/claude-bottle/env ] || . /run/claude-bottle/env; exec "$@""#;
+/// Notes its process number, sets the terminal's size, reads the secret variables, and becomes the program. `$0` tells this
+/// execution from others, `$1` and `$2` are columns and rows. Engines before API 1.42 take no size when an exec is made, and
+/// the resize that follows its start may come after the program has looked.
+const WRAPPER: &str = r#"cd . 2>/dev/null; echo $$ >"/run/claude-bottle/exec.$0"; [ "$1" = 0 ] || stty cols "$1" rows "$2" 2>/dev/null; shift 2; [ ! -r /run/claude-bottle/env ] || . /run/claude-bottle/env; exec "$@""#;
 /// Signals the program and all it has started, which is in its process group.
 const KILL: &str = r#"p=$(cat "$1") && { kill -s "$2" -- "-$p" || kill -s "$2" "$p"; }"#;
 /// How long a program has to end after it was asked to.
@@ -39,7 +41,7 @@ pub(crate) async fn exec(
     let io = request.io()?;
     let token = token();
     let spec = ExecSpec {
-        command: wrapped(&token, command),
+        command: wrapped(&token, io.terminal_size().filter(|_| request.tty), command),
         user: USER.to_owned(),
         env: environment(&proxy(engine, &state).await?, request),
         working_dir: None,
@@ -59,8 +61,9 @@ pub(crate) async fn exec(
     Ok(status)
 }
 
-fn wrapped(token: &str, command: Vec<String>) -> Vec<String> {
-    let words = ["sh", "-c", WRAPPER, token].map(str::to_owned);
+fn wrapped(token: &str, size: Option<(u16, u16)>, command: Vec<String>) -> Vec<String> {
+    let (columns, rows) = size.unwrap_or_default();
+    let words = ["sh", "-c", WRAPPER, token, &columns.to_string(), &rows.to_string()].map(str::to_owned);
     words.into_iter().chain(command).collect()
 }
 
