@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use claude_bottle_plugin_api::{Failure, FailureKind};
+use claude_bottle_plugin_api::{ExitStatus, Failure, FailureKind};
 
 use crate::manifest::ManifestErrors;
 use crate::plugins::PluginError;
@@ -15,7 +15,7 @@ use crate::trust::TrustError;
 pub enum Exit {
     /// Refused or failed.
     Failed,
-    /// The command line or the manifest is wrong.
+    /// The command line is wrong.
     Usage,
     /// A fault of ours.
     Bug,
@@ -42,6 +42,11 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())
     }
+}
+
+/// Passes on the exit code of a program in a bottle.
+pub fn agent_exit(status: &ExitStatus) -> ExitCode {
+    ExitCode::from(u8::try_from(status.code & 0xff).unwrap_or(u8::MAX))
 }
 
 /// A failed command: what is printed, and how the program ends.

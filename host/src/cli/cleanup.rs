@@ -7,7 +7,7 @@ use super::open::Calls;
 use super::{App, Format};
 use crate::backend::{Backend, Verb};
 use crate::error::{CliError, CliResult, Exit};
-use crate::ui::{Answer, columns};
+use crate::ui::columns;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -109,18 +109,12 @@ fn agreed(app: &App, args: &Args, calls: &Calls) -> CliResult<bool> {
     if args.yes {
         return Ok(true);
     }
-    if !app.ui.interactive {
-        return Err(CliError::new(Exit::Failed, "there is no terminal to ask on")
-            .hint("add --yes to remove without asking, or --dry-run to remove nothing"));
+    let hint = "add --yes to remove without asking, or --dry-run to remove nothing";
+    let agreed = app.confirm("remove what is marked so above?", hint, &calls.interrupt)?;
+    if !agreed {
+        app.ui.status("aborted by user");
     }
-    match app.ui.ask("remove what is marked so above?", &calls.interrupt)? {
-        Some(Answer::Yes) => Ok(true),
-        Some(Answer::No) => {
-            app.ui.status("aborted by user");
-            Ok(false)
-        }
-        None => Err(CliError::new(Exit::Interrupted, "interrupted")),
-    }
+    Ok(agreed)
 }
 
 fn remove(app: &App, backend: &Backend, plan: CleanupPlan) -> CliResult {

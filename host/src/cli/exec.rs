@@ -8,7 +8,7 @@ use claude_bottle_plugin_api::{ExecRequest, ExecRole};
 use super::App;
 use super::list::{ActiveRow, active};
 use super::open::Calls;
-use crate::error::{CliError, CliResult, Exit};
+use crate::error::{CliError, CliResult, Exit, agent_exit};
 use crate::output;
 use crate::session;
 use crate::streams::Streams;
@@ -42,7 +42,7 @@ fn exec(app: &App, args: Args) -> CliResult<ExitCode> {
     request.streams = streams.numbers();
     request.term = std::env::var("TERM").ok();
     let status = session::exec(&backend, &row.bottle.record, request)?;
-    Ok(ExitCode::from(u8::try_from(status.code & 0xff).unwrap_or(u8::MAX)))
+    Ok(agent_exit(&status))
 }
 
 /// Finds a bottle by its name, its run's id, or its agent when only one runs.

@@ -9,7 +9,7 @@ use claude_bottle_plugin_api::{Context, Owner};
 
 use super::App;
 use crate::backend::Backend;
-use crate::error::CliResult;
+use crate::error::{CliError, CliResult, Exit};
 use crate::interrupt::Interrupt;
 use crate::manifest::Manifest;
 use crate::output;
@@ -18,6 +18,7 @@ use crate::plugins::{Identity, Pins, SearchInputs, SearchPath, pin};
 use crate::progress::Progress;
 use crate::runs::Runs;
 use crate::services::PluginLog;
+use crate::ui::Answer;
 
 /// The backend that is used when nobody chose.
 const DEFAULT_BACKEND: &str = "docker";
@@ -26,6 +27,17 @@ impl App {
     /// Loads the manifest of this directory and of the home directory.
     pub(super) fn manifest(&self) -> CliResult<Manifest> {
         super::trust::load_manifest(self)
+    }
+
+    /// Asks a yes-or-no question; without a terminal that is an error with the hint, and an interrupt is one too.
+    pub(super) fn confirm(&self, question: &str, hint: &str, interrupt: &Interrupt) -> CliResult<bool> {
+        if !self.ui.interactive {
+            return Err(CliError::new(Exit::Failed, "there is no terminal to ask on").hint(hint));
+        }
+        match self.ui.ask(question, interrupt)? {
+            Some(answer) => Ok(answer == Answer::Yes),
+            None => Err(CliError::new(Exit::Interrupted, "interrupted")),
+        }
     }
 
     /// Returns the records of runs.

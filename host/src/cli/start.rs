@@ -13,7 +13,7 @@ use super::info::resolve;
 use super::open::Calls;
 use super::{App, Format, usage};
 use crate::backend::{Backend, Verb};
-use crate::error::{CliError, CliResult, Exit};
+use crate::error::{CliResult, Exit, agent_exit};
 use crate::manifest::{Agent, Bottle};
 use crate::output;
 use crate::plan_view::PlanView;
@@ -23,7 +23,6 @@ use crate::secrets;
 use crate::session::Session;
 use crate::spec::{self, Wishes};
 use crate::streams::Streams;
-use crate::ui::Answer;
 
 /// The program that takes a prompt on its command line.
 const PRINTING_PROGRAM: &str = "claude";
@@ -119,7 +118,7 @@ fn start(app: &App, args: &Args, dry_run: bool) -> CliResult<ExitCode> {
         show_timings(app, &calls);
     }
     stage.close().context("remove the stage directory")?;
-    Ok(exit_code(&status))
+    Ok(agent_exit(&status))
 }
 
 /// Adds what the command line says to the agent's own command.
@@ -161,14 +160,7 @@ fn show_dry_run(app: &App, format: Format, view: &PlanView) -> CliResult<ExitCod
 }
 
 fn agreed(app: &App, calls: &Calls) -> CliResult<bool> {
-    if !app.ui.interactive {
-        return Err(CliError::new(Exit::Start, "there is no terminal to ask on")
-            .hint("add --yes to start without asking"));
-    }
-    match app.ui.ask("claude-bottle: launch this agent?", &calls.interrupt)? {
-        Some(answer) => Ok(answer == Answer::Yes),
-        None => Err(CliError::new(Exit::Interrupted, "interrupted")),
-    }
+    app.confirm("claude-bottle: launch this agent?", "add --yes to start without asking", &calls.interrupt)
 }
 
 /// A run with --print never asks, also not for a secret.
@@ -205,8 +197,4 @@ fn session(
     request.streams = streams.numbers();
     let session = Session { backend, runs: &app.runs(), exe: &app.invocation.exe, plan, record };
     session.run(request)
-}
-
-fn exit_code(status: &ExitStatus) -> ExitCode {
-    ExitCode::from(u8::try_from(status.code & 0xff).unwrap_or(u8::MAX))
 }

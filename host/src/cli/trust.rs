@@ -6,7 +6,7 @@ use crate::error::{CliError, CliResult, Exit};
 use crate::interrupt::Interrupt;
 use crate::manifest::{Bottle, EnvSource, Locations, Manifest, ProjectFile};
 use crate::trust::Trust;
-use crate::ui::{Answer, clean};
+use crate::ui::clean;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -83,14 +83,7 @@ fn project_file(app: &App) -> CliResult<ProjectFile> {
 }
 
 fn agreed(app: &App) -> CliResult<bool> {
-    if !app.ui.interactive {
-        return Err(CliError::new(Exit::Failed, "there is no terminal to ask on")
-            .hint("add --yes to trust without asking"));
-    }
-    match app.ui.ask("trust exactly this content?", &*Interrupt::install()?)? {
-        Some(answer) => Ok(answer == Answer::Yes),
-        None => Err(CliError::new(Exit::Interrupted, "interrupted")),
-    }
+    app.confirm("trust exactly this content?", "add --yes to trust without asking", &*Interrupt::install()?)
 }
 
 /// Says what a bottle grants: names of variables, keys, every host, and where it runs.
