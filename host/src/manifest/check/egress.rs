@@ -24,7 +24,9 @@ pub(super) fn check(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node)
     }
     if let Some(node) = fields.get("hosts") {
         for (key, node) in checker.mapping(node, "`hosts`").unwrap_or_default() {
-            egress.hosts.extend(static_host(checker, key, node));
+            if let Some(entry) = static_host(checker, key, node) {
+                add_host(checker, &mut egress.hosts, key, entry);
+            }
         }
     }
     if let Some(node) = fields.get("private") {
@@ -70,6 +72,18 @@ fn static_host(checker: &mut Checker<'_>, key: &Key, node: &Node) -> Option<Stat
     let addresses: Option<Vec<IpAddr>> = nodes.iter().map(|node| address(checker, node)).collect();
     let addresses = addresses.filter(|addresses| !addresses.is_empty())?;
     Some(StaticHost { host: host.ok()?, addresses, origin: checker.source.origin(key.span) })
+}
+
+/// Adds addresses of a name, unless the same host has some under another spelling: of two, one would silently be lost.
+fn add_host(checker: &mut Checker<'_>, hosts: &mut Vec<StaticHost>, key: &Key, entry: StaticHost) {
+    match hosts.iter().find(|other| other.host == entry.host) {
+        None => hosts.push(entry),
+        Some(first) => {
+            let message = format!("the host `{}` is given twice, here as `{}`", entry.host, key.text);
+            let note = format!("it was given first in line {}", first.origin.line());
+            checker.report_with(ProblemKind::DuplicateKey, key.span, message, note);
+        }
+    }
 }
 
 fn address(checker: &mut Checker<'_>, node: &Node) -> Option<IpAddr> {
