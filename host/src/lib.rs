@@ -11,6 +11,7 @@ pub mod error;
 pub mod interrupt;
 pub mod invocation;
 pub mod manifest;
+pub mod options;
 mod output;
 pub mod owner;
 pub mod plan_view;

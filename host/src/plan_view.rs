@@ -28,6 +28,7 @@ pub struct PlanView {
     remote_control: bool,
     workspace: Option<String>,
     limits: claude_bottle_plugin_api::Limits,
+    options: serde_json::Value,
     facts: Vec<Fact>,
     limitations: Vec<String>,
     #[serde(skip)]
@@ -62,6 +63,7 @@ impl PlanView {
             remote_control,
             workspace: spec.workspace.as_ref().map(|workspace| workspace.source.display().to_string()),
             limits: bottle.limits.clone(),
+            options: spec.options.clone(),
             facts: plan.facts.clone(),
             limitations: plan.limitations.clone(),
             prompt_first_line: spec.agent.prompt.lines().next().unwrap_or_default().to_owned(),
@@ -106,6 +108,7 @@ impl PlanView {
             "workspace",
             Some(self.workspace.clone().unwrap_or_else(|| "none (--cwd copies one in)".to_owned())),
         );
+        row("options", self.options.as_object().map(options_text));
         row("remote control", self.remote_control.then(|| "on".to_owned()));
         rows.extend(self.facts.iter().map(|fact| (fact.label.clone(), fact.value.clone())));
         rows
@@ -119,6 +122,11 @@ impl PlanView {
         let more = if shown.len() < self.prompt_first_line.len() { "…" } else { "" };
         format!("{} chars; first line: {shown}{more}", self.prompt_chars)
     }
+}
+
+/// Writes options as the manifest has them: `pull: true, allow_missing: ["seccomp"]`.
+fn options_text(options: &serde_json::Map<String, serde_json::Value>) -> String {
+    options.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join(", ")
 }
 
 impl EgressView {

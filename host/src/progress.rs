@@ -1,6 +1,6 @@
 //! Progress of the steps a plug-in reports: on a terminal a line a step, after a moment; elsewhere nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,9 @@ use crate::ui::clean;
 
 /// A step that is done sooner is not shown: it would only flicker.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// How much of a step's output is kept for the case that it fails, in bytes; the beginning goes first.
+const MAX_OUTPUT: usize = 4 << 20;
 
 /// How long each step took, in the order they began.
 pub type Timings = Vec<(String, Duration)>;
@@ -26,12 +29,22 @@ pub struct Progress {
 struct Steps {
     running: HashMap<String, Step>,
     timings: Timings,
+    /// What steps that failed had printed.
+    failed: Vec<String>,
 }
 
 struct Step {
     began: Instant,
     message: String,
+    output: Output,
     bar: Option<ProgressBar>,
+}
+
+/// The lines that a step printed.
+#[derive(Default)]
+struct Output {
+    lines: VecDeque<String>,
+    bytes: usize,
 }
 
 impl Progress {
@@ -54,6 +67,7 @@ impl Progress {
             EventState::Output => {
                 let line = event.message.as_deref().unwrap_or_default();
                 tracing::debug!(step = event.step, "{line}");
+                steps.keep(&event.step, line);
                 if let Some(bar) = steps.bar(event, &self.bars) {
                     bar.set_message(clean(line.trim_end()).replace(['\n', '\t'], " "));
                 }
@@ -85,6 +99,13 @@ impl Progress {
         }
     }
 
+    /// Returns everything that steps which failed had printed, once.
+    pub fn output_of_failed(&self) -> Option<String> {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = std::mem::take(&mut steps.failed);
+        (!failed.is_empty()).then(|| failed.join("\n\n"))
+    }
+
     /// Returns how long each finished step took.
     pub fn timings(&self) -> Timings {
         self.steps.lock().unwrap_or_else(PoisonError::into_inner).timings.clone()
@@ -95,7 +116,14 @@ impl Steps {
     fn start(&mut self, event: &Event) {
         let message = event.message.clone().unwrap_or_else(|| event.step.clone());
         tracing::debug!(step = event.step, "{message}");
-        self.running.insert(event.step.clone(), Step { began: Instant::now(), message, bar: None });
+        let (began, output) = (Instant::now(), Output::default());
+        self.running.insert(event.step.clone(), Step { began, message, output, bar: None });
+    }
+
+    fn keep(&mut self, step: &str, line: &str) {
+        if let Some(step) = self.running.get_mut(step) {
+            step.output.push(line.trim_end());
+        }
     }
 
     fn bar(&mut self, event: &Event, bars: &MultiProgress) -> Option<ProgressBar> {
@@ -107,6 +135,21 @@ impl Steps {
             let took = step.began.elapsed();
             tracing::debug!(step = event.step, state = ?event.state, millis = took.as_millis(), "step ended");
             self.timings.push((event.step.clone(), took));
+            if event.state == EventState::Failed && !step.output.lines.is_empty() {
+                let lines = Vec::from(step.output.lines.clone()).join("\n");
+                self.failed.push(format!("{}:\n{lines}", step.message));
+            }
+        }
+    }
+}
+
+impl Output {
+    fn push(&mut self, line: &str) {
+        self.bytes += line.len() + 1;
+        self.lines.push_back(line.to_owned());
+        while self.bytes > MAX_OUTPUT {
+            let Some(first) = self.lines.pop_front() else { break };
+            self.bytes -= first.len() + 1;
         }
     }
 }
@@ -134,9 +177,52 @@ impl Drop for Step {
 }
 
 fn show_amount(bar: &ProgressBar, event: &Event) {
-    let done = event.done.unwrap_or(0);
-    match event.total {
-        Some(total) if total > 0 => bar.set_message(format!("{}%", done.saturating_mul(100) / total)),
-        _ => bar.set_message(done.to_string()),
+    bar.set_message(amount(event.message.as_deref(), event.done.unwrap_or(0), event.total));
+}
+
+/// Says how far a step is: in the backend's words, which know the unit, and in percent.
+fn amount(words: Option<&str>, done: u64, total: Option<u64>) -> String {
+    let percent = total.filter(|total| *total > 0).map(|total| done.min(total).saturating_mul(100) / total);
+    match (words, percent) {
+        (Some(words), Some(percent)) => format!("{} ({percent}%)", clean(words)),
+        (Some(words), None) => clean(words).into_owned(),
+        (None, Some(percent)) => format!("{percent}%"),
+        (None, None) => done.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(state: EventState, message: &str) -> Event {
+        Event::new("build", state).message(message)
+    }
+
+    #[test]
+    fn only_what_a_failed_step_printed_is_kept_and_not_without_bounds() {
+        let progress = Progress::new(false);
+        for (end, expected) in
+            [(EventState::Finished, None), (EventState::Failed, Some("building it:\none\ntwo".to_owned()))]
+        {
+            progress.event(&event(EventState::Started, "building it"));
+            progress.event(&event(EventState::Output, "one\r\n"));
+            progress.event(&event(EventState::Output, "two\n"));
+            progress.event(&Event::new("build", end));
+            assert_eq!(progress.output_of_failed(), expected);
+            assert_eq!(progress.output_of_failed(), None);
+        }
+        let mut output = Output::default();
+        let line = "x".repeat(1 << 20);
+        (0..6).for_each(|_| output.push(&line));
+        assert_eq!(output.lines.len(), 3);
+    }
+
+    #[test]
+    fn an_amount_is_words_percent_or_a_number() {
+        assert_eq!(amount(Some("1 MiB of 4 MiB"), 1, Some(4)), "1 MiB of 4 MiB (25%)");
+        assert_eq!(amount(Some("1 MiB"), 1, None), "1 MiB");
+        assert_eq!(amount(None, 5, Some(4)), "100%");
+        assert_eq!(amount(None, 5, Some(0)), "5");
     }
 }

@@ -51,7 +51,9 @@ impl Session<'_> {
         let plan = self.plan.clone();
         let bottle = match self.backend.call(Verb::LAUNCH, move |opened, call| opened.launch(call, &plan)) {
             Ok(bottle) => bottle,
-            Err(failure) => return Outcome::failed(failure),
+            Err(failure) => {
+                return Outcome::failed(failure).with_details(self.backend.progress().output_of_failed());
+            }
         };
         self.record.phase = Phase::Running;
         self.record.name.clone_from(&bottle.name);
@@ -102,6 +104,17 @@ struct Outcome {
 impl Outcome {
     fn failed(failure: Failure) -> Self {
         Self { is_abandoned: failure.kind == FailureKind::Timeout, result: Err(failure.into()) }
+    }
+
+    /// Adds what the step that failed had printed: the output of an image's build.
+    fn with_details(mut self, details: Option<String>) -> Self {
+        // Who interrupts does not ask why.
+        if let Err(error) = &mut self.result
+            && error.exit != Exit::Interrupted
+        {
+            error.details = details;
+        }
+        self
     }
 
     fn of_use(used: Result<ExitStatus, Failure>, closed: Result<(), Failure>) -> Self {

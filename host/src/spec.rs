@@ -11,6 +11,7 @@ use claude_bottle_plugin_api::{
 use crate::egress;
 use crate::invocation::{AGENT_TOKEN, Invocation};
 use crate::manifest::{Agent, Bottle, EnvSource};
+use crate::options::Options;
 use crate::owner;
 
 /// What the command line adds to the manifest.
@@ -20,6 +21,8 @@ pub struct Wishes {
     pub with_cwd: bool,
     /// Arguments for the agent, after those of the manifest.
     pub arguments: Vec<String>,
+    /// Options for the backend, those of the manifest included.
+    pub options: Options,
 }
 
 /// Builds the spec of one run.
@@ -34,6 +37,7 @@ pub fn build(
     let mut spec = Spec::new(&id, agent_spec(agent, wishes), owner::this_process());
     spec.bottle = bottle_spec(invocation, &id, bottle)?;
     spec.workspace = wishes.with_cwd.then(|| Workspace::new(&invocation.cwd));
+    wishes.options.enter(&mut spec);
     spec.stage_dir = stage_dir;
     spec.state_dir = invocation.state_dir.join("bottles").join(&id);
     Ok(spec)

@@ -78,6 +78,8 @@ fn the_help_of_start() {
           --format <FORMAT>  How the plan of a dry run is printed [default: text] [possible values:
                              text, json]
       -y, --yes              Start without asking
+          --pull             Get the image, or what it is built from, anew from its registry
+          --rebuild          Build the image anew from its first step
           --backend <NAME>   The backend to use, instead of CLAUDE_BOTTLE_BACKEND
       -p, --print <PROMPT>   Run once with this prompt, without terminal or question, and print the
                              answer

@@ -219,7 +219,8 @@ agents:
         "cpus": 1.5,
         "memory_bytes": 2147483648,
         "pids": 200
-      }
+      },
+      "options": []
     }
     "#);
 }

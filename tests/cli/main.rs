@@ -19,6 +19,7 @@ mod init;
 mod interrupts;
 mod lists;
 mod logs;
+mod options;
 mod output;
 mod plugin;
 mod running;

@@ -99,6 +99,7 @@ fn a_dry_run_as_json() {
         "memory_bytes": null,
         "pids": null
       },
+      "options": null,
       "facts": [],
       "limitations": [
         "the fake backend isolates nothing; it is for tests"

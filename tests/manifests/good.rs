@@ -99,6 +99,19 @@ fn the_bottle_is_what_was_written() {
     assert_eq!(bottle.limits.memory_bytes, Some(4 << 30));
     assert_eq!(bottle.limits.pids, Some(512));
     assert_eq!(bottle.image.as_deref(), Some("registry.example.com/team/agent:1.2@sha256:0123456789abcdef"));
+    let options: Vec<String> = bottle
+        .options
+        .iter()
+        .map(|option| format!("{}.{} {} {}", option.backend, option.name, option.value, option.origin))
+        .collect();
+    assert_eq!(
+        options,
+        [
+            r#"docker.allow_missing ["seccomp","pids"] ~/claude-bottle.yaml:50"#,
+            "docker.pull true ~/claude-bottle.yaml:51",
+            r#"their-own.shape {"name":"x","ratio":-0.5,"size":2} ~/claude-bottle.yaml:53"#,
+        ]
+    );
 }
 
 #[test]
@@ -160,7 +173,7 @@ fn the_agents_are_what_was_written() {
     assert_eq!(reviewer.agent.prompt_file, Some(fixture.home().join("prompts/review.md")));
     assert_eq!(reviewer.agent.command.last().unwrap(), "two words");
     assert_eq!(manifest.agent("plain").unwrap().agent.command, ["claude", "--verbose"]);
-    assert_eq!(reviewer.agent.origin.to_string(), "~/claude-bottle.yaml:56");
+    assert_eq!(reviewer.agent.origin.to_string(), "~/claude-bottle.yaml:62");
 }
 
 #[test]

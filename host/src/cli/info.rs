@@ -40,6 +40,16 @@ struct InfoView {
     egress: EgressView,
     image: Option<String>,
     limits: LimitsView,
+    options: Vec<OptionView>,
+}
+
+/// A setting for one backend.
+#[derive(Serialize)]
+struct OptionView {
+    backend: String,
+    name: String,
+    value: serde_json::Value,
+    defined: String,
 }
 
 /// The whole effective policy.
@@ -152,6 +162,12 @@ fn view(agent: &Agent, bottle: &Bottle, egress: EgressView) -> InfoView {
         identity_file: entry.identity_file.display().to_string(),
         defined: entry.origin.to_string(),
     });
+    let options = bottle.options.iter().map(|option| OptionView {
+        backend: option.backend.clone(),
+        name: option.name.clone(),
+        value: option.value.clone(),
+        defined: option.origin.to_string(),
+    });
     InfoView {
         agent: agent.name.to_string(),
         defined: agent.origin.to_string(),
@@ -170,6 +186,7 @@ fn view(agent: &Agent, bottle: &Bottle, egress: EgressView) -> InfoView {
             memory_bytes: bottle.limits.memory_bytes,
             pids: bottle.limits.pids,
         },
+        options: options.collect(),
     }
 }
 
@@ -210,12 +227,16 @@ fn tables(view: &InfoView) -> Vec<String> {
     let rules = view.egress.rules.iter().map(|entry| [entry.rule.clone(), entry.origin.clone()]);
     let hosts = view.egress.hosts.iter().map(|entry| [entry.host.clone(), entry.addresses.join(", ")]);
     let private = view.egress.private.iter().map(|entry| [entry.host.clone(), entry.range.clone()]);
+    let options = view.options.iter().map(|entry| {
+        [entry.backend.clone(), entry.name.clone(), entry.value.to_string(), entry.defined.clone()]
+    });
     let tables = [
         table(["ENV", "VALUE FROM", "DEFINED"], env),
         table(["SSH HOST", "TARGET", "KEY", "DEFINED"], ssh),
         table(["EGRESS RULE", "DEFINED"], rules),
         table(["HOST", "FIXED ADDRESSES"], hosts),
         table(["HOST", "PRIVATE RANGE"], private),
+        table(["BACKEND", "OPTION", "VALUE", "DEFINED"], options),
     ];
     tables.into_iter().flatten().collect()
 }

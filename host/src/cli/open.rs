@@ -104,7 +104,7 @@ pub(super) struct Calls {
 impl Calls {
     /// Installs signal handlers, and shows progress on a terminal.
     pub(super) fn new(app: &App) -> CliResult<Self> {
-        let progress = Arc::new(Progress::new(app.ui.stderr_terminal));
+        let progress = Arc::new(Progress::new(app.ui.stderr_terminal && !app.ui.is_quiet()));
         Ok(Self { interrupt: Interrupt::install()?, progress, dead: None })
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use claude_bottle_plugin_api::{ExecRequest, ExecRole, ExitStatus, Plan, Spec};
+use claude_bottle_plugin_api::{ExecRequest, ExecRole, ExitStatus, Failure, Plan, Spec};
 
 use super::afterwards::{Ended, show_timings};
 use super::info::resolve;
@@ -15,6 +15,7 @@ use super::{App, Format, usage};
 use crate::backend::{Backend, Verb};
 use crate::error::{CliResult, Exit, agent_exit};
 use crate::manifest::{Agent, Bottle};
+use crate::options::Options;
 use crate::output;
 use crate::plan_view::PlanView;
 use crate::reaper::STAGE_PREFIX;
@@ -52,6 +53,12 @@ pub(super) struct Args {
     /// Start without asking
     #[arg(short, long)]
     yes: bool,
+    /// Get the image, or what it is built from, anew from its registry
+    #[arg(long)]
+    pull: bool,
+    /// Build the image anew from its first step
+    #[arg(long)]
+    rebuild: bool,
     /// The backend to use, instead of CLAUDE_BOTTLE_BACKEND
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
@@ -83,14 +90,15 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
 fn start(app: &App, args: &Args, dry_run: bool) -> CliResult<ExitCode> {
     let manifest = app.manifest()?;
     let (agent, bottle) = resolve(&manifest, &args.agent)?;
-    let wishes = wishes(args, agent)?;
+    let backend = app.backend_name(args.backend.as_deref());
+    let wishes = Wishes { options: options(args, bottle, backend), ..wishes(args, agent)? };
     let calls = Calls::new(app)?;
-    let mut backend = app.open(app.backend_name(args.backend.as_deref()), &calls)?;
+    let mut backend = app.open(backend, &calls)?;
     let stage =
         tempfile::Builder::new().prefix(STAGE_PREFIX).tempdir().context("make the stage directory")?;
     let spec = spec::build(&app.invocation, agent, bottle, &wishes, stage.path().to_owned())?;
     secrets::check(&app.invocation, bottle)?;
-    let plan = prepare(&backend, &spec)?;
+    let plan = prepare(&backend, &spec).map_err(|failure| wishes.options.locate(backend.name(), failure))?;
     let view = PlanView::new(backend.name(), &spec, &plan, args.remote_control);
     if dry_run {
         return show_dry_run(app, args.format, &view);
@@ -138,10 +146,18 @@ fn wishes(args: &Args, agent: &Agent) -> CliResult<Wishes> {
     if args.remote_control {
         arguments.push("--remote-control".to_owned());
     }
-    Ok(Wishes { with_cwd: args.cwd, arguments })
+    Ok(Wishes { with_cwd: args.cwd, arguments, ..Wishes::default() })
 }
 
-fn prepare(backend: &Backend, spec: &Spec) -> CliResult<Plan> {
+/// Returns what the manifest and the command line set for the backend.
+fn options(args: &Args, bottle: &Bottle, backend: &str) -> Options {
+    let mut options = Options::of(bottle, backend);
+    let flags = [("pull", args.pull), ("rebuild", args.rebuild)];
+    flags.iter().filter(|(_, is_on)| *is_on).for_each(|(name, _)| options.switch_on(name));
+    options
+}
+
+fn prepare(backend: &Backend, spec: &Spec) -> Result<Plan, Failure> {
     let spec = spec.clone();
     let plan = backend.call(Verb::PREPARE, move |opened, call| opened.prepare(call, &spec))?;
     backend.progress().clear();

@@ -119,5 +119,11 @@ fn describe(bottle: &Bottle, replaces: bool) -> anyhow::Result<String> {
     if let Some(image) = &bottle.image {
         line("image", image.clone());
     }
+    let options = bottle.options.iter();
+    let options = options.map(|option| format!("{} of {}: {}", option.name, option.backend, option.value));
+    let options: Vec<_> = options.collect();
+    if !options.is_empty() {
+        line("options", options.join(", "));
+    }
     Ok(clean(&lines.join("\n")).into_owned())
 }

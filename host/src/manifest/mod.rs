@@ -30,8 +30,8 @@ use crate::trust::Trust;
 use load::Candidate;
 
 pub use model::{
-    Agent, AgentName, Bottle, BottleName, DEFAULT_COMMAND, Egress, EnvEntry, EnvName, EnvSource, Limits,
-    Origin, PrivateRange, ProxyKind, Skill, SkillName, SshHost, StaticHost, VariableName,
+    Agent, AgentName, BackendOption, Bottle, BottleName, DEFAULT_COMMAND, Egress, EnvEntry, EnvName,
+    EnvSource, Limits, Origin, PrivateRange, ProxyKind, Skill, SkillName, SshHost, StaticHost, VariableName,
 };
 pub use names::{NameError, RESERVED_VARIABLES, check_slug, slugified};
 pub use problem::{ManifestErrors, Problem, ProblemKind};

@@ -29,7 +29,22 @@ pub struct Bottle {
     pub limits: Limits,
     /// Image to use in place of the backend's own.
     pub image: Option<String>,
+    /// Settings for backends, in the manifest's order.
+    pub options: Vec<BackendOption>,
     /// Where it is defined.
+    pub origin: Origin,
+}
+
+/// A setting for one backend alone. What it means, that backend knows.
+#[derive(Debug, Clone)]
+pub struct BackendOption {
+    /// The backend.
+    pub backend: String,
+    /// The setting's name.
+    pub name: String,
+    /// Its value; never null.
+    pub value: serde_json::Value,
+    /// Where it is written.
     pub origin: Origin,
 }
 

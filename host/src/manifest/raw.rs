@@ -47,6 +47,9 @@ pub(crate) struct Bottle {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 512))]
     pub(crate) image: Option<String>,
+    /// Settings for one backend alone, by the backend's name. Which there are, that backend says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) options: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
 }
 
 /// A host the agent may reach over SSH, with a key it may use and not read.

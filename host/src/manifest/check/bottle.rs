@@ -1,6 +1,6 @@
 //! A bottle as a whole; its larger sections have modules of their own.
 
-use super::{Checker, Lines, egress, env, limits, ssh};
+use super::{Checker, Lines, egress, env, limits, options, ssh};
 use crate::manifest::model::{Bottle, BottleName};
 use crate::manifest::node::{Key, Node};
 use crate::manifest::problem::ProblemKind;
@@ -16,7 +16,8 @@ pub(super) fn check(checker: &mut Checker<'_>, name: BottleName, key: &Key, node
     let egress = fields.get("egress").map(|node| egress::check(checker, &name, node)).unwrap_or_default();
     let limits = fields.get("limits").map(|node| limits::check(checker, node)).unwrap_or_default();
     let image = fields.get("image").and_then(|node| image(checker, node));
-    Some(Bottle { name, env, ssh, egress, limits, image, origin: checker.source.origin(key.span) })
+    let options = fields.get("options").map(|node| options::check(checker, node)).unwrap_or_default();
+    Some(Bottle { name, env, ssh, egress, limits, image, options, origin: checker.source.origin(key.span) })
 }
 
 /// Returns an image reference. The engine has the last word on its grammar; here only what can be no reference at

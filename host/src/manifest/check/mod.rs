@@ -6,6 +6,7 @@ mod egress;
 mod env;
 mod files;
 mod limits;
+mod options;
 mod ssh;
 
 use std::collections::{BTreeMap, BTreeSet};

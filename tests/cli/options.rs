@@ -1,0 +1,67 @@
+//! Options for backends: where they come from, and that none is ever silently without effect.
+
+use serde_json::json;
+
+use crate::support::{Home, assert_code, assert_says, json as parsed, stderr, stdout};
+
+const MANIFEST: &str = "\
+bottles:
+  dev:
+    options:
+      docker:
+        pull: true
+        allow_missing: [seccomp]
+      fake:
+        size: 2
+  plain: {}
+agents:
+  hello: { bottle: dev, command: [echo, hello] }
+  plain: { bottle: plain, command: [echo, hello] }
+";
+
+#[test]
+fn a_backend_that_takes_none_refuses_with_the_place() {
+    let home = Home::with(MANIFEST);
+    let check = |arguments: &[&str], place: &str| {
+        let output = home.call(arguments);
+        assert_code(&output, 125);
+        let expected = format!("error: {place}: the fake backend takes no options\n");
+        assert_eq!(stderr(&output), expected, "{arguments:?}");
+        home.assert_nothing_left();
+    };
+    check(&["start", "hello", "--yes"], "~/claude-bottle.yaml:8: the option `size`");
+    check(&["start", "hello", "--dry-run"], "~/claude-bottle.yaml:8: the option `size`");
+    check(&["start", "plain", "--yes", "--pull"], "--pull: the option `pull`");
+    check(&["start", "plain", "--yes", "--rebuild"], "--rebuild: the option `rebuild`");
+}
+
+#[test]
+fn options_of_another_backend_have_no_effect() {
+    let home = Home::with(&MANIFEST.replace("      fake:\n        size: 2\n", ""));
+    let output = home.call(&["start", "hello", "--yes"]);
+    assert_code(&output, 0);
+    assert_eq!(stdout(&output), "hello\n");
+    let plan = parsed(&home.call(&["start", "hello", "--dry-run", "--format", "json"]));
+    assert_eq!(plan["options"], json!(null));
+}
+
+#[test]
+fn info_and_trust_say_what_a_bottle_sets() {
+    let home = Home::with(MANIFEST);
+    let info = home.call(&["info", "hello"]);
+    assert_says(
+        &stdout(&info),
+        &["BACKEND  OPTION", r#"docker   allow_missing  ["seccomp"]  ~/claude-bottle.yaml:6"#],
+    );
+    let info = parsed(&home.call(&["info", "hello", "--format", "json"]));
+    let first =
+        json!({ "backend": "docker", "name": "pull", "value": true, "defined": "~/claude-bottle.yaml:5" });
+    assert_eq!(info["options"][0], first);
+
+    home.write("work/claude-bottle.yaml", MANIFEST);
+    let said = stderr(&home.call(&["trust"]));
+    assert_says(
+        &said,
+        &[r#"options pull of docker: true, allow_missing of docker: ["seccomp"], size of fake: 2"#],
+    );
+}
