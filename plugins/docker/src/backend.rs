@@ -41,6 +41,7 @@ impl Backend for Docker {
         Capability::IMAGE,
         Capability::PIPELOCK,
     ];
+    const FEATURES: &'static [&'static str] = &["options"];
 
     fn open(context: Context) -> Result<Self> {
         let config = Config::read(&context)?;

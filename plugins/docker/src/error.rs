@@ -50,7 +50,9 @@ pub(crate) enum DockerError {
     #[error("look for image `{reference}`")]
     FindImage { reference: String, source: EngineError },
     #[error("build image `{tag}`")]
-    BuildImage { tag: String, base: String, tail: Vec<String>, source: EngineError },
+    BuildImage { tag: String, base: String, tail: Vec<String>, pull: bool, source: EngineError },
+    #[error("the image `{tag}` was not built by claude-bottle, so it is not built over")]
+    ReplaceImage { tag: String },
     #[error("pull image `{reference}`")]
     PullImage { reference: String, source: EngineError },
     #[error("copy into the bottle")]
@@ -117,7 +119,8 @@ impl DockerError {
             | Self::ReadGuardConfig { .. }
             | Self::GuardArchitecture { .. }
             | Self::CopyIn { .. }
-            | Self::CarryVariable { .. } => FailureKind::Invalid,
+            | Self::CarryVariable { .. }
+            | Self::ReplaceImage { .. } => FailureKind::Invalid,
             Self::ReadGuard { .. } | Self::PullImage { .. } => FailureKind::Missing,
             Self::NameTaken { .. } | Self::NamesTaken { .. } | Self::RunExists { .. } => {
                 FailureKind::Conflict
@@ -129,7 +132,11 @@ impl DockerError {
 
     fn hints(&self) -> Vec<String> {
         let own = match self {
-            Self::BuildImage { base, tail, .. } => return build_hints(base, tail),
+            Self::BuildImage { base, tail, pull, .. } => return build_hints(base, tail, *pull),
+            Self::PullImage { reference, .. } => Some(format!(
+                "docker pull {reference}   # by hand; the plug-in itself has no login for a registry"
+            )),
+            Self::ReplaceImage { .. } => Some("unset CLAUDE_BOTTLE_IMAGE, or leave out --rebuild".to_owned()),
             Self::NameTaken { name } => Some(format!("docker rm -f {name}")),
             Self::NamesTaken { .. } => Some("claude-bottle cleanup".to_owned()),
             Self::CreateNetwork { source: EngineError::Refused { message, .. }, .. }
@@ -150,10 +157,15 @@ impl DockerError {
 }
 
 /// Says what to do when a build failed: at its first step the base image was the reason.
-fn build_hints(base: &str, tail: &[String]) -> Vec<String> {
+fn build_hints(base: &str, tail: &[String], pull: bool) -> Vec<String> {
     let step = tail.iter().rev().find(|line| line.starts_with("Step "));
     if step.is_some_and(|step| !step.contains(" : FROM") && !step.contains(" : ARG BASE_IMAGE")) {
         return vec!["the output above says why; behind a proxy set HTTP_PROXY and HTTPS_PROXY".to_owned()];
+    }
+    if pull {
+        return vec![format!(
+            "docker pull {base}   # by hand; without --pull the image that is here is used"
+        )];
     }
     vec![
         format!("the base image `{base}` cannot be pulled here; CLAUDE_BOTTLE_BASE_IMAGE names another one"),
@@ -167,9 +179,6 @@ impl From<DockerError> for Failure {
         let mut failure = Self::new(error.kind(), error.to_string());
         if let Some(source) = std::error::Error::source(&error) {
             failure = failure.caused_by(source);
-        }
-        if let DockerError::BuildImage { tail, .. } = &error {
-            failure.causes.extend(tail.iter().map(|line| line.escape_debug().to_string()));
         }
         error.hints().into_iter().fold(failure, Self::hint)
     }

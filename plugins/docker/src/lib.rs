@@ -23,6 +23,7 @@ mod launch;
 mod limits;
 mod names;
 mod network;
+mod options;
 mod plan;
 mod probe;
 mod protection;

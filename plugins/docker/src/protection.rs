@@ -47,6 +47,11 @@ impl Protection {
         }
     }
 
+    /// Says that the manifest does without.
+    pub(crate) fn consent(self) -> String {
+        format!("the manifest does without the protection `{self}` where the engine cannot give it")
+    }
+
     /// Returns what an engine lacks by its own account.
     pub(crate) fn missing(facts: &EngineFacts) -> Vec<Self> {
         let seccomp = facts.security.iter().any(|option| option.contains("name=seccomp"));
@@ -77,7 +82,7 @@ impl Protection {
         let sentences: Vec<_> = missing.iter().map(|protection| protection.absence()).collect();
         let names: Vec<_> = missing.iter().map(|protection| Value::from(protection.to_string())).collect();
         let hint = format!(
-            "{OPTION}: {}   # in the options of the docker backend, to do without",
+            "{OPTION}: {}   # in bottles.<name>.options.docker of the manifest, to do without",
             Value::from(names)
         );
         Err(Failure::new(FailureKind::Unsupported, sentences.join("; ")).hint(hint))

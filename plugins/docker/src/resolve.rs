@@ -9,6 +9,7 @@ use crate::image::AgentImage;
 use crate::limits::Bounds;
 use crate::names::NameSource;
 use crate::network::Isolation;
+use crate::options::Options;
 use crate::plan::PlanState;
 use crate::probe::{self, GVISOR};
 use crate::protection::Protection;
@@ -20,10 +21,10 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
     if spec.agent.command.is_empty() {
         return Err(Failure::new(FailureKind::Invalid, "the agent's command is empty"));
     }
+    let options = Options::read(spec)?;
     let facts = engine.facts().await.map_err(|source| DockerError::AskEngine { source })?;
     sidecar::check(spec, &facts.arch)?;
     let contents = provision::survey(spec)?;
-    let allowed = Protection::allowed_missing(spec)?;
     let missing = Protection::missing(&facts);
     if let Some(name) = &config.container {
         refuse_taken(engine, name).await?;
@@ -39,9 +40,12 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
     };
     let state = PlanState {
         names,
-        image: AgentImage::of(spec, config),
+        image: AgentImage::of(spec, config, &options),
         isolation: Isolation::of(&facts),
-        refused: missing.into_iter().filter(|protection| !allowed.contains(protection)).collect(),
+        refused: missing
+            .into_iter()
+            .filter(|protection| !options.allow_missing.contains(protection))
+            .collect(),
         bounds: Bounds::of(&spec.bottle.limits, &facts),
         runtime: facts.runtimes.iter().find(|name| *name == GVISOR).cloned(),
         arch: facts.arch.clone(),
@@ -57,6 +61,7 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
     plan.fact("limits", state.bounds.describe());
     contents.into_iter().for_each(|(label, value)| plan.fact(label, value));
     plan.limitations = probe::limitations(&facts);
+    plan.limitations.extend(options.allow_missing.iter().map(|protection| protection.consent()));
     Ok(plan)
 }
 

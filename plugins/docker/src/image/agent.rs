@@ -12,9 +12,10 @@ use crate::cancel::unless_cancelled;
 use crate::config::Config;
 use crate::engine::{Build, Engine, whole};
 use crate::error::DockerError;
+use crate::options::Options;
 
 const DOCKERFILE: &str = include_str!("../../assets/Dockerfile");
-/// How many lines of a failed build are shown with the failure.
+/// How many of the last lines of a failed build are looked at for advice. The host shows all of them.
 const TAIL: usize = 25;
 /// The builder takes these from its own environment or as arguments, and leaves them out of the image's history:
 /// <https://docs.docker.com/build/building/variables/#proxy-arguments>.
@@ -25,8 +26,8 @@ const PROXY_ARGS: &[&str] =
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum AgentImage {
-    /// Used as it is; pulled when it is not there.
-    Given { reference: String },
+    /// Used as it is; pulled when it is not there, or when that was asked for.
+    Given { reference: String, pull: bool },
     /// Built from this plug-in's Dockerfile.
     Built {
         tag: String,
@@ -43,29 +44,28 @@ pub(crate) enum AgentImage {
 
 impl AgentImage {
     /// Chooses the image of a bottle.
-    pub(crate) fn of(spec: &Spec, config: &Config) -> Self {
+    pub(crate) fn of(spec: &Spec, config: &Config, options: &Options) -> Self {
         if let Some(reference) = &spec.bottle.image {
-            return Self::Given { reference: reference.clone() };
+            return Self::Given { reference: reference.clone(), pull: options.pull };
         }
         let mut args = BTreeMap::from([("BASE_IMAGE".to_owned(), config.base_image.clone())]);
         args.extend(config.claude_code_version.clone().map(|v| ("CLAUDE_CODE_VERSION".to_owned(), v)));
         let text: Vec<_> = args.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let option = |name: &str| spec.options.get(name).and_then(serde_json::Value::as_bool) == Some(true);
         Self::Built {
             tag: config.image_tag().to_owned(),
             base: config.base_image.clone(),
             key: super::short_hash(&[DOCKERFILE.as_bytes(), text.join("\n").as_bytes()]),
             args,
             tag_chosen: config.image.is_some(),
-            rebuild: option("rebuild"),
-            pull: option("pull"),
+            rebuild: options.rebuild,
+            pull: options.pull,
         }
     }
 
     /// Returns what the engine knows it by.
     pub(crate) fn reference(&self) -> &str {
         match self {
-            Self::Given { reference } => reference,
+            Self::Given { reference, .. } => reference,
             Self::Built { tag, .. } => tag,
         }
     }
@@ -73,24 +73,33 @@ impl AgentImage {
 
 /// Makes sure the image is there and up to date.
 pub(crate) async fn ensure(engine: &impl Engine, call: &Call, image: &AgentImage) -> Result<()> {
-    let AgentImage::Built { tag, base, args, key, tag_chosen, rebuild, pull } = image else {
-        return super::ensure_given(engine, call, image.reference()).await;
+    let (tag, base, args, key, tag_chosen, rebuild, pull) = match image {
+        AgentImage::Given { reference, pull: true } => return super::pull(engine, call, reference).await,
+        AgentImage::Given { reference, pull: false } => {
+            return super::ensure_given(engine, call, reference).await;
+        }
+        AgentImage::Built { tag, base, args, key, tag_chosen, rebuild, pull } => {
+            (tag, base, args, key, *tag_chosen, *rebuild, *pull)
+        }
     };
     let find = |source| DockerError::FindImage { reference: tag.clone(), source };
-    let found = engine.image(tag).await.map_err(find)?;
-    let fresh = found.is_some_and(|(_, labels)| match labels.get(key::IMAGE_KEY) {
-        Some(have) => have == key,
-        None => *tag_chosen,
-    });
-    if fresh && !rebuild && !pull {
-        return Ok(());
+    let found = engine.image(tag).await.map_err(find)?.map(|(_, labels)| labels.get(key::IMAGE_KEY).cloned());
+    match found {
+        // An image of that tag which is not ours is the user's own: nothing is ever built over it.
+        Some(None) if tag_chosen && rebuild => {
+            return Err(DockerError::ReplaceImage { tag: tag.clone() }.into());
+        }
+        Some(None) if tag_chosen && pull => return super::pull(engine, call, tag).await,
+        Some(None) if tag_chosen => return Ok(()),
+        Some(Some(have)) if have == *key && !rebuild && !pull => return Ok(()),
+        _ => {}
     }
     let build = Build {
         tag: tag.clone(),
         args: args.clone().into_iter().chain(proxy_args()).collect(),
         labels: [(key::IMAGE_KEY.to_owned(), key.clone())].into(),
-        pull: *pull,
-        no_cache: *rebuild,
+        pull,
+        no_cache: rebuild,
     };
     build_image(engine, call, &build, base).await
 }
@@ -112,6 +121,7 @@ async fn build_image(engine: &impl Engine, call: &Call, build: &Build, base: &st
         tag: build.tag.clone(),
         base: base.to_owned(),
         tail: tail.into(),
+        pull: build.pull,
         source,
     })?;
     step.done();

@@ -190,7 +190,7 @@ fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-fn base_image() -> &'static str {
+pub(crate) fn base_image() -> &'static str {
     static IMAGE: OnceLock<String> = OnceLock::new();
     IMAGE.get_or_init(|| {
         if let Ok(image) = std::env::var("CLAUDE_BOTTLE_BASE_IMAGE") {
