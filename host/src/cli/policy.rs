@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use claude_bottle_egress_policy::{Code, Scheme, parse_authority};
+use claude_bottle_plugin_api::Proxy;
 use serde::Serialize;
 
 use super::afterwards::how_to_allow;
 use super::info::resolve;
 use super::{App, Format, usage};
-use crate::egress::effective_policy;
 use crate::egress::summary::Target;
+use crate::egress::{choose_proxy, effective_policy};
 use crate::error::{CliResult, Exit};
 use crate::manifest::Bottle;
 
@@ -84,7 +85,16 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
         Format::Json => app.ui.json(&view)?,
         Format::Text => app.ui.data(&describe(&view, advice(app, bottle, &view, scheme, decision.code))),
     }
+    if is_pipelock(app, bottle) {
+        app.ui.warning(
+            "this bottle's proxy is pipelock, which knows no ports: it allows an allowed host on any of them",
+        );
+    }
     Ok(if view.allowed { ExitCode::SUCCESS } else { Exit::Failed.into() })
+}
+
+fn is_pipelock(app: &App, bottle: &Bottle) -> bool {
+    choose_proxy(bottle, app.invocation.setting("PIPELOCK_IMAGE")) == Proxy::Pipelock
 }
 
 /// Returns the rule that would allow it and where it goes; when no rule would, what the guard advises.
@@ -93,7 +103,9 @@ fn advice(app: &App, bottle: &Bottle, view: &AnswerView<'_>, scheme: Scheme, cod
         return None;
     }
     let (host, tunnel) = (view.host.clone(), scheme == Scheme::Connect);
-    let target = Target { count: 1, host, port: view.port, tunnel, code: view.code.to_owned() };
+    let code_text = view.code.to_owned();
+    let knows_ports = !is_pipelock(app, bottle);
+    let target = Target { count: 1, host, port: view.port, tunnel, code: code_text, knows_ports };
     let rules: Vec<_> = target.rule().into_iter().collect();
     Some(how_to_allow(app, bottle, &rules).unwrap_or_else(|| code.hint().to_owned()))
 }

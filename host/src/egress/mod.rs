@@ -3,6 +3,7 @@
 //! Effective = defaults ∪ the bottle's own rules ∪ the hosts of its SSH entries. The policy is pure data with one
 //! decision function, shared with the guard, so `policy check` and the guard cannot disagree.
 
+pub mod decision;
 mod pipelock;
 pub mod summary;
 
@@ -73,7 +74,7 @@ pub fn egress_spec(id: &str, bottle: &Bottle, proxy: Proxy, port: u16) -> anyhow
     spec.port = port;
     spec.hosts = allowed_hosts(&policy);
     spec.config = match proxy {
-        Proxy::Pipelock => pipelock::config(&policy, &bottle.ssh)?,
+        Proxy::Pipelock => pipelock::config::config(&policy, bottle)?,
         _ => guard_config(id, bottle, policy, port)?,
     };
     Ok(spec)

@@ -1,13 +1,15 @@
 //! What the proxy refused in a run, told when the run has ended: how much, which hosts, and how to allow them.
 //!
-//! Read from the decision log alone. A line that is no decision of the guard's is passed over: pipelock writes others.
+//! Read from the decision log alone. A line that is no decision is passed over.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use claude_bottle_egress_policy::{Code, HostOrIp, LogEvent, LogRecord, Verdict};
+use claude_bottle_egress_policy::{Code, HostOrIp, LogEvent, Verdict};
+
+use super::decision::{self, Decision};
 
 /// The decision log of a run, in its directory.
 pub const LOG_FILE: &str = "egress.jsonl";
@@ -34,14 +36,16 @@ pub struct Summary {
 pub struct Target {
     /// How often.
     pub count: usize,
-    /// The host as the guard understood it, else what was sent.
+    /// The host as the proxy understood it, else what was sent.
     pub host: String,
     /// The port; 0 when the request was not readable.
     pub port: u16,
     /// Whether it was a tunnel.
     pub tunnel: bool,
-    /// The guard's reason.
+    /// The proxy's reason.
     pub code: String,
+    /// Whether a rule for it may name the port.
+    pub knows_ports: bool,
 }
 
 impl Target {
@@ -57,7 +61,11 @@ impl Target {
         // A host that cannot be spelled cannot be allowed either.
         let host = HostOrIp::parse(&self.host).ok().filter(|_| helps && self.port != 0)?;
         let usual = if self.tunnel { 443 } else { 80 };
-        Some(if self.port == usual { host.to_string() } else { format!("{host}:{}", self.port) })
+        Some(if self.port == usual || !self.knows_ports {
+            host.to_string()
+        } else {
+            format!("{host}:{}", self.port)
+        })
     }
 }
 
@@ -103,13 +111,13 @@ impl Counter {
             if lines.by_ref().take(MOST_BYTES).read_until(b'\n', &mut line)? == 0 {
                 return Ok(());
             }
-            if let Ok(record) = serde_json::from_slice::<LogRecord>(&line) {
-                self.count(record);
+            if let Some(decision) = decision::read(&line, "") {
+                self.count(decision);
             }
         }
     }
 
-    fn count(&mut self, record: LogRecord) {
+    fn count(&mut self, Decision { record, knows_ports }: Decision) {
         match (record.event, record.verdict) {
             (_, Verdict::Deny) => self.blocked += 1,
             // A tunnel was counted when it was opened.
@@ -120,7 +128,8 @@ impl Counter {
             _ => return,
         }
         let tunnel = record.method == "CONNECT";
-        let target = Target { count: 0, host: record.host, port: record.port, tunnel, code: record.code };
+        let (host, port, code) = (record.host, record.port, record.code);
+        let target = Target { count: 0, host, port, tunnel, code, knows_ports };
         if self.targets.len() < MOST_HOSTS || self.targets.contains_key(&target) {
             *self.targets.entry(target).or_default() += 1;
         }
@@ -222,6 +231,21 @@ mod tests {
         check("a.test", 443, "a_code_of_tomorrow", None);
         check("not a host", 443, "not_in_allowlist", None);
         check("", 0, "not_in_allowlist", None);
+    }
+
+    #[test]
+    fn what_pipelock_refused_is_offered_without_a_port() {
+        let blocked = |target: &str, scanner: &str| {
+            format!(
+                r#"{{"level":"warn","component":"pipelock","event":"blocked","method":"CONNECT","target":"{target}","scanner":"{scanner}","reason":"r","time":"2026-01-02T03:04:05Z"}}"#
+            ) + "\n"
+        };
+        let summary = sum(&[blocked("a.test:8443", "allowlist"), blocked("b.test:443", "ssrf")]);
+        assert_eq!(summary.blocked, 2);
+        assert_eq!(summary.rules(), ["a.test"]);
+        let text =
+            "2 requests blocked\n    1  a.test:8443  not_in_allowlist\n    1  b.test:443   private_address";
+        assert_eq!(summary.text().unwrap(), text);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Decisions as a table that grows, or as the lines they are.
 
-use claude_bottle_egress_policy::{LogEvent, LogRecord, Verdict};
+use std::borrow::Cow;
+
+use claude_bottle_egress_policy::{LogEvent, Verdict};
 
 use super::super::Format;
+use crate::egress::decision::{self, Decision};
 use crate::egress::summary::place;
 use crate::ui::{Ui, clean, clean_json};
 
@@ -15,19 +18,21 @@ const TIME_WIDTH: usize = 24;
 pub(super) struct Decisions<'a> {
     ui: &'a Ui,
     format: Format,
+    /// The run they are of.
+    run: &'a str,
     /// The width of the target's column, once the heads are printed.
     width: Option<usize>,
 }
 
 impl<'a> Decisions<'a> {
-    pub(super) fn new(ui: &'a Ui, format: Format) -> Self {
-        Self { ui, format, width: None }
+    pub(super) fn new(ui: &'a Ui, format: Format, run: &'a str) -> Self {
+        Self { ui, format, run, width: None }
     }
 
     /// Prints lines of the log.
     pub(super) fn show(&mut self, lines: &[String]) {
         if self.format == Format::Json {
-            lines.iter().for_each(|line| self.ui.data(&clean_json(line)));
+            lines.iter().for_each(|line| self.ui.data(&clean_json(&json(line, self.run))));
             return;
         }
         let rows: Vec<Row> = lines.iter().filter_map(|line| row(line)).collect();
@@ -50,9 +55,18 @@ struct Row {
     reason: String,
 }
 
-/// Returns a line's row; the orderly end of a tunnel has none. A line of another proxy is shown as it is.
+/// Returns a line as JSON: a decision of another proxy in the guard's form, any other line as it is.
+fn json<'l>(line: &'l str, run: &str) -> Cow<'l, str> {
+    let translated = decision::read(line.as_bytes(), run).filter(|decision| !decision.knows_ports);
+    match translated.map(|decision| serde_json::to_string(&decision.record)) {
+        Some(Ok(text)) => Cow::Owned(text),
+        _ => Cow::Borrowed(line),
+    }
+}
+
+/// Returns a line's row; the orderly end of a tunnel has none. A line that is no decision is shown as it is.
 fn row(line: &str) -> Option<Row> {
-    let Ok(record) = serde_json::from_str::<LogRecord>(line) else {
+    let Some(Decision { record, .. }) = decision::read(line.as_bytes(), "") else {
         let (time, target) = ("-".to_owned(), "-".to_owned());
         return Some(Row { time, verdict: "-", target, reason: cell(line) });
     };
@@ -92,6 +106,17 @@ mod tests {
         check(&line("request", "deny", "a.test"), Some("2026-01-02T03:04:05.678Z | deny | a.test:443 | why"));
         check(&line("close", "allow", "a.test"), None);
         check(&line("close", "deny", ""), Some("2026-01-02T03:04:05.678Z | deny | - | why"));
+        let pipelock = r#"{"component":"pipelock","event":"blocked","method":"CONNECT","target":"b.test:443","scanner":"allowlist","reason":"no","time":"2026-01-02T03:04:05Z"}"#;
+        check(pipelock, Some("2026-01-02T03:04:05Z | deny | b.test:443 | no"));
         check("other\u{1b}[2J text", Some("- | - | - | other\\u{1b}[2J text"));
+    }
+    #[test]
+    fn json_has_every_decision_in_one_form() {
+        let ours = line("request", "deny", "a.test");
+        assert_eq!(json(&ours, "r-1"), ours);
+        assert_eq!(json("panic: text", "r-1"), "panic: text");
+        let pipelock = r#"{"component":"pipelock","event":"tunnel_open","target":"b.test:443","client_ip":"172.18.0.3","time":"2026-01-02T03:04:05Z"}"#;
+        let expected = r#"{"time":"2026-01-02T03:04:05Z","event":"request","connection":0,"bottle":"r-1","client":"172.18.0.3","method":"CONNECT","host":"b.test","port":443,"verdict":"allow","code":"allowed","reason":"allowed by pipelock","bytes_up":0,"bytes_down":0,"duration_ms":0}"#;
+        assert_eq!(json(pipelock, "r-1"), expected);
     }
 }

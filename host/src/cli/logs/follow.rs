@@ -28,7 +28,7 @@ pub(super) fn run(app: &App, record: &Record, format: Format) -> CliResult<ExitC
     let interrupt = Interrupt::install()?;
     // Watched before it is read, so that nothing falls in between.
     let changes = watch(&directory).with_context(failed)?;
-    let (mut tail, mut decisions) = (Tail::new(&directory), Decisions::new(&app.ui, format));
+    let (mut tail, mut decisions) = (Tail::new(&directory), Decisions::new(&app.ui, format, &record.id));
     loop {
         // Asked before the log is read, so that the last lines are not missed.
         let record = app.runs().get(&record.id);

@@ -174,7 +174,7 @@ fn show_decisions(app: &App, record: &Record, format: Format) -> CliResult<ExitC
         };
         app.ui.status(said);
     } else {
-        Decisions::new(&app.ui, format).show(&lines);
+        Decisions::new(&app.ui, format, &record.id).show(&lines);
     }
     Ok(ExitCode::SUCCESS)
 }
