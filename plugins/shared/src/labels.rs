@@ -26,6 +26,8 @@ pub mod key {
     pub const ROLE: &str = "io.claude-bottle.role";
     /// On a sidecar: the port its proxy listens on.
     pub const PORT: &str = "io.claude-bottle.port";
+    /// On a sidecar: the run's state directory, where its decisions are kept.
+    pub const STATE_DIR: &str = "io.claude-bottle.state-dir";
     /// On an image: the hash of all that went into it.
     pub const IMAGE_KEY: &str = "io.claude-bottle.image.key";
 }
