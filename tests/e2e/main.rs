@@ -8,6 +8,7 @@
 mod support;
 
 mod egress;
+mod engine;
 mod failure;
 mod headless;
 mod ssh;
