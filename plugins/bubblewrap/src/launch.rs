@@ -5,7 +5,7 @@ use claude_bottle_plugin_api::EnvValue;
 use claude_bottle_plugin_api::{Bottle, Call, Plan, Result};
 
 use crate::error::{BubblewrapError, last_words};
-use crate::guest::{GUARD_SOCKET, USER, WORKSPACE};
+use crate::guest::{GUARD_SOCKET, SSH_SOCKET, USER, WORKSPACE};
 use crate::outer;
 use crate::plan::PlanState;
 use crate::record::Record;
@@ -110,6 +110,10 @@ fn environment(call: &Call, state: &PlanState) -> Result<Vec<(String, Vec<u8>)>>
     .into();
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
         env.push((name.to_owned(), proxy.clone().into_bytes()));
+    }
+    if !state.spec.bottle.ssh.is_empty() {
+        // ssh is told by its own configuration; `ssh-add` and git's signing look here.
+        env.push(("SSH_AUTH_SOCK".to_owned(), SSH_SOCKET.as_bytes().to_vec()));
     }
     for variable in &state.spec.bottle.env {
         let value = match &variable.value {

@@ -7,9 +7,11 @@
 
 mod command;
 mod labels;
+mod onboarding;
 mod shell;
 pub mod tree;
 
 pub use command::agent_command;
 pub use labels::{Labels, key};
+pub use onboarding::onboarding;
 pub use shell::{env_file, quote};

@@ -112,6 +112,12 @@ fn a_special_file_in_the_workspace_is_refused_and_nothing_is_left() {
     assert_eq!(fs::read_dir(bench.bottles()).unwrap().count(), 0);
 }
 
+/// Makes a commit that is signed by the key, and verifies it.
+const SIGNED_COMMIT: &str = r#"
+    git init -q repo && cd repo && echo "a@b $(ssh-add -L)" >/tmp/signers
+    git -c user.name=a -c user.email=a@b -c gpg.format=ssh -c "user.signingkey=key::$(ssh-add -L)" commit -qS --allow-empty -m signed
+    git -c gpg.ssh.allowedSignersFile=/tmp/signers verify-commit HEAD"#;
+
 #[test]
 fn keys_can_be_used_and_not_read() {
     let bench = Bench::new();
@@ -125,21 +131,18 @@ fn keys_can_be_used_and_not_read() {
     entry.known_host_key = Some("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHost".to_owned());
     spec.bottle.ssh = vec![entry];
     let live = bench.launch(&spec);
-    let agent = "export SSH_AUTH_SOCK=/run/claude-bottle/ssh/agent.sock;";
-    let said = live.sh(&format!("{agent} ssh-add -l"));
+    let said = live.sh("ssh-add -l");
     assert!(said.out.contains("bottle-key (ED25519)"), "{said:?}");
-    let said = live.sh(&format!(
-        "{agent} ssh-add -L > ~/id.pub; echo text > t; ssh-keygen -q -Y sign -f ~/id.pub -n file t && cat t.sig"
-    ));
+    let said = live
+        .sh("ssh-add -L > ~/id.pub; echo text > t; ssh-keygen -q -Y sign -f ~/id.pub -n file t && cat t.sig");
     assert!(said.out.contains("BEGIN SSH SIGNATURE"), "{said:?}");
+    let said = live.sh(SIGNED_COMMIT);
+    assert!(said.code == 0 && said.err.contains("Good \"git\" signature for a@b"), "{said:?}");
     let private = fs::read_to_string(&key).unwrap();
     let line = private.lines().nth(2).unwrap();
     assert_ne!(live.sh(&format!("grep -r '{line}' ~ /tmp /run /etc 2>/dev/null")).code, 0);
     // The agent must not load libraries for whoever asks.
-    assert_ne!(
-        live.sh(&format!("{agent} ssh-add -s /usr/lib/x86_64-linux-gnu/libz.so.1 </dev/null")).code,
-        0
-    );
+    assert_ne!(live.sh("ssh-add -s /usr/lib/x86_64-linux-gnu/libz.so.1 </dev/null").code, 0);
     let said = live.sh("ssh -G forge; stat -c '%a %U' ~/.ssh ~/.ssh/config ~/.ssh/known_hosts");
     for line in ["hostname git.example", "port 2222", "user git", "stricthostkeychecking true"] {
         assert!(said.out.contains(line), "{line}: {said:?}");

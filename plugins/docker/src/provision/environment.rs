@@ -4,11 +4,11 @@
 //! Invariant: a secret goes from the host over standard input into a file in the bottle's memory. It is on no argument list, in
 //! no setting of the container, in no image and on no disk.
 
-use claude_bottle_backend_shared::env_file;
+use claude_bottle_backend_shared::{env_file, onboarding};
 use claude_bottle_plugin_api::{Call, EnvValue, Result, Spec};
 use zeroize::Zeroizing;
 
-use super::onboarding;
+use super::ssh;
 use crate::error::DockerError;
 use crate::plan::RUN_DIR;
 
@@ -31,13 +31,17 @@ const SCRIPT: &str = r#"
 /// Returns the words of the container's own process.
 pub(crate) fn command(home: &str, workspace: &str) -> Vec<String> {
     let words = ["sh", "-c", SCRIPT, "sh"].map(str::to_owned);
-    let files = onboarding::files(home, workspace).into_iter().flat_map(|(path, content)| [path, content]);
+    let file = |(path, content): (&str, String)| [format!("{home}/{path}"), content];
+    let files = onboarding(workspace).into_iter().flat_map(file);
     words.into_iter().chain([format!("{RUN_DIR}/{FILE}")]).chain(files).collect()
 }
 
 /// Returns what that process is to read.
 pub(crate) fn input(spec: &Spec, call: &Call) -> Result<Zeroizing<Vec<u8>>> {
-    let mut input = Zeroizing::new(b"# Secret variables of this bottle.\n".to_vec());
+    let mut input = Zeroizing::new(b"# Variables of this bottle that are in no setting of the container.\n".to_vec());
+    if let Some((name, socket)) = ssh::variable(spec) {
+        input.extend(env_file(name, socket.as_bytes()).into_iter().flatten());
+    }
     for variable in &spec.bottle.env {
         if matches!(variable.value, EnvValue::Literal { .. }) {
             continue;

@@ -6,7 +6,6 @@
 pub(crate) mod environment;
 mod files;
 mod git;
-mod onboarding;
 mod prompt;
 mod skills;
 mod ssh;

@@ -88,6 +88,13 @@ pub(super) fn add(task: &Task<'_>, files: &mut Files) -> Result<()> {
     Ok(())
 }
 
+/// Returns the variable by which `ssh-add` and git's signing find the keys. One of the manifest's own wins.
+pub(super) fn variable(spec: &Spec) -> Option<(&'static str, &'static str)> {
+    const NAME: &str = "SSH_AUTH_SOCK";
+    let is_set = spec.bottle.env.iter().any(|variable| variable.name == NAME);
+    (!spec.bottle.ssh.is_empty() && !is_set).then_some((NAME, PUBLIC_SOCKET))
+}
+
 /// Starts the ssh-agent and its bridge, and gives it the keys.
 pub(super) async fn start(guest: &impl Guest, task: &Task<'_>) -> Result<()> {
     let entries = &task.spec.bottle.ssh;

@@ -95,6 +95,12 @@ fn grant_key(run: &mut Run, port: u16) -> std::path::PathBuf {
     key
 }
 
+/// Makes a commit that is signed by the key, and verifies it.
+const SIGNED_COMMIT: &str = r#"
+    git init -q repo && cd repo && echo "a@b $(ssh-add -L)" >/tmp/signers
+    git -c user.name=a -c user.email=a@b -c gpg.format=ssh -c "user.signingkey=key::$(ssh-add -L)" commit -qS --allow-empty -m signed
+    git -c gpg.ssh.allowedSignersFile=/tmp/signers verify-commit HEAD"#;
+
 #[test]
 fn an_ssh_key_signs_and_cannot_be_read() {
     let backend = backend(&[]);
@@ -102,12 +108,13 @@ fn an_ssh_key_signs_and_cannot_be_read() {
     let key = grant_key(&mut run, 22);
     let public = fs::read_to_string(key.with_extension("pub")).unwrap();
     let live = run.start(&backend);
-    let socket = "export SSH_AUTH_SOCK=/run/claude-bottle-agent-public.sock; ";
-    let said = live.sh(&backend, &run, &format!("{socket} ssh-add -L"), b"");
+    let said = live.sh(&backend, &run, "ssh-add -L", b"");
     assert_eq!(said.stdout, public, "{said:?}");
-    let sign = format!("{socket} cat >/tmp/k.pub; echo text | ssh-keygen -q -Y sign -n file -f /tmp/k.pub");
-    let said = live.sh(&backend, &run, &sign, public.as_bytes());
+    let sign = "cat >/tmp/k.pub; echo text | ssh-keygen -q -Y sign -n file -f /tmp/k.pub";
+    let said = live.sh(&backend, &run, sign, public.as_bytes());
     assert!(said.stdout.starts_with("-----BEGIN SSH SIGNATURE-----"), "{said:?}");
+    let said = live.sh(&backend, &run, SIGNED_COMMIT, b"");
+    assert!(said.code == 0 && said.stderr.contains("Good \"git\" signature for a@b"), "{said:?}");
 
     // Neither a file, nor the memory of the process that has it, nor its own socket, nor a library of the agent's choice.
     let said = live.sh(&backend, &run, "stat -c '%U %a' ~/.ssh ~/.ssh/config ~/.ssh/known_hosts", b"");
