@@ -5,6 +5,8 @@ mod beside;
 mod canary;
 mod clients;
 mod fixture;
+mod following;
+mod pipelock;
 mod session;
 
 use std::fmt::Write;

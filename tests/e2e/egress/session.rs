@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -31,8 +31,12 @@ pub(super) struct Said {
 impl Session {
     /// Starts the agent; the bottle may not be up yet when this returns.
     pub(super) fn start(home: &Home, agent: &str) -> Self {
+        Self::start_by(home.command(&["--quiet", "start", agent, "--yes"]), home, agent)
+    }
+
+    /// Starts the agent by a command of the test's own; what it says is in the home's `AGENT.stderr`.
+    pub(super) fn start_by(mut command: Command, home: &Home, agent: &str) -> Self {
         let errors = File::create(home.path().join(format!("{agent}.stderr"))).unwrap();
-        let mut command = home.command(&["--quiet", "start", agent, "--yes"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
         let mut child = command.spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());

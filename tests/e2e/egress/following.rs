@@ -1,0 +1,81 @@
+//! `logs --follow` beside a running bottle: each decision as it is made, once, until the run has ended.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use super::home;
+use super::session::Session;
+use crate::support::home::Home;
+
+/// How long a line may take to appear; it takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A `logs --follow` that runs.
+pub(super) struct Following {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Following {
+    pub(super) fn start(home: &Home, agent: &str) -> Self {
+        let mut command = home.command(&["logs", agent, "--egress", "--follow", "--format", "json"]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                sender.send(line).ok();
+            }
+        });
+        Self { child, lines, seen: Vec::new() }
+    }
+
+    /// Waits for a line about a host.
+    #[track_caller]
+    pub(super) fn wait_for(&mut self, host: &str) {
+        while !self.seen.iter().any(|line| line.contains(&about(host))) {
+            let line = self.lines.recv_timeout(PATIENCE);
+            self.seen.push(line.unwrap_or_else(|_| panic!("no line about `{host}` in {:#?}", self.seen)));
+        }
+    }
+
+    /// Waits until it ends by itself, and returns all lines.
+    #[track_caller]
+    pub(super) fn end(mut self) -> Vec<String> {
+        self.seen.extend(self.lines.iter());
+        assert!(self.child.wait().unwrap().success());
+        self.seen
+    }
+}
+
+fn about(host: &str) -> String {
+    format!("\"host\":\"{host}\"")
+}
+
+/// Counts the lines about a host.
+pub(super) fn times(lines: &[String], host: &str) -> usize {
+    lines.iter().filter(|line| line.contains(&about(host))).count()
+}
+
+#[test]
+fn decisions_are_shown_while_the_bottle_runs() {
+    let agent = "e2e-follow";
+    let home = home(&[agent], "      allowlist: [allowed.test]\n");
+    let mut inside = Session::start(&home, agent);
+    let ask = |inside: &mut Session, host: &str| {
+        assert_eq!(inside.ok(&format!("curl -s -o /tmp/body -w '%{{http_code}}' http://{host}/")), "403");
+    };
+    ask(&mut inside, "before.test");
+    let mut following = Following::start(&home, agent);
+    following.wait_for("before.test");
+    ask(&mut inside, "during.test");
+    following.wait_for("during.test");
+    ask(&mut inside, "last.test");
+    inside.end();
+    let lines = following.end();
+    let counted = ["before.test", "during.test", "last.test"].map(|host| times(&lines, host));
+    assert_eq!((counted, lines.len()), ([1, 1, 1], 3), "{lines:#?}");
+}

@@ -1,0 +1,155 @@
+//! The one listener: health, tunnels and plain HTTP, a thread a connection.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::config::Config;
+use crate::log;
+
+/// What every line about a request has.
+struct Request {
+    id: String,
+    client: String,
+    method: String,
+    target: String,
+    began: Instant,
+}
+
+/// Listens until the process ends.
+pub(crate) fn serve(listen: &str, config: Config) -> io::Result<()> {
+    let listener = TcpListener::bind(listen)?;
+    log::event("info", "startup", &[("listen", listen.into()), ("mode", "strict".into())]);
+    let (config, count) = (Arc::new(config), AtomicU64::new(0));
+    for stream in listener.incoming() {
+        let (stream, config) = (stream?, Arc::clone(&config));
+        let id = format!("req-{}", count.fetch_add(1, Ordering::Relaxed));
+        std::thread::spawn(move || answer(&stream, &config, id).ok());
+    }
+    Ok(())
+}
+
+fn answer(stream: &TcpStream, config: &Config, id: String) -> io::Result<()> {
+    let client = stream.peer_addr()?.ip().to_string();
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut first = String::new();
+    reader.read_line(&mut first)?;
+    let mut head = first.clone();
+    while !head.ends_with("\r\n\r\n") && !head.is_empty() {
+        if reader.read_line(&mut head)? == 0 {
+            return Ok(());
+        }
+    }
+    let mut words = first.split_ascii_whitespace();
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let request =
+        Request { id, client, method: method.to_owned(), target: target.to_owned(), began: Instant::now() };
+    match (method, target) {
+        ("GET", "/health") => reply(stream, 200, r#"{"status":"healthy","version":"stand-in"}"#),
+        ("CONNECT", _) if !config.forward_proxy.enabled => reply(stream, 405, "forward proxy is off"),
+        ("CONNECT", _) => tunnel(stream, config, &request),
+        _ if target.starts_with("http://") => forward(stream, config, &request, &head),
+        _ => reply(stream, 404, "not found"),
+    }
+}
+
+fn reply(mut stream: &TcpStream, status: u16, text: &str) -> io::Result<()> {
+    let head = format!(
+        "HTTP/1.1 {status} -\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        text.len()
+    );
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(text.as_bytes())
+}
+
+impl Request {
+    /// Writes a line about it. A tunnel has a target, anything else a URL.
+    fn log(&self, level: &str, event: &str, more: &[(&str, Value)]) {
+        let place = if self.method == "CONNECT" { "target" } else { "url" };
+        let mut fields: Vec<(&str, Value)> = Vec::new();
+        if !event.starts_with("tunnel_") {
+            fields.push(("method", self.method.as_str().into()));
+        }
+        fields.push((place, self.target.as_str().into()));
+        fields.push(("client_ip", self.client.as_str().into()));
+        fields.push(("request_id", self.id.as_str().into()));
+        fields.extend_from_slice(more);
+        log::event(level, event, &fields);
+    }
+
+    fn block(&self, stream: &TcpStream, host: &str) -> io::Result<()> {
+        let reason = format!("domain not in allowlist: {host}");
+        self.log("warn", "blocked", &[("scanner", "allowlist".into()), ("reason", reason.as_str().into())]);
+        let before = if self.method == "CONNECT" { "CONNECT blocked" } else { "blocked" };
+        reply(stream, 403, &format!("{before}: {reason}\n"))
+    }
+
+    fn took(&self) -> (&'static str, Value) {
+        ("duration_ms", (self.began.elapsed().as_secs_f64() * 1000.0).into())
+    }
+
+    fn connect(&self, stream: &TcpStream, authority: &str) -> io::Result<Option<TcpStream>> {
+        match TcpStream::connect(authority) {
+            Ok(upstream) => Ok(Some(upstream)),
+            Err(error) => {
+                self.log("error", "error", &[("error", error.to_string().into())]);
+                reply(stream, 502, "dial failed")?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn tunnel(stream: &TcpStream, config: &Config, request: &Request) -> io::Result<()> {
+    let host = request.target.rsplit_once(':').map_or(request.target.as_str(), |(host, _)| host);
+    if !config.allows(host) {
+        return request.block(stream, host);
+    }
+    let Some(upstream) = request.connect(stream, &request.target)? else { return Ok(()) };
+    let mut client = stream;
+    client.write_all(b"HTTP/1.1 200 Connection Established\r\n\r\n")?;
+    request.log("info", "tunnel_open", &[]);
+    let (mut from, mut to) = (stream.try_clone()?, upstream.try_clone()?);
+    let up = std::thread::spawn(move || {
+        let count = io::copy(&mut from, &mut to).unwrap_or(0);
+        to.shutdown(Shutdown::Write).ok();
+        count
+    });
+    let (mut from, mut to) = (upstream, stream.try_clone()?);
+    let down = io::copy(&mut from, &mut to).unwrap_or(0);
+    stream.shutdown(Shutdown::Both).ok();
+    let total = down + up.join().unwrap_or(0);
+    request.log("info", "tunnel_close", &[("total_bytes", total.into()), request.took()]);
+    Ok(())
+}
+
+fn forward(stream: &TcpStream, config: &Config, request: &Request, head: &str) -> io::Result<()> {
+    let rest = request.target.trim_start_matches("http://");
+    let (authority, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    if !config.allows(host) {
+        return request.block(stream, host);
+    }
+    let dialled = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
+    let Some(mut upstream) = request.connect(stream, &dialled)? else { return Ok(()) };
+    let headers = head.lines().skip(1).filter(|line| !line.to_ascii_lowercase().starts_with("proxy-"));
+    let headers: String = headers.filter(|line| !line.is_empty()).map(|line| format!("{line}\r\n")).collect();
+    let head = format!("{} {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n", request.method);
+    upstream.write_all(head.as_bytes())?;
+    let mut answer = Vec::new();
+    upstream.read_to_end(&mut answer)?;
+    let mut client = stream;
+    client.write_all(&answer)?;
+    client.shutdown(Shutdown::Write).ok();
+    let status: u64 = std::str::from_utf8(&answer)
+        .ok()
+        .and_then(|text| text.split_ascii_whitespace().nth(1)?.parse().ok())
+        .unwrap_or(0);
+    let size = ("size_bytes", (answer.len() as u64).into());
+    request.log("info", "forward_http", &[("status_code", status.into()), size, request.took()]);
+    Ok(())
+}
