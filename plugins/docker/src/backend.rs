@@ -8,6 +8,7 @@ use claude_bottle_plugin_api::{
 };
 use tokio::runtime::Runtime;
 
+use crate::close::Faults;
 use crate::config::Config;
 use crate::engine::{Address, AddressError, DockerApi};
 use crate::error::DockerError;
@@ -77,12 +78,12 @@ impl Backend for Docker {
 
     fn exec(&self, call: &Call, bottle: &Bottle, request: &ExecRequest) -> Result<ExitStatus> {
         let engine = self.engine()?;
-        self.run(exec::exec(engine, call, bottle, request))
+        self.run(exec::exec(engine, &self.config, call, bottle, request))
     }
 
-    fn close(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
+    fn close(&self, call: &Call, bottle: &Bottle) -> Result<()> {
         let engine = self.engine()?;
-        self.run(close::close(engine, bottle))
+        self.run(close::close_with(engine, &Faults { fault: &self.config.fault, call }, bottle))
     }
 
     fn prepare_cleanup(&self, call: &Call, scope: &CleanupScope) -> Result<CleanupPlan> {

@@ -1,28 +1,51 @@
 //! Failures on demand, for tests of undoing: the setting `FAULT` (`CLAUDE_BOTTLE_FAULT`).
 //!
-//! `after:STEP` fails once STEP is done; `hang:STEP` stays there until the call is cancelled or the process is killed. The
-//! steps are [`STEPS`]. A release build knows the setting only with the feature `fault-injection`; otherwise it refuses it.
+//! `after:STEP` fails once STEP is done; `hang:STEP` stays there until the call is cancelled or the process is killed;
+//! `pause:STEP` stops the process there, as SIGSTOP does, until it gets SIGCONT. The steps are [`STEPS`]; the refusal of any
+//! other lists them. A release build knows the setting only with the feature `fault-injection`; otherwise it refuses it.
 
-use claude_bottle_plugin_api::{Call, Context, Failure, FailureKind, Result};
+use claude_bottle_plugin_api::{Call, Context, ErrorExt, Failure, FailureKind, Result};
+use rustix::process::{Signal, getpid, kill_process};
 
 use crate::error::DockerError;
 
-/// The steps of launch, provision and close, in the order in which they can be reached.
-pub(crate) const STEPS: &[&str] = &[
-    "create-internal-network",
-    "create-egress-network",
-    "agent-image",
-    "sidecar-image",
-    "create-sidecar",
-    "configure-sidecar",
-    "connect-sidecar",
-    "start-sidecar",
-    "create-agent",
-    "start-agent",
-    "await-sidecar",
-    "copy-in",
-    "set-up",
+/// The steps of each verb, in the order in which they can be reached.
+const STEPS: &[(&str, &[&str])] = &[
+    (
+        "launch",
+        &[
+            "create-internal-network",
+            "create-egress-network",
+            "agent-image",
+            "sidecar-image",
+            "create-sidecar",
+            "configure-sidecar",
+            "connect-sidecar",
+            "start-sidecar",
+            "create-agent",
+            "start-agent",
+            "await-sidecar",
+        ],
+    ),
+    ("provision", &["copy-in", "set-up"]),
+    ("exec", &["create-exec", "start-exec", "exec-done"]),
+    (
+        "close",
+        &[
+            "kill-agent",
+            "save-log",
+            "remove-agent",
+            "remove-sidecar",
+            "remove-egress-network",
+            "remove-internal-network",
+            "sweep",
+        ],
+    ),
 ];
+
+fn is_step(step: &str) -> bool {
+    STEPS.iter().any(|(_, steps)| steps.contains(&step))
+}
 
 /// A failure that was asked for, or none.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +55,7 @@ pub(crate) struct Fault(Option<(Action, String)>);
 enum Action {
     Fail,
     Hang,
+    Pause,
 }
 
 impl Fault {
@@ -39,30 +63,40 @@ impl Fault {
     pub(crate) fn read(context: &Context) -> Result<Self> {
         let Some(text) = context.setting("FAULT") else { return Ok(Self(None)) };
         let invalid = || {
-            Failure::new(
-                FailureKind::Invalid,
-                format!("setting CLAUDE_BOTTLE_FAULT is `{}`", text.escape_debug()),
-            )
-            .hint(format!("use after:STEP or hang:STEP with one of: {}", STEPS.join(", ")))
+            let message = format!("setting CLAUDE_BOTTLE_FAULT is `{}`", text.escape_debug());
+            Failure::new(FailureKind::Invalid, message)
+        };
+        let usage = || {
+            let failure =
+                invalid().hint("use after:STEP, hang:STEP or pause:STEP with one of the steps below");
+            let line = |(verb, steps): &(&str, &[&str])| format!("in {verb}: {}", steps.join(", "));
+            STEPS.iter().map(line).fold(failure, Failure::hint)
         };
         if !cfg!(any(debug_assertions, feature = "fault-injection")) {
             return Err(invalid().hint("this build injects no faults; unset CLAUDE_BOTTLE_FAULT"));
         }
-        let (action, step) = text.split_once(':').ok_or_else(invalid)?;
+        let (action, step) = text.split_once(':').ok_or_else(usage)?;
         let action = match action {
             "after" => Action::Fail,
             "hang" => Action::Hang,
-            _ => return Err(invalid()),
+            "pause" => Action::Pause,
+            _ => return Err(usage()),
         };
-        if !STEPS.contains(&step) {
-            return Err(invalid());
+        if !is_step(step) {
+            return Err(usage());
         }
         Ok(Self(Some((action, step.to_owned()))))
     }
 
     /// Ends a step: fails when the call was cancelled meanwhile, or when that was asked for.
     pub(crate) async fn after(&self, call: &Call, step: &str) -> Result<()> {
-        debug_assert!(STEPS.contains(&step), "`{step}` is not in the list of steps");
+        self.strike(call, step).await?;
+        call.check()
+    }
+
+    /// Fails when that was asked for: the end of a step after which the verb goes on also when it is cancelled.
+    pub(crate) async fn strike(&self, call: &Call, step: &str) -> Result<()> {
+        debug_assert!(is_step(step), "`{step}` is not in the list of steps");
         match &self.0 {
             Some((Action::Fail, at)) if at == step => {
                 Err(DockerError::Injected { step: step.to_owned() }.into())
@@ -72,7 +106,11 @@ impl Fault {
                 tracing::info!(step, "staying at the step");
                 Err(crate::cancel::cancelled(call).await)
             }
-            _ => call.check(),
+            Some((Action::Pause, at)) if at == step => {
+                let paused = kill_process(getpid(), Signal::STOP);
+                paused.failure(FailureKind::Internal, || format!("pause at step `{step}`"))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -252,7 +252,7 @@ impl Engine for DockerApi {
         wire::attach(&self.address, self.api().await?, container, stdin).await
     }
 
-    async fn exec(&self, container: &str, spec: &ExecSpec) -> Result<Attached> {
+    async fn create_exec(&self, container: &str, spec: &ExecSpec) -> Result<String> {
         let options = bollard::models::ExecConfig {
             attach_stdin: Some(spec.stdin),
             attach_stdout: Some(true),
@@ -267,7 +267,11 @@ impl Engine for DockerApi {
             ..Default::default()
         };
         let made = self.client().await?.create_exec(container, options).await.map_err(understand)?;
-        wire::start(&self.address, self.api().await?, &made.id, spec.tty).await
+        Ok(made.id)
+    }
+
+    async fn start_exec(&self, exec: &str, tty: bool) -> Result<Attached> {
+        wire::start(&self.address, self.api().await?, exec, tty).await
     }
 
     async fn exec_state(&self, exec: &str) -> Result<ExecState> {

@@ -166,7 +166,10 @@ pub(crate) trait Engine: Send + Sync + 'static {
 
     /// Takes the streams of a container's own process, best before it starts; standard input when it has one open.
     async fn attach(&self, container: &str, stdin: bool) -> Result<Attached>;
-    async fn exec(&self, container: &str, spec: &ExecSpec) -> Result<Attached>;
+    /// Describes a program that is to run in a container; returns the engine's name for it.
+    async fn create_exec(&self, container: &str, spec: &ExecSpec) -> Result<String>;
+    /// Starts what [`Self::create_exec`] described, and takes its streams.
+    async fn start_exec(&self, exec: &str, tty: bool) -> Result<Attached>;
     async fn exec_state(&self, exec: &str) -> Result<ExecState>;
     async fn resize_exec(&self, exec: &str, columns: u16, rows: u16) -> Result<()>;
 

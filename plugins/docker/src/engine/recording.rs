@@ -186,10 +186,14 @@ impl Engine for Recording {
         Ok(Attached { id: container.to_owned(), output: Box::new(output), input: Box::new(input) })
     }
 
-    async fn exec(&self, container: &str, spec: &ExecSpec) -> Result<Attached> {
+    async fn create_exec(&self, container: &str, spec: &ExecSpec) -> Result<String> {
         self.call(format!("exec {container} {}", spec.user))?;
+        Ok("exec".to_owned())
+    }
+
+    async fn start_exec(&self, exec: &str, _tty: bool) -> Result<Attached> {
         Ok(Attached {
-            id: "exec".to_owned(),
+            id: exec.to_owned(),
             output: Box::new(tokio::io::empty()),
             input: Box::new(tokio::io::sink()),
         })

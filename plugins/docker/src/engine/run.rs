@@ -40,7 +40,8 @@ const KEEP: usize = 64 * 1024;
 
 /// Runs a program, gives it its input, and waits for its end.
 pub(crate) async fn run(engine: &impl Engine, container: &str, run: &Run) -> Result<Output> {
-    let mut attached = engine.exec(container, &run.spec).await?;
+    let exec = engine.create_exec(container, &run.spec).await?;
+    let mut attached = engine.start_exec(&exec, run.spec.tty).await?;
     let io = |source| EngineError::Io { source };
     let feed = async {
         // A program that ends without reading everything is no failure of ours: its exit code tells.

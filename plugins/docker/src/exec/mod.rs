@@ -11,6 +11,7 @@ use claude_bottle_plugin_api::{Bottle, Call, ExecIo, ExecRequest, ExitStatus, Fa
 use rustix::fd::OwnedFd;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::config::Config;
 use crate::engine::{Attached, Engine, ExecSpec, Kind, Output, Run, exit_code, frame, run};
 use crate::error::DockerError;
 use crate::plan::{BottleState, RUN_DIR, USER, role};
@@ -29,6 +30,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Runs a program and waits for its end.
 pub(crate) async fn exec(
     engine: &impl Engine,
+    config: &Config,
     call: &Call,
     bottle: &Bottle,
     request: &ExecRequest,
@@ -49,13 +51,18 @@ pub(crate) async fn exec(
         stdin: true,
     };
     let begun = SystemTime::now();
-    let attached = engine.exec(&state.agent, &spec).await;
-    let attached = attached.map_err(|source| DockerError::RunInside { program: program.clone(), source })?;
-    let id = attached.id.clone();
+    let failed = |source| DockerError::RunInside { program: program.clone(), source };
+    let id = engine.create_exec(&state.agent, &spec).await.map_err(failed)?;
+    config.fault.after(call, "create-exec").await?;
+    let attached = engine.start_exec(&id, request.tty).await.map_err(failed)?;
     let session = Session { engine, container: &state.agent, token: &token, exec: &id, tty: request.tty };
+    if let Err(failure) = config.fault.strike(call, "start-exec").await {
+        session.abandon(attached).await;
+        return Err(failure);
+    }
     session.run(call, attached, io).await?;
-    let code = exit_code(engine, &id).await;
-    let code = code.map_err(|source| DockerError::RunInside { program, source })?;
+    config.fault.strike(call, "exec-done").await?;
+    let code = exit_code(engine, &id).await.map_err(failed)?;
     let mut status = ExitStatus::code(code);
     status.limit = limit::reached(engine, &state, code, begun).await;
     Ok(status)
@@ -222,6 +229,17 @@ impl<E: Engine> Session<'_, E> {
             }
         }
         std::future::pending().await
+    }
+
+    /// Ends a program whose streams nobody has taken.
+    async fn abandon(&self, attached: Attached) {
+        let (mut output, mut nowhere) = (attached.output, tokio::io::sink());
+        let rest = async {
+            // A stream that cannot be read any more has ended.
+            drop(tokio::io::copy(&mut output, &mut nowhere).await);
+            Ok(())
+        };
+        self.end(&mut std::pin::pin!(rest)).await;
     }
 
     /// Ends the program: asks first, then does not ask.

@@ -1,8 +1,9 @@
 //! Making and removing bottles.
 
+use claude_bottle_backend_docker::Docker;
 use claude_bottle_plugin_api::*;
 
-use crate::support::{Live, Run, backend, docker};
+use crate::support::{Live, Run, backend, docker, request};
 
 #[test]
 fn a_bottle_is_made_used_and_removed_without_a_trace() {
@@ -43,26 +44,36 @@ fn two_bottles_of_one_agent_have_names_of_their_own() {
     assert_eq!([one.leftovers(), two.leftovers()].concat(), Vec::<String>::new());
 }
 
+/// Asks the backend at which steps it can be made to fail.
+fn steps() -> Vec<String> {
+    let mut context = Context::default();
+    context.settings.insert("FAULT".to_owned(), "after:no-such-step".to_owned());
+    let Err(failure) = Docker::open(context) else { panic!("a step that is none is taken") };
+    let lists = failure.hints.iter().filter_map(|hint| hint.strip_prefix("in ")?.split_once(": "));
+    let steps: Vec<_> = lists.flat_map(|(_, steps)| steps.split(", ")).map(str::to_owned).collect();
+    assert!(steps.len() > 20, "{failure:?}");
+    steps
+}
+
+/// Takes a bottle from plan to close; whatever fails, it is closed.
+fn whole_life(backend: &Docker, run: &Run) -> Result<()> {
+    let plan = backend.prepare(&run.call(), &run.spec)?;
+    let bottle = backend.launch(&run.call(), &plan)?;
+    let streams = [(); 3].map(|()| tempfile::tempfile().unwrap());
+    let used = backend
+        .provision(&run.call(), &plan, &bottle)
+        .and_then(|_| backend.exec(&run.call(), &bottle, &request(&["true"], &streams)));
+    let closed = backend.close(&run.call(), &bottle);
+    used.map(drop).and(closed)
+}
+
 #[test]
 fn a_failure_after_any_step_leaves_nothing() {
-    for step in [
-        "create-internal-network",
-        "create-egress-network",
-        "agent-image",
-        "sidecar-image",
-        "create-sidecar",
-        "configure-sidecar",
-        "connect-sidecar",
-        "start-sidecar",
-        "create-agent",
-        "start-agent",
-        "await-sidecar",
-    ] {
+    for step in steps() {
         let backend = backend(&[("FAULT", &format!("after:{step}"))]);
         let run = Run::new("faulty", &[]);
-        let plan = backend.prepare(&run.call(), &run.spec).unwrap();
-        let failure = backend.launch(&run.call(), &plan).unwrap_err();
-        assert!(failure.message.contains(step), "{failure:?}");
+        let failure = whole_life(&backend, &run).unwrap_err();
+        assert!(failure.message.contains(&step), "{failure:?}");
         assert_eq!(failure.undo, [], "{step}");
         assert_eq!(run.leftovers(), Vec::<String>::new(), "{step}");
     }
