@@ -5,13 +5,14 @@ use claude_bottle_plugin_api::EnvValue;
 use claude_bottle_plugin_api::{Bottle, Call, Plan, Result};
 
 use crate::error::{BubblewrapError, last_words};
-use crate::guest::{GUARD_SOCKET, SSH_SOCKET, USER, WORKSPACE};
+use crate::guest::{GUARD_SOCKET, SSH_SOCKET, USER};
 use crate::outer;
 use crate::plan::PlanState;
+use crate::provision::workspace;
 use crate::record::Record;
 use crate::rundir::{Bottles, RunDir};
 use crate::sandbox::{self, PART};
-use crate::{close, door, guard, tree};
+use crate::{close, door, guard};
 
 /// The port inside when the spec says none.
 const DEFAULT_PORT: u16 = 8888;
@@ -40,7 +41,7 @@ fn build(call: &Call, state: &PlanState, dir: &RunDir, record: &mut Record) -> R
     // The sandbox stays the last, the first to go.
     record.processes.insert(0, guard);
     sandbox::make_directories(state, dir)?;
-    copy_workspace(call, state, dir)?;
+    workspace::copy(call, state, dir)?;
     call.check()?;
     begun.become_bwrap(state, sandbox::arguments(state, dir)?)?;
     // Both die with this process, so nothing is lost when it dies before it can say which they are.
@@ -49,22 +50,6 @@ fn build(call: &Call, state: &PlanState, dir: &RunDir, record: &mut Record) -> R
     guard::await_ready(call, ready)?;
     record.is_ready = true;
     dir.save(record)?;
-    step.done();
-    Ok(())
-}
-
-fn copy_workspace(call: &Call, state: &PlanState, dir: &RunDir) -> Result<()> {
-    let place = format!("{}/{WORKSPACE}", sandbox::HOME);
-    let Some(workspace) = &state.spec.workspace else {
-        return dir.make_dir(&place, 0o755, state.drop_to).map(drop);
-    };
-    let step = call.step("copy-workspace", "copying the working directory");
-    let target = dir.join(&place);
-    let mut exclude = workspace.exclude.clone();
-    // The repository is a grant of its own.
-    exclude.push(".git".into());
-    let options = tree::Options { owner: state.drop_to, links: tree::Links::Keep, exclude };
-    tree::copy(call, &workspace.source, &target, &options)?;
     step.done();
     Ok(())
 }

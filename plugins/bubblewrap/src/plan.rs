@@ -1,7 +1,5 @@
 //! What `launch` gets from `prepare`.
 
-use std::path::PathBuf;
-
 use claude_bottle_plugin_api::Spec;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +27,7 @@ pub(crate) struct PlanState {
     pub(crate) drop_to: Option<u32>,
     /// Whether this `bwrap` can switch nested user namespaces off.
     pub(crate) can_disable_userns: bool,
-    /// The workspace's `.git`, when it has one.
-    pub(crate) git: Option<PathBuf>,
+    /// How many bytes of the working directory will be copied.
+    #[serde(default)]
+    pub(crate) workspace_bytes: u64,
 }

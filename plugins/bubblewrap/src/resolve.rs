@@ -22,10 +22,10 @@ pub(crate) fn resolve(context: &Context, spec: &Spec) -> Result<Plan> {
     let command =
         command.ok_or_else(|| Failure::new(FailureKind::Invalid, "the agent's command is empty"))?;
     let program = agent::find(command, &home)?;
-    provision::check(spec)?;
+    let workspace = provision::check(spec)?;
     let state = PlanState {
         name: format!("claude-bottle-{}", spec.id),
-        git: provision::git_of(spec),
+        workspace_bytes: workspace.bytes,
         limits: Limits::resolve(&spec.bottle.limits),
         drop_to: drop_to(&spec.id),
         can_disable_userns: version >= probe::DISABLES_USERNS,
@@ -34,7 +34,9 @@ pub(crate) fn resolve(context: &Context, spec: &Spec) -> Result<Plan> {
         home,
         program,
     };
-    show(&state, version)
+    let mut plan = show(&state, version)?;
+    workspace.facts.into_iter().for_each(|(label, value)| plan.fact(label, value));
+    Ok(plan)
 }
 
 fn refuse_what_is_not_offered(spec: &Spec) -> Result<()> {

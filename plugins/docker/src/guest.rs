@@ -25,6 +25,7 @@ pub(crate) async fn provision(
         skills_dir: &config.skills_dir,
         workspace: plan.workspace(),
         proxy: bottle.proxy.as_deref(),
+        bytes: plan.bytes,
     };
     let guest = ContainerGuest { engine, container: &bottle.agent };
     crate::cancel::unless_cancelled(call, provision::fill(&guest, call, &task, config)).await

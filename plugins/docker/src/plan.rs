@@ -36,6 +36,9 @@ pub(crate) struct PlanState {
     pub(crate) arch: String,
     pub(crate) port: u16,
     pub(crate) home: String,
+    /// About how many bytes will be copied in.
+    #[serde(default)]
+    pub(crate) bytes: u64,
 }
 
 impl PlanState {

@@ -53,13 +53,14 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
         home: config.home.clone(),
         spec: spec.clone(),
     };
+        bytes: contents.bytes,
     let mut plan = Plan::new(state.names.candidate(1).agent, &state)?;
     plan.image = Some(state.image.reference().to_owned());
     plan.runtime = Some(probe::runtime_fact(&facts).to_owned());
     plan.fact("engine", facts.version.clone());
     plan.fact("proxy", proxy_fact(spec.bottle.egress.proxy, config));
     plan.fact("limits", state.bounds.describe());
-    contents.into_iter().for_each(|(label, value)| plan.fact(label, value));
+    contents.facts.into_iter().for_each(|(label, value)| plan.fact(label, value));
     plan.limitations = probe::limitations(&facts);
     plan.limitations.extend(options.allow_missing.iter().map(|protection| protection.consent()));
     Ok(plan)

@@ -7,6 +7,7 @@ mod onboarding;
 mod prompt;
 mod skills;
 mod ssh;
+pub(crate) mod workspace;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,15 +43,10 @@ pub(crate) fn provision(call: &Call, plan: &Plan, bottle: &Bottle) -> Result<Pro
 }
 
 /// Refuses before the launch what could not be put in.
-pub(crate) fn check(spec: &Spec) -> Result<()> {
+pub(crate) fn check(spec: &Spec) -> Result<workspace::Surveyed> {
     skills::check(&spec.agent.skills)?;
     ssh::check(&spec.bottle.ssh)?;
-    git::check(spec)
-}
-
-/// Returns the workspace's `.git`, when there is one.
-pub(crate) fn git_of(spec: &Spec) -> Option<PathBuf> {
-    git::find(spec)
+    workspace::survey(spec)
 }
 
 impl Guest<'_> {

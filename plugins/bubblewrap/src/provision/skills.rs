@@ -1,20 +1,22 @@
 //! Skills: directories of the host, copied into the agent's home.
 
+use claude_bottle_backend_shared::tree::{Links, survey};
 use claude_bottle_plugin_api::{Failure, FailureKind, Result, SkillSpec};
 
 use super::Guest;
 use crate::error::show;
-use crate::tree::{self, Links};
+use crate::tree;
 
-/// Refuses a skill that is not there.
+/// Refuses a skill that is not there, or that could not be copied.
 pub(super) fn check(skills: &[SkillSpec]) -> Result<()> {
-    match skills.iter().find(|skill| !skill.source.is_dir()) {
-        None => Ok(()),
-        Some(skill) => {
+    skills.iter().try_for_each(|skill| {
+        if !skill.source.is_dir() {
             let message = format!("skill `{}` is not at `{}`", skill.name, show(&skill.source));
-            Err(Failure::new(FailureKind::Missing, message))
+            return Err(Failure::new(FailureKind::Missing, message));
         }
-    }
+        let found = survey(&skill.source, &tree::options(None, Links::Inside));
+        found.map(drop).map_err(|error| Failure::from(error).context(format!("copy skill `{}`", skill.name)))
+    })
 }
 
 /// Copies each skill in place of what was there.
@@ -30,8 +32,8 @@ pub(super) fn provision(guest: &Guest<'_>) -> Result<()> {
     for skill in skills {
         let target = guest.outside(&format!("{directory}/{}", skill.name));
         guest.clear(&target)?;
-        let options = tree::Options { owner: guest.state.drop_to, links: Links::Inside, exclude: Vec::new() };
-        tree::copy(guest.call, &skill.source, &target, &options)
+        let options = tree::options(guest.state.drop_to, Links::Inside);
+        tree::copy(guest.call, &skill.source, &target, &options, |_| {})
             .map_err(|failure| failure.context(format!("copy skill `{}`", skill.name)))?;
     }
     Ok(())

@@ -50,10 +50,17 @@ fn a_skill_that_leaves_its_directory_is_refused() {
     fs::create_dir(&skill).unwrap();
     symlink("/etc/passwd", skill.join("SKILL.md")).unwrap();
     spec.agent.skills = vec![SkillSpec::new("leaving", &skill)];
+    let failure = bench.backend.prepare(&bench.call, &spec).unwrap_err();
+    assert_eq!(failure.message, "copy skill `leaving`");
+    assert!(failure.to_string().contains("points out of its directory"), "{failure}");
+
+    // What is swapped after the question is refused as well, and the bottle can be closed.
+    fs::remove_file(skill.join("SKILL.md")).unwrap();
     let plan = bench.backend.prepare(&bench.call, &spec).unwrap();
     let bottle = bench.backend.launch(&bench.call, &plan).unwrap();
+    symlink("/etc/passwd", skill.join("SKILL.md")).unwrap();
     let failure = bench.backend.provision(&bench.call, &plan, &bottle).unwrap_err();
-    assert!(failure.to_string().contains("leaves its directory"), "{failure}");
+    assert!(failure.to_string().contains("points out of its directory"), "{failure}");
     bench.backend.close(&bench.call, &bottle).unwrap();
 }
 
@@ -77,6 +84,39 @@ fn the_workspace_is_a_copy_with_its_repository() {
     );
     assert_eq!(said.out, "/home/node/workspace\n.git\nfile\nfirst\nnode\nnode\n", "{said:?}");
     assert_eq!(fs::read_to_string(source.join("file")).unwrap(), "one\n");
+}
+
+#[test]
+fn what_stays_on_the_host_is_said_and_is_not_inside() {
+    let bench = Bench::new();
+    let source = bench.dir.path().join("project");
+    fs::create_dir_all(source.join("target")).unwrap();
+    for file in [".env", ".env.test", "target/big", "tracked.pem", "main.rs"] {
+        fs::write(source.join(file), "canary\n").unwrap();
+    }
+    fs::write(source.join(".claude-bottleignore"), "/target\n!.env.test\n").unwrap();
+    git(&source, &["init", "-q"]);
+    git(&source, &["add", "main.rs", "tracked.pem"]);
+    git(&source, &["commit", "-qm", "first"]);
+    let mut spec = bench.spec("ignored");
+    spec.workspace = Some(Workspace::new(&source));
+    let plan = bench.backend.prepare(&bench.call, &spec).unwrap();
+    let fact = |label: &str| plan.facts.iter().find(|fact| fact.label == label).unwrap().value.clone();
+    assert_eq!(fact("left out"), "2 (.env, target/)");
+    assert!(fact("secrets let in").starts_with("1 (.env.test), since .claude-bottleignore"));
+    let live = bench.launch(&spec);
+    let said = live.sh("ls -A; git status --porcelain; stat -c '%U %a' .env.test");
+    assert_eq!(
+        said.out,
+        ".claude-bottleignore\n.env.test\n.git\nmain.rs\ntracked.pem\n?? .claude-bottleignore\n?? .env.test\nnode 644\n",
+        "{said:?}"
+    );
+    drop(live);
+
+    fs::write(source.join(".git/objects/info/alternates"), "/\n").unwrap();
+    let failure = bench.backend.prepare(&bench.call, &spec).unwrap_err();
+    assert!(failure.to_string().contains("borrows objects"), "{failure}");
+    assert!(failure.hints[0].starts_with("git repack -a -d"), "{failure:?}");
 }
 
 #[test]
@@ -105,9 +145,13 @@ fn a_special_file_in_the_workspace_is_refused_and_nothing_is_left() {
     run(Command::new("mkfifo").arg(source.join("pipe")));
     let mut spec = bench.spec("special");
     spec.workspace = Some(Workspace::new(&source));
+    let failure = bench.backend.prepare(&bench.call, &spec).unwrap_err();
+    assert!(failure.to_string().contains("is a FIFO"), "{failure}");
+    fs::remove_file(source.join("pipe")).unwrap();
     let plan = bench.backend.prepare(&bench.call, &spec).unwrap();
+    run(Command::new("mkfifo").arg(source.join("pipe")));
     let failure = bench.backend.launch(&bench.call, &plan).unwrap_err();
-    assert!(failure.message.contains("is a FIFO"), "{failure}");
+    assert!(failure.to_string().contains("is a FIFO"), "{failure}");
     assert!(failure.undo.is_empty());
     assert_eq!(fs::read_dir(bench.bottles()).unwrap().count(), 0);
 }

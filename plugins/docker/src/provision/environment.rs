@@ -38,7 +38,8 @@ pub(crate) fn command(home: &str, workspace: &str) -> Vec<String> {
 
 /// Returns what that process is to read.
 pub(crate) fn input(spec: &Spec, call: &Call) -> Result<Zeroizing<Vec<u8>>> {
-    let mut input = Zeroizing::new(b"# Variables of this bottle that are in no setting of the container.\n".to_vec());
+    let mut input =
+        Zeroizing::new(b"# Variables of this bottle that are in no setting of the container.\n".to_vec());
     if let Some((name, socket)) = ssh::variable(spec) {
         input.extend(env_file(name, socket.as_bytes()).into_iter().flatten());
     }

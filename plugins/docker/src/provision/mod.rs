@@ -11,6 +11,7 @@ mod skills;
 mod ssh;
 mod workspace;
 
+use claude_bottle_backend_shared::Meter;
 use claude_bottle_plugin_api::{Call, Provisioned, Result, Spec};
 use zeroize::Zeroizing;
 
@@ -48,16 +49,24 @@ pub(crate) struct Task<'a> {
     pub(crate) workspace: String,
     /// The proxy's address and port.
     pub(crate) proxy: Option<&'a str>,
+    /// About how many bytes will be sent; 0 when that is not known.
+    pub(crate) bytes: u64,
 }
 
-/// Checks on the host, before anything is made, that everything granted can be put in; returns facts for the plan.
-pub(crate) fn survey(spec: &Spec) -> Result<Vec<(&'static str, String)>> {
-    let mut facts = Vec::new();
+/// What a look at everything granted found.
+#[derive(Debug, Default)]
+pub(crate) struct Surveyed {
+    /// What the plan says of it.
+    pub(crate) facts: Vec<(&'static str, String)>,
+    /// About how many bytes will be sent; 0 when there is little.
+    pub(crate) bytes: u64,
+}
+
+/// Checks on the host, before anything is made, that everything granted can be put in.
+pub(crate) fn survey(spec: &Spec) -> Result<Surveyed> {
     skills::survey(spec)?;
     ssh::survey(spec)?;
-    facts.extend(workspace::survey(spec)?.map(|text| ("workspace", text)));
-    git::survey(spec)?;
-    Ok(facts)
+    workspace::survey(spec)
 }
 
 /// Puts everything in.
@@ -70,13 +79,14 @@ pub(crate) async fn fill(
     let mut files = Files::default();
     let prompt = prompt::add(task, &mut files);
     skills::add(task, &mut files);
-    workspace::add(task, &mut files);
+    workspace::add(task, &mut files)?;
     git::add(task, &mut files)?;
     ssh::add(task, &mut files)?;
 
     let step = call.step("copy-in", "copying files into the bottle");
     skills::make_room(guest, task).await?;
-    files.send(guest, |done| step.progress(done, None)).await?;
+    let mut meter = Meter::new(call, "copy-in", Some(task.bytes));
+    files.send(guest, |done| meter.tell(done)).await?;
     config.fault.after(call, "copy-in").await?;
     step.done();
 

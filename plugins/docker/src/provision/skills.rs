@@ -1,9 +1,8 @@
 //! Skills: directories of the host, copied under their names into the agent's skills directory.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use claude_bottle_backend_shared::tree::{self, Links, Options, TreeError};
+use claude_bottle_backend_shared::tree::{self, Links, Options, Rules, TreeError};
 use claude_bottle_plugin_api::{Failure, Result, Spec};
 use zeroize::Zeroizing;
 
@@ -15,7 +14,13 @@ use crate::plan::USER_IDS;
 const MAX_BYTES: u64 = 256 << 20;
 
 fn options() -> Options {
-    Options { owner: USER_IDS, links: Links::Inside, exclude: BTreeSet::new(), max_bytes: MAX_BYTES }
+    Options {
+        owner: Some(USER_IDS),
+        links: Links::Inside,
+        exclude: Default::default(),
+        rules: Rules::All,
+        max_bytes: MAX_BYTES,
+    }
 }
 
 /// Walks every skill, so that a hostile or missing one is refused before anything is made.

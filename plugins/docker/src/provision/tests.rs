@@ -67,6 +67,7 @@ fn task(spec: &Spec) -> Task<'_> {
         skills_dir: "/home/node/.claude/skills",
         workspace: "/home/node/workspace".to_owned(),
         proxy: Some("http://172.30.0.2:8888"),
+        bytes: 0,
     }
 }
 
@@ -95,6 +96,8 @@ fn files_go_first_then_the_keys() {
     let inputs = guest.inputs.lock().unwrap();
     assert_eq!(String::from_utf8_lossy(&inputs[0]), format!("{KEY}\n"));
     let early = environment::input(&spec, &call).unwrap();
+    let socket = "export SSH_AUTH_SOCK='/run/claude-bottle-agent-public.sock'\n";
+    assert!(String::from_utf8_lossy(&early).contains(socket));
     assert!(String::from_utf8_lossy(&early).contains("export TOKEN='canary'\\''\n'\n"));
     assert!(!environment::command("/home/node", "/home/node/workspace").concat().contains("canary"));
     // The key is in the skill's directory on purpose here; the archive holds it there and nowhere else.
@@ -174,7 +177,7 @@ fn unpacked(workspace: &std::path::Path, into: &std::path::Path) -> PathBuf {
     spec.workspace = Some(Workspace::new(workspace));
     survey(&spec).unwrap();
     let (task, mut files) = (task(&spec), Files::default());
-    workspace::add(&task, &mut files);
+    workspace::add(&task, &mut files).unwrap();
     git::add(&task, &mut files).unwrap();
     let guest = Recording::default();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -213,22 +216,4 @@ fn repository_worktree_and_submodule_are_as_clean_inside_as_on_the_host() {
         assert_eq!(said(&["branch", "--show-current"]), format!("{branch}\n"));
         assert!(said(&["log", "--oneline"]).ends_with("first\n"));
     }
-}
-
-#[test]
-fn a_git_file_that_points_to_others_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let (victim, thief) = (dir.path().join("victim"), dir.path().join("thief"));
-    for path in [&victim, &thief] {
-        fs::create_dir(path).unwrap();
-    }
-    git(&victim, &["init", "-q"]);
-    fs::write(thief.join(".git"), format!("gitdir: {}/.git\n", victim.display())).unwrap();
-    let mut spec = spec();
-    spec.workspace = Some(Workspace::new(&thief));
-    assert!(git::survey(&spec).unwrap_err().message.contains("points to no repository"));
-    fs::write(thief.join(".git"), "gitdir: /etc\n").unwrap();
-    assert!(git::survey(&spec).is_err());
-    spec.workspace.as_mut().unwrap().exclude.push(".git".into());
-    git::survey(&spec).unwrap();
 }

@@ -1,40 +1,49 @@
 //! The working directory: copied into the bottle, so that nothing the agent does there reaches the host.
 
-use claude_bottle_backend_shared::tree::{self, Links, Options};
+use claude_bottle_backend_shared::tree::{self, Amount};
+use claude_bottle_backend_shared::workspace::{self, Checkout, facts};
 use claude_bottle_plugin_api::{Failure, Result, Spec, Workspace};
 
-use super::{Files, Task, git};
-use crate::error::DockerError;
+use super::{Files, Surveyed, Task};
 use crate::plan::USER_IDS;
 
 /// How much is copied at most. It is there against sparse files, not against large projects.
 const MAX_BYTES: u64 = 16 << 30;
+/// What an entry costs in an archive: its header, and half of another for the end of its last block.
+const HEADER: u64 = 768;
 
-/// Links are kept as they are: inside they point to the bottle's own files or to nothing.
-pub(super) fn options(workspace: &Workspace) -> Options {
-    Options {
-        owner: USER_IDS,
-        links: Links::Keep,
-        exclude: workspace.exclude.iter().cloned().chain(git::replaced(workspace)).collect(),
-        max_bytes: MAX_BYTES,
-    }
+/// Looks at the directory: what comes along, and where its repository is.
+pub(super) fn checkout(workspace: &Workspace) -> Result<Checkout> {
+    let found = workspace::checkout(workspace, Some(USER_IDS), MAX_BYTES);
+    found.map_err(|error| Failure::from(error).context("copy the working directory"))
 }
 
-/// Walks the directory and says how much there is.
-pub(super) fn survey(spec: &Spec) -> Result<Option<String>> {
-    let Some(workspace) = &spec.workspace else { return Ok(None) };
-    let amount = tree::survey(&workspace.source, &options(workspace)).map_err(|source| {
-        Failure::from(DockerError::CopyIn { source }).context("copy the working directory")
-    })?;
-    let kib = amount.bytes.div_ceil(1024);
-    let size = if kib < 10 * 1024 { format!("{kib} KiB") } else { format!("{} MiB", kib / 1024) };
-    Ok(Some(format!("a copy of {}, {} entries, {size}", workspace.source.display(), amount.entries)))
+/// Walks the directory and its repository, and says how much there is.
+pub(super) fn survey(spec: &Spec) -> Result<Surveyed> {
+    let Some(workspace) = &spec.workspace else { return Ok(Surveyed::default()) };
+    let checkout = checkout(workspace)?;
+    let refuse =
+        |error| Failure::from(workspace::WorkspaceError::from(error)).context("copy the working directory");
+    let found = tree::survey(&workspace.source, &checkout.options).map_err(refuse)?;
+    let mut bytes = in_archive(found.amount);
+    for (source, options) in checkout.repository.iter().flat_map(|repository| &repository.trees) {
+        bytes += in_archive(tree::survey(source, options).map_err(refuse)?.amount);
+    }
+    Ok(Surveyed { facts: facts(&workspace.source, &found), bytes })
+}
+
+/// Returns about how long an archive of this will be.
+fn in_archive(amount: Amount) -> u64 {
+    amount.bytes.saturating_add(amount.entries.saturating_mul(HEADER))
 }
 
 /// Adds the directory, empty when there is nothing to copy: it is where the agent starts.
-pub(super) fn add(task: &Task<'_>, files: &mut Files) {
+pub(super) fn add(task: &Task<'_>, files: &mut Files) -> Result<()> {
     match &task.spec.workspace {
-        Some(workspace) => files.tree(&workspace.source, &task.workspace, options(workspace)),
+        Some(workspace) => {
+            files.tree(&workspace.source, &task.workspace, checkout(workspace)?.options);
+        }
         None => files.dir(&task.workspace, 0o755),
     }
+    Ok(())
 }

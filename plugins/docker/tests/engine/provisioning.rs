@@ -71,6 +71,61 @@ fn hostile_trees_are_refused_before_anything_is_made() {
 }
 
 #[test]
+fn what_stays_on_the_host_is_said_and_is_not_inside() {
+    let backend = backend(&[]);
+    let mut run = Run::new("ignorer", &[]);
+    let project = run.dir.path().join("project");
+    fs::create_dir_all(project.join("target")).unwrap();
+    for file in [".env", ".env.test", "target/big", "tracked.pem", "main.rs"] {
+        fs::write(project.join(file), "canary\n").unwrap();
+    }
+    fs::write(project.join(".claude-bottleignore"), "/target\n!.env.test\n").unwrap();
+    let script =
+        "git init -q && git add main.rs tracked.pem && git -c user.name=t -c user.email=t@t commit -qm one";
+    let made = std::process::Command::new("sh").args(["-c", script]).current_dir(&project).status().unwrap();
+    assert!(made.success());
+    run.spec.workspace = Some(Workspace::new(&project));
+    let plan = backend.prepare(&run.call(), &run.spec).unwrap();
+    let fact = |label: &str| plan.facts.iter().find(|fact| fact.label == label).unwrap().value.clone();
+    assert_eq!(fact("left out"), "2 (.env, target/)");
+    assert!(fact("secrets let in").starts_with("1 (.env.test), since .claude-bottleignore"));
+    let live = run.start(&backend);
+    let said = live.sh(&backend, &run, "ls -A; git status --porcelain; stat -c '%U %a' .env.test", b"");
+    assert_eq!(
+        said.stdout,
+        ".claude-bottleignore\n.env.test\n.git\nmain.rs\ntracked.pem\n?? .claude-bottleignore\n?? .env.test\nnode 644\n",
+        "{said:?}"
+    );
+    backend.close(&run.call(), &live.bottle).unwrap();
+
+    fs::write(project.join(".git/objects/info/alternates"), "/\n").unwrap();
+    let failure = backend.prepare(&run.call(), &run.spec).unwrap_err();
+    assert!(failure.to_string().contains("borrows objects"), "{failure}");
+    assert!(failure.hints[0].starts_with("git repack -a -d"), "{failure:?}");
+}
+
+#[test]
+fn a_large_copy_says_how_far_it_is() {
+    let backend = backend(&[]);
+    let mut run = Run::new("large", &[]);
+    let project = run.dir.path().join("project");
+    fs::create_dir(&project).unwrap();
+    let size = 400 << 20;
+    fs::write(project.join("large"), vec![7; size]).unwrap();
+    run.spec.workspace = Some(Workspace::new(&project));
+    let live = run.start(&backend);
+    backend.close(&run.call(), &live.bottle).unwrap();
+    let events = run.services.events.lock().unwrap();
+    let told: Vec<_> = events.iter().filter(|event| event.done.is_some()).collect();
+    assert!(!told.is_empty() && told.len() < 1000, "{} events", told.len());
+    assert!(told.iter().all(|event| event.step == "copy-in" && event.done <= event.total), "{told:?}");
+    assert!(told.iter().map(|event| event.done).is_sorted());
+    let total = told[0].total.unwrap();
+    assert!((size as u64..size as u64 + (1 << 20)).contains(&total), "{total}");
+    assert!(told[0].message.as_deref().unwrap().ends_with(" of 400 MiB"), "{told:?}");
+}
+
+#[test]
 fn claude_code_runs_in_it() {
     let backend = backend(&[]);
     let run = Run::new("coder", &[]);

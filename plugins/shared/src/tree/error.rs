@@ -57,6 +57,19 @@ pub enum TreeError {
         /// Which.
         path: PathBuf,
     },
+    /// A line of the rules about what stays out is none.
+    #[error("`{}`, line {line}: {reason}", show(.path))]
+    BadRule {
+        /// The file of rules.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// Why.
+        reason: String,
+    },
+    /// Whoever watches the copy ended it.
+    #[error("the copy was ended")]
+    Stopped,
     /// The receiving side failed.
     #[error("write `{}` to the bottle", show(.path))]
     Write {

@@ -1,25 +1,25 @@
-//! Copies a directory of the host into a tar stream, in one pass, trusting nothing it finds there.
+//! Copies a directory of the host, in one pass, trusting nothing it finds there: into a tar stream, or into a directory.
 //!
 //! Invariant: no symbolic link is ever followed; every directory and file is opened by descriptor from its parent,
 //! and what it is is asked of the open descriptor, so that a swap during the copy cannot lead elsewhere.
 //! Devices, FIFOs and sockets are refused, set-id bits are dropped, owner and mode are set here.
 
+mod directory;
 mod error;
-mod write;
+mod index;
+mod rules;
+mod stream;
+mod walk;
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::Stat;
+use std::os::fd::OwnedFd;
 
 pub use error::TreeError;
-pub use write::{Entry, TarWriter};
-
-/// How deep a tree may be; each level holds a descriptor open.
-const MAX_DEPTH: usize = 200;
+pub use rules::{IGNORE_FILE, USUALLY_LEFT_OUT, names_git};
+pub use stream::{Entry, TarWriter};
 
 /// Which symbolic links are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,15 +30,30 @@ pub enum Links {
     Inside,
 }
 
+/// Which files are left out, beside those that are excluded by their paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Rules {
+    /// None.
+    #[default]
+    All,
+    /// What [`IGNORE_FILE`] in the tree's root says, and what usually holds secrets unless it says otherwise.
+    Workspace {
+        /// The index of the repository that comes along. What it tracks comes too: it is in the history all the same.
+        index: Option<PathBuf>,
+    },
+}
+
 /// What is taken from a tree, and how it arrives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The numeric owner and group there.
-    pub owner: (u32, u32),
+    /// The numeric owner and group there, when that is not who runs this.
+    pub owner: Option<(u32, u32)>,
     /// Which symbolic links are taken.
     pub links: Links,
     /// Paths relative to the source that are left out, with all below them.
     pub exclude: BTreeSet<PathBuf>,
+    /// Which others are left out.
+    pub rules: Rules,
     /// How many bytes of content may come together.
     pub max_bytes: u64,
 }
@@ -52,21 +67,42 @@ pub struct Amount {
     pub bytes: u64,
 }
 
-/// Receives what a walk finds.
+/// Paths of a kind: how many, and the first few, relative to the source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// How many; a directory with all below it counts once.
+    pub count: u64,
+    /// The first of them.
+    pub first: Vec<PathBuf>,
+}
+
+/// What a walk came across.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// What is taken.
+    pub amount: Amount,
+    /// What [`Rules`] left out.
+    pub left_out: Found,
+    /// What is usually left out, and was asked for.
+    pub asked_for: Found,
+}
+
+/// Receives what a walk finds, each directory before and after what is in it.
 trait Visitor {
-    fn dir(&mut self, path: &Path, stat: &Stat) -> Result<(), TreeError>;
+    fn enter(&mut self, path: &Path, stat: &Stat) -> Result<(), TreeError>;
     fn file(&mut self, path: &Path, stat: &Stat, file: OwnedFd) -> Result<(), TreeError>;
     fn link(&mut self, path: &Path, stat: &Stat, target: &Path) -> Result<(), TreeError>;
+    fn leave(&mut self, path: &Path) -> Result<(), TreeError>;
 }
 
 /// Walks the tree without reading contents: refuses what a copy would refuse, and says how much there is.
 ///
 /// # Errors
 /// The same as [`append`], but for those of the receiving side.
-pub fn survey(source: &Path, options: &Options) -> Result<Amount, TreeError> {
+pub fn survey(source: &Path, options: &Options) -> Result<Survey, TreeError> {
     struct Nothing;
     impl Visitor for Nothing {
-        fn dir(&mut self, _: &Path, _: &Stat) -> Result<(), TreeError> {
+        fn enter(&mut self, _: &Path, _: &Stat) -> Result<(), TreeError> {
             Ok(())
         }
         fn file(&mut self, _: &Path, _: &Stat, _: OwnedFd) -> Result<(), TreeError> {
@@ -75,8 +111,11 @@ pub fn survey(source: &Path, options: &Options) -> Result<Amount, TreeError> {
         fn link(&mut self, _: &Path, _: &Stat, _: &Path) -> Result<(), TreeError> {
             Ok(())
         }
+        fn leave(&mut self, _: &Path) -> Result<(), TreeError> {
+            Ok(())
+        }
     }
-    walk(source, options, &mut Nothing)
+    walk::walk(source, options, &mut Nothing)
 }
 
 /// Copies the content of `source` to the path `target` in the tar stream; the directory `target` comes with it.
@@ -89,142 +128,25 @@ pub fn append(
     source: &Path,
     target: &Path,
     options: &Options,
-) -> Result<Amount, TreeError> {
-    let mut visitor = write::CopyVisitor { writer, source, target, owner: options.owner };
-    walk(source, options, &mut visitor)
+) -> Result<Survey, TreeError> {
+    walk::walk(source, options, &mut stream::IntoStream::new(writer, source, target, options.owner))
 }
 
-fn walk(source: &Path, options: &Options, visitor: &mut dyn Visitor) -> Result<Amount, TreeError> {
-    let read = |error| TreeError::read(source, error);
-    // The source itself may be reached over a link: the user named it.
-    let root = fs::open(source, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(read)?;
-    let stat = fs::fstat(&root).map_err(read)?;
-    visitor.dir(Path::new(""), &stat)?;
-    let mut walk = Walk { source, options, visitor, amount: Amount { entries: 1, bytes: 0 } };
-    walk.descend(root.as_fd(), Path::new(""), 0)?;
-    Ok(walk.amount)
-}
-
-struct Walk<'a> {
-    source: &'a Path,
-    options: &'a Options,
-    visitor: &'a mut dyn Visitor,
-    amount: Amount,
-}
-
-impl Walk<'_> {
-    fn error(&self, path: &Path, error: rustix::io::Errno) -> TreeError {
-        TreeError::read(&self.source.join(path), error)
-    }
-
-    fn descend(&mut self, dir: BorrowedFd<'_>, path: &Path, depth: usize) -> Result<(), TreeError> {
-        if depth > MAX_DEPTH {
-            return Err(TreeError::TooDeep { path: self.source.join(path), limit: MAX_DEPTH });
-        }
-        for name in self.names(dir, path)? {
-            let child = path.join(&name);
-            if !self.options.exclude.contains(&child) {
-                self.entry(dir, &name, &child, depth)?;
-                self.amount.entries += 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// Lists a directory in one order on every machine.
-    fn names(&self, dir: BorrowedFd<'_>, path: &Path) -> Result<Vec<OsString>, TreeError> {
-        let mut names = Vec::new();
-        for entry in Dir::read_from(dir).map_err(|error| self.error(path, error))? {
-            let entry = entry.map_err(|error| self.error(path, error))?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push(OsString::from_vec(name.to_vec()));
-            }
-        }
-        names.sort();
-        Ok(names)
-    }
-
-    fn entry(
-        &mut self,
-        dir: BorrowedFd<'_>,
-        name: &OsString,
-        path: &Path,
-        depth: usize,
-    ) -> Result<(), TreeError> {
-        let stat = fs::statat(dir, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|error| self.error(path, error))?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Symlink => self.link(dir, name, path, &stat),
-            kind @ (FileType::Directory | FileType::RegularFile) => {
-                // NONBLOCK: should a FIFO have taken the file's place meanwhile, opening must not wait for a writer.
-                let mut flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::RDONLY;
-                if kind == FileType::Directory {
-                    flags |= OFlags::DIRECTORY;
-                }
-                let opened = fs::openat(dir, name.as_os_str(), flags, Mode::empty())
-                    .map_err(|error| self.error(path, error))?;
-                let stat = fs::fstat(&opened).map_err(|error| self.error(path, error))?;
-                self.opened(opened, &stat, path, depth)
-            }
-            other => Err(TreeError::special(&self.source.join(path), other)),
-        }
-    }
-
-    fn opened(&mut self, opened: OwnedFd, stat: &Stat, path: &Path, depth: usize) -> Result<(), TreeError> {
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => {
-                self.visitor.dir(path, stat)?;
-                self.descend(opened.as_fd(), path, depth + 1)
-            }
-            FileType::RegularFile => {
-                let size = u64::try_from(stat.st_size).unwrap_or(0);
-                self.amount.bytes = self.amount.bytes.saturating_add(size);
-                if self.amount.bytes > self.options.max_bytes {
-                    let limit = self.options.max_bytes;
-                    return Err(TreeError::TooLarge { path: self.source.join(path), size, limit });
-                }
-                self.visitor.file(path, stat, opened)
-            }
-            other => Err(TreeError::special(&self.source.join(path), other)),
-        }
-    }
-
-    fn link(
-        &mut self,
-        dir: BorrowedFd<'_>,
-        name: &OsString,
-        path: &Path,
-        stat: &Stat,
-    ) -> Result<(), TreeError> {
-        let target =
-            fs::readlinkat(dir, name.as_os_str(), Vec::new()).map_err(|error| self.error(path, error))?;
-        let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
-        if self.options.links == Links::Inside && !stays_inside(self.source, path, &target) {
-            return Err(TreeError::Leaves { path: self.source.join(path), target });
-        }
-        self.visitor.link(path, stat, &target)
-    }
-}
-
-/// Says whether a link's target is relative, exists, and is in the tree both by its text and in truth.
-fn stays_inside(source: &Path, link: &Path, target: &Path) -> bool {
-    let mut depth = link.components().count().saturating_sub(1);
-    for component in target.components() {
-        match component {
-            Component::Normal(_) => depth += 1,
-            Component::CurDir => {}
-            Component::ParentDir if depth > 0 => depth -= 1,
-            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return false,
-        }
-    }
-    // The text may pass through another link, so the file system has the last word.
-    let real = |path: &Path| std::fs::canonicalize(path).ok();
-    match (real(source), real(&source.join(link))) {
-        (Some(root), Some(end)) => end.starts_with(root),
-        _ => false,
-    }
+/// Copies the content of `source` to the directory `target`, which is made when it is not there; what is in the way of
+/// a file or a link is replaced. Contents are shared with the source where the file system can, and holes stay holes.
+///
+/// `go_on` is told now and then how many bytes have been copied, and ends the copy by returning false.
+///
+/// # Errors
+/// The same as [`append`], and [`TreeError::Stopped`].
+pub fn copy(
+    source: &Path,
+    target: &Path,
+    options: &Options,
+    go_on: &mut dyn FnMut(u64) -> bool,
+) -> Result<Survey, TreeError> {
+    let mut visitor = directory::IntoDirectory::new(source, target, options.owner, go_on);
+    walk::walk(source, options, &mut visitor)
 }
 
 #[cfg(test)]

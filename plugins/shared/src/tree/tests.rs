@@ -5,10 +5,19 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use rustix::fs::{FileType, Mode};
+
+use super::walk::MAX_DEPTH;
 use super::*;
 
 fn options() -> Options {
-    Options { owner: (1000, 1000), links: Links::Inside, exclude: BTreeSet::new(), max_bytes: 1 << 20 }
+    Options {
+        owner: Some((1000, 1000)),
+        links: Links::Inside,
+        exclude: BTreeSet::new(),
+        rules: Rules::All,
+        max_bytes: 1 << 20,
+    }
 }
 
 fn copy(source: &Path, options: &Options) -> Result<Vec<u8>, TreeError> {
@@ -133,7 +142,7 @@ fn excluded_paths_and_all_below_stay_out() {
     let exclude = [PathBuf::from("target"), PathBuf::from(".env")].into();
     let options = Options { exclude, ..options() };
     assert_eq!(list(&copy(dir.path(), &options).unwrap()).len(), 2);
-    assert_eq!(survey(dir.path(), &options).unwrap(), Amount { entries: 2, bytes: 1 });
+    assert_eq!(survey(dir.path(), &options).unwrap().amount, Amount { entries: 2, bytes: 1 });
 }
 
 #[test]
@@ -142,4 +151,92 @@ fn a_tree_too_deep_is_refused() {
     let deep: PathBuf = std::iter::repeat_n("d", MAX_DEPTH + 2).collect();
     fs::create_dir_all(dir.path().join(deep)).unwrap();
     assert!(matches!(copy(dir.path(), &options()), Err(TreeError::TooDeep { .. })));
+}
+
+/// Copies into a directory what `fill` makes.
+fn into_directory(
+    options: &Options,
+    fill: impl FnOnce(&Path),
+) -> (tempfile::TempDir, Result<PathBuf, TreeError>) {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, target) = (dir.path().join("source"), dir.path().join("target"));
+    fs::create_dir(&source).unwrap();
+    fill(&source);
+    let copied = super::copy(&source, &target, options, &mut |_| true);
+    (dir, copied.map(|_| target))
+}
+
+fn own() -> Options {
+    Options { owner: None, links: Links::Keep, max_bytes: u64::MAX, ..options() }
+}
+
+#[test]
+fn files_modes_links_and_odd_names_arrive_in_a_directory() {
+    let options = Options { exclude: [PathBuf::from("left/out")].into(), ..own() };
+    let (_dir, target) = into_directory(&options, |source| {
+        fs::create_dir_all(source.join("left/out")).unwrap();
+        fs::write(source.join("left/out/secret"), "x").unwrap();
+        fs::write(source.join("a\nb\x1b[2J"), "odd").unwrap();
+        fs::write(source.join("run"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(source.join("run"), fs::Permissions::from_mode(0o4755)).unwrap();
+        symlink("/etc/passwd", source.join("link")).unwrap();
+        symlink("nowhere", source.join("dangling")).unwrap();
+    });
+    let target = target.unwrap();
+    assert!(target.join("left").is_dir() && !target.join("left/out").exists());
+    assert_eq!(fs::read_to_string(target.join("a\nb\x1b[2J")).unwrap(), "odd");
+    assert_eq!(fs::metadata(target.join("run")).unwrap().permissions().mode() & 0o7777, 0o755);
+    assert_eq!(fs::read_link(target.join("link")).unwrap(), Path::new("/etc/passwd"));
+    assert_eq!(fs::read_link(target.join("dangling")).unwrap(), Path::new("nowhere"));
+}
+
+#[test]
+fn a_bomb_of_holes_stays_small() {
+    let (_dir, target) = into_directory(&own(), |source| {
+        let file = fs::File::create(source.join("bomb")).unwrap();
+        file.set_len(1 << 40).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"end", (1 << 40) - 3).unwrap();
+    });
+    let metadata = fs::metadata(target.unwrap().join("bomb")).unwrap();
+    assert_eq!(metadata.len(), 1 << 40);
+    assert!(std::os::unix::fs::MetadataExt::blocks(&metadata) < 1024, "{metadata:?}");
+}
+
+#[test]
+fn what_is_in_the_way_is_replaced_and_never_followed() {
+    let (dir, target) = into_directory(&own(), |source| {
+        fs::create_dir(source.join("d")).unwrap();
+        fs::write(source.join("d/file"), "new").unwrap();
+        symlink("there", source.join("link")).unwrap();
+    });
+    let target = target.unwrap();
+    let victim = dir.path().join("victim");
+    fs::write(&victim, "kept").unwrap();
+    fs::remove_file(target.join("d/file")).unwrap();
+    symlink(&victim, target.join("d/file")).unwrap();
+    super::copy(&dir.path().join("source"), &target, &own(), &mut |_| true).unwrap();
+    assert_eq!(fs::read_to_string(target.join("d/file")).unwrap(), "new");
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "kept");
+    // A link in place of a directory ends it.
+    fs::remove_dir_all(target.join("d")).unwrap();
+    symlink(dir.path(), target.join("d")).unwrap();
+    assert!(super::copy(&dir.path().join("source"), &target, &own(), &mut |_| true).is_err());
+    assert!(!dir.path().join("file").exists());
+}
+
+#[test]
+fn a_copy_says_how_far_it_is_and_ends_when_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("large"), vec![7; 9 << 20]).unwrap();
+    let mut told = Vec::new();
+    super::copy(&source, &dir.path().join("whole"), &own(), &mut |done| {
+        told.push(done);
+        true
+    })
+    .unwrap();
+    assert!(told.is_sorted() && told.last() == Some(&(9 << 20)), "{told:?}");
+    let stopped = super::copy(&source, &dir.path().join("part"), &own(), &mut |done| done == 0);
+    assert!(matches!(stopped, Err(TreeError::Stopped)));
 }

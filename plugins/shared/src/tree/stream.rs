@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Stat;
+use rustix::process::{getgid, getuid};
 use tar::{Builder, EntryType, Header};
 
 use super::{TreeError, Visitor};
@@ -100,21 +101,31 @@ fn relative(path: &Path) -> &Path {
 }
 
 /// Writes what a walk finds.
-pub(super) struct CopyVisitor<'a, 'b> {
-    pub(super) writer: &'a mut TarWriter<'b>,
-    pub(super) source: &'a Path,
-    pub(super) target: &'a Path,
-    pub(super) owner: (u32, u32),
+pub(super) struct IntoStream<'a, 'b> {
+    writer: &'a mut TarWriter<'b>,
+    source: &'a Path,
+    target: &'a Path,
+    owner: (u32, u32),
 }
 
-impl CopyVisitor<'_, '_> {
+impl<'a, 'b> IntoStream<'a, 'b> {
+    pub(super) fn new(
+        writer: &'a mut TarWriter<'b>,
+        source: &'a Path,
+        target: &'a Path,
+        owner: Option<(u32, u32)>,
+    ) -> Self {
+        let this = || (getuid().as_raw(), getgid().as_raw());
+        Self { writer, source, target, owner: owner.unwrap_or_else(this) }
+    }
+
     fn entry(&self, stat: &Stat) -> Entry {
         Entry { owner: self.owner, mode: stat.st_mode, mtime: u64::try_from(stat.st_mtime).unwrap_or(0) }
     }
 }
 
-impl Visitor for CopyVisitor<'_, '_> {
-    fn dir(&mut self, path: &Path, stat: &Stat) -> Result<(), TreeError> {
+impl Visitor for IntoStream<'_, '_> {
+    fn enter(&mut self, path: &Path, stat: &Stat) -> Result<(), TreeError> {
         self.writer.dir(&self.target.join(path), self.entry(stat))
     }
 
@@ -133,6 +144,10 @@ impl Visitor for CopyVisitor<'_, '_> {
 
     fn link(&mut self, path: &Path, stat: &Stat, target: &Path) -> Result<(), TreeError> {
         self.writer.link(&self.target.join(path), self.entry(stat), target)
+    }
+
+    fn leave(&mut self, _: &Path) -> Result<(), TreeError> {
+        Ok(())
     }
 }
 
