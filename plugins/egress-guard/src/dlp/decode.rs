@@ -1,6 +1,8 @@
 //! Decoders for the forms a text can hide in. All are total: any input gives some output, never longer than itself
 //! by more than a constant.
 
+use memchr::memchr;
+
 /// Characters of a base64 or base32 run, and bytes of a hexadecimal one, below which nothing is decoded.
 const MIN_RUN: usize = 16;
 const MIN_HEX_BYTES: usize = 8;
@@ -29,7 +31,7 @@ fn percent_once(text: &[u8]) -> Option<Vec<u8>> {
     }
     let mut decoded = Vec::new();
     let (mut rest, mut found) = (text, false);
-    while let Some(at) = rest.iter().position(|b| *b == b'%') {
+    while let Some(at) = memchr(b'%', rest) {
         decoded.extend_from_slice(&rest[..at]);
         rest = &rest[at + 1..];
         // `%2525…41` is what comes of encoding again and again.
@@ -57,12 +59,9 @@ pub fn escapes(text: &[u8]) -> Option<Vec<u8>> {
     }
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        if *first != b'\\' {
-            decoded.push(*first);
-            continue;
-        }
+    while let Some(at) = memchr(b'\\', rest) {
+        decoded.extend_from_slice(&rest[..at]);
+        rest = &rest[at + 1..];
         let [kind, tail @ ..] = rest else { break };
         match (kind, tail) {
             (b'u', [a, b, c, d, after @ ..]) => {
@@ -86,6 +85,7 @@ pub fn escapes(text: &[u8]) -> Option<Vec<u8>> {
             }
         }
     }
+    decoded.extend_from_slice(rest);
     Some(decoded)
 }
 

@@ -7,10 +7,12 @@
 
 pub mod body;
 pub mod decode;
+mod keywords;
 pub mod normalise;
 pub mod rules;
 pub mod secrets;
 pub mod views;
+mod words;
 
 use std::fmt;
 
@@ -173,9 +175,10 @@ impl Inspector {
 
     fn look(&self, bytes: &[u8], look: Look<'_>, findings: &mut Findings) {
         let with_rules = look.rules && !self.exempt_hosts.iter().any(|pattern| pattern.matches(look.host));
+        let mut scratch = Vec::new();
+        let may_pass = |hosts: &[HostPattern]| look.credential && is_own(hosts, look.host);
         views::each(bytes, &mut |view| {
-            if let Some(secret) = self.secrets.find(view, |hosts| look.credential && is_own(hosts, look.host))
-            {
+            if let Some(secret) = self.secrets.find(view, &mut scratch, may_pass) {
                 self.note(What::Secret(secret.to_owned()), look.place, findings);
             }
             if with_rules && let Some(id) = self.fitting_rule(view) {
@@ -240,3 +243,7 @@ fn is_own(hosts: &[HostPattern], host: &HostOrIp) -> bool {
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "hiding_tests.rs"]
+mod hiding_tests;

@@ -69,7 +69,18 @@ static ASCII_OF: LazyLock<HashMap<char, char>> = LazyLock::new(|| {
     LOOK_ALIKES.iter().flat_map(|(alike, ascii)| alike.chars().map(|c| (c, *ascii))).collect()
 });
 
-/// Returns the text as a reader sees it, in ASCII where it can be; nothing when it is ASCII already.
+/// One for a letter or digit.
+static KEPT: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric() as u8;
+        byte += 1;
+    }
+    table
+};
+
+/// Returns the text as a reader sees it, in ASCII where it can be; nothing when that changes nothing.
 ///
 /// Compatibility forms (full-width, mathematical, superscript) become plain letters, invisible characters and
 /// combining marks go, look-alikes become what they look like.
@@ -78,18 +89,30 @@ pub fn fold(text: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let mut folded = Vec::with_capacity(text.len());
-    for chunk in text.utf8_chunks() {
-        let mut rest = chunk.valid();
-        while let Some(at) = rest.bytes().position(|b| !b.is_ascii()) {
-            folded.extend_from_slice(&rest.as_bytes()[..at]);
-            let mut characters = rest[at..].chars();
-            characters.by_ref().take(1).for_each(|character| fold_one(character, &mut folded));
-            rest = characters.as_str();
-        }
-        folded.extend_from_slice(rest.as_bytes());
-        folded.extend_from_slice(chunk.invalid());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (valid, invalid) = match str::from_utf8(rest) {
+            Ok(valid) => (valid, 0),
+            Err(error) => (
+                str::from_utf8(&rest[..error.valid_up_to()]).unwrap_or_default(),
+                error.error_len().unwrap_or(rest.len() - error.valid_up_to()),
+            ),
+        };
+        fold_valid(valid, &mut folded);
+        folded.extend_from_slice(&rest[valid.len()..valid.len() + invalid]);
+        rest = &rest[valid.len() + invalid..];
     }
-    Some(folded)
+    (folded != text).then_some(folded)
+}
+
+fn fold_valid(mut rest: &str, folded: &mut Vec<u8>) {
+    while let Some(at) = rest.bytes().position(|b| !b.is_ascii()) {
+        folded.extend_from_slice(&rest.as_bytes()[..at]);
+        let mut characters = rest[at..].chars();
+        characters.by_ref().take(1).for_each(|character| fold_one(character, folded));
+        rest = characters.as_str();
+    }
+    folded.extend_from_slice(rest.as_bytes());
 }
 
 fn fold_one(character: char, folded: &mut Vec<u8>) {
@@ -103,9 +126,22 @@ fn fold_one(character: char, folded: &mut Vec<u8>) {
 
 /// Returns letters and digits only.
 pub fn squeeze(text: &[u8]) -> Vec<u8> {
-    let mut bare = Vec::with_capacity(text.len());
-    bare.extend(text.iter().copied().filter(u8::is_ascii_alphanumeric));
+    let mut bare = Vec::new();
+    squeeze_into(text, &mut bare);
     bare
+}
+
+/// Puts letters and digits only in place of what `bare` holds.
+pub(super) fn squeeze_into(text: &[u8], bare: &mut Vec<u8>) {
+    bare.resize(text.len(), 0);
+    let mut kept = 0;
+    // Every byte is written, and overwritten by the next when it does not count: a branch would be guessed wrong at
+    // every other word.
+    for byte in text {
+        bare[kept] = *byte;
+        kept += usize::from(KEPT[usize::from(*byte)]);
+    }
+    bare.truncate(kept);
 }
 
 /// Format characters, fillers, variation selectors and tags: <https://www.unicode.org/reports/tr36/>.
@@ -139,7 +175,9 @@ mod tests {
         check("s\u{301}e\u{308}cret", "secret");
         check("sécrèt", "secret");
         assert_eq!(fold(b"secret"), None);
-        assert!(fold(b"\xff\xfe").is_some());
+        assert_eq!(fold(b"\xff\xfe"), None);
+        assert_eq!(fold("漢字".as_bytes()), None);
+        assert_eq!(fold(b"\xffe\xcc\x81\xe2\x80"), Some(b"\xffe\xe2\x80".to_vec()));
     }
 
     #[test]

@@ -7,10 +7,10 @@
 
 use std::sync::{LazyLock, OnceLock};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::bytes::{Captures, Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use serde::Deserialize;
 
+use super::keywords::Keywords;
 use crate::error::GuardError;
 
 const DATA: &str = include_str!("../../data/gitleaks-rules.json");
@@ -80,7 +80,7 @@ struct Rule {
 
 /// All rules that are in use.
 pub struct RuleSet {
-    keywords: AhoCorasick,
+    keywords: Keywords,
     /// The rules of each keyword.
     owners: Vec<Vec<usize>>,
     rules: Vec<Rule>,
@@ -120,11 +120,7 @@ impl RuleSet {
                 }
             }
         }
-        let keywords = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(&words)
-            .map_err(|error| error.to_string())?;
+        let keywords = Keywords::new(&words)?;
         Ok(Self { keywords, owners, rules, common })
     }
 
@@ -142,14 +138,18 @@ impl RuleSet {
 
     /// Returns where which rule has to be tried: around its keywords, stretches that touch joined.
     fn stretches(&self, text: &[u8], wanted: impl Fn(RuleIndex) -> bool) -> Vec<Stretch> {
-        let mut found: Vec<Stretch> = Vec::new();
-        let mut latest: Vec<Option<usize>> = vec![None; self.rules.len()];
-        for keyword in self.keywords.find_overlapping_iter(text) {
-            let start = keyword.start().saturating_sub(BEFORE);
-            let end = text.len().min(keyword.end() + AFTER);
-            for rule in self.owners[keyword.pattern().as_usize()].iter().copied() {
+        let (mut found, mut latest): (Vec<Stretch>, Vec<Option<usize>>) = (Vec::new(), Vec::new());
+        self.keywords.each(text, |keyword| {
+            let start = keyword.start.saturating_sub(BEFORE);
+            let end = text.len().min(keyword.end + AFTER);
+            latest.resize(self.rules.len(), None);
+            for rule in self.owners[keyword.word].iter().copied() {
                 match latest[rule].map(|index| &mut found[index]) {
-                    Some(stretch) if stretch.end >= start => stretch.end = end,
+                    // Long and short keywords do not come in one order.
+                    Some(stretch) if stretch.end >= start && stretch.start <= end => {
+                        stretch.start = stretch.start.min(start);
+                        stretch.end = stretch.end.max(end);
+                    }
                     _ if wanted(RuleIndex(rule)) => {
                         latest[rule] = Some(found.len());
                         found.push(Stretch { rule, start, end });
@@ -157,8 +157,17 @@ impl RuleSet {
                     _ => {}
                 }
             }
-        }
+        });
         found
+    }
+
+    /// Tells the slow way whether a rule fits: each whose keyword is anywhere is tried on everything.
+    #[cfg(test)]
+    pub(super) fn fits_slowly(&self, text: &[u8]) -> bool {
+        let lower = text.to_ascii_lowercase();
+        let has = |word: &String| memchr::memmem::find(&lower, word.as_bytes()).is_some();
+        let near = |rule: &&Rule| rule.text.keywords.iter().any(has);
+        self.rules.iter().filter(near).any(|rule| rule.fits(text, 0, &self.common))
     }
 
     /// Returns the number of rules.
@@ -259,6 +268,17 @@ mod tests {
         }
         for off in SWITCHED_OFF {
             assert!(DATA.contains(&format!("\"id\": \"{off}\"")), "{off} is not in the data");
+        }
+    }
+
+    /// A keyword of fewer than four bytes is looked for as its pattern has it.
+    #[test]
+    fn short_keywords_stand_in_their_patterns() {
+        for rule in &builtin().unwrap().rules {
+            for word in rule.text.keywords.iter().filter(|word| word.len() < 4) {
+                let pattern = super::super::keywords::short_pattern(word).unwrap();
+                assert_eq!(rule.text.regex.matches(pattern).count(), 1, "{word} in {}", rule.text.id);
+            }
         }
     }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use claude_bottle_egress_policy::{GuardSecrets, HostPattern};
 
 use super::decode;
 use super::normalise;
+use super::words::Words;
 use crate::error::GuardError;
 
 /// Shorter values are common words and flags; looking for them would stop everything.
@@ -16,7 +16,7 @@ const MIN_SECRET: usize = 8;
 const MIN_LINE: usize = 16;
 
 /// A secret without its punctuation has to be this long to be looked for in text without punctuation.
-const MIN_SQUEEZED: usize = 12;
+const MIN_SQUEEZED: usize = BareForms::SHORTEST;
 
 /// A secret has to be this long to be recognised by its parts.
 const MIN_COVERED: usize = 16;
@@ -38,16 +38,22 @@ struct Secret {
     hosts: Vec<HostPattern>,
 }
 
-/// All secrets with their automata.
+/// Forms of 8 bytes at least, looked for in the text as it is.
+type RawForms = Words<{ MIN_SECRET - 3 }>;
+
+/// Forms without punctuation, of 12 bytes at least, looked for in text without punctuation.
+type BareForms = Words<9>;
+
+/// All secrets, and every form of them.
 pub struct SecretSet {
     secrets: Vec<Secret>,
     skipped: Vec<String>,
-    /// Every form, and which secret each belongs to.
-    forms: AhoCorasick,
-    form_owner: Vec<usize>,
-    /// Every form without punctuation.
-    squeezed: AhoCorasick,
-    squeezed_owner: Vec<usize>,
+    /// Forms that are too short without their punctuation, and which secret each belongs to.
+    raw: RawForms,
+    raw_owner: Vec<usize>,
+    /// All others. Where such a form is in a text as it is, it is there without punctuation too.
+    bare: BareForms,
+    bare_owner: Vec<usize>,
     longest: usize,
 }
 
@@ -64,28 +70,27 @@ impl SecretSet {
                 hosts: s.hosts.clone(),
             })
             .collect();
-        let (mut forms, mut form_owner, mut squeezed, mut squeezed_owner) = (vec![], vec![], vec![], vec![]);
+        let (mut raw, mut raw_owner, mut bare, mut bare_owner) = (vec![], vec![], vec![], vec![]);
+        let mut longest = 0;
         for (index, secret) in secrets.iter().enumerate() {
             for form in forms_of(&secret.value) {
-                let bare = normalise::squeeze(&form);
-                if bare.len() >= MIN_SQUEEZED {
-                    squeezed.push(bare);
-                    squeezed_owner.push(index);
+                longest = longest.max(form.len());
+                let squeezed = normalise::squeeze(&form);
+                if squeezed.len() >= MIN_SQUEEZED {
+                    bare.push(squeezed);
+                    bare_owner.push(index);
+                } else {
+                    raw.push(form);
+                    raw_owner.push(index);
                 }
-                forms.push(form);
-                form_owner.push(index);
             }
         }
-        let longest = forms.iter().map(Vec::len).max().unwrap_or(0);
-        Ok(Self {
-            secrets,
-            skipped: short.iter().map(|s| s.name.clone()).collect(),
-            forms: automaton(&forms)?,
-            form_owner,
-            squeezed: automaton(&squeezed)?,
-            squeezed_owner,
-            longest,
-        })
+        let (raw, bare) = (RawForms::new(raw), BareForms::new(bare));
+        let (Some(raw), Some(bare)) = (raw, bare) else {
+            return Err(GuardError::Rules { reason: "a form of a secret is too short".to_owned() });
+        };
+        let skipped = short.iter().map(|s| s.name.clone()).collect();
+        Ok(Self { secrets, skipped, raw, raw_owner, bare, bare_owner, longest })
     }
 
     /// Returns names of secrets too short to be looked for.
@@ -99,19 +104,27 @@ impl SecretSet {
     }
 
     /// Returns the name of the first secret in `text` that `may_pass` does not let through by its hosts.
-    pub fn find(&self, text: &[u8], may_pass: impl Fn(&[HostPattern]) -> bool) -> Option<&str> {
+    ///
+    /// `scratch` is room for the text without punctuation, kept from one text to the next.
+    pub fn find(
+        &self,
+        text: &[u8],
+        scratch: &mut Vec<u8>,
+        may_pass: impl Fn(&[HostPattern]) -> bool,
+    ) -> Option<&str> {
         if self.secrets.is_empty() {
             return None;
         }
-        let bare = normalise::squeeze(text);
-        if !self.forms.is_match(text) && !self.squeezed.is_match(&bare) {
-            return None;
-        }
-        let stopped = |owner: &usize| !may_pass(&self.secrets[*owner].hosts);
-        let direct = self.forms.find_overlapping_iter(text).map(|m| self.form_owner[m.pattern().as_usize()]);
-        let squeezed =
-            self.squeezed.find_overlapping_iter(&bare).map(|m| self.squeezed_owner[m.pattern().as_usize()]);
-        direct.chain(squeezed).find(stopped).map(|owner| self.secrets[owner].name.as_str())
+        let mut stopped = None;
+        let mut note = |owner: usize| {
+            let secret = &self.secrets[owner];
+            stopped = stopped.or((!may_pass(&secret.hosts)).then_some(secret.name.as_str()));
+            stopped.is_none()
+        };
+        self.raw.each(text, |hit| note(self.raw_owner[hit.word]));
+        normalise::squeeze_into(text, scratch);
+        self.bare.each(scratch, |hit| note(self.bare_owner[hit.word]));
+        stopped
     }
 
     /// Returns the name of a secret that the parts, in whatever order, make up.
@@ -148,16 +161,8 @@ fn covers(secret: &[u8], parts: &[Vec<u8>]) -> bool {
     count * 10 >= secret.len() * 9
 }
 
-fn automaton(patterns: &[Vec<u8>]) -> Result<AhoCorasick, GuardError> {
-    AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(patterns)
-        .map_err(|error| GuardError::Rules { reason: error.to_string() })
-}
-
 /// Every form in which a value is found without decoding anything.
-fn forms_of(value: &[u8]) -> BTreeSet<Vec<u8>> {
+pub(super) fn forms_of(value: &[u8]) -> BTreeSet<Vec<u8>> {
     let lines = value.split(|b| matches!(b, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
     let mut forms = BTreeSet::new();
     for piece in std::iter::once(value).chain(lines.filter(|line| line.len() >= MIN_LINE)) {
@@ -206,7 +211,7 @@ mod tests {
     }
 
     fn finds(text: &str) -> bool {
-        set(VALUE).find(text.as_bytes(), |_| false).is_some()
+        set(VALUE).find(text.as_bytes(), &mut Vec::new(), |_| false).is_some()
     }
 
     #[test]
@@ -242,7 +247,7 @@ mod tests {
     #[test]
     fn finds_lines_of_a_key() {
         let set = set("-----BEGIN X-----\nAbCdEfGhIjKlMnOpQrSt\nUvWxYz\n-----END X-----\n");
-        assert_eq!(set.find(b"..AbCdEfGhIjKlMnOpQrSt..", |_| false), Some("TOKEN"));
+        assert_eq!(set.find(b"..AbCdEfGhIjKlMnOpQrSt..", &mut Vec::new(), |_| false), Some("TOKEN"));
     }
 
     #[test]
@@ -264,6 +269,6 @@ mod tests {
     fn short_values_are_named_and_skipped() {
         let set = set("short");
         assert_eq!(set.skipped(), ["TOKEN"]);
-        assert_eq!(set.find(b"short", |_| false), None);
+        assert_eq!(set.find(b"short", &mut Vec::new(), |_| false), None);
     }
 }

@@ -1,13 +1,18 @@
 //! All readings of a text: as it is, folded, unescaped and decoded, and decoded again, within bounds.
 
+use memchr::memchr_iter;
+
 use super::{decode, normalise};
 
 /// How often a decoded text is decoded again.
-const DEPTH: usize = 3;
+pub(super) const DEPTH: usize = 3;
 
 /// Bytes around a place that changes which are read anew with it: more than any secret but a private key has, whose
 /// every line changes.
 const CONTEXT: usize = 1024;
+
+/// Bytes that are asked at once whether they are ASCII.
+const BLOCK: usize = 64;
 
 /// Bytes looked at in all readings together, as a multiple of the text, and a floor for short ones.
 const BUDGET_FACTOR: usize = 8;
@@ -38,34 +43,44 @@ pub fn each(text: &[u8], look: &mut dyn FnMut(&[u8]) -> bool) {
     }
 }
 
-/// Applies a step to the neighbourhood of each marker; nothing when there is none.
+/// Applies a step to the neighbourhood of each place, given in order; nothing when there is none.
 ///
-/// A text without markers nearby reads the same before and after, and has been looked at before.
+/// A text without such a place nearby reads the same before and after, and has been looked at before.
 fn near(
     text: &[u8],
-    marker: impl Fn(u8) -> bool,
+    places: impl Iterator<Item = usize>,
     step: impl Fn(&[u8]) -> Option<Vec<u8>>,
 ) -> Option<Vec<u8>> {
     let mut stretches: Vec<(usize, usize)> = Vec::new();
-    let mut at = 0;
-    while let Some(found) = text[at..].iter().position(|b| marker(*b)) {
-        let (start, end) = ((at + found).saturating_sub(CONTEXT), text.len().min(at + found + CONTEXT));
+    for place in places {
+        let (start, end) = (place.saturating_sub(CONTEXT), text.len().min(place + CONTEXT));
         match stretches.last_mut() {
             Some(last) if last.1 >= start => last.1 = end,
             _ => stretches.push((start, end)),
         }
-        at += found + 1;
     }
-    let read: Vec<Vec<u8>> = stretches.iter().filter_map(|(start, end)| step(&text[*start..*end])).collect();
-    (!read.is_empty()).then(|| read.join(&b'\n'))
+    let mut read = Vec::new();
+    for (start, end) in stretches {
+        if let Some(stretch) = step(&text[start..end]) {
+            read.extend_from_slice(if read.is_empty() { b"" } else { b"\n" });
+            read.extend_from_slice(&stretch);
+        }
+    }
+    (!read.is_empty()).then_some(read)
+}
+
+/// Returns places near which all bytes beyond ASCII lie, so that none is further away than [`BLOCK`].
+fn beyond_ascii(text: &[u8]) -> impl Iterator<Item = usize> {
+    let blocks = text.chunks(BLOCK).enumerate().filter(|(_, block)| !block.is_ascii());
+    blocks.flat_map(|(index, block)| [index * BLOCK, index * BLOCK + block.len()])
 }
 
 /// One step of every kind that changes the text.
 fn readings(text: &[u8]) -> Vec<Vec<u8>> {
     let mut found: Vec<Vec<u8>> = Vec::new();
-    found.extend(near(text, |b| b == b'%', decode::percent));
-    found.extend(near(text, |b| b == b'\\', decode::escapes));
-    found.extend(near(text, |b| !b.is_ascii(), normalise::fold));
+    found.extend(near(text, memchr_iter(b'%', text), decode::percent));
+    found.extend(near(text, memchr_iter(b'\\', text), decode::escapes));
+    found.extend(near(text, beyond_ascii(text), normalise::fold));
     let runs = decode::Runs::new(text);
     found.extend((0..4).map(|shift| runs.base64(shift)));
     found.push(runs.hex());
