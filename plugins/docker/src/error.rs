@@ -33,6 +33,8 @@ pub(crate) enum DockerError {
     ConnectSidecar { name: String, source: EngineError },
     #[error("start container `{name}`")]
     StartContainer { name: String, source: EngineError },
+    #[error("the engine put container `{name}` on another network than its own")]
+    AgentAstray { name: String },
     #[error("inspect container `{name}`")]
     InspectContainer { name: String, source: EngineError },
     #[error("the sidecar `{name}` ended at once, with exit code {code}{}", said(.output))]

@@ -19,7 +19,6 @@ const STEPS: &[(&str, &[&str])] = &[
             "agent-image",
             "sidecar-image",
             "create-sidecar",
-            "configure-sidecar",
             "connect-sidecar",
             "start-sidecar",
             "create-agent",

@@ -1,4 +1,4 @@
-//! What the engine calls a bottle's parts. Names are for people; ownership is a label.
+//! What the engine calls a bottle's containers. Names are for people; ownership is a label.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,13 +7,11 @@ pub(crate) const PREFIX: &str = "claude-bottle-";
 /// How many names are tried.
 pub(crate) const MAX_CANDIDATES: u32 = 100;
 
-/// The names of one bottle's parts.
+/// The names of one bottle's containers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Names {
     pub(crate) agent: String,
     pub(crate) sidecar: String,
-    pub(crate) internal: String,
-    pub(crate) egress: String,
 }
 
 /// Where names come from.
@@ -28,7 +26,7 @@ pub(crate) struct NameSource {
 }
 
 impl NameSource {
-    /// Returns the `n`th set of names to try, from 1; all parts have the same suffix.
+    /// Returns the `n`th pair of names to try, from 1; both have the same suffix.
     pub(crate) fn candidate(&self, n: u32) -> Names {
         let base = match &self.pinned {
             Some(name) => name.strip_prefix(PREFIX).unwrap_or(name),
@@ -38,8 +36,6 @@ impl NameSource {
         Names {
             agent: self.pinned.clone().unwrap_or_else(|| format!("{PREFIX}{slug}")),
             sidecar: format!("{PREFIX}{}-{slug}", self.sidecar),
-            internal: format!("{PREFIX}net-{slug}"),
-            egress: format!("{PREFIX}egress-{slug}"),
         }
     }
 }
@@ -59,21 +55,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_parts_share_the_suffix() {
+    fn both_share_the_suffix() {
         let mut source = NameSource { slug: "dev".to_owned(), sidecar: "guard".to_owned(), pinned: None };
-        let parts = |names: Names| [names.agent, names.sidecar, names.internal, names.egress].join(" ");
-        assert_eq!(
-            parts(source.candidate(1)),
-            "claude-bottle-dev claude-bottle-guard-dev claude-bottle-net-dev claude-bottle-egress-dev"
-        );
-        assert_eq!(
-            parts(source.candidate(2)),
-            "claude-bottle-dev-2 claude-bottle-guard-dev-2 claude-bottle-net-dev-2 claude-bottle-egress-dev-2"
-        );
+        let parts = |names: Names| [names.agent, names.sidecar].join(" ");
+        assert_eq!(parts(source.candidate(1)), "claude-bottle-dev claude-bottle-guard-dev");
+        assert_eq!(parts(source.candidate(2)), "claude-bottle-dev-2 claude-bottle-guard-dev-2");
         source.pinned = Some("mine".to_owned());
-        assert_eq!(
-            parts(source.candidate(2)),
-            "mine claude-bottle-guard-mine-2 claude-bottle-net-mine-2 claude-bottle-egress-mine-2"
-        );
+        assert_eq!(parts(source.candidate(2)), "mine claude-bottle-guard-mine-2");
     }
 }

@@ -8,6 +8,7 @@ use claude_bottle_backend_shared::Labels;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{EngineFacts, Network};
+use crate::names::PREFIX;
 use crate::plan::{labels, role};
 
 /// How the engine keeps the host's own addresses out of the inner network.
@@ -67,6 +68,16 @@ fn has_address(table: &str, addresses: &[String]) -> bool {
         }
         line == "/32 host LOCAL" && addresses.iter().any(|address| address == last)
     })
+}
+
+/// Returns the inner network's name; a run's identifier is in it, so that no two want the same.
+pub(crate) fn internal_name(run: &str) -> String {
+    format!("{PREFIX}net-{run}")
+}
+
+/// Returns the name of the sidecar's way out.
+pub(crate) fn egress_name(run: &str) -> String {
+    format!("{PREFIX}egress-{run}")
 }
 
 /// Describes the network between agent and sidecar.

@@ -34,6 +34,12 @@ pub enum GuardError {
         #[source]
         source: ConfigError,
     },
+    /// Standard input ended before the configuration did.
+    #[error("standard input ended before the line `...` that ends the configuration")]
+    CutOff,
+    /// The secrets came on standard input, and the configuration names another place for them.
+    #[error("the secrets are on standard input, and `dlp` names another place for them; give one")]
+    TwoSecretSources,
     /// The variable that should hold the secrets is not there.
     #[error("environment variable `{name}` with the bottle's secrets is not set")]
     NoSecretsVariable {

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::clients::Service;
 use super::fixture::IMAGE;
-use crate::support::{run, stderr, stdout};
+use crate::support::{engine, run, stderr, stdout};
 
 /// Returns what a program of this machine prints; it must succeed.
 fn said(program: &str, arguments: &[&str]) -> String {
@@ -53,7 +53,7 @@ impl Beside {
     pub(super) fn new(agent: &str, proxy: &str) -> Self {
         let rust = said("rustc", &["--print", "sysroot"]);
         let python = said("python3", &["-c", "import sys; print(sys.base_prefix)"]);
-        let mut options = vec![format!("--network=claude-bottle-net-{agent}")];
+        let mut options = vec![format!("--network={}", engine::network_of(agent, "net"))];
         options
             .extend([format!("--volume={rust}:/opt/rust:ro"), format!("--volume={python}:/opt/python:ro")]);
         let environment = [

@@ -8,6 +8,9 @@ use Time::HiRes qw(time);
 
 my %pending;
 
+# What a refusal tells: that somebody is there, unless the bottle's own loopback has nobody at this port.
+sub refused { return $_[0] =~ /^127\./ ? 'nobody' : 'answered' }
+
 # A DNS query for an address of the name.
 sub query {
     my $question = join '', map { pack 'C/a', $_ } split(/\./, shift), '';
@@ -26,14 +29,14 @@ sub open_target {
     socket(my $socket, $found->{family}, $found->{socktype}, $number) or return "socket: $!";
     $socket->blocking(0);
     my $connected = connect($socket, $found->{addr});
-    return $! == ECONNREFUSED ? 'answered' : "connect: $!" unless $connected || $! == EINPROGRESS;
+    return $! == ECONNREFUSED ? refused($address) : "connect: $!" unless $connected || $! == EINPROGRESS;
     my %payload = (
         icmp => pack('CCnnn', $six ? 128 : 8, 0, 0, 1, 1),
         udp => 'a datagram',
         'dns-udp' => query($name // ''),
         'dns-tcp' => pack('n/a', query($name // '')),
     );
-    $pending{fileno $socket} = { socket => $socket, stream => $stream, payload => $payload{$protocol} };
+    $pending{fileno $socket} = { socket => $socket, address => $address, stream => $stream, payload => $payload{$protocol} };
     return "send: $!" unless $stream || defined send($socket, $payload{$protocol}, 0);
     return $socket;
 }
@@ -48,7 +51,7 @@ for my $target (@ARGV) {
 sub outcome {
     my ($entry, $dns) = @_;
     my $error = unpack 'i', getsockopt($entry->{socket}, SOL_SOCKET, SO_ERROR);
-    if ($error) { $! = $error; return $error == ECONNREFUSED ? 'answered' : "error: $!" }
+    if ($error) { $! = $error; return $error == ECONNREFUSED ? refused($entry->{address}) : "error: $!" }
     return 'answered' if $entry->{stream} && !$dns;
     my $got = sysread($entry->{socket}, my $bytes, 512);
     return "error: $!" unless defined $got;

@@ -57,6 +57,11 @@ impl Engine {
     }
 }
 
+/// Says whether the machine's engine has gVisor, which every bottle then runs in.
+pub(crate) fn has_gvisor() -> bool {
+    docker(&["info", "--format", "{{json .Runtimes}}"]).contains(r#""runsc""#)
+}
+
 /// Runs the client of the machine's engine.
 pub(crate) fn docker(arguments: &[&str]) -> String {
     Engine::default().docker(arguments)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bollard::models::{ContainerCreateBody, NetworkCreateRequest};
 use futures_util::StreamExt;
@@ -10,10 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     Attached, Body, Build, Container, Engine, EngineError, EngineFacts, EngineLimits, ExecSpec, ExecState,
-    Found, Kind, Network, Result,
+    Found, Kind, Network, Result, Said,
 };
 
-/// The network every container of the double is in, by the inner network's id.
+/// The address of every container of the double.
 const ADDRESS: &str = "172.30.0.2";
 
 /// Something that exists: its kind, name and labels.
@@ -32,9 +32,15 @@ pub(crate) struct Recording {
     pub(crate) inputs: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
     /// The containers' descriptions, by name.
     pub(crate) bodies: Mutex<BTreeMap<String, ContainerCreateBody>>,
-    /// Calls that fail, and things the engine has not or that end: `seccomp`, `memory`, `pids`, `internal`,
+    /// Calls that fail, and things the engine has not or that end: `seccomp`, `memory`, `pids`, `internal`, `astray`,
     /// `ended` for a container's own process, `exited` for one that is run in it.
     pub(crate) fail: BTreeSet<String>,
+    /// What a container has said.
+    pub(crate) output: Mutex<Vec<u8>>,
+    /// What a container that is followed says, piece by piece.
+    pub(crate) followed: Mutex<Vec<Vec<u8>>>,
+    /// Held by everybody who follows a container.
+    pub(crate) following: Arc<()>,
     /// Archives that were unpacked, by container and path.
     pub(crate) archives: Mutex<BTreeMap<String, Vec<u8>>>,
 }
@@ -135,15 +141,27 @@ impl Engine for Recording {
         self.call(format!("kill-container {id}"))
     }
 
+    async fn stop_container(&self, id: &str, _grace: Duration) -> Result<()> {
+        self.call(format!("stop-container {id}"))
+    }
+
     async fn inspect_container(&self, id: &str) -> Result<Container> {
         self.call(format!("inspect-container {id}"))?;
         let things = self.things.lock().unwrap();
-        let networks = things.iter().filter(|(_, (kind, ..))| *kind == Kind::Network);
-        let addresses = networks.map(|(id, _)| (id.clone(), ADDRESS.to_owned())).collect();
-        match things.contains_key(id) {
-            true => Ok(Container { id: id.to_owned(), running: true, addresses, ..Container::default() }),
-            false => Err(EngineError::NotFound { message: format!("no container `{id}`") }),
-        }
+        let Some((_, name, _)) = things.get(id) else {
+            return Err(EngineError::NotFound { message: format!("no container `{id}`") });
+        };
+        let host = self
+            .bodies
+            .lock()
+            .unwrap()
+            .get(name)
+            .and_then(|body| body.host_config.clone())
+            .unwrap_or_default();
+        let mut networks = vec![format!("id-{}", host.network_mode.unwrap_or_default())];
+        networks.extend(self.fail.contains("astray").then(|| "id-bridge".to_owned()));
+        let addresses = networks.into_iter().map(|id| (id, ADDRESS.to_owned())).collect();
+        Ok(Container { id: id.to_owned(), running: true, addresses, ..Container::default() })
     }
 
     async fn put_archive(&self, container: &str, path: &str, mut tar: Body) -> Result<()> {
@@ -157,7 +175,19 @@ impl Engine for Recording {
 
     async fn logs(&self, container: &str, _tail: Option<u32>) -> Result<(Vec<u8>, Vec<u8>)> {
         self.call(format!("logs {container}"))?;
-        Ok((b"{}\n".to_vec(), b"guard: trouble\n".to_vec()))
+        Ok((self.output.lock().unwrap().clone(), b"guard: trouble\n".to_vec()))
+    }
+
+    async fn follow_output(&self, container: &str) -> Result<Said> {
+        self.call(format!("follow {container}"))?;
+        let frames = self.followed.lock().unwrap().clone();
+        let frames = futures_util::stream::iter(frames).map(|frame| Ok(frame.into()));
+        let following = Arc::clone(&self.following);
+        // Goes on after the last one, as with a container that runs.
+        Ok(Box::pin(frames.chain(futures_util::stream::once(async move {
+            let _following = following;
+            std::future::pending().await
+        }))))
     }
 
     async fn out_of_memory_since(&self, container: &str, _since: SystemTime) -> Result<bool> {

@@ -20,8 +20,6 @@ use crate::error::DockerError;
 const PROGRAM: &str = "/egress-guard";
 /// A user that owns nothing: the number distroless images use for theirs.
 pub(crate) const USER: &str = "65532:65532";
-/// Where the guard's configuration is put. The image holds the directory so that a volume takes its owner from it.
-pub(crate) const CONFIG_DIR: &str = "/etc/egress-guard";
 
 /// The guard's program and the image it becomes.
 pub(crate) struct GuardImage {
@@ -46,7 +44,7 @@ impl GuardImage {
         let mut program = Vec::new();
         File::open(path).and_then(|mut file| file.read_to_end(&mut program)).map_err(read)?;
         let arch = check_program(path, &program, engine_arch)?;
-        let key = super::short_hash(&[b"1", &program]);
+        let key = super::short_hash(&[b"2", &program]);
         Ok(Self { tag: format!("claude-bottle-guard:{key}"), program, key, arch })
     }
 }
@@ -89,8 +87,6 @@ fn pack(image: &GuardImage) -> Result<Vec<u8>, TreeError> {
     let mut layer = Vec::with_capacity(image.program.len() + 4096);
     let mut writer = TarWriter::new(&mut layer);
     writer.file(Path::new(PROGRAM), entry(0o555), &image.program)?;
-    writer.dir(Path::new("/etc"), entry(0o755))?;
-    writer.dir(Path::new(CONFIG_DIR), entry(0o755))?;
     writer.finish()?;
 
     let config = json!({

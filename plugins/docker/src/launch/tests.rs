@@ -70,24 +70,24 @@ fn position(calls: &[String], call: &str) -> usize {
 }
 
 #[test]
-fn the_order_is_networks_sidecar_configured_then_connected_then_started() {
+fn everything_is_made_before_anything_starts() {
     let engine = Recording::default();
     Bench::new(&[]).launch(&engine).unwrap();
     let calls = engine.calls.lock().unwrap().clone();
     let at = |call: &str| position(&calls, call);
+    let first = calls.iter().position(|call| call.starts_with("start-container")).unwrap();
+    let last = calls.iter().rposition(|call| call.starts_with("create-")).unwrap();
+    assert!(last < first, "{calls:#?}");
     let order = [
-        at("create-network claude-bottle-net-dev"),
-        at("create-network claude-bottle-egress-dev"),
-        at("create-container claude-bottle-guard-dev"),
-        at("put-archive id-claude-bottle-guard-dev /etc/egress-guard"),
-        at("connect id-claude-bottle-egress-dev id-claude-bottle-guard-dev"),
+        at("create-network claude-bottle-egress-dev-1"),
+        at("connect id-claude-bottle-egress-dev-1 id-claude-bottle-guard-dev"),
         at("attach id-claude-bottle-guard-dev stdin"),
         at("start-container id-claude-bottle-guard-dev"),
     ];
     assert!(order.is_sorted(), "{calls:#?}");
-    assert!(!calls.iter().any(|call| call.starts_with("exec")), "{calls:#?}");
+    assert!(at("create-network claude-bottle-net-dev-1") < at("create-network claude-bottle-egress-dev-1"));
     assert!(at("attach id-claude-bottle-dev stdin") < at("start-container id-claude-bottle-dev"));
-    assert!(at("create-container claude-bottle-dev") < at("start-container id-claude-bottle-dev"));
+    assert!(!calls.iter().any(|call| call.starts_with("exec") || call.starts_with("put-")), "{calls:#?}");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn every_part_is_labelled_and_hardened_and_holds_no_secret() {
     for (name, body) in engine.bodies.lock().unwrap().iter() {
         let host = body.host_config.as_ref().unwrap();
         assert_eq!(host.cap_drop.as_deref(), Some(&["ALL".to_owned()][..]), "{name}");
-        assert_eq!(host.network_mode.as_deref(), Some("id-claude-bottle-net-dev"), "{name}");
+        assert_eq!(host.network_mode.as_deref(), Some("claude-bottle-net-dev-1"), "{name}");
         assert!(host.memory > Some(0) && host.pids_limit > Some(0) && host.binds.is_none(), "{name}");
         assert_eq!((host.privileged, &host.cap_add, &host.port_bindings), (None, &None, &None), "{name}");
     }
@@ -114,10 +114,9 @@ fn every_part_is_labelled_and_hardened_and_holds_no_secret() {
     let input = |id: &str| String::from_utf8_lossy(&inputs[id]).into_owned();
     assert!(input("id-claude-bottle-dev").contains("export TOKEN='canary of '\\''TOKEN'\\'''\n"));
     assert!(input("id-claude-bottle-guard-dev").contains(r#"{"name":"TOKEN","value":"canary of 'TOKEN'""#));
-    let archives = engine.archives.lock().unwrap();
-    assert!(!archives.values().any(|bytes| String::from_utf8_lossy(bytes).contains("canary")));
-    let config = String::from_utf8_lossy(&archives["id-claude-bottle-guard-dev:/etc/egress-guard"]);
+    let config = input("id-claude-bottle-guard-dev");
     assert!(config.contains("172.30.0.0/16") && config.contains("0.0.0.0:8888"), "{config}");
+    assert!(engine.archives.lock().unwrap().is_empty());
 }
 
 #[test]
@@ -143,13 +142,13 @@ fn a_refusal_at_any_call_undoes_all_in_reverse() {
 
 #[test]
 fn what_cannot_be_undone_is_told_beside_the_reason() {
-    let fail = ["start-container id-claude-bottle-dev", "remove network id-claude-bottle-net-dev"];
+    let fail = ["start-container id-claude-bottle-dev", "remove network id-claude-bottle-net-dev-1"];
     let engine = Recording { fail: fail.map(str::to_owned).into(), ..Recording::default() };
     let failure = Bench::new(&[]).launch(&engine).unwrap_err();
     assert_eq!(failure.message, "start container `claude-bottle-dev`");
-    assert!(failure.undo.iter().all(|undo| undo.message == "remove network `claude-bottle-net-dev`"));
+    assert!(failure.undo.iter().all(|undo| undo.message == "remove network `claude-bottle-net-dev-1`"));
     assert!(!failure.undo.is_empty());
-    assert_eq!(engine.names(), ["claude-bottle-net-dev"]);
+    assert_eq!(engine.names(), ["claude-bottle-net-dev-1"]);
 }
 
 #[test]
@@ -187,17 +186,27 @@ fn a_missing_protection_is_refused_unless_the_manifest_names_it() {
 #[test]
 fn a_taken_name_moves_all_parts_on_and_a_pinned_one_is_refused() {
     let engine = Recording::default();
-    // Somebody else's network, which is neither removed nor used.
-    let foreign = (Kind::Network, "claude-bottle-egress-dev".to_owned(), Default::default());
+    // Somebody else's container, which is neither removed nor used.
+    let foreign = (Kind::Container, "claude-bottle-guard-dev".to_owned(), Default::default());
     engine.things.lock().unwrap().insert("foreign".to_owned(), foreign);
     let bottle = Bench::new(&[]).launch(&engine).unwrap();
     assert_eq!(bottle.name, "claude-bottle-dev-2");
+    let removed = engine.calls.lock().unwrap().iter().filter(|call| call.starts_with("remove")).count();
+    assert_eq!(removed, 1, "the agent's container of the first pair, and no network");
     assert_eq!(engine.names().len(), 5, "{:?}", engine.names());
 
     let taken = (Kind::Container, "mine".to_owned(), Default::default());
     engine.things.lock().unwrap().insert("mine".to_owned(), taken);
     let failure = Bench::new(&[("CONTAINER", "mine")]).launch(&engine).unwrap_err();
     assert_eq!((failure.kind, failure.hints), (FailureKind::Conflict, vec!["docker rm -f mine".to_owned()]));
+}
+
+#[test]
+fn an_agent_on_another_network_than_its_own_does_not_run() {
+    let engine = Recording { fail: ["astray".to_owned()].into(), ..Recording::default() };
+    let failure = Bench::new(&[]).launch(&engine).unwrap_err();
+    assert!(failure.message.contains("another network"), "{failure}");
+    assert_eq!(engine.names(), Vec::<String>::new());
 }
 
 #[test]

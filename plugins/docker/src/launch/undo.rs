@@ -38,8 +38,14 @@ impl Undo {
 /// Removes all that carries these labels, containers before networks before volumes, and goes on after a failure.
 pub(crate) async fn sweep(engine: &impl Engine, labels: &[String]) -> Vec<Failure> {
     let mut failures = Vec::new();
-    for kind in [Kind::Container, Kind::Network, Kind::Volume] {
-        match engine.list(kind, labels).await {
+    // Nearly always there is nothing, which three questions at once find out in the time of one.
+    let (containers, networks, volumes) = tokio::join!(
+        engine.list(Kind::Container, labels),
+        engine.list(Kind::Network, labels),
+        engine.list(Kind::Volume, labels)
+    );
+    for (kind, found) in [(Kind::Container, containers), (Kind::Network, networks), (Kind::Volume, volumes)] {
+        match found {
             Ok(found) => {
                 let removals = found.into_iter().map(|thing| async move {
                     let removed = engine.remove(kind, &thing.id).await;

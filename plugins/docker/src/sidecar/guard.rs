@@ -7,13 +7,13 @@ use claude_bottle_egress_policy::{ConfigError, GuardConfig, Listen, LogConfig, P
 use claude_bottle_plugin_api::{Failure, FailureKind, Result, Spec};
 use zeroize::Zeroizing;
 
-use super::Sidecar;
+use super::{Delivery, Sidecar};
 use crate::error::DockerError;
-use crate::image::guard::{CONFIG_DIR, USER};
+use crate::image::guard::USER;
+use crate::plan::PlanState;
 
-const CONFIG_FILE: &str = "guard.yaml";
-/// The guard's own standard input, which the engine keeps nowhere.
-const SECRETS: &str = "/proc/self/fd/0";
+/// What ends the configuration on the guard's standard input; its secrets follow.
+const END: &[u8] = b"\n...\n";
 
 /// Returns where the guard's program is on the host.
 pub(super) fn program(spec: &Spec) -> Result<&Path> {
@@ -24,30 +24,23 @@ pub(super) fn program(spec: &Spec) -> Result<&Path> {
 }
 
 /// Describes the sidecar that runs the image `tag`.
-pub(super) fn sidecar(tag: String, port: u16, secrets: Zeroizing<Vec<u8>>) -> Sidecar {
-    let command = ["run".to_owned(), "--config".to_owned(), format!("{CONFIG_DIR}/{CONFIG_FILE}")];
+pub(super) fn sidecar(tag: String, plan: &PlanState, secrets: Zeroizing<Vec<u8>>) -> Sidecar {
     Sidecar {
         image: tag,
         user: USER,
-        command: command.into(),
-        config_dir: CONFIG_DIR,
-        config_file: CONFIG_FILE,
+        command: ["run", "--config", "-"].map(str::to_owned).into(),
+        delivery: Delivery::Stdin { secrets },
         extra_hosts: Vec::new(),
-        port,
+        port: plan.port,
+        state_dir: super::state_dir(&plan.spec),
         word: Some(r#""event":"listening""#),
-        secrets,
     }
 }
 
 /// Returns the guard's configuration: the host's policy, where to listen, and whom to serve.
 ///
 /// Only the inner network is served: the sidecar's other address is open to every user of the host.
-pub(super) fn config(
-    spec: &Spec,
-    port: u16,
-    subnets: &[String],
-    secrets: bool,
-) -> Result<String, DockerError> {
+pub(super) fn config(spec: &Spec, port: u16, subnets: &[String]) -> Result<String, DockerError> {
     let read = |source: ConfigError| DockerError::ReadGuardConfig { source };
     let listen = Listen::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
     let mut config = if spec.bottle.egress.config.is_empty() {
@@ -56,16 +49,18 @@ pub(super) fn config(
         GuardConfig::from_yaml(&spec.bottle.egress.config).map_err(read)?
     };
     config.listen = listen;
-    if secrets {
-        config.dlp.secrets_file = Some(SECRETS.into());
-        config.dlp.secrets_env = None;
-    }
+    (config.dlp.secrets_file, config.dlp.secrets_env) = (None, None);
     // The engine keeps what is written to standard output, within the container's log limits; `close` fetches it.
     config.log = LogConfig::default();
     // An empty list would serve everyone, so a range that cannot be read must end the launch.
     let range = |range: &String| range.parse().map_err(|_| DockerError::ReadRange { range: range.clone() });
     config.clients = subnets.iter().map(range).collect::<Result<_, _>>()?;
     config.to_yaml().map_err(read)
+}
+
+/// Returns what the guard reads from its standard input, which the engine keeps nowhere.
+pub(super) fn input(config: &[u8], secrets: &[u8]) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new([config, END, secrets].concat())
 }
 
 #[cfg(test)]
@@ -79,20 +74,19 @@ mod tests {
         let mut spec = Spec::new("dev-1", AgentSpec::new("dev", Vec::new()), Owner::new("h", 1, 1));
         spec.bottle.egress.config =
             "version: 1\nbottle: dev-1\nlisten: 127.0.0.1:1\nlog: {stdout: false, file: /x}\n".to_owned();
-        let text = config(&spec, 8888, &["172.19.0.0/16".to_owned()], true).unwrap();
+        let text = config(&spec, 8888, &["172.19.0.0/16".to_owned()]).unwrap();
         let read = GuardConfig::from_yaml(&text).unwrap();
         assert_eq!(read.listen.to_string(), "0.0.0.0:8888");
         assert_eq!(read.clients, ["172.19.0.0/16".parse().unwrap()]);
         assert_eq!(read.log, LogConfig::default());
-        assert_eq!(read.dlp.secrets_file, Some(SECRETS.into()));
         spec.bottle.egress.config = "version: 1\nunknown: 1".to_owned();
-        assert!(config(&spec, 8888, &[], false).is_err());
+        assert!(config(&spec, 8888, &[]).is_err());
     }
 
     #[test]
     fn no_configuration_lets_nothing_out() {
         let spec = Spec::new("dev-1", AgentSpec::new("dev", Vec::new()), Owner::new("h", 1, 1));
-        let read = GuardConfig::from_yaml(&config(&spec, 8888, &[], false).unwrap()).unwrap();
+        let read = GuardConfig::from_yaml(&config(&spec, 8888, &[]).unwrap()).unwrap();
         assert_eq!(read.policy, Policy::default());
     }
 }

@@ -1,11 +1,13 @@
 //! The sidecar: the bottle's only neighbour and way out. What the two proxies share is here.
 
 mod guard;
+pub(crate) mod log;
 mod pipelock;
 mod secrets;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use bollard::models::{
     ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig,
@@ -13,6 +15,7 @@ use bollard::models::{
 use claude_bottle_backend_shared::tree::{Entry, TarWriter};
 use claude_bottle_backend_shared::{Labels, key};
 use claude_bottle_plugin_api::{Call, Failure, FailureKind, Proxy, Result, Spec};
+use futures_util::StreamExt;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
@@ -27,14 +30,21 @@ pub(crate) struct Sidecar {
     pub(crate) image: String,
     user: &'static str,
     command: Vec<String>,
-    config_dir: &'static str,
-    config_file: &'static str,
+    delivery: Delivery,
     extra_hosts: Vec<String>,
     port: u16,
+    /// Where whoever removes it saves what it decided.
+    state_dir: Option<String>,
     /// What it says once it listens, when it says so.
     pub(crate) word: Option<&'static str>,
-    /// What it reads from its standard input: the secrets it is to look for.
-    pub(crate) secrets: Zeroizing<Vec<u8>>,
+}
+
+/// How a proxy gets its configuration.
+enum Delivery {
+    /// On its standard input, and behind it the secrets it is to look for.
+    Stdin { secrets: Zeroizing<Vec<u8>> },
+    /// As a file in a volume without a name, since an engine copies nothing into a read-only root. No secret goes there.
+    Volume { dir: &'static str, file: &'static str },
 }
 
 /// Returns the short name of a proxy, as it is in a container's name.
@@ -64,46 +74,53 @@ pub(crate) async fn ensure_image(
     }
     let image = GuardImage::read(guard::program(&plan.spec)?, &plan.arch)?;
     image::guard::ensure(engine, call, &image).await?;
-    Ok(guard::sidecar(image.tag, plan.port, secrets::for_guard(&plan.spec, call)?))
+    let secrets = secrets::for_guard(&plan.spec, call)?;
+    Ok(guard::sidecar(image.tag, plan, secrets))
+}
+
+/// Returns the run's state directory as a label says it.
+fn state_dir(spec: &Spec) -> Option<String> {
+    spec.state_dir.to_str().filter(|dir| !dir.is_empty()).map(str::to_owned)
 }
 
 /// Checks before anything is made that the proxy's configuration can be read.
 pub(crate) fn check(spec: &Spec, arch: &str) -> Result<()> {
     if kind(spec.bottle.egress.proxy)? == "guard" {
         GuardImage::check(guard::program(spec)?, arch)?;
-        guard::config(spec, 1, &[], false)?;
+        guard::config(spec, 1, &[])?;
     }
     Ok(())
 }
 
 /// Returns the proxy's configuration, which depends on the range of the inner network.
-pub(crate) fn config(plan: &PlanState, subnets: &[String], secrets: bool) -> Result<Vec<u8>> {
+pub(crate) fn config(plan: &PlanState, subnets: &[String]) -> Result<Vec<u8>> {
     match plan.spec.bottle.egress.proxy {
         Proxy::Pipelock => Ok(plan.spec.bottle.egress.config.clone().into_bytes()),
-        _ => Ok(guard::config(&plan.spec, plan.port, subnets, secrets)?.into_bytes()),
+        _ => Ok(guard::config(&plan.spec, plan.port, subnets)?.into_bytes()),
     }
 }
 
 impl Sidecar {
-    /// Describes the sidecar's container, on the inner network alone.
+    /// Describes the sidecar's container, on the network of the name `internal` alone.
     pub(crate) fn container(&self, owner: &Labels, internal: &str) -> ContainerCreateBody {
         let mut host = HostConfig {
             network_mode: Some(internal.to_owned()),
             readonly_rootfs: Some(true),
             init: Some(false),
             extra_hosts: (!self.extra_hosts.is_empty()).then(|| self.extra_hosts.clone()),
-            mounts: Some(vec![self.config_volume(owner)]),
+            mounts: self.config_volume(owner).map(|volume| vec![volume]),
             ..HostConfig::default()
         };
         limits::SIDECAR.apply(&mut host);
         let mut labels = owner.with_role(role::SIDECAR);
         labels.insert(key::PORT.to_owned(), self.port.to_string());
+        labels.extend(self.state_dir.clone().map(|dir| (key::STATE_DIR.to_owned(), dir)));
         ContainerCreateBody {
             image: Some(self.image.clone()),
             user: Some(self.user.to_owned()),
             cmd: Some(self.command.clone()),
-            open_stdin: Some(!self.secrets.is_empty()),
-            stdin_once: Some(!self.secrets.is_empty()),
+            open_stdin: Some(self.has_input()),
+            stdin_once: Some(self.has_input()),
             labels: Some(labels.into_iter().collect()),
             host_config: Some(host),
             networking_config: Some(NetworkingConfig {
@@ -113,31 +130,44 @@ impl Sidecar {
         }
     }
 
-    /// The configuration's place: a volume without a name, since an engine copies nothing into a read-only root.
-    fn config_volume(&self, owner: &Labels) -> Mount {
+    fn has_input(&self) -> bool {
+        matches!(self.delivery, Delivery::Stdin { .. })
+    }
+
+    fn config_volume(&self, owner: &Labels) -> Option<Mount> {
+        let Delivery::Volume { dir, .. } = self.delivery else { return None };
         let options = MountVolumeOptions {
             no_copy: Some(true),
             labels: labels(owner, role::SIDECAR),
             ..MountVolumeOptions::default()
         };
-        Mount {
-            target: Some(self.config_dir.to_owned()),
+        Some(Mount {
+            target: Some(dir.to_owned()),
             typ: Some(MountType::VOLUME),
             volume_options: Some(options),
             ..Mount::default()
+        })
+    }
+
+    /// Returns what the proxy is to read from its standard input; empty when it reads nothing.
+    pub(crate) fn input(&self, config: &[u8]) -> Zeroizing<Vec<u8>> {
+        match &self.delivery {
+            Delivery::Stdin { secrets } => guard::input(config, secrets),
+            Delivery::Volume { .. } => Zeroizing::default(),
         }
     }
 
-    /// Returns the archive that puts the configuration in its place, and where it is to be unpacked.
-    pub(crate) fn config_archive(&self, config: &[u8]) -> Result<(&'static str, Body)> {
+    /// Returns the archive that puts the configuration in its place, and where it is to be unpacked, when it is a file.
+    pub(crate) fn config_archive(&self, config: &[u8]) -> Result<Option<(&'static str, Body)>> {
+        let Delivery::Volume { dir, file } = self.delivery else { return Ok(None) };
         let mut bytes = Vec::new();
         let write = |source| DockerError::CopyIn { source };
         let mut writer = TarWriter::new(&mut bytes);
         // It holds host names and no secret; the proxy's user need not own it.
         let entry = Entry { owner: (0, 0), mode: 0o444, mtime: 0 };
-        writer.file(Path::new(self.config_file), entry, config).map_err(write)?;
+        writer.file(Path::new(file), entry, config).map_err(write)?;
         writer.finish().map_err(write)?;
-        Ok((self.config_dir, whole(bytes)))
+        Ok(Some((dir, whole(bytes))))
     }
 }
 
@@ -177,4 +207,19 @@ pub(crate) async fn await_ready(
             })
         }
     }
+}
+
+/// Waits until the sidecar has ended, and forever when that cannot be told.
+pub(crate) async fn ended(engine: &impl Engine, sidecar: &str) {
+    if let Ok(mut said) = engine.follow_output(sidecar).await {
+        while let Some(Ok(_)) = said.next().await {}
+        // The engine ends the stream a moment before it notes the end.
+        while let Ok(found) = engine.inspect_container(sidecar).await {
+            if !found.running {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    std::future::pending().await
 }

@@ -1,6 +1,6 @@
 //! pipelock as a sidecar, as the first version ran it: <https://github.com/luckyPipewrench/pipelock>.
 
-use super::Sidecar;
+use super::{Delivery, Sidecar};
 use crate::plan::PlanState;
 
 /// The image has no such directory and needs none: the engine makes it for the volume.
@@ -18,11 +18,10 @@ pub(super) fn sidecar(reference: &str, plan: &PlanState) -> Sidecar {
         image: reference.to_owned(),
         user: USER,
         command: words.into_iter().chain(config).collect(),
-        config_dir: CONFIG_DIR,
-        config_file: CONFIG_FILE,
+        delivery: Delivery::Volume { dir: CONFIG_DIR, file: CONFIG_FILE },
         extra_hosts: hosts.map(|(name, address)| format!("{name}:{address}")).collect(),
         port: plan.port,
+        state_dir: super::state_dir(&plan.spec),
         word: None,
-        secrets: Default::default(),
     }
 }

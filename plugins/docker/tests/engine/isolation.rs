@@ -101,7 +101,7 @@ fn the_agent_has_no_power_and_the_proxy_one_client() {
         "{{.HostConfig.ReadonlyRootfs}} {{.Config.User}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}}";
     let inspected = docker(&["inspect", "--format", format, &sidecar]);
     assert_eq!(inspected, "true 65532:65532 [ALL] [no-new-privileges]\n");
-    let egress = format!("claude-bottle-egress-{}", run.spec.agent.name);
+    let egress = format!("claude-bottle-egress-{}", run.spec.id);
     let format = format!("{{{{(index .NetworkSettings.Networks \"{egress}\").IPAddress}}}}");
     let address = docker(&["inspect", "--format", &format, &sidecar]);
     let mut stream = std::net::TcpStream::connect((address.trim(), 8888)).unwrap();

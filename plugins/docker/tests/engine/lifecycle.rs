@@ -12,7 +12,7 @@ fn a_bottle_is_made_used_and_removed_without_a_trace() {
     run.spec.agent.prompt = "be brief".to_owned();
     run.spec.bottle.env.push(EnvVar::literal("PLAIN", "value"));
     let live = run.start(&backend);
-    assert_eq!(run.leftovers().len(), 5, "{:?}", run.leftovers());
+    assert_eq!(run.leftovers().len(), 4, "{:?}", run.leftovers());
     assert_eq!(live.provisioned.prompt_path.as_deref(), Some("/home/node/.claude-bottle-prompt.txt"));
 
     let script = r#"id -un; pwd; echo "$PLAIN"; cat ~/.claude-bottle-prompt.txt; cat; echo oops >&2; exit 7"#;
@@ -101,7 +101,7 @@ fn clean_up_takes_the_dead_and_spares_the_living() {
     // Other tests run beside this one; of their bottles nothing is said here.
     let ours = |item: &CleanupItem| item.owner.as_ref().is_some_and(|owner| *owner == dead.spec.owner);
     let plan = backend.prepare_cleanup(&alive.call(), &CleanupScope::new(false)).unwrap();
-    assert_eq!(plan.remove.iter().filter(|item| ours(item)).count(), 5, "{plan:?}");
+    assert_eq!(plan.remove.iter().filter(|item| ours(item)).count(), 4, "{plan:?}");
     assert!(plan.remove.iter().all(|item| item.owner.as_ref() != Some(&alive.spec.owner)));
     let mut only = CleanupPlan::default();
     only.remove = plan.remove.into_iter().filter(|item| ours(item)).collect();
@@ -109,9 +109,9 @@ fn clean_up_takes_the_dead_and_spares_the_living() {
     std::thread::scope(|scope| {
         let other = scope.spawn(|| backend.cleanup(&alive.call(), &only).unwrap());
         let report = backend.cleanup(&alive.call(), &only).unwrap();
-        assert_eq!((report.removed.len(), report.failures.len()), (5, 0), "{report:?}");
+        assert_eq!((report.removed.len(), report.failures.len()), (4, 0), "{report:?}");
         let report = other.join().unwrap();
-        assert_eq!((report.removed.len(), report.failures.len()), (5, 0), "{report:?}");
+        assert_eq!((report.removed.len(), report.failures.len()), (4, 0), "{report:?}");
     });
     assert_eq!(dead.leftovers(), Vec::<String>::new());
     assert_eq!(live.sh(&backend, &alive, "echo alive", b"").stdout, "alive\n");

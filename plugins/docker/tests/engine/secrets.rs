@@ -83,11 +83,10 @@ fn a_secret_goes_to_its_own_hosts_as_a_credential_and_nowhere_else() {
     let root = docker(&["info", "--format", "{{.DockerRootDir}}"]);
     let filter = format!("label=io.claude-bottle.id={}", run.spec.id);
     let containers = docker(&["ps", "-aq", "--no-trunc", "--filter", &filter]);
-    let volumes = docker(&["volume", "ls", "-q", "--filter", &filter]);
-    assert_eq!((containers.lines().count(), volumes.lines().count()), (2, 1));
-    let kept = containers.lines().map(|id| format!("containers/{id}"));
-    for path in kept.chain(volumes.lines().map(|name| format!("volumes/{name}"))) {
-        let path = format!("{}/{path}", root.trim());
+    assert_eq!(containers.lines().count(), 2);
+    assert_eq!(docker(&["volume", "ls", "-q", "--filter", &filter]), "");
+    for id in containers.lines() {
+        let path = format!("{}/containers/{id}", root.trim());
         let mut grep = std::process::Command::new("grep");
         let found = grep.args(["-rlE", "canary-(token|registry)-", &path]).output().unwrap();
         // 1 is "nothing found"; 2 would be a path that is not there.

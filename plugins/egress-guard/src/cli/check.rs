@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use claude_bottle_egress_policy::{Decision, GuardConfig, HostOrIp, Scheme, parse_authority};
 
-use super::run::read_config;
 use super::say;
+use super::source::read_config;
 use crate::error::GuardError;
 
 /// Check a configuration, or ask it about a URL

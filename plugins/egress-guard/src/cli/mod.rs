@@ -4,6 +4,7 @@ mod check;
 mod health;
 mod relay;
 mod run;
+mod source;
 
 use std::io::Write;
 use std::process::ExitCode;

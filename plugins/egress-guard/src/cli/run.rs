@@ -1,16 +1,16 @@
 //! `run`: serves until told to stop.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use claude_bottle_egress_policy::GuardConfig;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::source::Source;
 use crate::dlp::rules;
 use crate::error::GuardError;
 use crate::log::{self, event};
@@ -26,18 +26,18 @@ const MAX_THREADS: usize = 4;
 /// Serve the bottle's requests
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Configuration file
+    /// Configuration file; `-` is standard input: the configuration, a line `...`, and the secrets, if any
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, GuardError> {
-    let config = read_config(&args.config)?;
-    let snapshot = Snapshot::new(config)?;
+    let source = Source::new(&args.config);
+    let snapshot = source.read()?;
     let (logger, writer) = log::open(&snapshot.config.log)?;
     warm_up()?;
     let runtime = runtime()?;
-    runtime.block_on(serve(&args.config, snapshot, logger))?;
+    runtime.block_on(serve(source, snapshot, logger))?;
     // Tasks hold the last senders of the log; they go with the runtime.
     runtime.shutdown_timeout(GRACE);
     writer.finish(GRACE);
@@ -51,13 +51,6 @@ fn warm_up() -> Result<(), GuardError> {
     thread.map(drop).map_err(|source| GuardError::Process { source })
 }
 
-/// Reads and checks a configuration file.
-pub(super) fn read_config(path: &Path) -> Result<GuardConfig, GuardError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| GuardError::ReadFile { path: path.to_owned(), source })?;
-    GuardConfig::from_yaml(&text).map_err(|source| GuardError::Config { path: path.to_owned(), source })
-}
-
 pub(super) fn runtime() -> Result<Runtime, GuardError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     Builder::new_multi_thread()
@@ -67,13 +60,13 @@ pub(super) fn runtime() -> Result<Runtime, GuardError> {
         .map_err(|source| GuardError::Process { source })
 }
 
-async fn serve(path: &Path, snapshot: Snapshot, logger: log::Logger) -> Result<(), GuardError> {
+async fn serve(source: Source, snapshot: Snapshot, logger: log::Logger) -> Result<(), GuardError> {
     let place = snapshot.config.listen.clone();
     let listener = listen::listen(&place).await.map_err(|source| GuardError::Listen { place, source })?;
     let stopping = stop_signal()?;
     let bottle = snapshot.config.bottle.clone();
     let server = Arc::new(Server::new(snapshot, logger, listener.tcp_address()));
-    watch_reload(path.to_owned(), Arc::clone(&server))?;
+    watch_reload(source, Arc::clone(&server))?;
     event("listening", &json!({ "bottle": bottle, "address": listener.to_string() }));
     let accepting = tokio::spawn(accept_all(Arc::clone(&server), listener));
     stopping.await;
@@ -105,11 +98,11 @@ fn stop_signal() -> Result<impl Future<Output = ()>, GuardError> {
 }
 
 /// Reads the configuration again on SIGHUP; a wrong one changes nothing.
-fn watch_reload(path: PathBuf, server: Arc<Server>) -> Result<(), GuardError> {
+fn watch_reload(source: Source, server: Arc<Server>) -> Result<(), GuardError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(|source| GuardError::Process { source })?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            let next = read_config(&path).and_then(Snapshot::new).and_then(|next| server.replace(next));
+            let next = source.read_again().and_then(|next| server.replace(next));
             match next {
                 Ok(()) => event("reloaded", &json!({})),
                 Err(error) => event("reload_failed", &json!({ "error": chain(&error) })),

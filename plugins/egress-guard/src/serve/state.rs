@@ -26,15 +26,21 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Makes everything the configuration asks for.
+    /// Makes everything the configuration asks for, with the secrets from where it says.
     pub fn new(config: GuardConfig) -> Result<Self, GuardError> {
+        let secrets = read_secrets(&config.dlp)?;
+        Self::with_secrets(config, &secrets)
+    }
+
+    /// Makes everything the configuration asks for, with secrets that were handed over with it.
+    pub fn with_secrets(config: GuardConfig, secrets: &GuardSecrets) -> Result<Self, GuardError> {
         let servers = match config.resolver {
             Some(server) => vec![server],
             // Without a name server only static hosts work, and every other name says so.
             None => system_name_servers().unwrap_or_default(),
         };
         let timeout = Duration::from_secs(config.limits.resolve_timeout_seconds);
-        let inspector = Inspector::new(&config.dlp, &read_secrets(&config.dlp)?)?;
+        let inspector = Inspector::new(&config.dlp, secrets)?;
         for name in inspector.skipped_secrets() {
             event("secret_too_short", &json!({ "name": name }));
         }

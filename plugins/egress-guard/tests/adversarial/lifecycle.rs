@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Guard, Upstream, binary, get, open_tunnel, read_all, send};
 
-fn allowing(upstream: &Upstream) -> Value {
+pub(crate) fn allowing(upstream: &Upstream) -> Value {
     json!({
         "policy": {
             "rules": [{ "rule": format!("ok.test:{}", upstream.port) }],

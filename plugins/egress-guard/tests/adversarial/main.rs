@@ -13,5 +13,6 @@ mod policy;
 mod program;
 mod resolve;
 mod secrets;
+mod stdin;
 mod support;
 mod tunnel;

@@ -15,7 +15,7 @@ use crate::provision::environment;
 /// internal network (CVE-2024-29018). With this it asks inside the container's own network, where nothing answers.
 const NO_RESOLVER: &str = "127.0.0.1";
 
-/// Describes the agent's container. The agent is not its main process; it is run in it later.
+/// Describes the agent's container, on the network of the name `internal` alone. The agent is not its main process; it is run in it later.
 ///
 /// The main process reads its secrets from a standard input that is open once.
 pub(super) fn agent(plan: &PlanState, owner: &Labels, internal: &str) -> ContainerCreateBody {

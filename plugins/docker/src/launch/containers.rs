@@ -1,0 +1,98 @@
+//! The two containers, made under the first name that is free for both.
+
+use claude_bottle_plugin_api::{Failure, FailureKind, Result};
+
+use super::{Launch, description};
+use crate::engine::{Engine, Kind};
+use crate::error::DockerError;
+use crate::image;
+use crate::names::{MAX_CANDIDATES, Names};
+use crate::network;
+use crate::sidecar::{self, Sidecar};
+
+/// The containers, once they exist.
+pub(super) struct Containers {
+    pub(super) names: Names,
+    /// The agent container's id.
+    pub(super) agent: String,
+    /// The sidecar's id.
+    pub(super) sidecar: String,
+}
+
+impl<E: Engine> Launch<'_, E> {
+    /// Makes sure of both images, and then makes both containers.
+    pub(super) async fn images_and_containers(&self) -> Result<(Containers, Sidecar)> {
+        let (agent, proxy) = tokio::join!(self.agent_image(), self.sidecar_image());
+        agent?;
+        let proxy = proxy?;
+        Ok((self.containers(&proxy).await?, proxy))
+    }
+
+    async fn agent_image(&self) -> Result<()> {
+        image::ensure(self.engine, self.call, &self.plan.image).await?;
+        self.after("agent-image").await
+    }
+
+    async fn sidecar_image(&self) -> Result<Sidecar> {
+        let sidecar = sidecar::ensure_image(self.engine, self.config, self.call, self.plan).await?;
+        self.after("sidecar-image").await?;
+        Ok(sidecar)
+    }
+
+    /// The engine decides whether a name is free, so a conflict is not a failure but the next suffix.
+    async fn containers(&self, proxy: &Sidecar) -> Result<Containers> {
+        let source = &self.plan.names;
+        let last = if source.pinned.is_some() { 1 } else { MAX_CANDIDATES };
+        for n in 1..=last {
+            let names = source.candidate(n);
+            let failure = match self.pair(&names, proxy).await {
+                Ok((agent, sidecar)) => return Ok(Containers { names, agent, sidecar }),
+                Err(failure) => failure,
+            };
+            match &source.pinned {
+                _ if failure.kind != FailureKind::Conflict => return Err(failure),
+                Some(name) => {
+                    let taken = DockerError::NameTaken { name: name.clone() };
+                    return Err(Failure::from(taken).caused_by(&failure));
+                }
+                None => tracing::debug!(n, %failure, "a name is taken, trying the next"),
+            }
+        }
+        let (first, last) = (source.candidate(1).agent, source.candidate(last).agent);
+        Err(DockerError::NamesTaken { first, last }.into())
+    }
+
+    /// The agent's name comes first and decides between bottles that start at the same time.
+    async fn pair(&self, names: &Names, proxy: &Sidecar) -> Result<(String, String)> {
+        let inner = network::internal_name(&self.plan.spec.id);
+        let body = description::agent(self.plan, self.owner, &inner);
+        let agent = self.create(&names.agent, body, "create-agent").await?;
+        let sidecar =
+            self.create(&names.sidecar, proxy.container(self.owner, &inner), "create-sidecar").await;
+        match sidecar {
+            Ok(sidecar) => Ok((agent, sidecar)),
+            Err(failure) if failure.kind == FailureKind::Conflict => {
+                let removed = self.engine.remove(Kind::Container, &agent).await;
+                let (kind, name) = (Kind::Container.word(), names.agent.clone());
+                removed.map_err(|source| DockerError::Remove { kind, name, source })?;
+                Err(failure)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn create(
+        &self,
+        name: &str,
+        body: bollard::models::ContainerCreateBody,
+        step: &str,
+    ) -> Result<String> {
+        let shown = self.call.step(step, format!("creating container {name}"));
+        let made = self.engine.create_container(name, body).await;
+        let id = made.map_err(|source| DockerError::CreateContainer { name: name.to_owned(), source })?;
+        self.undo.push(Kind::Container, id.clone(), name.to_owned());
+        self.after(step).await?;
+        shown.done();
+        Ok(id)
+    }
+}

@@ -1,0 +1,59 @@
+//! The two networks, one after the other, as an engine makes them anyway. They are named after the run, so no name is taken.
+
+use claude_bottle_plugin_api::Result;
+
+use super::Launch;
+use crate::engine::{Engine, Kind};
+use crate::error::DockerError;
+use crate::network;
+use crate::protection::Protection;
+
+/// The networks, once they exist.
+pub(super) struct Networks {
+    /// The inner network's id.
+    pub(super) internal: String,
+    /// The inner network's IPv4 ranges, at least one.
+    pub(super) subnets: Vec<String>,
+    /// The id of the sidecar's way out.
+    pub(super) egress: String,
+}
+
+impl<E: Engine> Launch<'_, E> {
+    /// Makes both networks, and asks the engine whether the inner one is what it was asked for.
+    pub(super) async fn networks(&self) -> Result<Networks> {
+        let run = &self.plan.spec.id;
+        let name = network::internal_name(run);
+        let request = network::internal(&name, self.plan.isolation, self.owner);
+        let internal = self.network(request, "create-internal-network").await?;
+        let subnets = self.closed_subnets(&internal, &name).await?;
+        let request = network::egress(&network::egress_name(run), self.owner);
+        let egress = self.network(request, "create-egress-network").await?;
+        Ok(Networks { internal, subnets, egress })
+    }
+
+    async fn network(&self, request: bollard::models::NetworkCreateRequest, step: &str) -> Result<String> {
+        let name = request.name.clone();
+        let shown = self.call.step(step, format!("creating network {name}"));
+        let made = self.engine.create_network(request).await;
+        let id = made.map_err(|source| DockerError::CreateNetwork { name: name.clone(), source })?;
+        self.undo.push(Kind::Network, id.clone(), name);
+        self.after(step).await?;
+        shown.done();
+        Ok(id)
+    }
+
+    async fn closed_subnets(&self, id: &str, name: &str) -> Result<Vec<String>> {
+        let found = self.engine.inspect_network(id).await;
+        let found = found.map_err(|source| DockerError::ReadNetwork { name: name.to_owned(), source })?;
+        if !network::is_closed(&found, self.plan.isolation, id)
+            && !Protection::allowed_missing(&self.plan.spec)?.contains(&Protection::Isolation)
+        {
+            Protection::refuse(&[Protection::Isolation])?;
+        }
+        let subnets: Vec<_> = found.subnets.into_iter().filter(|range| !range.contains(':')).collect();
+        match subnets.is_empty() {
+            true => Err(DockerError::NetworkWithoutRange { name: name.to_owned() }.into()),
+            false => Ok(subnets),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Starting what was made: each container is given its input, heard until it is ready, and asked on which network it is.
+
+use std::time::Duration;
+
+use claude_bottle_plugin_api::Result;
+
+use super::{Containers, Launch, Networks};
+use crate::engine::{Container, Engine, EngineError};
+use crate::error::DockerError;
+use crate::provision::environment;
+use crate::sidecar::{self, Sidecar};
+
+use super::process::{Heard, converse};
+
+/// How long a proxy may take until it listens.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How much of a sidecar's log is shown when it fails.
+const LOG_TAIL: u32 = 20;
+
+impl<E: Engine> Launch<'_, E> {
+    /// Starts the agent's container and hands its own process the secrets; nothing of the agent's runs yet.
+    pub(super) async fn start_agent(
+        &self,
+        containers: &Containers,
+        networks: &Networks,
+        secrets: &[u8],
+    ) -> Result<()> {
+        let (id, name) = (&containers.agent, &containers.names.agent);
+        let shown = self.call.step("start-agent", format!("starting container {name}"));
+        let heard = self.start(id, name, Some(environment::READY), secrets).await?;
+        let found = self.inspect(id, name).await?;
+        if let Heard::End(output) = heard {
+            let action = "write the secret variables";
+            let code = i32::try_from(found.exit_code).unwrap_or(i32::MAX);
+            return Err(DockerError::FailedInside { action, code, output }.into());
+        }
+        // The container named its network before that existed, so the engine looked it up by name.
+        if found.addresses.keys().ne([&networks.internal]) {
+            return Err(DockerError::AgentAstray { name: name.clone() }.into());
+        }
+        self.after("start-agent").await?;
+        shown.done();
+        Ok(())
+    }
+
+    /// Gives the sidecar its way out, starts it, and waits until it listens when it says so itself; returns its address.
+    pub(super) async fn start_sidecar(
+        &self,
+        containers: &Containers,
+        networks: &Networks,
+        proxy: &Sidecar,
+    ) -> Result<String> {
+        let (id, name) = (&containers.sidecar, &containers.names.sidecar);
+        let connected = self.engine.connect(&networks.egress, id).await;
+        connected.map_err(|source| DockerError::ConnectSidecar { name: name.clone(), source })?;
+        self.after("connect-sidecar").await?;
+
+        let shown = self.call.step("start-sidecar", format!("starting container {name}"));
+        let config = sidecar::config(self.plan, &networks.subnets)?;
+        if let Some((path, archive)) = proxy.config_archive(&config)? {
+            let put = self.engine.put_archive(id, path, archive).await;
+            put.map_err(|source| DockerError::ConfigureSidecar { name: name.clone(), source })?;
+        }
+        let input = proxy.input(&config);
+        match tokio::time::timeout(PATIENCE, self.start(id, name, proxy.word, &input)).await {
+            Ok(heard) => {
+                if let Heard::End(output) = heard? {
+                    let code = self.inspect(id, name).await?.exit_code;
+                    return Err(DockerError::SidecarEnded { name: name.clone(), code, output }.into());
+                }
+            }
+            Err(_) => return Err(self.silent(containers).await.into()),
+        }
+        self.after("start-sidecar").await?;
+        let address = self.sidecar_address(containers, networks).await?;
+        shown.done();
+        Ok(address)
+    }
+
+    /// Waits for a sidecar that does not say when it listens.
+    pub(super) async fn ask_sidecar(&self, containers: &Containers, address: &str) -> Result<()> {
+        let shown = self.call.step("await-sidecar", "waiting for the sidecar");
+        let (agent, port) = (&containers.agent, self.plan.port);
+        let ready = async {
+            tokio::select! {
+                ready = sidecar::await_ready(self.engine, agent, address, port) => Ok(ready?),
+                // It would be asked in vain.
+                () = sidecar::ended(self.engine, &containers.sidecar) => Ok(false),
+            }
+        };
+        if !crate::cancel::unless_cancelled(self.call, ready).await? {
+            return Err(self.silent(containers).await.into());
+        }
+        shown.done();
+        Ok(())
+    }
+
+    /// Starts a container and waits until its own process says `word`, having read `input`.
+    async fn start(&self, id: &str, name: &str, word: Option<&str>, input: &[u8]) -> Result<Heard> {
+        let failed = |source| DockerError::StartContainer { name: name.to_owned(), source };
+        // Hooked in before there is anything to hear.
+        let attached = match word {
+            Some(_) => Some(self.engine.attach(id, !input.is_empty()).await.map_err(failed)?),
+            None => None,
+        };
+        let started = self.engine.start_container(id).await;
+        started.map_err(EngineError::unless_ambiguous).map_err(failed)?;
+        let (Some(word), Some(attached)) = (word, attached) else { return Ok(Heard::Word) };
+        let heard = async {
+            let heard = converse(attached, input, word).await;
+            Ok(heard.map_err(|source| failed(EngineError::Io { source }))?)
+        };
+        crate::cancel::unless_cancelled(self.call, heard).await
+    }
+
+    /// Returns the sidecar's address on the inner network.
+    async fn sidecar_address(&self, containers: &Containers, networks: &Networks) -> Result<String> {
+        let (id, name) = (&containers.sidecar, &containers.names.sidecar);
+        let found = self.inspect(id, name).await?;
+        match found.addresses.get(&networks.internal) {
+            Some(address) if found.running => Ok(address.clone()),
+            _ => {
+                let output = if found.error.is_empty() { self.log_tail(id).await } else { found.error };
+                Err(DockerError::SidecarEnded { name: name.clone(), code: found.exit_code, output }.into())
+            }
+        }
+    }
+
+    async fn inspect(&self, id: &str, name: &str) -> Result<Container, DockerError> {
+        let found = self.engine.inspect_container(id).await;
+        found.map_err(|source| DockerError::InspectContainer { name: name.to_owned(), source })
+    }
+
+    async fn silent(&self, containers: &Containers) -> DockerError {
+        let (id, name) = (&containers.sidecar, containers.names.sidecar.clone());
+        let output = self.log_tail(id).await;
+        match self.engine.inspect_container(id).await {
+            Ok(found) if !found.running => DockerError::SidecarEnded { name, code: found.exit_code, output },
+            _ => DockerError::SidecarSilent { name, port: self.plan.port, output },
+        }
+    }
+
+    /// Returns the last a sidecar said, for a failure's message; without it the failure stands all the same.
+    async fn log_tail(&self, id: &str) -> String {
+        let (mut stdout, stderr) = self.engine.logs(id, Some(LOG_TAIL)).await.unwrap_or_default();
+        stdout.extend(stderr);
+        String::from_utf8_lossy(&stdout).into_owned()
+    }
+}
