@@ -1,6 +1,7 @@
 //! The backend: one short method a verb; a table of contents.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use claude_bottle_plugin_api::{
     ActiveBottle, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope, Context,
@@ -12,18 +13,31 @@ use crate::close::Faults;
 use crate::config::Config;
 use crate::engine::{Address, AddressError, DockerApi};
 use crate::error::DockerError;
+use crate::plan::BottleState;
+use crate::sidecar::log::{Followers, follow};
 use crate::{active, cleanup, close, exec, guest, launch, probe, resolve};
 
 /// The Docker backend.
 pub struct Docker {
     config: Config,
-    engine: Result<DockerApi, AddressError>,
+    engine: Result<Arc<DockerApi>, AddressError>,
     runtime: Runtime,
+    followers: Followers,
 }
 
 impl Docker {
     fn engine(&self) -> Result<&DockerApi> {
-        Ok(self.engine.as_ref().map_err(|source| DockerError::FindEngine { reason: source.to_string() })?)
+        let engine = self.engine.as_deref();
+        Ok(engine.map_err(|source| DockerError::FindEngine { reason: source.to_string() })?)
+    }
+
+    /// Copies what the bottle's proxy decides into the run's directory, until the bottle is closed.
+    fn follow(&self, bottle: &Bottle) {
+        let (Ok(engine), Ok(state)) = (&self.engine, bottle.state::<BottleState>()) else { return };
+        if let (Some(sidecar), Some(dir)) = (state.sidecar, state.state_dir) {
+            let task = follow(Arc::clone(engine), sidecar, dir);
+            self.followers.add(state.id, self.runtime.spawn(task));
+        }
     }
 
     fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -46,15 +60,16 @@ impl Backend for Docker {
 
     fn open(context: Context) -> Result<Self> {
         let config = Config::read(&context)?;
-        let engine = Address::find(&|name| std::env::var(name).ok()).map(DockerApi::new);
+        let engine =
+            Address::find(&|name| std::env::var(name).ok()).map(|address| Arc::new(DockerApi::new(address)));
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(2).thread_name("docker").enable_all().build();
         let runtime = runtime.failure(FailureKind::Internal, || "start the backend's threads")?;
-        Ok(Self { config, engine, runtime })
+        Ok(Self { config, engine, runtime, followers: Followers::default() })
     }
 
     fn probe(&self, _call: &Call) -> Result<Probe> {
-        let engine = match &self.engine {
+        let engine = match self.engine.as_deref() {
             Ok(engine) => engine,
             Err(error) => return Ok(Probe::unusable(error.to_string(), "unset DOCKER_HOST")),
         };
@@ -68,7 +83,9 @@ impl Backend for Docker {
 
     fn launch(&self, call: &Call, plan: &Plan) -> Result<Bottle> {
         let engine = self.engine()?;
-        self.run(launch::launch(engine, &self.config, call, plan))
+        let bottle = self.run(launch::launch(engine, &self.config, call, plan))?;
+        self.follow(&bottle);
+        Ok(bottle)
     }
 
     fn provision(&self, call: &Call, plan: &Plan, bottle: &Bottle) -> Result<Provisioned> {
@@ -83,6 +100,9 @@ impl Backend for Docker {
 
     fn close(&self, call: &Call, bottle: &Bottle) -> Result<()> {
         let engine = self.engine()?;
+        if let Ok(state) = bottle.state::<BottleState>() {
+            self.runtime.block_on(self.followers.end(&state.id));
+        }
         self.run(close::close_with(engine, &Faults { fault: &self.config.fault, call }, bottle))
     }
 

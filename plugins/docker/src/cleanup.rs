@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 
 use claude_bottle_backend_shared::{Labels, key};
-use claude_bottle_plugin_api::{Call, CleanupItem, CleanupPlan, CleanupReport, CleanupScope, Owner, Result};
+use claude_bottle_plugin_api::{
+    Call, CleanupItem, CleanupPlan, CleanupReport, CleanupScope, Failure, Owner, Result,
+};
+use futures_util::future::join_all;
 
 use crate::active;
 use crate::engine::{Engine, Found, Kind};
 use crate::error::DockerError;
 use crate::names::PREFIX;
+use crate::plan::role;
+use crate::sidecar::log;
 
 const KINDS: [Kind; 3] = [Kind::Container, Kind::Network, Kind::Volume];
 
@@ -55,9 +60,28 @@ fn judge(
     (Some(item), !alive || scope.all)
 }
 
+/// Saves what the sidecars to be removed decided. One that cannot be saved goes all the same.
+///
+/// The agents end first, so that none of them is without its sidecar's log.
+async fn save_logs(engine: &impl Engine, plan: &CleanupPlan, report: &mut CleanupReport) {
+    let labels = [key::ID.to_owned(), key::ROLE.to_owned()];
+    let found = engine.list(Kind::Container, &labels).await.unwrap_or_default();
+    let of_role = |name: &'static str| {
+        let planned = |thing: &&Found| plan.remove.iter().any(|item| item.id == thing.id);
+        found.iter().filter(planned).filter(move |thing| thing.labels[key::ROLE] == name)
+    };
+    join_all(of_role(role::AGENT).map(|agent| engine.kill_container(&agent.id))).await;
+    let saves = of_role(role::SIDECAR)
+        .filter_map(|sidecar| Some((sidecar, log::labelled_dir(sidecar)?)))
+        .map(|(sidecar, dir)| async move { log::save(engine, &sidecar.id, &dir).await });
+    let saved = join_all(saves).await;
+    report.failures.extend(saved.into_iter().filter_map(Result::err).map(Failure::from));
+}
+
 /// Removes what the plan names, in its order.
 pub(crate) async fn apply(engine: &impl Engine, plan: &CleanupPlan) -> CleanupReport {
     let mut report = CleanupReport::default();
+    save_logs(engine, plan, &mut report).await;
     for kind in KINDS {
         for item in plan.remove.iter().filter(|item| item.kind == kind.word()) {
             match engine.remove(kind, &item.id).await {

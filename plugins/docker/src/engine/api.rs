@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     Address, Attached, Body, Build, Container, Engine, EngineError, EngineFacts, EngineLimits, ExecSpec,
-    ExecState, Found, Kind, Network, Result, wire,
+    ExecState, Found, Kind, Network, Result, Said, wire,
 };
 
 /// How long the engine may take to answer; an answer that is a stream may then take longer.
@@ -189,6 +189,15 @@ impl Engine for DockerApi {
         }
     }
 
+    async fn stop_container(&self, id: &str, grace: Duration) -> Result<()> {
+        let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+        let options = query::StopContainerOptionsBuilder::default().t(seconds).build();
+        match self.client().await?.stop_container(id, Some(options)).await {
+            Err(Error::DockerResponseServerError { status_code: 304, .. }) => Ok(()),
+            other => other.map_err(understand),
+        }
+    }
+
     async fn inspect_container(&self, id: &str) -> Result<Container> {
         let options = None::<query::InspectContainerOptions>;
         let found = self.client().await?.inspect_container(id, options).await.map_err(understand)?;
@@ -227,6 +236,12 @@ impl Engine for DockerApi {
             kept.extend_from_slice(&chunk.into_bytes());
         }
         Ok((stdout, stderr))
+    }
+
+    async fn follow_output(&self, container: &str) -> Result<Said> {
+        let options = query::LogsOptionsBuilder::default().follow(true).stdout(true).tail("all").build();
+        let stream = self.client().await?.logs(container, Some(options));
+        Ok(Box::pin(stream.map_ok(bollard::container::LogOutput::into_bytes).map_err(understand)))
     }
 
     async fn out_of_memory_since(&self, container: &str, since: SystemTime) -> Result<bool> {

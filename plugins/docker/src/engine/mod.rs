@@ -13,7 +13,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bollard::models::{ContainerCreateBody, NetworkCreateRequest};
 use bytes::Bytes;
@@ -29,6 +29,9 @@ type Result<T, E = EngineError> = std::result::Result<T, E>;
 
 /// Bytes on their way to the engine; an error ends the request.
 pub(crate) type Body = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
+
+/// What a container says, as it says it.
+pub(crate) type Said = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
 /// What an engine says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -157,10 +160,14 @@ pub(crate) trait Engine: Send + Sync + 'static {
     async fn start_container(&self, id: &str) -> Result<()>;
     /// Ends all processes of a container at once; one that does not run or exist is no error.
     async fn kill_container(&self, id: &str) -> Result<()>;
+    /// Asks a container's own process to end, ends it after `grace`, and waits; one that does not run is no error.
+    async fn stop_container(&self, id: &str, grace: Duration) -> Result<()>;
     async fn inspect_container(&self, id: &str) -> Result<Container>;
     async fn put_archive(&self, container: &str, path: &str, tar: Body) -> Result<()>;
     /// Returns what the container has written, each stream in order: standard output, standard error.
     async fn logs(&self, container: &str, tail: Option<u32>) -> Result<(Vec<u8>, Vec<u8>)>;
+    /// Returns a container's standard output from its beginning and on, until the container ends.
+    async fn follow_output(&self, container: &str) -> Result<Said>;
     /// Returns whether the kernel killed a process of the container for want of memory since a time.
     async fn out_of_memory_since(&self, container: &str, since: SystemTime) -> Result<bool>;
 

@@ -20,7 +20,7 @@ use file::LogFile;
 pub(crate) use follow::{Followers, follow};
 
 /// How long a sidecar may take to write its last lines; the guard takes a few milliseconds.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Ends a sidecar and completes its decision log in a run's directory.
 pub(crate) async fn save(engine: &impl Engine, sidecar: &str, dir: &Path) -> Result<(), DockerError> {
