@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::home;
 use super::session::Session;
+use crate::support::engine;
 use crate::support::home::Home;
 
 /// How long a line may take to appear; it takes milliseconds.
@@ -78,4 +79,21 @@ fn decisions_are_shown_while_the_bottle_runs() {
     let lines = following.end();
     let counted = ["before.test", "during.test", "last.test"].map(|host| times(&lines, host));
     assert_eq!((counted, lines.len()), ([1, 1, 1], 3), "{lines:#?}");
+}
+
+#[test]
+fn decisions_outlive_a_killed_run() {
+    let agent = "e2e-follow-killed";
+    let home = home(&[agent], "      allowlist: [allowed.test]\n");
+    let mut inside = Session::start(&home, agent);
+    let asked: Vec<_> = (0..40).map(|n| format!("host-{n}.test")).collect();
+    inside.ok(&format!("for host in {}; do curl -s -o /tmp/body http://$host/; done", asked.join(" ")));
+    let following = Following::start(&home, agent);
+    // Kills the program, in the middle of its work for all that anybody knows.
+    drop(inside);
+    // It ends when the reaper has marked the run as ended.
+    let lines = following.end();
+    assert_eq!(engine::resources_of(agent), Vec::<String>::new());
+    let counted: Vec<_> = asked.iter().map(|host| times(&lines, host)).collect();
+    assert_eq!((counted, lines.len()), (vec![1; 40], 40), "{lines:#?}");
 }
