@@ -162,3 +162,33 @@ fn text_of_a_manifest_cannot_drive_the_terminal() {
         assert_says(&text, &["evil"]);
     }
 }
+
+/// A step that takes a while is shown on a terminal, and nowhere else; quiet is quiet.
+#[test]
+fn progress_is_for_a_terminal_and_not_when_quiet() {
+    let home = Home::new();
+    let slow = |arguments: &[&str]| {
+        let mut command = home.command(arguments);
+        command.env("CLAUDE_BOTTLE_FAKE_FAULT", "hang:launch").env("CLAUDE_BOTTLE_TEST_HASTE", "50");
+        command.env("CLAUDE_BOTTLE_LOG", "plugin=debug");
+        command
+    };
+    for (arguments, is_shown) in
+        [(&["start", "hello", "--yes"][..], true), (&["--quiet", "start", "hello", "--yes"], false)]
+    {
+        let mut terminal = Terminal::start(&slow(arguments));
+        terminal.wait_for("fault injected");
+        // It does not end at once: what ignores an interrupt gets a moment longer than a step stays unseen.
+        terminal.type_keys("\u{3}");
+        let text = terminal.ends_with(125);
+        assert_eq!(text.contains("making the record"), is_shown, "{arguments:?}: {text}");
+        home.wait_until_nothing_left();
+    }
+    let run = Live::start(&mut slow(&["start", "hello", "--yes"]));
+    run.wait_for_stderr("fault injected");
+    run.send(rustix::process::Signal::INT);
+    let output = run.end();
+    assert_code(&output, 125);
+    assert!(!stderr(&output).contains("making the record"), "{}", stderr(&output));
+    home.wait_until_nothing_left();
+}

@@ -11,5 +11,6 @@ mod egress;
 mod engine;
 mod failure;
 mod headless;
+mod images;
 mod ssh;
 mod terminal;

@@ -108,6 +108,10 @@ async fn build_image(engine: &impl Engine, call: &Call, build: &Build, base: &st
     let step = call.step("build-image", format!("building {} from {base}", build.tag));
     let mut tail = VecDeque::new();
     let mut line = |text: String| {
+        let text = uncoloured(&text);
+        if text.is_empty() {
+            return;
+        }
         step.output(text.clone());
         tail.push_back(text);
         if tail.len() > TAIL {
@@ -126,6 +130,12 @@ async fn build_image(engine: &impl Engine, call: &Call, build: &Build, base: &st
     })?;
     step.done();
     Ok(())
+}
+
+/// Takes out the red in which the classic builder shows what a program writes to its standard error.
+/// Seen with engine 20.10.
+fn uncoloured(text: &str) -> String {
+    text.replace("\u{1b}[91m", "").replace("\u{1b}[0m", "").trim_end().to_owned()
 }
 
 /// Returns the build's context: the Dockerfile alone.

@@ -12,10 +12,10 @@ mod stream;
 mod walk;
 
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Stat;
-use std::os::fd::OwnedFd;
 
 pub use error::TreeError;
 pub use rules::{IGNORE_FILE, USUALLY_LEFT_OUT, names_git};
