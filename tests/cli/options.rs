@@ -46,6 +46,15 @@ fn options_of_another_backend_have_no_effect() {
 }
 
 #[test]
+fn a_misspelt_backend_is_warned_of() {
+    let home = Home::with(&MANIFEST.replace("      fake:", "      fkae:"));
+    let output = home.call(&["start", "hello", "--dry-run"]);
+    assert_code(&output, 0);
+    let warning = "warning: options for `fkae` have no effect: no such backend; did you mean `fake`?\n";
+    assert!(stderr(&output).starts_with(warning), "{}", stderr(&output));
+}
+
+#[test]
 fn info_and_trust_say_what_a_bottle_sets() {
     let home = Home::with(MANIFEST);
     let info = home.call(&["info", "hello"]);

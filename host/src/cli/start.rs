@@ -1,5 +1,6 @@
 //! `start`: resolve, prepare, show, ask, launch, provision, execute, close.
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::open::Calls;
 use super::{App, Format, usage};
 use crate::backend::{Backend, Verb};
 use crate::error::{CliResult, Exit, agent_exit};
-use crate::manifest::{Agent, Bottle};
+use crate::manifest::{Agent, Bottle, nearest};
 use crate::options::Options;
 use crate::output;
 use crate::plan_view::PlanView;
@@ -92,6 +93,7 @@ fn start(app: &App, args: &Args, dry_run: bool) -> CliResult<ExitCode> {
     let (agent, bottle) = resolve(&manifest, &args.agent)?;
     let backend = app.backend_name(args.backend.as_deref());
     let wishes = Wishes { options: options(args, bottle, backend), ..wishes(args, agent)? };
+    warn_of_misspelt_backends(app, bottle, backend)?;
     let calls = Calls::new(app)?;
     let mut backend = app.open(backend, &calls)?;
     let stage =
@@ -155,6 +157,24 @@ fn options(args: &Args, bottle: &Bottle, backend: &str) -> Options {
     let flags = [("pull", args.pull), ("rebuild", args.rebuild)];
     flags.iter().filter(|(_, is_on)| *is_on).for_each(|(name, _)| options.switch_on(name));
     options
+}
+
+/// Options for another backend have no effect, which is what their author meant unless its name is misspelt.
+fn warn_of_misspelt_backends(app: &App, bottle: &Bottle, backend: &str) -> CliResult {
+    let others: BTreeSet<_> = bottle.options.iter().map(|option| option.backend.as_str()).collect();
+    let others: Vec<_> = others.into_iter().filter(|name| *name != backend).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let known = app.loadable()?;
+    for name in others.into_iter().filter(|name| !known.iter().any(|known| known == name)) {
+        if let Some(near) = nearest(name, known.iter().map(String::as_str)) {
+            let text =
+                format!("options for `{name}` have no effect: no such backend; did you mean `{near}`?");
+            app.ui.warning(&text);
+        }
+    }
+    Ok(())
 }
 
 fn prepare(backend: &Backend, spec: &Spec) -> Result<Plan, Failure> {

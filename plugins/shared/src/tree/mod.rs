@@ -85,6 +85,8 @@ pub struct Survey {
     pub left_out: Found,
     /// What is usually left out, and was asked for.
     pub asked_for: Found,
+    /// What is usually left out, and is tracked.
+    pub tracked: Found,
 }
 
 /// Receives what a walk finds, each directory before and after what is in it.

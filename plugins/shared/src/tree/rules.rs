@@ -44,6 +44,8 @@ pub(super) enum Verdict {
     Take,
     /// It usually stays out, and the file says that it comes.
     TakeSinceAsked,
+    /// It usually stays out, and is in the repository.
+    TakeSinceTracked,
     LeaveOut,
 }
 
@@ -108,7 +110,8 @@ impl Matcher {
         // Who says so: the file, or nobody but this program.
         match ready.all.matched(path, is_dir).map(|glob| glob.from().is_some()) {
             Match::Ignore(true) => Verdict::LeaveOut,
-            Match::Ignore(false) if is_dir || ready.tracks(path) => Verdict::Take,
+            Match::Ignore(false) if is_dir => Verdict::Take,
+            Match::Ignore(false) if ready.tracks(path) => Verdict::TakeSinceTracked,
             Match::Ignore(false) => Verdict::LeaveOut,
             Match::Whitelist(true) if is_usual(ready) => Verdict::TakeSinceAsked,
             Match::Whitelist(_) | Match::None => Verdict::Take,

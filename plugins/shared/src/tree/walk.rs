@@ -106,6 +106,7 @@ impl Walk<'_> {
         let (found, is_taken) = match self.matcher.judge(path, is_dir) {
             Verdict::Take => return true,
             Verdict::TakeSinceAsked => (&mut self.survey.asked_for, true),
+            Verdict::TakeSinceTracked => (&mut self.survey.tracked, true),
             Verdict::LeaveOut => (&mut self.survey.left_out, false),
         };
         note(found, path, is_dir);

@@ -233,10 +233,12 @@ pub fn facts(source: &Path, survey: &Survey) -> Vec<(&'static str, String)> {
     if survey.left_out.count > 0 {
         facts.push(("left out", named(&survey.left_out)));
     }
-    if survey.asked_for.count > 0 {
-        let text = format!("{}, since {IGNORE_FILE} asks for it", named(&survey.asked_for));
-        facts.push(("secrets let in", text));
-    }
+    let let_in = [
+        (&survey.asked_for, format!("since {IGNORE_FILE} asks for it")),
+        (&survey.tracked, "since git tracks it".to_owned()),
+    ];
+    let let_in = let_in.into_iter().filter(|(found, _)| found.count > 0);
+    facts.extend(let_in.map(|(found, why)| ("secrets let in", format!("{}, {why}", named(found)))));
     facts
 }
 

@@ -96,6 +96,8 @@ fn what_git_tracks_comes_along_and_the_status_is_as_on_the_host() {
     assert!(copy.join(".env").exists() && copy.join("a/test.pem").exists());
     assert!(!copy.join("a/new.pem").exists() && !copy.join(".env.local").exists());
     assert_eq!(survey.left_out.count, 2);
+    let said = facts(&source, &survey);
+    assert_eq!(said[2], ("secrets let in", "2 (.env, a/test.pem), since git tracks it".to_owned()));
 
     // What the file names stays out all the same, and git says so.
     fs::write(source.join(IGNORE_FILE), "file\n").unwrap();
