@@ -85,13 +85,20 @@ pub fn reap(backend: &Backend, runs: &Runs, mut record: Record) -> anyhow::Resul
         remove_stage(stage);
     }
     let mut quiet = 0;
+    let mut last = Ok(());
     for _ in 0..MOST_LOOKS {
-        quiet = if remove_leftovers(backend, &record)? { 0 } else { quiet + 1 };
+        (quiet, last) = match remove_leftovers(backend, &record) {
+            Ok(true) => (0, Ok(())),
+            Ok(false) => (quiet + 1, Ok(())),
+            // An engine that is just being restarted is back in a moment.
+            Err(error) => (0, Err(error)),
+        };
         if quiet == QUIET_LOOKS {
             break;
         }
         std::thread::sleep(PAUSE);
     }
+    last?;
     record.phase = Phase::Ended;
     runs.save(&record)
 }

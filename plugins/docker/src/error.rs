@@ -63,6 +63,12 @@ pub(crate) enum DockerError {
     PutArchive { source: EngineError },
     #[error("run `{program}` in the bottle")]
     RunInside { program: String, source: EngineError },
+    #[error(
+        "the engine no longer knows of `{program}`: the bottle was removed, or the engine restarted, while it ran"
+    )]
+    LostProgram { program: String },
+    #[error("read what the program in the bottle writes")]
+    ReadOutput { source: EngineError },
     #[error("{action} in the bottle: exit code {code}{}", said(.output))]
     FailedInside { action: &'static str, code: i32, output: String },
     #[error("the variable `{name}` cannot be carried by a shell: its name or a NUL byte in its value")]
@@ -108,6 +114,7 @@ impl DockerError {
             | Self::PullImage { source, .. }
             | Self::PutArchive { source }
             | Self::RunInside { source, .. }
+            | Self::ReadOutput { source }
             | Self::ListLeftovers { source, .. }
             | Self::Remove { source, .. }
             | Self::ReadLog { source } => Some(source),
@@ -128,6 +135,7 @@ impl DockerError {
                 FailureKind::Conflict
             }
             Self::SidecarSilent { .. } => FailureKind::Timeout,
+            Self::LostProgram { .. } => FailureKind::Unreachable,
             _ => self.engine().map_or(FailureKind::Internal, EngineError::kind),
         }
     }

@@ -21,7 +21,7 @@ const PROXY_PORT: u16 = 8888;
 const WORLD: &str = "198.51.100.7";
 
 /// Tries the targets from a session, and returns those that gave any answer.
-fn answered(session: &mut Session, targets: &[String]) -> Vec<String> {
+pub(crate) fn answered(session: &mut Session, targets: &[String]) -> Vec<String> {
     let quoted: Vec<_> = targets.iter().map(|target| format!("'{target}'")).collect();
     let said = session.ok(&format!("perl - {} <<'END-OF-PROBE'\n{PROBE}\nEND-OF-PROBE", quoted.join(" ")));
     assert_eq!(said.lines().count(), targets.len(), "{said}");
@@ -29,7 +29,7 @@ fn answered(session: &mut Session, targets: &[String]) -> Vec<String> {
 }
 
 /// Returns all that can be tried at an address: the canary, and what services are usually found at.
-fn targets_at(address: &str, canary: &Canary) -> Vec<String> {
+pub(crate) fn targets_at(address: &str, canary: &Canary) -> Vec<String> {
     let mut targets = vec![format!("icmp {address} 0"), format!("udp {address} {}", canary.udp())];
     targets.extend([53, 443].map(|port| format!("udp {address} {port}")));
     let ports = [canary.tcp(), PROXY_PORT, 22, 53, 80, 443, 853, 2375];
@@ -141,7 +141,7 @@ fn nothing_goes_out_below_http_and_siblings_are_apart() {
 }
 
 /// Fails when the bottle has a neighbour, a name, a socket or a right that could lead out.
-fn assert_no_other_way(inside: &mut Session, sibling: &str, sidecar: &str) {
+pub(crate) fn assert_no_other_way(inside: &mut Session, sibling: &str, sidecar: &str) {
     let sibling = format!("claude-bottle-{sibling}");
     let names = ["host.docker.internal", "gateway.docker.internal", &sibling];
     inside.all_fail(&names.map(|name| format!("timeout 5 getent hosts {name}")));
@@ -164,7 +164,7 @@ fn assert_no_other_way(inside: &mut Session, sibling: &str, sidecar: &str) {
 }
 
 /// Fails when the sidecar takes a request for one of these addresses: the engine's API, a sibling, the sidecar itself.
-fn assert_no_way_through_the_proxy(inside: &mut Session, addresses: &[String]) {
+pub(crate) fn assert_no_way_through_the_proxy(inside: &mut Session, addresses: &[String]) {
     for address in addresses {
         for port in [2375, 7777, PROXY_PORT] {
             let curl = "curl -s -m 5 -o /tmp/body -w '%{http_code}' --noproxy '' -x \"$HTTP_PROXY\"";

@@ -2,24 +2,25 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 /// What each connection is sent again and again, after the head of a response.
-pub(super) const TICK: &str = "tick\n";
+pub(crate) const TICK: &str = "tick\n";
 
 /// A TCP and a UDP service on the same port.
 ///
 /// A connection gets an HTTP response without an end, whatever it asks for.
-pub(super) struct Canary {
+pub(crate) struct Canary {
     tcp: SocketAddr,
     udp: SocketAddr,
-    visitors: Receiver<SocketAddr>,
+    visitors: Mutex<Receiver<SocketAddr>>,
 }
 
 impl Canary {
     /// Listens on all addresses, IPv6 and IPv4.
-    pub(super) fn open() -> Self {
+    pub(crate) fn open() -> Self {
         let any = IpAddr::from(Ipv6Addr::UNSPECIFIED);
         let (listener, socket) = (TcpListener::bind((any, 0)).unwrap(), UdpSocket::bind((any, 0)).unwrap());
         let (tcp, udp) = (listener.local_addr().unwrap(), socket.local_addr().unwrap());
@@ -27,23 +28,23 @@ impl Canary {
         let datagrams = sender.clone();
         std::thread::spawn(move || greet(&listener, &sender));
         std::thread::spawn(move || echo(&socket, &datagrams));
-        Self { tcp, udp, visitors }
+        Self { tcp, udp, visitors: Mutex::new(visitors) }
     }
 
     /// Returns the port for TCP.
-    pub(super) fn tcp(&self) -> u16 {
+    pub(crate) fn tcp(&self) -> u16 {
         self.tcp.port()
     }
 
     /// Returns the port for UDP.
-    pub(super) fn udp(&self) -> u16 {
+    pub(crate) fn udp(&self) -> u16 {
         self.udp.port()
     }
 
     /// Returns who has come since the last call.
     ///
     /// It visits itself at last, so that nobody who came before is missed.
-    pub(super) fn visitors(&self) -> Vec<IpAddr> {
+    pub(crate) fn visitors(&self) -> Vec<IpAddr> {
         let loopback = IpAddr::from(Ipv6Addr::LOCALHOST);
         let stream = TcpStream::connect((loopback, self.tcp())).unwrap();
         let socket = UdpSocket::bind((loopback, 0)).unwrap();
@@ -51,7 +52,12 @@ impl Canary {
         let mut last = vec![stream.local_addr().unwrap(), socket.local_addr().unwrap()];
         let mut came = Vec::new();
         while !last.is_empty() {
-            let visitor = self.visitors.recv_timeout(Duration::from_secs(10)).expect("the canary lives");
+            let visitor = self
+                .visitors
+                .lock()
+                .unwrap()
+                .recv_timeout(Duration::from_secs(10))
+                .expect("the canary lives");
             match last.iter().position(|own| *own == visitor) {
                 Some(own) => drop(last.remove(own)),
                 None => came.push(visitor.ip().to_canonical()),

@@ -1,13 +1,13 @@
 //! The way out of a bottle, tried from inside a live one: what is below HTTP, and real clients through the sidecar.
 
-mod below_http;
+pub(crate) mod below_http;
 mod beside;
-mod canary;
+pub(crate) mod canary;
 mod clients;
 mod fixture;
 mod following;
 mod pipelock;
-mod session;
+pub(crate) mod session;
 
 use std::fmt::Write;
 
@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::support::home::Home;
 
 /// Makes a home with agents that are all a shell, in a bottle with this `egress` (its lines, indented by six).
-fn home(agents: &[&str], egress: &str) -> Home {
+pub(crate) fn home(agents: &[&str], egress: &str) -> Home {
     let mut manifest = format!("bottles:\n  dev:\n    egress:\n{egress}agents:\n");
     for agent in agents {
         writeln!(manifest, "  {agent}: {{ bottle: dev, command: [bash] }}").unwrap();

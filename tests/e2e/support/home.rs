@@ -14,6 +14,7 @@ pub(crate) const TOKEN: &str = "canary-token-5f1e0c9d7b";
 /// A home directory with a manifest.
 pub(crate) struct Home {
     dir: TempDir,
+    env: Vec<(String, String)>,
 }
 
 impl Home {
@@ -22,7 +23,7 @@ impl Home {
         let dir = tempfile::Builder::new().prefix("home-").tempdir().unwrap();
         fs::create_dir(dir.path().join("work")).unwrap();
         fs::write(dir.path().join("claude-bottle.yaml"), manifest).unwrap();
-        Self { dir }
+        Self { dir, env: Vec::new() }
     }
 
     /// Makes a home with one agent whose API is the stand-in.
@@ -30,6 +31,12 @@ impl Home {
         let home = Self::new(&manifest(agent, api, more));
         home.skill("greet", "---\nname: greet\ndescription: How to greet people here\n---\nSay hello.\n");
         home
+    }
+
+    /// Adds a variable to the environment of each call.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Adds a skill.
@@ -72,6 +79,7 @@ impl Home {
         for passed in ["PATH", "DOCKER_HOST", "CLAUDE_BOTTLE_BASE_IMAGE"] {
             command.envs(std::env::var_os(passed).map(|value| (passed, value)));
         }
+        command.envs(self.env.iter().cloned());
         command
     }
 

@@ -73,6 +73,15 @@ impl Screen {
         self.wait_for(text, |screen| screen.contents().contains(text));
     }
 
+    /// Waits for the program's end, and returns its exit code, what is drawn, and the terminal's settings.
+    pub(crate) fn wait_for_settings(mut self) -> (u32, String, String) {
+        let code = self.child.wait().unwrap().exit_code();
+        let terminal = self.master.tty_name().unwrap();
+        let settings = Command::new("stty").arg("-F").arg(terminal).arg("-a").output().unwrap();
+        let drawn = self.drawn.0.lock().unwrap().parser.screen().contents();
+        (code, drawn, String::from_utf8_lossy(&settings.stdout).into_owned())
+    }
+
     /// Waits for the program's end, and returns its exit code.
     pub(crate) fn wait(mut self) -> (u32, Shared) {
         let code = self.child.wait().unwrap().exit_code();

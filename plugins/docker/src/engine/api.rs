@@ -62,6 +62,7 @@ impl DockerApi {
         });
         match understand(error) {
             EngineError::Protocol { .. } if denied => EngineError::Denied { address },
+            EngineError::Gone { reason } => EngineError::Unreachable { address, source: reason.into() },
             EngineError::Protocol { source } => EngineError::Unreachable { address, source },
             EngineError::Io { source } => EngineError::Unreachable { address, source: source.into() },
             other => other,
@@ -410,7 +411,7 @@ fn understand(error: Error) -> EngineError {
         Error::DockerResponseServerError { status_code, message } => refused(status_code, message),
         Error::DockerStreamError { error } => EngineError::Failed { message: error },
         Error::RequestTimeoutError => EngineError::Timeout,
-        Error::IOError { err } => EngineError::Io { source: err },
+        Error::IOError { err } => EngineError::io(err),
         other => EngineError::protocol(other),
     }
 }

@@ -5,6 +5,9 @@ use std::io;
 use claude_bottle_plugin_api::FailureKind;
 use thiserror::Error;
 
+/// What an engine passes on of the system's ENOSPC.
+const DISK_FULL: &str = "no space left on device";
+
 /// An engine that could not be asked, or that refused.
 #[derive(Debug, Error)]
 pub(crate) enum EngineError {
@@ -12,6 +15,8 @@ pub(crate) enum EngineError {
     Unreachable { address: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the engine's socket `{address}` may not be used by this user")]
     Denied { address: String },
+    #[error("the engine went away: {reason}")]
+    Gone { reason: String },
     #[error("the engine did not answer in time")]
     Timeout,
     #[error("{message}")]
@@ -34,7 +39,7 @@ impl EngineError {
     /// Returns what the host does next.
     pub(crate) fn kind(&self) -> FailureKind {
         match self {
-            Self::Unreachable { .. } | Self::Io { .. } => FailureKind::Unreachable,
+            Self::Unreachable { .. } | Self::Gone { .. } | Self::Io { .. } => FailureKind::Unreachable,
             Self::Denied { .. } => FailureKind::Denied,
             Self::Timeout | Self::NeverEnded => FailureKind::Timeout,
             Self::NotFound { .. } => FailureKind::NotFound,
@@ -50,6 +55,13 @@ impl EngineError {
                 "start the engine (`systemctl start docker`, or Docker Desktop), or name another one in DOCKER_HOST"
                     .to_owned(),
             ),
+            Self::Gone { .. } => Some(
+                "claude-bottle cleanup   # once the engine runs again (`systemctl start docker`, or Docker Desktop)"
+                    .to_owned(),
+            ),
+            Self::Refused { .. } | Self::Failed { .. } if self.is_disk_full() => {
+                Some("docker system df   # the engine's disk is full; `docker system prune` frees what nothing uses".to_owned())
+            }
             Self::Denied { .. } => {
                 Some("sudo usermod -aG docker \"$USER\"   # and log in again".to_owned())
             }
@@ -73,6 +85,82 @@ impl EngineError {
     }
 
     pub(super) fn protocol(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Protocol { source: source.into() }
+        let source = source.into();
+        match lost(source.as_ref()) {
+            Some(reason) => Self::Gone { reason },
+            None => Self::Protocol { source },
+        }
+    }
+
+    pub(crate) fn io(source: io::Error) -> Self {
+        match lost(&source) {
+            Some(reason) => Self::Gone { reason },
+            None => Self::Io { source },
+        }
+    }
+
+    /// Says whether the disk the engine keeps its data on is full.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Refused { message, .. } | Self::Failed { message } if message.contains(DISK_FULL))
+    }
+}
+
+/// Says why a connection ended before its time, or could not be made; `None` for any other error.
+fn lost(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, NotFound,
+        UnexpectedEof,
+    };
+    let is_lost = |error: &(dyn std::error::Error + 'static)| {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            // The file that is not found is the engine's socket.
+            return matches!(
+                io.kind(),
+                NotFound
+                    | ConnectionRefused
+                    | ConnectionReset
+                    | ConnectionAborted
+                    | NotConnected
+                    | BrokenPipe
+                    | UnexpectedEof
+            );
+        }
+        let http = error.downcast_ref::<hyper::Error>();
+        http.is_some_and(|http| http.is_incomplete_message() || http.is_closed() || http.is_canceled())
+    };
+    let chain = || std::iter::successors(Some(error), |error| error.source());
+    chain().any(is_lost).then(|| chain().last().map(ToString::to_string).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_breaks_off_is_an_engine_that_went_away() {
+        for kind in [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound, io::ErrorKind::UnexpectedEof]
+        {
+            let error = EngineError::io(kind.into());
+            assert!(matches!(error, EngineError::Gone { .. }), "{error}");
+            assert!(error.hint().unwrap().starts_with("claude-bottle cleanup"));
+            let wrapped = EngineError::protocol(io::Error::other(io::Error::from(kind)));
+            assert!(matches!(wrapped, EngineError::Gone { .. }), "{wrapped}");
+        }
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::InvalidData] {
+            assert!(matches!(EngineError::io(kind.into()), EngineError::Io { .. }));
+            assert!(matches!(EngineError::protocol(io::Error::from(kind)), EngineError::Protocol { .. }));
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_with_what_helps() {
+        let message = "mkdir /data/x: no space left on device".to_owned();
+        for error in
+            [EngineError::Refused { status: 500, message: message.clone() }, EngineError::Failed { message }]
+        {
+            assert!(error.is_disk_full());
+            assert!(error.hint().unwrap().starts_with("docker system df"));
+        }
+        assert_eq!(EngineError::Failed { message: "no such image".to_owned() }.hint(), None);
     }
 }

@@ -42,7 +42,6 @@ const KEEP: usize = 64 * 1024;
 pub(crate) async fn run(engine: &impl Engine, container: &str, run: &Run) -> Result<Output> {
     let exec = engine.create_exec(container, &run.spec).await?;
     let mut attached = engine.start_exec(&exec, run.spec.tty).await?;
-    let io = |source| EngineError::Io { source };
     let feed = async {
         // A program that ends without reading everything is no failure of ours: its exit code tells.
         if run.spec.stdin && attached.input.write_all(&run.input).await.is_ok() {
@@ -52,7 +51,7 @@ pub(crate) async fn run(engine: &impl Engine, container: &str, run: &Run) -> Res
     };
     let mut output = Output::default();
     let read = async {
-        while let Some((stream, bytes)) = frame(&mut attached.output).await.map_err(io)? {
+        while let Some((stream, bytes)) = frame(&mut attached.output).await.map_err(EngineError::io)? {
             let kept = if stream == 2 { &mut output.stderr } else { &mut output.stdout };
             let room = KEEP.saturating_sub(kept.len());
             kept.extend_from_slice(&bytes[..bytes.len().min(room)]);

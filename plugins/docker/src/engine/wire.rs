@@ -77,10 +77,9 @@ pub(super) async fn create_network(
 }
 
 async fn send(address: &Address, request: Builder, document: &Value) -> Result<Response<Incoming>> {
-    let io = |source| EngineError::Io { source };
     let stream: Box<dyn Stream> = match address {
-        Address::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(io)?),
-        Address::Tcp(authority) => Box::new(TcpStream::connect(authority).await.map_err(io)?),
+        Address::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(EngineError::io)?),
+        Address::Tcp(authority) => Box::new(TcpStream::connect(authority).await.map_err(EngineError::io)?),
     };
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(EngineError::protocol)?;

@@ -12,7 +12,7 @@ use rustix::fd::OwnedFd;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::config::Config;
-use crate::engine::{Attached, Engine, ExecSpec, Kind, Output, Run, exit_code, frame, run};
+use crate::engine::{Attached, Engine, EngineError, ExecSpec, Kind, Output, Run, exit_code, frame, run};
 use crate::error::DockerError;
 use crate::plan::{BottleState, RUN_DIR, USER, role};
 use crate::waiting::Reader;
@@ -62,7 +62,11 @@ pub(crate) async fn exec(
     }
     session.run(call, attached, io).await?;
     config.fault.strike(call, "exec-done").await?;
-    let code = exit_code(engine, &id).await.map_err(failed)?;
+    let code = exit_code(engine, &id).await.map_err(|source| match source {
+        // An engine that was restarted remembers its containers, and not what ran in them beside their own process.
+        EngineError::NotFound { .. } => DockerError::LostProgram { program: program.clone() },
+        source => failed(source),
+    })?;
     let mut status = ExitStatus::code(code);
     status.limit = limit::reached(engine, &state, code, begun).await;
     Ok(status)
@@ -163,9 +167,7 @@ impl<E: Engine> Session<'_, E> {
     }
 
     async fn copy_out(&self, output: &mut (impl AsyncRead + Unpin), writer: &Writer) -> Result<()> {
-        let failed = |error: std::io::Error| {
-            Failure::new(FailureKind::Unreachable, "read what the program writes").caused_by(&error)
-        };
+        let failed = |error| DockerError::ReadOutput { source: EngineError::io(error) };
         let mut buffer = vec![0; 32 * 1024];
         loop {
             let (stream, bytes) = if self.tty {
@@ -186,7 +188,7 @@ impl<E: Engine> Session<'_, E> {
                 let mut nowhere = tokio::io::sink();
                 let rest = tokio::io::copy(output, &mut nowhere);
                 let ((), rest) = tokio::join!(self.signal("PIPE"), rest);
-                return rest.map(drop).map_err(failed);
+                return Ok(rest.map(drop).map_err(failed)?);
             }
         }
     }

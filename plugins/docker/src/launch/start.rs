@@ -108,7 +108,7 @@ impl<E: Engine> Launch<'_, E> {
         let (Some(word), Some(attached)) = (word, attached) else { return Ok(Heard::Word) };
         let heard = async {
             let heard = converse(attached, input, word).await;
-            Ok(heard.map_err(|source| failed(EngineError::Io { source }))?)
+            Ok(heard.map_err(|source| failed(EngineError::io(source)))?)
         };
         crate::cancel::unless_cancelled(self.call, heard).await
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use claude_bottle_plugin_api::Failure;
+use claude_bottle_plugin_api::{Failure, FailureKind};
 use futures_util::future::join_all;
 
 use crate::engine::{Engine, Kind};
@@ -59,7 +59,13 @@ pub(crate) async fn sweep(engine: &impl Engine, labels: &[String]) -> Vec<Failur
                 failures.extend(removed.into_iter().filter_map(Result::err).map(Failure::from));
             }
             Err(source) => {
-                failures.push(DockerError::ListLeftovers { name: labels.join(", "), source }.into())
+                let is_gone = source.kind() == FailureKind::Unreachable;
+                let name = labels.first().and_then(|label| label.split_once('=')).map_or("*", |(_, id)| id);
+                failures.push(DockerError::ListLeftovers { name: name.to_owned(), source }.into());
+                // An engine that is not there would say the same of all else.
+                if is_gone {
+                    break;
+                }
             }
         }
     }

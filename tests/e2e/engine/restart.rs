@@ -1,0 +1,125 @@
+//! An engine that restarts, or dies and comes back, while its containers live on: the wall around a bottle stands.
+
+use std::net::IpAddr;
+
+use rustix::process::Signal;
+
+use super::{engine, home};
+use crate::egress::below_http::{answered, assert_no_other_way, assert_no_way_through_the_proxy, targets_at};
+use crate::egress::canary::{Canary, TICK};
+use crate::egress::session::Session;
+use crate::support::private_engine::{Options, PrivateEngine, WORLD};
+use crate::support::{assert_code, run};
+
+const AGENT: &str = "e2e-outlive";
+const SIBLING: &str = "e2e-outlive-sibling";
+
+/// Lets a bottle serve something at port 7777, and says at which address.
+const SERVE: &str = "socat TCP-LISTEN:7777,fork,reuseaddr 'EXEC:echo hello' & \
+    until (exec 3<>/dev/tcp/127.0.0.1/7777) 2>/dev/null; do sleep 0.05; done; hostname -i";
+
+/// The surroundings of a bottle.
+struct Around<'a> {
+    engine: &'a PrivateEngine,
+    canary: &'a Canary,
+    /// The other bottle's address.
+    neighbour: &'a str,
+}
+
+impl Around<'_> {
+    /// Returns a container's address in a network.
+    fn address(&self, container: &str, network: &str) -> String {
+        let format = format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}");
+        self.engine.docker(&["inspect", "--format", &format, container]).trim().to_owned()
+    }
+
+    /// Returns the address of the bottle's own sidecar.
+    fn sidecar(&self) -> String {
+        self.address(&format!("claude-bottle-guard-{AGENT}"), &self.engine.client().network_of(AGENT, "net"))
+    }
+
+    /// Returns every other address there is: the machine's, gateways, the other bottle and both sidecars' ways out.
+    fn addresses(&self) -> Vec<String> {
+        let own = self.engine.run_inside(&["hostname", "-I"]);
+        let mut addresses: Vec<_> = own.split_whitespace().map(str::to_owned).collect();
+        assert!(addresses.contains(&WORLD.to_string()), "{addresses:?}");
+        for (agent, role) in [(AGENT, "net"), (AGENT, "egress"), (SIBLING, "net"), (SIBLING, "egress")] {
+            let network = self.engine.client().network_of(agent, role);
+            let format = "{{(index .IPAM.Config 0).Subnet}}";
+            let subnet = self.engine.docker(&["network", "inspect", "--format", format, &network]);
+            addresses.push(format!("{}.1", subnet.trim().rsplit_once('.').unwrap().0));
+            if (agent, role) != (AGENT, "net") {
+                addresses.push(self.address(&format!("claude-bottle-guard-{agent}"), &network));
+            }
+        }
+        let bridge = self.engine.client().bridge_address().to_string();
+        addresses.extend([bridge, "169.254.169.254".to_owned(), self.neighbour.to_owned()]);
+        addresses
+    }
+
+    /// Returns who has come to the canary.
+    fn visitors(&self) -> Vec<IpAddr> {
+        self.engine.inside(|| self.canary.visitors())
+    }
+
+    /// Fails unless a shell in the bottle reaches what it may through its sidecar, and nothing past it.
+    fn assert_wall(&self, inside: &mut Session) {
+        let url = format!("http://stream.test:{}/", self.canary.tcp());
+        let said = inside.ok(&format!("curl -sN -m 10 {url} | head -n 1"));
+        assert_eq!(said, TICK.trim(), "the sidecar does not serve");
+        assert_eq!(inside.ok("curl -s -o /tmp/body -w '%{http_code}' http://refused.test/"), "403");
+        assert_eq!(self.visitors().len(), 1, "the control: the sidecar reaches the canary");
+
+        let addresses = self.addresses();
+        let mut targets: Vec<_> = addresses.iter().flat_map(|ip| targets_at(ip, self.canary)).collect();
+        targets.push(format!("tcp {} 7777", self.neighbour));
+        assert_eq!(answered(inside, &targets), Vec::<String>::new());
+        let sidecar = self.sidecar();
+        assert_no_other_way(inside, SIBLING, &sidecar);
+        let bridge = self.engine.client().bridge_address().to_string();
+        assert_no_way_through_the_proxy(inside, &[bridge, self.neighbour.to_owned(), sidecar]);
+        assert_eq!(self.visitors(), Vec::<IpAddr>::new(), "somebody came past the sidecar");
+    }
+}
+
+#[test]
+fn a_bottle_outlives_its_engine_and_the_wall_around_it_stands() {
+    let mut engine = engine(&Options { live_restore: true, ..Options::default() });
+    let canary = engine.inside(Canary::open);
+    let port = canary.tcp();
+    let egress = format!(
+        "      allowlist: ['stream.test:{port}']\n      hosts: {{ stream.test: {WORLD} }}\n\
+         \x20     private: [{{ host: stream.test, range: {WORLD}/32 }}]\n"
+    );
+    let home = home(&engine, &[AGENT, SIBLING], &egress);
+    let (mut first, mut second) = (Session::start(&home, AGENT), Session::start(&home, SIBLING));
+    let neighbour = second.ok(SERVE);
+    first.ok("true");
+
+    // They would notice that the engine is gone and say so; here the bottles themselves are looked at.
+    first.signal(Signal::STOP);
+    second.signal(Signal::STOP);
+    for signal in [Signal::TERM, Signal::KILL] {
+        engine.stop(signal);
+        engine.start_again();
+        let around = Around { engine: &engine, canary: &canary, neighbour: &neighbour };
+        let mut sibling = Session::beside(&home, SIBLING);
+        assert_eq!(answered(&mut sibling, &[format!("tcp {neighbour} 7777")]).len(), 1, "the control");
+        sibling.end();
+        let mut inside = Session::beside(&home, AGENT);
+        around.assert_wall(&mut inside);
+        inside.end();
+    }
+
+    assert_code(&run(&mut home.command(&["stop", SIBLING])), 0);
+    assert_eq!(engine.client().resources_of(SIBLING), Vec::<String>::new());
+    for (session, agent) in [(first, AGENT), (second, SIBLING)] {
+        session.signal(Signal::CONT);
+        assert_eq!(session.ended(), Some(125));
+        let said = std::fs::read_to_string(home.path().join(format!("{agent}.stderr"))).unwrap();
+        assert!(said.contains("the engine no longer knows of `bash`"), "{said}");
+        assert_eq!(engine.client().resources_of(agent), Vec::<String>::new());
+    }
+    assert_eq!(engine.docker(&["volume", "ls", "--quiet"]), "");
+    assert_eq!(home.left_in_tmp(), Vec::<String>::new());
+}
