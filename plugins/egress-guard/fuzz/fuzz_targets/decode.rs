@@ -17,7 +17,7 @@ static INSPECTOR: LazyLock<Inspector> = LazyLock::new(|| {
 
 fuzz_target!(|data: &[u8]| {
     let mut seen = 0;
-    views::each(data, &mut |view| {
+    views::each(data, &mut views::Spare::default(), &mut |view| {
         seen += view.len();
         true
     });

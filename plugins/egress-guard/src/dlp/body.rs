@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use claude_bottle_egress_policy::{Code, HostOrIp};
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
-use super::{Findings, Inspector};
+use super::{Findings, Inspector, Scratch};
 
 /// New bytes from which a look is worth it; fewer wait for more.
 const STEP: usize = 16 * 1024;
@@ -76,6 +76,7 @@ pub struct BodyScan<'a> {
     packed: Window,
     unpacker: Option<Unpacker>,
     unpacked: Window,
+    scratch: Scratch,
     findings: Findings,
 }
 
@@ -83,8 +84,15 @@ impl<'a> BodyScan<'a> {
     /// Returns a scan for a body to `host`.
     pub fn new(inspector: &'a Inspector, host: &'a HostOrIp, packing: Packing) -> Self {
         let unpacker = (packing != Packing::Plain).then(|| Unpacker::new(packing));
-        let (packed, unpacked, findings) = (Window::default(), Window::default(), Findings::default());
-        Self { inspector, host, packed, unpacker, unpacked, findings }
+        Self {
+            inspector,
+            host,
+            packed: Window::default(),
+            unpacker,
+            unpacked: Window::default(),
+            scratch: Scratch::default(),
+            findings: Findings::default(),
+        }
     }
 
     /// Returns what has been found so far. When something in it blocks, nothing given back may be sent.
@@ -120,13 +128,14 @@ impl<'a> BodyScan<'a> {
     fn look_at_packed(&mut self, end: bool) -> Bytes {
         let (inspector, host) = (self.inspector, self.host);
         self.packed.advance(end, inspector.overlap(), |bytes| {
-            merge(&mut self.findings, inspector.body_piece(bytes, host))
+            merge(&mut self.findings, inspector.body_piece(bytes, host, &mut self.scratch))
         })
     }
 
     fn look_at_unpacked(&mut self, end: bool) {
         let (inspector, host) = (self.inspector, self.host);
-        let look = |bytes: &[u8]| merge(&mut self.findings, inspector.body_piece(bytes, host));
+        let look =
+            |bytes: &[u8]| merge(&mut self.findings, inspector.body_piece(bytes, host, &mut self.scratch));
         drop(self.unpacked.advance(end, inspector.overlap(), look));
     }
 }

@@ -25,6 +25,14 @@ pub fn percent(text: &[u8]) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
+/// Adds what [`percent`] returns, and tells whether it returns anything.
+pub(super) fn percent_into(text: &[u8], decoded: &mut Vec<u8>) -> bool {
+    percent(text).is_some_and(|text| {
+        decoded.extend_from_slice(&text);
+        true
+    })
+}
+
 fn percent_once(text: &[u8]) -> Option<Vec<u8>> {
     if !text.contains(&b'%') {
         return None;
@@ -54,10 +62,16 @@ fn percent_once(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Undoes the escapes of JSON strings and of source code; nothing when there are none.
 pub fn escapes(text: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::new();
+    escapes_into(text, &mut decoded).then_some(decoded)
+}
+
+/// Adds what [`escapes`] returns, and tells whether it returns anything.
+pub(super) fn escapes_into(text: &[u8], decoded: &mut Vec<u8>) -> bool {
     if !text.contains(&b'\\') {
-        return None;
+        return false;
     }
-    let mut decoded = Vec::with_capacity(text.len());
+    decoded.reserve(text.len());
     let mut rest = text;
     while let Some(at) = memchr(b'\\', rest) {
         decoded.extend_from_slice(&rest[..at]);
@@ -66,7 +80,7 @@ pub fn escapes(text: &[u8]) -> Option<Vec<u8>> {
         match (kind, tail) {
             (b'u', [a, b, c, d, after @ ..]) => {
                 match (hex_pair(&[*a, *b]), hex_pair(&[*c, *d])) {
-                    (Some(high), Some(low)) => push_unit(u16::from_be_bytes([high, low]), &mut decoded),
+                    (Some(high), Some(low)) => push_unit(u16::from_be_bytes([high, low]), decoded),
                     _ => decoded.extend_from_slice(b"\\u"),
                 }
                 rest = after;
@@ -86,7 +100,7 @@ pub fn escapes(text: &[u8]) -> Option<Vec<u8>> {
         }
     }
     decoded.extend_from_slice(rest);
-    Some(decoded)
+    true
 }
 
 /// A unit that is no character by itself, half of a pair, is dropped: no secret is made of those.

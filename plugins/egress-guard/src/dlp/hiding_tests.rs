@@ -149,7 +149,8 @@ fn inspect(secret: &str, text: &str) -> (bool, bool) {
         let config = DlpConfig { secrets, rules, ..DlpConfig::default() };
         let known = GuardSecrets { entries: vec![entry.clone()] };
         let host = HostOrIp::parse("a.example").unwrap();
-        Inspector::new(&config, &known).unwrap().body_piece(text.as_bytes(), &host).block.is_some()
+        let inspector = Inspector::new(&config, &known).unwrap();
+        inspector.body_piece(text.as_bytes(), &host, &mut Scratch::default()).block.is_some()
     };
     (look(DlpAction::Block, DlpAction::Warn), look(DlpAction::Warn, DlpAction::Block))
 }

@@ -92,6 +92,13 @@ pub struct Findings {
     pub warn: Option<Finding>,
 }
 
+/// Memory that one look leaves to the next.
+#[derive(Default)]
+struct Scratch {
+    bare: Vec<u8>,
+    readings: views::Spare,
+}
+
 /// Everything one configuration looks for.
 pub struct Inspector {
     secrets: SecretSet,
@@ -133,18 +140,20 @@ impl Inspector {
 
     /// Looks at everything of a request but its body. Comes before any lookup, since a lookup already tells the name.
     pub fn head(&self, head: &RequestHead, wanted: &Destination) -> Findings {
-        let mut findings = Findings::default();
+        let (mut findings, mut scratch) = (Findings::default(), Scratch::default());
         let host = &wanted.host;
         let name = host.to_string();
         let plain = wanted.scheme == Scheme::Http;
         self.look(
             name.as_bytes(),
             Look { host, place: "host name", rules: false, credential: false },
+            &mut scratch,
             &mut findings,
         );
         self.look(
             wanted.path.as_bytes(),
             Look { host, place: "URL", rules: plain, credential: false },
+            &mut scratch,
             &mut findings,
         );
         for header in &head.headers {
@@ -154,17 +163,18 @@ impl Inspector {
             }
             let credential = CREDENTIAL_HEADERS.contains(&name);
             let look = Look { host, place: "headers", rules: plain && !credential, credential };
-            self.look(&header.value, look, &mut findings);
-            self.look(name.as_bytes(), Look { rules: false, credential: false, ..look }, &mut findings);
+            self.look(&header.value, look, &mut scratch, &mut findings);
+            let look = Look { rules: false, credential: false, ..look };
+            self.look(name.as_bytes(), look, &mut scratch, &mut findings);
         }
         self.look_for_parts(head, wanted, &mut findings);
         findings
     }
 
     /// Looks at one piece of a body.
-    pub(crate) fn body_piece(&self, bytes: &[u8], host: &HostOrIp) -> Findings {
+    fn body_piece(&self, bytes: &[u8], host: &HostOrIp, scratch: &mut Scratch) -> Findings {
         let mut findings = Findings::default();
-        self.look(bytes, Look { host, place: "body", rules: true, credential: false }, &mut findings);
+        self.look(bytes, Look { host, place: "body", rules: true, credential: false }, scratch, &mut findings);
         findings
     }
 
@@ -173,12 +183,12 @@ impl Inspector {
         self.secrets.longest().clamp(4 * 1024, 64 * 1024)
     }
 
-    fn look(&self, bytes: &[u8], look: Look<'_>, findings: &mut Findings) {
+    fn look(&self, bytes: &[u8], look: Look<'_>, scratch: &mut Scratch, findings: &mut Findings) {
         let with_rules = look.rules && !self.exempt_hosts.iter().any(|pattern| pattern.matches(look.host));
-        let mut scratch = Vec::new();
+        let Scratch { bare, readings } = scratch;
         let may_pass = |hosts: &[HostPattern]| look.credential && is_own(hosts, look.host);
-        views::each(bytes, &mut |view| {
-            if let Some(secret) = self.secrets.find(view, &mut scratch, may_pass) {
+        views::each(bytes, readings, &mut |view| {
+            if let Some(secret) = self.secrets.find(view, bare, may_pass) {
                 self.note(What::Secret(secret.to_owned()), look.place, findings);
             }
             if with_rules && let Some(id) = self.fitting_rule(view) {

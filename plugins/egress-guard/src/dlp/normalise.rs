@@ -80,15 +80,34 @@ static KEPT: [u8; 256] = {
     table
 };
 
+/// Bytes that are asked at once whether they are ASCII.
+const BLOCK: usize = 64;
+
+/// Returns where the first byte beyond ASCII is.
+pub(super) fn first_beyond_ascii(text: &[u8]) -> Option<usize> {
+    let block = text.chunks(BLOCK).position(|block| !block.is_ascii())? * BLOCK;
+    text[block..].iter().position(|b| !b.is_ascii()).map(|at| block + at)
+}
+
+/// Returns where the last byte beyond ASCII is.
+pub(super) fn last_beyond_ascii(text: &[u8]) -> Option<usize> {
+    let behind = text.rchunks(BLOCK).position(|block| !block.is_ascii())? * BLOCK;
+    text[..text.len() - behind].iter().rposition(|b| !b.is_ascii())
+}
+
 /// Returns the text as a reader sees it, in ASCII where it can be; nothing when that changes nothing.
 ///
 /// Compatibility forms (full-width, mathematical, superscript) become plain letters, invisible characters and
 /// combining marks go, look-alikes become what they look like.
 pub fn fold(text: &[u8]) -> Option<Vec<u8>> {
-    if text.is_ascii() {
-        return None;
-    }
-    let mut folded = Vec::with_capacity(text.len());
+    let mut folded = Vec::new();
+    fold_into(text, &mut folded).then_some(folded)
+}
+
+/// Adds what [`fold`] returns, and tells whether it returns anything.
+pub(super) fn fold_into(text: &[u8], folded: &mut Vec<u8>) -> bool {
+    let before = folded.len();
+    folded.reserve(text.len());
     let mut rest = text;
     while !rest.is_empty() {
         let (valid, invalid) = match str::from_utf8(rest) {
@@ -98,15 +117,19 @@ pub fn fold(text: &[u8]) -> Option<Vec<u8>> {
                 error.error_len().unwrap_or(rest.len() - error.valid_up_to()),
             ),
         };
-        fold_valid(valid, &mut folded);
+        fold_valid(valid, folded);
         folded.extend_from_slice(&rest[valid.len()..valid.len() + invalid]);
         rest = &rest[valid.len() + invalid..];
     }
-    (folded != text).then_some(folded)
+    let changed = folded[before..] != *text;
+    if !changed {
+        folded.truncate(before);
+    }
+    changed
 }
 
 fn fold_valid(mut rest: &str, folded: &mut Vec<u8>) {
-    while let Some(at) = rest.bytes().position(|b| !b.is_ascii()) {
+    while let Some(at) = first_beyond_ascii(rest.as_bytes()) {
         folded.extend_from_slice(&rest.as_bytes()[..at]);
         let mut characters = rest[at..].chars();
         characters.by_ref().take(1).for_each(|character| fold_one(character, folded));

@@ -1,6 +1,6 @@
 //! All readings of a text: as it is, folded, unescaped and decoded, and decoded again, within bounds.
 
-use memchr::memchr_iter;
+use memchr::{memchr, memrchr};
 
 use super::{decode, normalise};
 
@@ -11,76 +11,110 @@ pub(super) const DEPTH: usize = 3;
 /// every line changes.
 const CONTEXT: usize = 1024;
 
-/// Bytes that are asked at once whether they are ASCII.
-const BLOCK: usize = 64;
-
 /// Bytes looked at in all readings together, as a multiple of the text, and a floor for short ones.
 const BUDGET_FACTOR: usize = 8;
 const BUDGET_FLOOR: usize = 64 * 1024;
 
+/// Readings whose memory is kept.
+const SPARE: usize = 3;
+
+/// Memory for readings, kept from one text to the next, since the system takes its time to give and take it.
+#[derive(Default)]
+pub struct Spare(Vec<Vec<u8>>);
+
+impl Spare {
+    fn take(&mut self) -> Vec<u8> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    fn give(&mut self, mut reading: Vec<u8>) {
+        if self.0.len() < SPARE {
+            reading.clear();
+            self.0.push(reading);
+        }
+    }
+}
+
 /// Calls `look` for the text and every reading of it, the nearest first, until `look` says that it has seen enough.
-pub fn each(text: &[u8], look: &mut dyn FnMut(&[u8]) -> bool) {
+pub fn each(text: &[u8], spare: &mut Spare, look: &mut dyn FnMut(&[u8]) -> bool) {
     let mut budget = text.len().saturating_mul(BUDGET_FACTOR).max(BUDGET_FLOOR);
     if text.is_empty() || !look(text) {
         return;
     }
-    let mut level = readings(text);
+    let mut level = readings(text, spare);
     for depth in 0..DEPTH {
         let mut next = Vec::new();
-        for reading in &level {
+        for reading in level {
             if budget < reading.len() {
                 return;
             }
             budget -= reading.len();
-            if !look(reading) {
+            if !look(&reading) {
                 return;
             }
             if depth + 1 < DEPTH {
-                next.extend(readings(reading));
+                next.extend(readings(&reading, spare));
             }
+            spare.give(reading);
         }
         level = next;
     }
 }
 
-/// Applies a step to the neighbourhood of each place, given in order; nothing when there is none.
+/// Applies a step to the neighbourhood of each place that `first` and `last` find; nothing when there is none.
 ///
 /// A text without such a place nearby reads the same before and after, and has been looked at before.
 fn near(
     text: &[u8],
-    places: impl Iterator<Item = usize>,
-    step: impl Fn(&[u8]) -> Option<Vec<u8>>,
-) -> Option<Vec<u8>> {
-    let mut stretches: Vec<(usize, usize)> = Vec::new();
-    for place in places {
-        let (start, end) = (place.saturating_sub(CONTEXT), text.len().min(place + CONTEXT));
-        match stretches.last_mut() {
-            Some(last) if last.1 >= start => last.1 = end,
-            _ => stretches.push((start, end)),
+    spare: &mut Spare,
+    first: impl Fn(&[u8]) -> Option<usize>,
+    last: impl Fn(&[u8]) -> Option<usize>,
+    step: impl Fn(&[u8], &mut Vec<u8>) -> bool,
+) -> Vec<u8> {
+    let (mut read, mut from) = (Vec::new(), 0);
+    while let Some(at) = first(&text[from..]) {
+        let (start, mut place) = ((from + at).saturating_sub(CONTEXT), from + at);
+        // Places whose neighbourhoods touch are read together. Only the last of many matters.
+        while let Some(further) = last(&text[place + 1..text.len().min(place + 1 + 2 * CONTEXT)]) {
+            place += 1 + further;
         }
-    }
-    let mut read = Vec::new();
-    for (start, end) in stretches {
-        if let Some(stretch) = step(&text[start..end]) {
-            read.extend_from_slice(if read.is_empty() { b"" } else { b"\n" });
-            read.extend_from_slice(&stretch);
+        if read.capacity() == 0 {
+            read = spare.take();
+            // No step makes a text longer, but for a few characters.
+            read.reserve(text.len() - start);
         }
+        if step(&text[start..text.len().min(place + CONTEXT)], &mut read) {
+            read.push(b'\n');
+        }
+        from = place + 1;
     }
-    (!read.is_empty()).then_some(read)
-}
-
-/// Returns places near which all bytes beyond ASCII lie, so that none is further away than [`BLOCK`].
-fn beyond_ascii(text: &[u8]) -> impl Iterator<Item = usize> {
-    let blocks = text.chunks(BLOCK).enumerate().filter(|(_, block)| !block.is_ascii());
-    blocks.flat_map(|(index, block)| [index * BLOCK, index * BLOCK + block.len()])
+    read
 }
 
 /// One step of every kind that changes the text.
-fn readings(text: &[u8]) -> Vec<Vec<u8>> {
+fn readings(text: &[u8], spare: &mut Spare) -> Vec<Vec<u8>> {
     let mut found: Vec<Vec<u8>> = Vec::new();
-    found.extend(near(text, memchr_iter(b'%', text), decode::percent));
-    found.extend(near(text, memchr_iter(b'\\', text), decode::escapes));
-    found.extend(near(text, beyond_ascii(text), normalise::fold));
+    found.push(near(
+        text,
+        spare,
+        |part| memchr(b'%', part),
+        |part| memrchr(b'%', part),
+        decode::percent_into,
+    ));
+    found.push(near(
+        text,
+        spare,
+        |part| memchr(b'\\', part),
+        |part| memrchr(b'\\', part),
+        decode::escapes_into,
+    ));
+    found.push(near(
+        text,
+        spare,
+        normalise::first_beyond_ascii,
+        normalise::last_beyond_ascii,
+        normalise::fold_into,
+    ));
     let runs = decode::Runs::new(text);
     found.extend((0..4).map(|shift| runs.base64(shift)));
     found.push(runs.hex());
@@ -95,7 +129,7 @@ mod tests {
 
     fn reaches(text: &str, hidden: &str) -> bool {
         let mut seen = false;
-        each(text.as_bytes(), &mut |view| {
+        each(text.as_bytes(), &mut Spare::default(), &mut |view| {
             seen |= view.windows(hidden.len()).any(|window| window == hidden.as_bytes());
             !seen
         });
@@ -122,7 +156,7 @@ mod tests {
     fn a_bomb_ends_with_the_budget() {
         let text = "YWFh".repeat(64 * 1024);
         let mut seen = 0;
-        each(text.as_bytes(), &mut |view| {
+        each(text.as_bytes(), &mut Spare::default(), &mut |view| {
             seen += view.len();
             true
         });

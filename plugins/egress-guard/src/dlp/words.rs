@@ -1,7 +1,7 @@
 //! Many words looked for at once, in upper or lower case, in text that hardly ever has one of them.
 //!
 //! Four neighbouring bytes of each word are noted. Where a text has four such bytes the word is compared; everywhere
-//! else one look into a table of eight kilobytes is all. An automaton is exact at once, and takes three times as long.
+//! else one look into a table of 8 KiB is all. An automaton is exact at once, and takes three times as long.
 
 /// Neighbouring bytes that are noted of a word.
 const GRAM: usize = 4;
@@ -63,14 +63,16 @@ impl<const STRIDE: usize> Words<STRIDE> {
             return;
         }
         for (index, four) in text.windows(GRAM).step_by(STRIDE).enumerate() {
-            let bytes = folded(four);
-            let bit = hash(bytes);
-            if self.table[bit >> 6] >> (bit & 63) & 1 != 0
-                && !self.compare(text, index * STRIDE, bytes, &mut found)
-            {
+            if self.may_have(four) && !self.compare(text, index * STRIDE, folded(four), &mut found) {
                 return;
             }
         }
+    }
+
+    /// Tells whether these bytes may be some that were noted.
+    fn may_have(&self, four: &[u8]) -> bool {
+        let bit = hash(folded(four));
+        self.table[bit >> 6] >> (bit & 63) & 1 != 0
     }
 
     /// Compares the words that have these four bytes; false when enough has been seen.
