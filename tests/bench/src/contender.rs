@@ -87,14 +87,23 @@ pub(crate) fn whole(command: &mut Command) -> anyhow::Result<Duration> {
 
 /// Times a command from its start to the first byte on its standard output; it must then succeed.
 pub(crate) fn first_byte(command: &mut Command) -> anyhow::Result<Duration> {
+    Ok(before_and_after(command)?.0)
+}
+
+/// Times a command from the first byte on its standard output to its end; it must succeed.
+pub(crate) fn after_first_byte(command: &mut Command) -> anyhow::Result<Duration> {
+    Ok(before_and_after(command)?.1)
+}
+
+fn before_and_after(command: &mut Command) -> anyhow::Result<(Duration, Duration)> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let began = Instant::now();
     let mut child = command.spawn().with_context(|| format!("run {command:?}"))?;
     let mut output = child.stdout.take().context("the command has an output")?;
     let mut byte = [0];
     output.read_exact(&mut byte).with_context(|| format!("wait for the first byte of {command:?}"))?;
-    let took = began.elapsed();
+    let before = began.elapsed();
     std::io::copy(&mut output, &mut std::io::sink())?;
     ensure!(child.wait()?.success(), "{command:?} failed");
-    Ok(took)
+    Ok((before, began.elapsed() - before))
 }

@@ -27,6 +27,11 @@ agents:
         Ok(Self { dir, program: program.canonicalize().context("find claude-bottle beside this program")? })
     }
 
+    /// Returns where the programs are that run beside the agent.
+    pub(crate) fn libexec(&self) -> PathBuf {
+        self.program.with_file_name("../libexec/claude-bottle")
+    }
+
     /// Prepares a call of the program.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);

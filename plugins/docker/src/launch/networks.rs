@@ -1,4 +1,4 @@
-//! The two networks, one after the other, as an engine makes them anyway. They are named after the run, so no name is taken.
+//! The two networks. They are named after the run, so that no name is taken.
 
 use claude_bottle_plugin_api::Result;
 
@@ -8,27 +8,27 @@ use crate::error::DockerError;
 use crate::network;
 use crate::protection::Protection;
 
-/// The networks, once they exist.
-pub(super) struct Networks {
-    /// The inner network's id.
-    pub(super) internal: String,
-    /// The inner network's IPv4 ranges, at least one.
+/// The inner network, once it exists.
+pub(super) struct Internal {
+    pub(super) id: String,
+    /// Its IPv4 ranges, at least one.
     pub(super) subnets: Vec<String>,
-    /// The id of the sidecar's way out.
-    pub(super) egress: String,
 }
 
 impl<E: Engine> Launch<'_, E> {
-    /// Makes both networks, and asks the engine whether the inner one is what it was asked for.
-    pub(super) async fn networks(&self) -> Result<Networks> {
-        let run = &self.plan.spec.id;
-        let name = network::internal_name(run);
+    /// Makes the inner network, and asks the engine whether it is what it was asked for.
+    pub(super) async fn internal_network(&self) -> Result<Internal> {
+        let name = network::internal_name(&self.plan.spec.id);
         let request = network::internal(&name, self.plan.isolation, self.owner);
-        let internal = self.network(request, "create-internal-network").await?;
-        let subnets = self.closed_subnets(&internal, &name).await?;
-        let request = network::egress(&network::egress_name(run), self.owner);
-        let egress = self.network(request, "create-egress-network").await?;
-        Ok(Networks { internal, subnets, egress })
+        let id = self.network(request, "create-internal-network").await?;
+        let subnets = self.closed_subnets(&id, &name).await?;
+        Ok(Internal { id, subnets })
+    }
+
+    /// Makes the sidecar's way out; returns its id.
+    pub(super) async fn egress_network(&self) -> Result<String> {
+        let request = network::egress(&network::egress_name(&self.plan.spec.id), self.owner);
+        self.network(request, "create-egress-network").await
     }
 
     async fn network(&self, request: bollard::models::NetworkCreateRequest, step: &str) -> Result<String> {

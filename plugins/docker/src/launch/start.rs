@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use claude_bottle_plugin_api::Result;
 
-use super::{Containers, Launch, Networks};
+use super::{Containers, Internal, Launch};
 use crate::engine::{Container, Engine, EngineError};
 use crate::error::DockerError;
 use crate::provision::environment;
@@ -17,12 +17,20 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How much of a sidecar's log is shown when it fails.
 const LOG_TAIL: u32 = 20;
 
+/// A sidecar that serves.
+pub(super) struct Serving {
+    /// Its address on the inner network.
+    pub(super) address: String,
+    /// The id of the network that is its way out.
+    pub(super) egress: String,
+}
+
 impl<E: Engine> Launch<'_, E> {
     /// Starts the agent's container and hands its own process the secrets; nothing of the agent's runs yet.
     pub(super) async fn start_agent(
         &self,
         containers: &Containers,
-        networks: &Networks,
+        internal: &Internal,
         secrets: &[u8],
     ) -> Result<()> {
         let (id, name) = (&containers.agent, &containers.names.agent);
@@ -35,7 +43,7 @@ impl<E: Engine> Launch<'_, E> {
             return Err(DockerError::FailedInside { action, code, output }.into());
         }
         // The container named its network before that existed, so the engine looked it up by name.
-        if found.addresses.keys().ne([&networks.internal]) {
+        if found.addresses.keys().ne([&internal.id]) {
             return Err(DockerError::AgentAstray { name: name.clone() }.into());
         }
         self.after("start-agent").await?;
@@ -43,20 +51,21 @@ impl<E: Engine> Launch<'_, E> {
         Ok(())
     }
 
-    /// Gives the sidecar its way out, starts it, and waits until it listens when it says so itself; returns its address.
+    /// Gives the sidecar its way out, starts it, and waits until it listens when it says so itself.
     pub(super) async fn start_sidecar(
         &self,
         containers: &Containers,
-        networks: &Networks,
+        internal: &Internal,
         proxy: &Sidecar,
-    ) -> Result<String> {
+    ) -> Result<Serving> {
         let (id, name) = (&containers.sidecar, &containers.names.sidecar);
-        let connected = self.engine.connect(&networks.egress, id).await;
+        let egress = self.egress_network().await?;
+        let connected = self.engine.connect(&egress, id).await;
         connected.map_err(|source| DockerError::ConnectSidecar { name: name.clone(), source })?;
         self.after("connect-sidecar").await?;
 
         let shown = self.call.step("start-sidecar", format!("starting container {name}"));
-        let config = sidecar::config(self.plan, &networks.subnets)?;
+        let config = sidecar::config(self.plan, &internal.subnets)?;
         if let Some((path, archive)) = proxy.config_archive(&config)? {
             let put = self.engine.put_archive(id, path, archive).await;
             put.map_err(|source| DockerError::ConfigureSidecar { name: name.clone(), source })?;
@@ -72,9 +81,9 @@ impl<E: Engine> Launch<'_, E> {
             Err(_) => return Err(self.silent(containers).await.into()),
         }
         self.after("start-sidecar").await?;
-        let address = self.sidecar_address(containers, networks).await?;
+        let address = self.sidecar_address(containers, internal).await?;
         shown.done();
-        Ok(address)
+        Ok(Serving { address, egress })
     }
 
     /// Waits for a sidecar that does not say when it listens.
@@ -114,10 +123,10 @@ impl<E: Engine> Launch<'_, E> {
     }
 
     /// Returns the sidecar's address on the inner network.
-    async fn sidecar_address(&self, containers: &Containers, networks: &Networks) -> Result<String> {
+    async fn sidecar_address(&self, containers: &Containers, internal: &Internal) -> Result<String> {
         let (id, name) = (&containers.sidecar, &containers.names.sidecar);
         let found = self.inspect(id, name).await?;
-        match found.addresses.get(&networks.internal) {
+        match found.addresses.get(&internal.id) {
             Some(address) if found.running => Ok(address.clone()),
             _ => {
                 let output = if found.error.is_empty() { self.log_tail(id).await } else { found.error };
