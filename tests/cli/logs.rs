@@ -229,3 +229,41 @@ fn following_goes_on_over_a_renamed_log_and_ends_on_an_interrupt() {
     assert_code(&follower.end(), 130);
     assert_code(&run.end(), 0);
 }
+
+/// Lines of pipelock's are decisions too; what is none of them is shown and not counted.
+#[test]
+fn what_pipelock_decided_reads_as_the_guards() {
+    let pipelock = |fields: &str| {
+        format!(
+            r#"{{"level":"warn","component":"pipelock",{fields},"client_ip":"172.18.0.3","time":"2026-01-02T03:04:05Z","message":"m"}}"#
+        )
+    };
+    let lines = [
+        pipelock(r#""event":"startup","listen":"0.0.0.0:8888""#),
+        pipelock(r#""event":"tunnel_open","target":"api.anthropic.com:443""#),
+        pipelock(
+            r#""event":"blocked","method":"CONNECT","target":"evil.test:8443","scanner":"allowlist","reason":"domain not in allowlist: evil.test""#,
+        ),
+    ];
+    let (home, output) = after_a_run(&lines);
+    // It knows no ports, so neither does the rule that would allow the host.
+    assert_says(
+        &stderr(&output),
+        &["1 request blocked", "evil.test:8443  not_in_allowlist", "allow evil.test, add it"],
+    );
+    let shown = stdout(&home.call(&["logs", "shell", "--egress", "--format", "json"]));
+    let shown: Vec<serde_json::Value> =
+        shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(shown[0]["event"], "startup");
+    assert_eq!((&shown[1]["verdict"], &shown[1]["host"]), (&"allow".into(), &"api.anthropic.com".into()));
+    assert_eq!((&shown[2]["code"], &shown[2]["port"]), (&"not_in_allowlist".into(), &8443.into()));
+}
+
+#[test]
+fn a_bottle_behind_pipelock_is_told_that_ports_do_not_count() {
+    let shown = Home::new().shown_with(
+        &["policy", "check", "hello", "api.anthropic.com"],
+        &[("CLAUDE_BOTTLE_PIPELOCK_IMAGE", "pipelock:1")],
+    );
+    assert_says(&shown, &["warning: this bottle's proxy is pipelock, which knows no ports"]);
+}
