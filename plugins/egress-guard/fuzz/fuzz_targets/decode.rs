@@ -27,9 +27,12 @@ fuzz_target!(|data: &[u8]| {
     let host = HostOrIp::parse("a.example").expect("a plain name");
     let mut scan = BodyScan::new(&INSPECTOR, &host, packing);
     let mut given = Vec::new();
-    for piece in body.chunks(usize::from(*first).max(1)) {
+    for (index, piece) in body.chunks(usize::from(*first).max(1)).enumerate() {
         let Ok(bytes) = scan.push(piece) else { return };
         given.extend_from_slice(&bytes);
+        if index % 7 == 3 {
+            given.extend_from_slice(&scan.pause());
+        }
     }
     let Ok(rest) = scan.finish() else { return };
     given.extend_from_slice(&rest);

@@ -68,8 +68,8 @@ pub fn packing<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Packing
 
 /// Looks at one body.
 ///
-/// It gives back what it has looked at, less the last bytes, which stay until it is clear how they go on. So no byte
-/// of a secret has left when the secret is recognised.
+/// It gives back what it has looked at, less the last bytes, which stay until it is clear how they go on, or until the
+/// client pauses. So no byte of a secret that comes without a pause has left when the secret is recognised.
 pub struct BodyScan<'a> {
     inspector: &'a Inspector,
     host: &'a HostOrIp,
@@ -125,6 +125,23 @@ impl<'a> BodyScan<'a> {
         Ok(self.look_at_packed(true))
     }
 
+    /// Gives back what is held because the next bytes might say more, when none come for a while: the client may wait for
+    /// an answer to what it has sent. It stays in the window, so a secret that goes on later is recognised as a whole.
+    ///
+    /// What leaves of such a secret is what a request that ended here would have taken with it.
+    pub fn pause(&mut self) -> Bytes {
+        let (inspector, host, scratch) = (self.inspector, self.host, &mut self.scratch);
+        let mut look = |bytes: &[u8]| merge(&mut self.findings, inspector.body_piece(bytes, host, scratch));
+        self.unpacked.look(&mut look);
+        self.packed.look(&mut look);
+        self.packed.give(inspector.overlap())
+    }
+
+    /// Tells whether there is something that [`pause`](Self::pause) would give back.
+    pub fn holds_back(&self) -> bool {
+        self.packed.given < self.packed.bytes.len()
+    }
+
     fn look_at_packed(&mut self, end: bool) -> Bytes {
         let (inspector, host) = (self.inspector, self.host);
         self.packed.advance(end, inspector.overlap(), |bytes| {
@@ -145,28 +162,48 @@ fn merge(findings: &mut Findings, new: Findings) {
     findings.warn = findings.warn.take().or(new.warn);
 }
 
-/// Bytes of which the first have been looked at.
+/// Bytes of which the first have been looked at, and the very first have been given back.
 #[derive(Default)]
 struct Window {
     bytes: BytesMut,
     seen: usize,
+    given: usize,
 }
 
 impl Window {
     /// Looks when enough is new, or at the end; gives back what no later look needs.
-    fn advance(&mut self, end: bool, overlap: usize, mut look: impl FnMut(&[u8])) -> Bytes {
-        let new = self.bytes.len() - self.seen;
-        if new == 0 || (new < STEP && !end) {
-            return if end { self.take(0) } else { Bytes::new() };
+    fn advance(&mut self, end: bool, overlap: usize, look: impl FnMut(&[u8])) -> Bytes {
+        if self.bytes.len() - self.seen < STEP && !end {
+            return Bytes::new();
         }
-        look(&self.bytes);
-        self.take(if end { 0 } else { overlap.min(self.bytes.len()) })
+        self.look(look);
+        self.take(if end { 0 } else { overlap })
     }
 
-    /// Takes all but the last `keep` bytes, which have all been looked at.
+    /// Looks when something is new.
+    fn look(&mut self, mut look: impl FnMut(&[u8])) {
+        if self.seen < self.bytes.len() {
+            look(&self.bytes);
+            self.seen = self.bytes.len();
+        }
+    }
+
+    /// Takes all but the last `keep` bytes, which have all been looked at, and gives back what it has not yet.
     fn take(&mut self, keep: usize) -> Bytes {
-        self.seen = keep;
-        self.bytes.split_to(self.bytes.len() - keep).freeze()
+        let cut = self.bytes.len().saturating_sub(keep);
+        let mut front = self.bytes.split_to(cut).freeze();
+        let again = self.given.min(cut);
+        bytes::Buf::advance(&mut front, again);
+        (self.seen, self.given) = (self.seen - cut, self.given - again);
+        front
+    }
+
+    /// Gives back everything, and keeps the last `keep` bytes for the next look all the same.
+    fn give(&mut self, keep: usize) -> Bytes {
+        let rest = Bytes::copy_from_slice(&self.bytes[self.given..]);
+        self.given = self.bytes.len();
+        drop(self.take(keep));
+        rest
     }
 }
 

@@ -178,6 +178,37 @@ fn no_byte_of_a_secret_leaves_wherever_the_pieces_end() {
 }
 
 #[test]
+fn a_pause_gives_everything_and_still_finds_what_goes_on_behind_it() {
+    let inspector = inspector(&DlpConfig::default());
+    let host = HostOrIp::parse("a.example").unwrap();
+    let filler = "an ordinary line of text\n".repeat(900);
+    for before in [0, 10, 5_000, 20_000] {
+        for cut in [1, 12, VALUE.len() - 1] {
+            let mut scan = BodyScan::new(&inspector, &host, Packing::Plain);
+            let first = [&filler.as_bytes()[..before], &VALUE.as_bytes()[..cut]].concat();
+            let sent = scan.push(&first).unwrap();
+            assert!(scan.holds_back());
+            assert_eq!([sent, scan.pause()].concat(), first);
+            assert!(!scan.holds_back() && scan.pause().is_empty() && scan.findings().block.is_none());
+            drop(scan.push(&VALUE.as_bytes()[cut..]).unwrap());
+            drop(scan.pause());
+            assert!(scan.findings().block.is_some(), "{before} {cut}");
+        }
+    }
+    // Pauses at any place leave a clean body as it is.
+    let mut scan = BodyScan::new(&inspector, &host, Packing::Plain);
+    let mut sent = Vec::new();
+    for (index, piece) in filler.as_bytes().chunks(700).enumerate() {
+        sent.extend_from_slice(&scan.push(piece).unwrap());
+        if index % 5 == 0 {
+            sent.extend_from_slice(&scan.pause());
+        }
+    }
+    sent.extend_from_slice(&scan.finish().unwrap());
+    assert_eq!(sent, filler.as_bytes());
+}
+
+#[test]
 fn packed_bodies_are_looked_into() {
     let filler = "an ordinary line of text\n".repeat(9_000);
     let pack = |text: &str| {
@@ -199,6 +230,14 @@ fn packed_bodies_are_looked_into() {
     }
     for (body, packing) in pack(&format!("{filler}{VALUE}{filler}")) {
         assert!(scan(&body, 100, packing).unwrap().1, "{packing:?}");
+        let (inspector, host) = (inspector(&DlpConfig::default()), HostOrIp::parse("a.example").unwrap());
+        let mut scan = BodyScan::new(&inspector, &host, packing);
+        for piece in body.chunks(200) {
+            drop(scan.push(piece).unwrap());
+            drop(scan.pause());
+        }
+        drop(scan.finish().unwrap());
+        assert!(scan.findings().block.is_some(), "{packing:?} with pauses");
     }
     assert_eq!(scan(b"not packed at all", 5, Packing::Gzip), Err(PackingError::Malformed));
     let mut bomb = GzEncoder::new(Vec::new(), Compression::best());

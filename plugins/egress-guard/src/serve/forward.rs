@@ -26,6 +26,9 @@ use crate::net::stream::Stream;
 /// Pieces of a body that may wait for the upstream.
 const BODY_QUEUE: usize = 2;
 
+/// Silence of a client after which it may be waiting for an answer to what it has sent of its body.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// The end of a body's channel that the client's bytes go into.
 type BodySender = Sender<Bytes, BodyAborted>;
 
@@ -241,11 +244,7 @@ impl Feed<'_> {
                     let rest = self.scan.finish().map_err(unreadable)?;
                     return self.pass_on(rest, sender).await;
                 }
-                Piece::More => {
-                    if !matches!(self.stream.read(self.buffer).await, Ok(1..)) {
-                        return Err(gone());
-                    }
-                }
+                Piece::More => self.read(sender).await?,
                 Piece::Data(data) => {
                     total += data.len() as u64;
                     check_size(BodyLength::Known(total), max_body)?;
@@ -254,6 +253,24 @@ impl Feed<'_> {
                 }
             }
         }
+    }
+
+    /// Reads on. When nothing comes for a while, what is held back goes first, since the client may wait for its answer.
+    async fn read(&mut self, sender: &mut BodySender) -> Result<(), Denial> {
+        let mut in_time = None;
+        if self.scan.holds_back() {
+            // Nothing is lost when this is given up: bytes leave the socket in its last step, which does not wait.
+            in_time = tokio::time::timeout(PAUSE, self.stream.read(self.buffer)).await.ok();
+            if in_time.is_none() {
+                let held = self.scan.pause();
+                self.pass_on(held, sender).await?;
+            }
+        }
+        let read = match in_time {
+            Some(read) => read,
+            None => self.stream.read(self.buffer).await,
+        };
+        if matches!(read, Ok(1..)) { Ok(()) } else { Err(gone()) }
     }
 
     /// Sends what has been looked at, unless something was found.

@@ -1,8 +1,11 @@
 //! Secrets that try to leave through what the guard can see.
 
+use std::io::Write as _;
+use std::net::Shutdown;
+
 use serde_json::{Value, json};
 
-use crate::support::{Dns, Guard, Upstream, get, send};
+use crate::support::{Dns, Guard, Upstream, connect, get, read_all, send};
 
 const VALUE: &str = "s3cr3tValue0123456789xyz";
 
@@ -110,9 +113,28 @@ fn secrets_in_bodies_are_stopped_before_they_leave() {
     assert!(!upstream.received().contains("s3cr3t"), "part of the secret left");
 }
 
+/// A client that waits for an answer in the middle of its body has to get it, and a secret cut by such a pause is still
+/// known when its other half comes.
+#[test]
+fn a_pause_in_a_body_holds_nothing_up_and_hides_nothing() {
+    let upstream = Upstream::ok();
+    let guard = start(&config(&upstream));
+    let a = format!("ok.test:{}", upstream.port);
+    let mut stream = connect(guard.address());
+    write!(stream, "POST http://{a}/ HTTP/1.1\r\nHost: {a}\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+    stream.write_all(b"b\r\nfirst words\r\n").unwrap();
+    upstream.wait_for("first words");
+    stream.write_all(b"8\r\ns3cr3tVa\r\n").unwrap();
+    upstream.wait_for("s3cr3tVa");
+    stream.write_all(b"10\r\nlue0123456789xyz\r\n0\r\n\r\n").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    read_all(&mut stream);
+    guard.decision(&json!({ "code": "dlp_secret" }));
+    assert!(!upstream.received().contains("lue0"), "the second half left");
+}
+
 #[test]
 fn packed_bodies_are_looked_into_or_refused() {
-    use std::io::Write as _;
     let upstream = Upstream::ok();
     let guard = start(&config(&upstream));
     let a = format!("ok.test:{}", upstream.port);
