@@ -135,9 +135,13 @@ fn a_log_file_has_every_line() {
 struct Relay(Child);
 
 impl Relay {
-    fn start(to: &str) -> Self {
+    fn start(to: &str) -> (Self, SocketAddr) {
         let args = ["relay", "--listen", "127.0.0.1:0", "--to", to];
-        Self(Command::new(binary()).args(args).stdout(Stdio::piped()).spawn().unwrap())
+        let mut relay = Self(Command::new(binary()).args(args).stdout(Stdio::piped()).spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(relay.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening ").unwrap().parse().unwrap();
+        (relay, address)
     }
 }
 
@@ -156,10 +160,7 @@ fn a_unix_socket_and_a_relay_are_one_way_out() {
     let listen = format!("unix:{}", socket.display());
     let guard = Guard::start_on(&listen, &allowing(&upstream), &[]);
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
-    let mut relay = Relay::start(&listen);
-    let mut line = String::new();
-    BufReader::new(relay.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let to: SocketAddr = line.trim().strip_prefix("listening ").unwrap().parse().unwrap();
+    let (_relay, to) = Relay::start(&listen);
     assert_eq!(send(to, &get("evil.test", "/")).code(), "not_in_allowlist");
     let mut stream = open_tunnel(to, &format!("ok.test:{}", upstream.port));
     stream.write_all(b"through both").unwrap();
@@ -171,6 +172,24 @@ fn a_unix_socket_and_a_relay_are_one_way_out() {
     assert!(read_all(&mut stream).is_empty());
     let answer = send(to, &get("evil.test", "/"));
     assert_eq!((answer.status, answer.head.as_str()), (0, ""));
+}
+
+#[test]
+fn an_agent_that_is_there_before_the_guard_gets_nowhere_and_then_to_the_guard() {
+    let upstream = Upstream::ok();
+    let dir = tempfile::tempdir().unwrap();
+    let listen = format!("unix:{}", dir.path().join("guard.sock").display());
+    let (_relay, to) = Relay::start(&listen);
+    let allowed = get(&format!("ok.test:{}", upstream.port), "/");
+    for request in [&allowed, &get("evil.test", "/"), &b"CONNECT ok.test:443 HTTP/1.1\r\n\r\n".to_vec()] {
+        let answer = send(to, request);
+        assert_eq!((answer.status, answer.head.as_str()), (0, ""));
+    }
+    assert_eq!(upstream.connections(), 0);
+    let guard = Guard::start_on(&listen, &allowing(&upstream), &[]);
+    assert_eq!(send(to, &get("evil.test", "/")).code(), "not_in_allowlist");
+    assert_eq!(send(to, &allowed).status, 200);
+    drop(guard);
 }
 
 #[test]

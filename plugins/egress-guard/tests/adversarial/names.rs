@@ -141,6 +141,36 @@ fn odd_hosts_are_refused_in_the_host_header() {
     }
 }
 
+/// A resolver behind HTTPS would answer for any name, and carry anything away in the questions.
+#[test]
+fn a_resolver_over_https_that_is_not_listed_is_refused_by_name_and_by_address() {
+    let scene = scene();
+    // One that would answer, by the name and the address it has here; then the well-known ones.
+    let resolver = Upstream::ok();
+    let port = resolver.port;
+    for authority in [
+        format!("evil.test:{port}"),
+        format!("127.0.0.1:{port}"),
+        format!("[::ffff:127.0.0.1]:{port}"),
+        "dns.google:443".to_owned(),
+        "cloudflare-dns.com:443".to_owned(),
+        "8.8.8.8:443".to_owned(),
+        "1.1.1.1:443".to_owned(),
+        "1.1.1.1:853".to_owned(),
+        "[2606:4700:4700::1111]:443".to_owned(),
+    ] {
+        scene.refuses(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes());
+        scene.refuses(&get(&authority, "/dns-query?dns=AAABAAABAAAAAAAABGV2aWwEdGVzdAAAAQAB"));
+        let question = "\0\0\u{1}\0\0\u{1}\0\0\0\0\0\0\u{4}evil\u{4}test\0\0\u{1}\0\u{1}";
+        let post = format!(
+            "POST http://{authority}/dns-query HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/dns-message\r\nContent-Length: {}\r\n\r\n{question}",
+            question.len()
+        );
+        scene.refuses(post.as_bytes());
+    }
+    assert_eq!(resolver.connections(), 0);
+}
+
 #[test]
 fn upper_case_is_the_same_host_and_is_written_small() {
     let scene = scene();
