@@ -38,6 +38,8 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
         0 => config.port,
         port => port,
     };
+    let runtime = facts.runtimes.iter().find(|name| *name == GVISOR).cloned();
+    let bounds = Bounds::of(&spec.bottle.limits, &facts);
     let state = PlanState {
         names,
         image: AgentImage::of(spec, config, &options),
@@ -46,14 +48,14 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
             .into_iter()
             .filter(|protection| !options.allow_missing.contains(protection))
             .collect(),
-        bounds: Bounds::of(&spec.bottle.limits, &facts),
-        runtime: facts.runtimes.iter().find(|name| *name == GVISOR).cloned(),
+        bounds: if runtime.is_some() { bounds.in_gvisor() } else { bounds },
+        runtime,
         arch: facts.arch.clone(),
         port,
         home: config.home.clone(),
+        bytes: contents.bytes,
         spec: spec.clone(),
     };
-        bytes: contents.bytes,
     let mut plan = Plan::new(state.names.candidate(1).agent, &state)?;
     plan.image = Some(state.image.reference().to_owned());
     plan.runtime = Some(probe::runtime_fact(&facts).to_owned());

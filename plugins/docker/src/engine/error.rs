@@ -62,6 +62,13 @@ impl EngineError {
             Self::Refused { .. } | Self::Failed { .. } if self.is_disk_full() => {
                 Some("docker system df   # the engine's disk is full; `docker system prune` frees what nothing uses".to_owned())
             }
+            // containerd's and the runtimes' own words, and the engine's before it starts one.
+            Self::Refused { message, .. } | Self::Failed { message } if message.contains("OCI runtime") => {
+                Some(
+                    "docker info --format '{{json .Runtimes}}'   # repair the runtime, or take it out of the engine's settings"
+                        .to_owned(),
+                )
+            }
             Self::Denied { .. } => {
                 Some("sudo usermod -aG docker \"$USER\"   # and log in again".to_owned())
             }

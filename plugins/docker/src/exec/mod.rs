@@ -26,6 +26,8 @@ const WRAPPER: &str = r#"cd . 2>/dev/null; echo $$ >"/run/claude-bottle/exec.$0"
 const KILL: &str = r#"p=$(cat "$1") && { kill -s "$2" -- "-$p" || kill -s "$2" "$p"; }"#;
 /// How long a program has to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
+/// How often it is asked whether a bottle in gVisor still runs.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Runs a program and waits for its end.
 pub(crate) async fn exec(
@@ -55,18 +57,24 @@ pub(crate) async fn exec(
     let id = engine.create_exec(&state.agent, &spec).await.map_err(failed)?;
     config.fault.after(call, "create-exec").await?;
     let attached = engine.start_exec(&id, request.tty).await.map_err(failed)?;
-    let session = Session { engine, container: &state.agent, token: &token, exec: &id, tty: request.tty };
+    let in_gvisor = limit::in_gvisor(&state);
+    let session =
+        Session { engine, container: &state.agent, token: &token, exec: &id, tty: request.tty, in_gvisor };
     if let Err(failure) = config.fault.strike(call, "start-exec").await {
         session.abandon(attached).await;
         return Err(failure);
     }
     session.run(call, attached, io).await?;
     config.fault.strike(call, "exec-done").await?;
-    let code = exit_code(engine, &id).await.map_err(|source| match source {
+    let code = match exit_code(engine, &id).await {
+        // With the container the engine forgets what was run in it.
+        Err(error) if in_gvisor && error.is_not_found() => limit::CONTAINER_ENDED,
         // An engine that was restarted remembers its containers, and not what ran in them beside their own process.
-        EngineError::NotFound { .. } => DockerError::LostProgram { program: program.clone() },
-        source => failed(source),
-    })?;
+        Err(error) if error.is_not_found() => {
+            return Err(DockerError::LostProgram { program: program.clone() }.into());
+        }
+        code => code.map_err(failed)?,
+    };
     let mut status = ExitStatus::code(code);
     status.limit = limit::reached(engine, &state, code, begun).await;
     Ok(status)
@@ -134,6 +142,7 @@ struct Session<'a, E> {
     token: &'a str,
     exec: &'a str,
     tty: bool,
+    in_gvisor: bool,
 }
 
 impl<E: Engine> Session<'_, E> {
@@ -159,9 +168,27 @@ impl<E: Engine> Session<'_, E> {
             copied = &mut copy => copied,
             () = feed => Ok(()),
             () = resize => Ok(()),
+            () = self.gvisor_ends(), if self.in_gvisor => {
+                // What was written before may still be on its way.
+                drop(tokio::time::timeout(GRACE, &mut copy).await);
+                Ok(())
+            }
             failure = crate::cancel::cancelled(call) => {
                 self.end(&mut copy).await;
                 Err(failure)
+            }
+        }
+    }
+
+    /// Waits until the container has ended. When gVisor meets a limit it ends as a whole, and the engine leaves the streams of
+    /// what ran inside open.
+    async fn gvisor_ends(&self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            match self.engine.inspect_container(self.container).await {
+                Ok(found) if !found.running => return,
+                Err(error) if error.is_not_found() => return,
+                _ => {}
             }
         }
     }

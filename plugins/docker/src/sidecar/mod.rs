@@ -107,6 +107,8 @@ impl Sidecar {
             network_mode: Some(internal.to_owned()),
             readonly_rootfs: Some(true),
             init: Some(false),
+            // An engine lets the kernel forward packets in every container. This one is between two networks.
+            sysctls: Some([("net.ipv4.ip_forward".to_owned(), "0".to_owned())].into()),
             extra_hosts: (!self.extra_hosts.is_empty()).then(|| self.extra_hosts.clone()),
             mounts: self.config_volume(owner).map(|volume| vec![volume]),
             ..HostConfig::default()
