@@ -54,7 +54,7 @@ fn assert_secret_is_nowhere(home: &Home, said: &[u8]) {
 
 fn skills_are_in_place_and_a_host_not_on_the_list_is_refused_with_a_reason(backend: Backend) {
     let agent = &format!("e2e-refused-{}", backend.name());
-    let command = "ls ~/.claude/skills/greet; \
+    let command = "echo ~/.claude/skills/greet/*; \
         curl -sS -o /tmp/body -w 'status %{http_code}\\n' http://not-allowed.test/; cat /tmp/body; \
         curl -sS -I https://not-allowed.test/ 2>&1 | head -3";
     let api = standin(backend, Script { reply: REPLY.to_owned(), run: Some(command.to_owned()) });
@@ -103,7 +103,8 @@ fn streams_stay_apart_and_the_exit_code_is_the_agents(backend: Backend) {
 fn the_working_directory_is_copied_in_and_the_original_stays(backend: Backend) {
     let agent = &format!("e2e-cwd-{}", backend.name());
     let api = standin(backend, script());
-    let command = "    command: [sh, -c, 'cat note.txt; stat -c %U note.txt; echo changed > note.txt']\n";
+    let command =
+        "    command: [sh, -c, 'cat note.txt; find note.txt -printf %u; echo; echo changed > note.txt']\n";
     let home = Home::with_agent(agent, api.address(), command);
     std::fs::write(home.work().join("note.txt"), "as it was\n").unwrap();
     let output = run(&mut backend.command(&home, &["--quiet", "start", agent, "--yes", "--cwd"]));

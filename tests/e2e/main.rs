@@ -12,5 +12,6 @@ mod engine;
 mod failure;
 mod headless;
 mod images;
+mod runsc;
 mod ssh;
 mod terminal;

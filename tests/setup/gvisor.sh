@@ -1,57 +1,39 @@
 #!/usr/bin/env bash
-# Adds gVisor's runsc to the local engine's runtimes (gvisor.sh), or takes it out again (gvisor.sh --unregister).
-# From then on `docker info` lists it, and the docker backend uses it for every agent container: a test that wants it
-# registers it, and unregisters it at its end. The engine reloads its settings; running containers are not disturbed.
+# Prints the path of a gVisor runtime that works on this machine, and nothing else on stdout. Installs Debian's package when there is none.
+#
+# It is added to no engine: one that lists a runtime `runsc` uses it for every bottle from then on. An engine of a test's own gets it
+# as `{"runtimes": {"runsc": {"path": "…"}}}`.
 set -euo pipefail
 # shellcheck source=tests/setup/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-config=/etc/docker/daemon.json
+# gVisor before August 2024 takes a network namespace that has this file for the machine's own, and refuses it (isRootNS in
+# runsc/sandbox/network.go of https://github.com/google/gvisor). Kernels of today (6.18, for one) have it in every namespace.
+tell_tale=/proc/sys/net/core/rmem_default
+wrapper="$cache_dir/gvisor/runsc"
 
-# runsc takes a network namespace with this file for the host's own and refuses it (isRootNS in runsc/sandbox/network.go of
-# https://github.com/google/gvisor). Recent kernels (6.18, for one) show it in every namespace. With --network=host, runsc uses the sockets of the
-# namespace that the engine made for the container; the container still sees only its own networks.
-network_options() {
-  if as_root unshare --net test -e /proc/sys/net/core/rmem_default; then echo "--network=host"; fi
-}
-
-listed() { docker info --format '{{json .Runtimes}}' | grep -q '"runsc"'; }
-not_listed() { ! listed; }
-
-reload_engine() {
-  local pid
-  pid=$(as_root cat /var/run/docker.pid 2>/dev/null) || fail "the engine of this machine does not run" "tests/setup/engine.sh"
-  as_root kill -HUP "$pid"
-}
-
-register() {
-  if listed; then return 0; fi
-  if ! command -v runsc >/dev/null; then install_packages "gVisor" runsc; fi
-  say "adding runsc to the engine's runtimes in $config"
-  # The platform ptrace needs neither KVM nor a particular kernel.
-  # shellcheck disable=SC2046
-  as_root runsc install --runtime runsc -- --platform=ptrace $(network_options) >/dev/null 2>&1 \
-    || fail "runsc install could not write $config"
-  reload_engine
-  poll 50 listed || fail "the engine does not list runsc after reloading" "docker info; cat $config"
-}
-
-unregister() {
-  if ! listed; then return 0; fi
-  say "taking runsc out of the engine's runtimes in $config"
-  as_root runsc uninstall --runtime runsc >/dev/null 2>&1 || fail "runsc uninstall could not write $config"
-  reload_engine
-  poll 50 not_listed || fail "the engine still lists runsc after reloading" "docker info; cat $config"
+# Writes a program that hides the file from runsc, in a mount namespace that runsc alone sees. Nothing else of runsc's work depends on
+# the directory: its network stack is its own.
+wrap() {
+  mkdir -p "$(dirname "$wrapper")"
+  cat >"$wrapper.new" <<EOF
+#!/bin/sh
+exec unshare --mount --propagation private sh -c 'mount -t tmpfs -o mode=755 none /proc/sys/net && exec $1 "\$@"' runsc "\$@"
+EOF
+  chmod 755 "$wrapper.new"
+  mv "$wrapper.new" "$wrapper"
 }
 
 main() {
-  docker version >/dev/null 2>&1 || fail "no Docker engine answers" "tests/setup/engine.sh"
+  local runsc
   lock_setup gvisor
-  case "${1:-}" in
-    "") register ;;
-    --unregister) unregister ;;
-    *) fail "\`$1\` is no option of this script" "gvisor.sh [--unregister]" ;;
-  esac
+  if ! command -v runsc >/dev/null; then install_packages "gVisor" runsc; fi
+  runsc=$(command -v runsc)
+  if as_root unshare --net test -e "$tell_tale"; then
+    wrap "$runsc"
+    runsc=$wrapper
+  fi
+  echo "$runsc"
 }
 
 main "$@"

@@ -61,6 +61,12 @@ sub trace {
 open my $planted, '>', '/tmp/planted' or die $!;
 print $planted $control;
 close $planted;
+# Open in that process as well, beyond its exec.
+my $held;
+{
+    local $^F = 50;
+    open $held, '<', '/tmp/planted' or die $!;
+}
 # Its environment is there when it has become the other program, and that is when this pipe closes.
 pipe my $begun, my $begins or die $!;
 my $child = fork // die $!;
@@ -84,6 +90,7 @@ for my $pid (sort { $a <=> $b } map { m{(\d+)} } glob '/proc/[0-9]*') {
     my @opened = grep { look_in_file("$_: $name", "/proc/$pid/$_") } qw(environ cmdline);
     push @opened, 'memory' if look_in_memory("memory: $name", $pid);
     push @opened, 'descriptors' if opendir my $descriptors, "/proc/$pid/fd";
+    -f $_ && look_in_file("descriptor: $name", $_) for glob "/proc/$pid/fd/*";
     push @opened, 'ptrace' if trace($pid);
     print "process $name: @opened\n";
 }

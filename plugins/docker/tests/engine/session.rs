@@ -22,7 +22,10 @@ fn a_secret_is_inside_and_nowhere_else() {
     let said = live.sh(&backend, &run, "printf %s \"$TOKEN\"", b"");
     assert_eq!(said.stdout, CANARY);
     let canary = "canary-7f3a";
-    assert_eq!(live.sh(&backend, &run, "stat -c '%a %U' /run/claude-bottle/env", b"").stdout, "400 node\n");
+    assert_eq!(
+        live.sh(&backend, &run, "find /run/claude-bottle/env -printf '%m %u\\n'", b"").stdout,
+        "400 node\n"
+    );
 
     let filter = format!("label=io.claude-bottle.id={}", run.spec.id);
     let containers = docker(&["ps", "-aq", "--filter", &filter]);

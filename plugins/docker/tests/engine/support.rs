@@ -186,7 +186,7 @@ pub(crate) fn docker(words: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
@@ -203,7 +203,7 @@ pub(crate) fn base_image() -> &'static str {
 }
 
 /// Returns the guard's program: `EGRESS_GUARD`, or one that is built here.
-fn guard() -> PathBuf {
+pub(crate) fn guard() -> PathBuf {
     static GUARD: OnceLock<PathBuf> = OnceLock::new();
     let path = GUARD.get_or_init(|| {
         if let Ok(path) = std::env::var("EGRESS_GUARD") {
