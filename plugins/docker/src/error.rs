@@ -149,13 +149,13 @@ impl DockerError {
             Self::ReplaceImage { .. } => Some("unset CLAUDE_BOTTLE_IMAGE, or leave out --rebuild".to_owned()),
             Self::NameTaken { name } => Some(format!("docker rm -f {name}")),
             Self::NamesTaken { .. } => Some("claude-bottle cleanup".to_owned()),
-            Self::CreateNetwork { source: EngineError::Refused { message, .. }, .. }
-                if message.contains("address pool") =>
-            {
-                Some(
-                    "claude-bottle cleanup   # the engine has no address range left for a network".to_owned(),
-                )
-            }
+            // Engine 20.10 answers 404, as if something were not found.
+            Self::CreateNetwork {
+                source: EngineError::Refused { message, .. } | EngineError::NotFound { message },
+                ..
+            } if message.contains("address pool") => Some(
+                "claude-bottle cleanup   # the engine has no address range left for a network".to_owned(),
+            ),
             Self::CopyIn { source: TreeError::Special { .. } | TreeError::TooLarge { .. } } => {
                 Some("name it in .claude-bottleignore, or remove it".to_owned())
             }
@@ -191,5 +191,18 @@ impl From<DockerError> for Failure {
             failure = failure.caused_by(source);
         }
         error.hints().into_iter().fold(failure, Self::hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_without_addresses_is_told_with_what_helps() {
+        let message = "could not find an available, non-overlapping IPv4 address pool".to_owned();
+        let source = EngineError::NotFound { message };
+        let failure = Failure::from(DockerError::CreateNetwork { name: "n".to_owned(), source });
+        assert!(failure.hints[0].starts_with("claude-bottle cleanup "), "{failure:?}");
     }
 }
