@@ -172,6 +172,9 @@ fn read_all(mut file: File) -> String {
 pub(crate) fn backend(settings: &[(&str, &str)]) -> Docker {
     let mut context = Context::default();
     context.settings.insert("BASE_IMAGE".to_owned(), base_image().to_owned());
+    if let Ok(image) = std::env::var("CLAUDE_BOTTLE_IMAGE") {
+        context.settings.insert("IMAGE".to_owned(), image);
+    }
     context.settings.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     let backend = Docker::open(context).unwrap();
     let probe = backend.probe(&Call::detached()).unwrap();
