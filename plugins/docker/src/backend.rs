@@ -28,7 +28,11 @@ pub struct Docker {
 impl Docker {
     fn engine(&self) -> Result<&DockerApi> {
         let engine = self.engine.as_deref();
-        Ok(engine.map_err(|source| DockerError::FindEngine { reason: source.to_string() })?)
+        let failed = |source: &AddressError| DockerError::FindEngine {
+            reason: source.to_string(),
+            hint: source.hint(),
+        };
+        Ok(engine.map_err(failed)?)
     }
 
     /// Copies what the bottle's proxy decides into the run's directory, until the bottle is closed.
@@ -71,7 +75,7 @@ impl Backend for Docker {
     fn probe(&self, _call: &Call) -> Result<Probe> {
         let engine = match self.engine.as_deref() {
             Ok(engine) => engine,
-            Err(error) => return Ok(Probe::unusable(error.to_string(), "unset DOCKER_HOST")),
+            Err(error) => return Ok(Probe::unusable(error.to_string(), error.hint())),
         };
         self.run(async { Ok(probe::probe(engine).await) })
     }

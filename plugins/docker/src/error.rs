@@ -14,7 +14,7 @@ use crate::engine::EngineError;
 #[derive(Debug, Error)]
 pub(crate) enum DockerError {
     #[error("find the engine: {reason}")]
-    FindEngine { reason: String },
+    FindEngine { reason: String, hint: String },
     #[error("ask the engine what it can do")]
     AskEngine { source: EngineError },
     #[error("create network `{name}`")]
@@ -142,11 +142,12 @@ impl DockerError {
 
     fn hints(&self) -> Vec<String> {
         let own = match self {
-            Self::BuildImage { base, tail, pull, .. } => return build_hints(base, tail, *pull),
+            Self::BuildImage { base, tail, pull, source, .. } if source.hint().is_none() => return build_hints(base, tail, *pull),
             Self::PullImage { reference, .. } => Some(format!(
                 "docker pull {reference}   # by hand; the plug-in itself has no login for a registry"
             )),
             Self::ReplaceImage { .. } => Some("unset CLAUDE_BOTTLE_IMAGE, or leave out --rebuild".to_owned()),
+            Self::FindEngine { hint, .. } => Some(hint.clone()),
             Self::NameTaken { name } => Some(format!("docker rm -f {name}")),
             Self::NamesTaken { .. } => Some("claude-bottle cleanup".to_owned()),
             // Engine 20.10 answers 404, as if something were not found.

@@ -1,12 +1,12 @@
 //! Nothing leaves a bottle but through its own sidecar, whatever the protocol, and nothing at all without it.
 //!
-//! The engine itself is not restarted here: it belongs to the whole machine. What a restart of it does to a bottle is what
-//! the loss and the return of the sidecar do.
+//! The engine itself is not restarted here: it belongs to the whole machine. `tests/e2e/engine` does that to one of its own.
 
 use std::process::Command;
 
 use super::canary::{Canary, TICK};
 use super::fixture::{Fixture, IMAGE};
+use super::own_sidecar::assert_only_a_proxy;
 use super::session::Session;
 use super::{assert_refused, decisions, home};
 use crate::support::{engine, run, stdout};
@@ -131,6 +131,7 @@ fn nothing_goes_out_below_http_and_siblings_are_apart() {
     assert_eq!(answered(&mut inside, &targets), Vec::<String>::new());
     assert_eq!(canary.visitors(), Vec::<std::net::IpAddr>::new());
 
+    assert_only_a_proxy(&mut inside, &sidecar, (&mut beside, &neighbour), WORLD);
     assert_no_other_way(&mut inside, sibling, &sidecar);
     try_raw_packets(&mut inside, &sidecar, &bridge.to_string(), canary.udp());
     assert_no_way_through_the_proxy(

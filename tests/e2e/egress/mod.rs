@@ -6,6 +6,7 @@ pub(crate) mod canary;
 mod clients;
 mod fixture;
 mod following;
+mod own_sidecar;
 mod pipelock;
 pub(crate) mod session;
 

@@ -115,8 +115,9 @@ impl Session {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Waits until the program has ended by itself, and returns its exit code.
+    /// Ends the shell if it still runs, waits until the program has ended, and returns its exit code.
     pub(crate) fn ended(mut self) -> Option<i32> {
+        drop(self.stdin.take());
         self.child.wait().unwrap().code()
     }
 

@@ -1,6 +1,9 @@
 //! What becomes of bottles when their engine stops, dies or fills up; on an engine of the test's own.
 
+mod address;
 mod fixture;
+mod frozen;
+mod full;
 mod gone;
 mod restart;
 
@@ -17,6 +20,10 @@ fn engine(options: &Options) -> PrivateEngine {
 
 /// Makes a home with agents that are all a shell, on an engine, in a bottle with this `egress`.
 fn home(engine: &PrivateEngine, agents: &[&str], egress: &str) -> Home {
-    let home = egress::home(agents, egress).env("DOCKER_HOST", &engine.host());
-    home.env("CLAUDE_BOTTLE_IMAGE", &small_image())
+    on(engine, egress::home(agents, egress))
+}
+
+/// Has a home use an engine.
+fn on(engine: &PrivateEngine, home: Home) -> Home {
+    home.env("DOCKER_HOST", &engine.host()).env("CLAUDE_BOTTLE_IMAGE", &small_image())
 }

@@ -181,6 +181,29 @@ impl PrivateEngine {
         stdout(&output)
     }
 
+    /// Makes a file system of a size for this test, and returns its directory as the test sees it.
+    pub(crate) fn small_disk(&self, size: &str) -> PathBuf {
+        let disk = self.directory.join("disk");
+        fs::create_dir(&disk).unwrap();
+        let options = format!("mode=700,size={size}");
+        self.run_inside(&["mount", "-t", "tmpfs", "-o", &options, "disk", disk.to_str().unwrap()]);
+        PathBuf::from(format!("/proc/{}/root{}", self.holder, disk.display()))
+    }
+
+    /// Fills the disk the engine keeps its data on; [`Self::make_room`] frees it.
+    pub(crate) fn fill(&self) {
+        let data = self.data();
+        let script = "dd if=/dev/zero of=\"$0/fill\" bs=64k 2>/dev/null; dd if=/dev/zero of=\"$0/fill-up\" bs=1 2>/dev/null; df --output=avail \"$0\"";
+        let left = self.run_inside(&["sh", "-c", script, data.to_str().unwrap()]);
+        assert_eq!(left.split_whitespace().last(), Some("0"), "{left}");
+    }
+
+    /// Takes away what [`Self::fill`] has put on the disk.
+    pub(crate) fn make_room(&self) {
+        let data = self.data();
+        self.run_inside(&["sh", "-c", "rm \"$0\"/fill*", data.to_str().unwrap()]);
+    }
+
     /// Returns where the engine keeps its data, as [`Self::run_inside`] sees it.
     pub(crate) fn data(&self) -> PathBuf {
         self.directory.join("data")

@@ -39,6 +39,31 @@ pub(crate) enum AddressError {
     Context { name: String },
 }
 
+impl AddressError {
+    /// Returns what may mend it.
+    pub(crate) fn hint(&self) -> String {
+        match self {
+            // ssh itself carries a socket: <https://docs.docker.com/engine/security/protect-access/>.
+            Self::Scheme { address } if address.starts_with("ssh://") => forward(address),
+            Self::Tls { .. } => forward("ssh://USER@HOST"),
+            Self::Context { .. } => "docker context ls".to_owned(),
+            Self::ReadSettings { .. } | Self::ParseSettings { .. } => {
+                "export DOCKER_HOST=unix:///var/run/docker.sock   # leaves docker's settings aside".to_owned()
+            }
+            Self::Scheme { .. } => "unset DOCKER_HOST".to_owned(),
+        }
+    }
+}
+
+/// Returns the command that brings the socket of an engine elsewhere here.
+fn forward(host: &str) -> String {
+    let is_plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"@:/._-[]".contains(&byte));
+    let host = if is_plain { host } else { "ssh://USER@HOST" };
+    format!(
+        "ssh -fnNT -L /tmp/docker.sock:/var/run/docker.sock {host} && export DOCKER_HOST=unix:///tmp/docker.sock"
+    )
+}
+
 impl Address {
     /// Finds the address from an environment, which a test can make up.
     pub(crate) fn find(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, AddressError> {
@@ -130,6 +155,20 @@ mod tests {
             assert!(find(&[("DOCKER_HOST", bad)]).contains("not an engine's address"), "{bad}");
         }
         assert!(find(&[("DOCKER_HOST", "tcp://h"), ("DOCKER_TLS_VERIFY", "1")]).contains("TLS"));
+    }
+
+    #[test]
+    fn what_is_not_spoken_has_a_way_round() {
+        let hint = |vars: &[(&str, &str)]| {
+            let env = |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned());
+            Address::find(&env).unwrap_err().hint()
+        };
+        let socket = "ssh -fnNT -L /tmp/docker.sock:/var/run/docker.sock";
+        assert!(hint(&[("DOCKER_HOST", "ssh://me@far:2222")]).starts_with(&format!("{socket} ssh://me@far:2222 &&")));
+        // What is pasted must not do more than it says.
+        assert!(hint(&[("DOCKER_HOST", "ssh://far;reboot")]).starts_with(&format!("{socket} ssh://USER@HOST &&")));
+        assert!(hint(&[("DOCKER_HOST", "https://far")]).starts_with(socket));
+        assert_eq!(hint(&[("DOCKER_HOST", "npipe://x")]), "unset DOCKER_HOST");
     }
 
     #[test]
