@@ -30,7 +30,7 @@ pub(crate) fn survey(spec: &Spec) -> Result<Surveyed> {
     for (source, options) in found.repository.iter().flat_map(|repository| &repository.trees) {
         tree::survey(source, options).map_err(|error| refuse(error.into()))?;
     }
-    Ok(Surveyed { facts: facts(&workspace.source, &survey), bytes: survey.amount.bytes })
+    Ok(Surveyed { facts: facts(&survey), bytes: survey.amount.bytes })
 }
 
 /// Makes the place where programs start: a copy of the working directory, or an empty one.

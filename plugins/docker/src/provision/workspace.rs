@@ -29,7 +29,7 @@ pub(super) fn survey(spec: &Spec) -> Result<Surveyed> {
     for (source, options) in checkout.repository.iter().flat_map(|repository| &repository.trees) {
         bytes += in_archive(tree::survey(source, options).map_err(refuse)?.amount);
     }
-    Ok(Surveyed { facts: facts(&workspace.source, &found), bytes })
+    Ok(Surveyed { facts: facts(&found), bytes })
 }
 
 /// Returns about how long an archive of this will be.

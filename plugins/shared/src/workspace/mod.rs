@@ -226,10 +226,9 @@ fn read(path: &Path) -> Result<String, WorkspaceError> {
 }
 
 /// Says for a plan what comes along and what does not.
-pub fn facts(source: &Path, survey: &Survey) -> Vec<(&'static str, String)> {
+pub fn facts(survey: &Survey) -> Vec<(&'static str, String)> {
     let (entries, bytes) = (survey.amount.entries, size(survey.amount.bytes));
-    let mut facts =
-        vec![("workspace", format!("a copy of {}, {entries} entries, {bytes}", source.display()))];
+    let mut facts = vec![("copied in", format!("{entries} entries, {bytes}"))];
     if survey.left_out.count > 0 {
         facts.push(("left out", named(&survey.left_out)));
     }

@@ -53,7 +53,7 @@ fn secrets_stay_out_unless_they_are_asked_for() {
     let (copy, survey) = copied(&source);
     assert_eq!(files(&copy), "./.env.example ./deep/.env/inside ./environment ./id_rsa.pub ./main.rs ");
     assert_eq!(survey.left_out.count, 7);
-    assert_eq!(facts(&source, &survey)[1], ("left out", "7 (.ENV, .env, .env.local, …)".to_owned()));
+    assert_eq!(facts(&survey)[1], ("left out", "7 (.ENV, .env, .env.local, …)".to_owned()));
 
     fs::write(source.join(IGNORE_FILE), "# what the tests need\n!.env.local\n!certs/*.pem\n!main.rs\n")
         .unwrap();
@@ -61,7 +61,7 @@ fn secrets_stay_out_unless_they_are_asked_for() {
     let (copy, survey) = copied(&source);
     assert!(copy.join(".env.local").exists() && copy.join("certs/a.pem").exists());
     assert!(!copy.join(".env").exists() && !copy.join("certs/b.key").exists());
-    let said = facts(&source, &survey);
+    let said = facts(&survey);
     let asked = "2 (.env.local, certs/a.pem), since .claude-bottleignore asks for it";
     assert_eq!(said[2], ("secrets let in", asked.to_owned()));
 }
@@ -96,7 +96,7 @@ fn what_git_tracks_comes_along_and_the_status_is_as_on_the_host() {
     assert!(copy.join(".env").exists() && copy.join("a/test.pem").exists());
     assert!(!copy.join("a/new.pem").exists() && !copy.join(".env.local").exists());
     assert_eq!(survey.left_out.count, 2);
-    let said = facts(&source, &survey);
+    let said = facts(&survey);
     assert_eq!(said[2], ("secrets let in", "2 (.env, a/test.pem), since git tracks it".to_owned()));
 
     // What the file names stays out all the same, and git says so.
