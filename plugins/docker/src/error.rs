@@ -142,7 +142,9 @@ impl DockerError {
 
     fn hints(&self) -> Vec<String> {
         let own = match self {
-            Self::BuildImage { base, tail, pull, source, .. } if source.hint().is_none() => return build_hints(base, tail, *pull),
+            Self::BuildImage { base, tail, pull, source, .. } if source.hint().is_none() => {
+                return build_hints(base, tail, *pull);
+            }
             Self::PullImage { reference, .. } => Some(format!(
                 "docker pull {reference}   # by hand; the plug-in itself has no login for a registry"
             )),

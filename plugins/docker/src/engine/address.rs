@@ -164,9 +164,14 @@ mod tests {
             Address::find(&env).unwrap_err().hint()
         };
         let socket = "ssh -fnNT -L /tmp/docker.sock:/var/run/docker.sock";
-        assert!(hint(&[("DOCKER_HOST", "ssh://me@far:2222")]).starts_with(&format!("{socket} ssh://me@far:2222 &&")));
+        assert!(
+            hint(&[("DOCKER_HOST", "ssh://me@far:2222")])
+                .starts_with(&format!("{socket} ssh://me@far:2222 &&"))
+        );
         // What is pasted must not do more than it says.
-        assert!(hint(&[("DOCKER_HOST", "ssh://far;reboot")]).starts_with(&format!("{socket} ssh://USER@HOST &&")));
+        assert!(
+            hint(&[("DOCKER_HOST", "ssh://far;reboot")]).starts_with(&format!("{socket} ssh://USER@HOST &&"))
+        );
         assert!(hint(&[("DOCKER_HOST", "https://far")]).starts_with(socket));
         assert_eq!(hint(&[("DOCKER_HOST", "npipe://x")]), "unset DOCKER_HOST");
     }

@@ -135,8 +135,16 @@ fn lost(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         let http = error.downcast_ref::<hyper::Error>();
         http.is_some_and(|http| http.is_incomplete_message() || http.is_closed() || http.is_canceled())
     };
-    let chain = || std::iter::successors(Some(error), |error| error.source());
+    let chain = || std::iter::successors(Some(error), |error| below(*error));
     chain().any(is_lost).then(|| chain().last().map(ToString::to_string).unwrap_or_default())
+}
+
+/// Returns what an error was made of. An error of the system that wraps another one passes over it as its source.
+fn below<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
 }
 
 #[cfg(test)]
