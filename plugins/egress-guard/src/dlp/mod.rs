@@ -174,7 +174,12 @@ impl Inspector {
     /// Looks at one piece of a body.
     fn body_piece(&self, bytes: &[u8], host: &HostOrIp, scratch: &mut Scratch) -> Findings {
         let mut findings = Findings::default();
-        self.look(bytes, Look { host, place: "body", rules: true, credential: false }, scratch, &mut findings);
+        self.look(
+            bytes,
+            Look { host, place: "body", rules: true, credential: false },
+            scratch,
+            &mut findings,
+        );
         findings
     }
 
