@@ -1,12 +1,13 @@
 //! Orphans of dead runs: found by label, shown, then removed, containers before networks.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use claude_bottle_backend_shared::{Labels, key};
 use claude_bottle_plugin_api::{
     Call, CleanupItem, CleanupPlan, CleanupReport, CleanupScope, Failure, Owner, Result,
 };
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 
 use crate::active;
 use crate::engine::{Engine, Found, Kind};
@@ -16,6 +17,8 @@ use crate::plan::role;
 use crate::sidecar::log;
 
 const KINDS: [Kind; 3] = [Kind::Container, Kind::Network, Kind::Volume];
+/// How many things are removed beside each other.
+const AT_ONCE: usize = 16;
 
 /// Finds what belongs to no live run; what has our prefix and not our labels is named and left alone.
 pub(crate) async fn find(engine: &impl Engine, call: &Call, scope: &CleanupScope) -> Result<CleanupPlan> {
@@ -60,31 +63,25 @@ fn judge(
     (Some(item), !alive || scope.all)
 }
 
-/// Saves what the sidecars to be removed decided. One that cannot be saved goes all the same.
+/// Removes what the plan names, containers before networks, and first saves what the sidecars decided.
 ///
-/// The agents end first, so that none of them is without its sidecar's log.
-async fn save_logs(engine: &impl Engine, plan: &CleanupPlan, report: &mut CleanupReport) {
-    let labels = [key::ID.to_owned(), key::ROLE.to_owned()];
-    let found = engine.list(Kind::Container, &labels).await.unwrap_or_default();
-    let of_role = |name: &'static str| {
-        let planned = |thing: &&Found| plan.remove.iter().any(|item| item.id == thing.id);
-        found.iter().filter(planned).filter(move |thing| thing.labels[key::ROLE] == name)
-    };
-    join_all(of_role(role::AGENT).map(|agent| engine.kill_container(&agent.id))).await;
-    let saves = of_role(role::SIDECAR)
-        .filter_map(|sidecar| Some((sidecar, log::labelled_dir(sidecar)?)))
-        .map(|(sidecar, dir)| async move { log::save(engine, &sidecar.id, &dir).await });
-    let saved = join_all(saves).await;
-    report.failures.extend(saved.into_iter().filter_map(Result::err).map(Failure::from));
-}
-
-/// Removes what the plan names, in its order.
+/// A log that cannot be saved keeps nothing from being removed.
 pub(crate) async fn apply(engine: &impl Engine, plan: &CleanupPlan) -> CleanupReport {
     let mut report = CleanupReport::default();
-    save_logs(engine, plan, &mut report).await;
+    let logs = &logs(engine, plan).await;
     for kind in KINDS {
-        for item in plan.remove.iter().filter(|item| item.kind == kind.word()) {
-            match engine.remove(kind, &item.id).await {
+        let items = plan.remove.iter().filter(|item| item.kind == kind.word());
+        let removals = items.map(|item| async move {
+            let saved = match logs.get(&item.id) {
+                Some(dir) => log::save(engine, &item.id, dir).await,
+                None => Ok(()),
+            };
+            (item, saved, engine.remove(kind, &item.id).await)
+        });
+        let mut removals = stream::iter(removals).buffered(AT_ONCE);
+        while let Some((item, saved, removed)) = removals.next().await {
+            report.failures.extend(saved.err().map(Failure::from));
+            match removed {
                 Ok(()) => report.removed.push(item.clone()),
                 Err(source) => {
                     let name = item.name.clone();
@@ -94,4 +91,14 @@ pub(crate) async fn apply(engine: &impl Engine, plan: &CleanupPlan) -> CleanupRe
         }
     }
     report
+}
+
+/// Returns where the decisions of the sidecars to be removed go.
+async fn logs(engine: &impl Engine, plan: &CleanupPlan) -> BTreeMap<String, PathBuf> {
+    let labels = [key::ID.to_owned(), format!("{}={}", key::ROLE, role::SIDECAR)];
+    let found = engine.list(Kind::Container, &labels).await.unwrap_or_default();
+    let planned = found.iter().filter(|thing| plan.remove.iter().any(|item| item.id == thing.id));
+    // One that never ran has decided nothing.
+    let ran = planned.filter(|sidecar| sidecar.state != "created");
+    ran.filter_map(|sidecar| Some((sidecar.id.clone(), log::labelled_dir(sidecar)?))).collect()
 }

@@ -31,13 +31,11 @@ pub(crate) async fn close(engine: &impl Engine, bottle: &Bottle) -> Result<()> {
     close_with(engine, &Faults { fault: &Fault::default(), call: &Call::detached() }, bottle).await
 }
 
-/// Removes the bottle: the agent ends first, so that nothing runs without its sidecar's log, then all goes.
+/// Removes the bottle. Agent and sidecar end beside each other: an agent without its sidecar has no way out.
 pub(crate) async fn close_with(engine: &impl Engine, faults: &Faults<'_>, bottle: &Bottle) -> Result<()> {
     let state: BottleState = bottle.state()?;
     let mut failures: Vec<Failure> = Vec::new();
     // What fails here is tried again by the sweep, which has the last word on it.
-    drop(engine.kill_container(&state.agent).await);
-    failures.extend(faults.after("kill-agent").await);
     failures.extend(remove_known(engine, faults, &state).await);
     failures.extend(sweep(engine, &state.selector()).await);
     failures.extend(faults.after("sweep").await);
@@ -52,8 +50,10 @@ pub(crate) async fn close_with(engine: &impl Engine, faults: &Faults<'_>, bottle
 /// Saves the log and removes what the record names, as much of it at once as depends on nothing.
 async fn remove_known(engine: &impl Engine, faults: &Faults<'_>, state: &BottleState) -> Vec<Failure> {
     let agent = async {
+        drop(engine.kill_container(&state.agent).await);
+        let killed = faults.after("kill-agent").await;
         drop(engine.remove(Kind::Container, &state.agent).await);
-        faults.after("remove-agent").await
+        [killed, faults.after("remove-agent").await]
     };
     let sidecar = async {
         let saved = save_log(engine, state).await.err().map(Failure::from);
@@ -73,7 +73,7 @@ async fn remove_known(engine: &impl Engine, faults: &Faults<'_>, state: &BottleS
         drop(engine.remove(Kind::Network, internal).await);
     }
     let internal = faults.after("remove-internal-network").await;
-    others.into_iter().chain([agent, internal]).flatten().collect()
+    agent.into_iter().chain(others).chain([internal]).flatten().collect()
 }
 
 async fn save_log(engine: &impl Engine, state: &BottleState) -> Result<(), DockerError> {
