@@ -1,10 +1,12 @@
 //! The engine of a test's own does what tests rely on.
 
 use std::net::TcpListener;
+use std::process::Command;
 
 use rustix::process::Signal;
 
 use crate::support::private_engine::{Options, PrivateEngine, WORLD, small_image};
+use crate::support::{run, stdout};
 
 #[test]
 fn an_engine_of_a_tests_own_restarts_and_leaves_nothing() {
@@ -31,6 +33,9 @@ fn an_engine_of_a_tests_own_restarts_and_leaves_nothing() {
     let data = engine.data();
     drop(engine);
     assert!(!data.exists());
+    let name = data.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    let groups = run(Command::new("find").args(["/sys/fs/cgroup", "-name", &format!("claude-bottle-{name}")]));
+    assert_eq!(stdout(&groups), "");
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(data.to_str().unwrap()), "{mounts}");
 }

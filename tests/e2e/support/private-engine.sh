@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Keeps the namespaces of an engine of a test's own until standard input ends, and then removes all that was in them.
 #
 #   private-engine.sh DIRECTORY SIZE-OF-THE-DATA CGROUP
@@ -8,15 +9,24 @@
 set -eu
 directory=$1 size=$2 cgroup=$3
 
+control_groups() { find /sys/fs/cgroup -depth -type d -path "*/$cgroup*" "$@"; }
+
 clear_up() {
-  # Control groups are in no namespace.
-  find /sys/fs/cgroup -depth -type d -path "*/$cgroup*" -exec rmdir {} + || true
+  # Control groups are in no namespace. The kernel keeps one busy for a moment after its last process, and tells nobody when it is not.
+  tries=100
+  control_groups -exec rmdir {} + 2>/dev/null || true
+  while [ "$tries" -gt 0 ] && [ -n "$(control_groups -print -quit)" ]; do
+    tries=$((tries - 1))
+    sleep 0.05
+    control_groups -exec rmdir {} + 2>/dev/null || true
+  done
   rm -rf "$directory"
 }
 trap clear_up EXIT
 
 # A shell's background process has no standard input but by another number.
 exec 3<&0
+# shellcheck disable=SC2016
 unshare --net --mount --pid --fork -- sh -eu -c '
   # /proc is still that of the outer namespace here.
   read -r pid _ </proc/self/stat
