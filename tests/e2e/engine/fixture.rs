@@ -34,7 +34,8 @@ fn an_engine_of_a_tests_own_restarts_and_leaves_nothing() {
     drop(engine);
     assert!(!data.exists());
     let name = data.parent().unwrap().file_name().unwrap().to_str().unwrap();
-    let groups = run(Command::new("find").args(["/sys/fs/cgroup", "-name", &format!("claude-bottle-{name}")]));
+    let groups =
+        run(Command::new("find").args(["/sys/fs/cgroup", "-name", &format!("claude-bottle-{name}")]));
     assert_eq!(stdout(&groups), "");
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(data.to_str().unwrap()), "{mounts}");
