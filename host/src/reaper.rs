@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
-use claude_bottle_plugin_api::{CleanupPlan, CleanupScope};
+use claude_bottle_plugin_api::{Bottle, CleanupPlan, CleanupScope};
 
 use crate::backend::{Backend, Verb};
 use crate::runs::{Phase, Record, Runs};
@@ -38,6 +38,8 @@ impl Reaper {
     pub fn spawn(exe: &Path, id: &str) -> anyhow::Result<Self> {
         let mut child = Command::new(exe)
             .args(["reap", id])
+            // A fault that a test asks for is the run's, and not its watcher's.
+            .env_remove("CLAUDE_BOTTLE_FAULT")
             // A group of its own: what is typed at the terminal is not meant for it.
             .process_group(0)
             .stdin(Stdio::piped())
@@ -74,16 +76,12 @@ pub fn wait_for_death(mut pipe: impl Read) -> io::Result<bool> {
 }
 
 /// Removes all that carries the dead run's name.
-pub fn reap(backend: &Backend, runs: &Runs, mut record: Record) -> anyhow::Result<()> {
-    if let Some(bottle) = record.instance.clone()
-        && let Err(failure) =
-            backend.call_through(Verb::CLOSE, move |opened, call| opened.close(call, &bottle))
-    {
-        tracing::warn!(%failure, "close the bottle of a dead run");
-    }
-    if let Some(stage) = &record.stage {
-        remove_stage(stage);
-    }
+pub fn reap(backend: &Backend, runs: &Runs, record: Record) -> anyhow::Result<()> {
+    // They need no engine, which may take its time.
+    remove_stage(&record);
+    // A bottle that was made is complete, and so is its removal. Of one that was being made more may turn up.
+    let is_closed = record.instance.clone().is_some_and(|bottle| close(backend, bottle));
+    let enough = if is_closed { 1 } else { QUIET_LOOKS };
     let mut quiet = 0;
     let mut last = Ok(());
     for _ in 0..MOST_LOOKS {
@@ -93,18 +91,34 @@ pub fn reap(backend: &Backend, runs: &Runs, mut record: Record) -> anyhow::Resul
             // An engine that is just being restarted is back in a moment.
             Err(error) => (0, Err(error)),
         };
-        if quiet == QUIET_LOOKS {
+        if quiet == enough {
             break;
         }
         std::thread::sleep(PAUSE);
     }
     last?;
+    bury(runs, record)
+}
+
+/// Closes the bottle of a dead run; returns whether that went well.
+fn close(backend: &Backend, bottle: Bottle) -> bool {
+    let closed = backend.call_through(Verb::CLOSE, move |opened, call| opened.close(call, &bottle));
+    if let Err(failure) = &closed {
+        tracing::warn!(%failure, "close the bottle of a dead run");
+    }
+    closed.is_ok()
+}
+
+/// Removes the files of a dead run, of which nothing else is left, and marks its record as ended.
+pub fn bury(runs: &Runs, mut record: Record) -> anyhow::Result<()> {
+    remove_stage(&record);
     record.phase = Phase::Ended;
-    runs.save(&record)
+    runs.bury(&record)
 }
 
 /// Removes the scratch files of a dead run.
-fn remove_stage(stage: &Path) {
+fn remove_stage(record: &Record) {
+    let Some(stage) = &record.stage else { return };
     // The name is asked for, so that a damaged record cannot remove anything else.
     let is_ours =
         stage.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(STAGE_PREFIX.as_bytes()));

@@ -12,6 +12,8 @@ use anyhow::Context;
 use claude_bottle_plugin_api::{Bottle, Owner};
 use serde::{Deserialize, Serialize};
 
+use crate::owner;
+
 /// How many ended runs are kept.
 const KEPT: usize = 20;
 const FILE: &str = "record.json";
@@ -102,14 +104,56 @@ impl Runs {
         read(&self.dir(id))
     }
 
+    /// Returns the runs that were to go on, and whose process is dead.
+    pub fn dead(&self) -> anyhow::Result<Vec<Record>> {
+        let is_dead =
+            |record: &Record| record.phase != Phase::Ended && owner::is_alive(&record.owner) == Some(false);
+        Ok(self.all()?.into_iter().filter(is_dead).collect())
+    }
+
+    /// Writes the last record of a dead run, and removes what its process was writing when it died.
+    pub fn bury(&self, record: &Record) -> anyhow::Result<()> {
+        // Two that do this at once would remove each other's files.
+        let lock = fs::File::open(&self.dir).and_then(|dir| dir.lock().map(|()| dir));
+        let _lock = lock.with_context(|| format!("lock `{}`", self.dir.display()))?;
+        self.tidy(&record.id)?;
+        self.save(record)?;
+        self.prune()
+    }
+
+    fn tidy(&self, id: &str) -> anyhow::Result<()> {
+        let dir = self.dir(id);
+        let is_half_written = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            name.starts_with(b".tmp") || name.ends_with(b".tmp")
+        };
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.with_context(|| format!("read `{}`", dir.display()))?,
+        };
+        for path in entries.flatten().map(|entry| entry.path()).filter(is_half_written) {
+            gone(fs::remove_file(&path)).with_context(|| format!("remove `{}`", path.display()))?;
+        }
+        Ok(())
+    }
+
     /// Removes the oldest ended runs beyond those that are kept.
     pub fn prune(&self) -> anyhow::Result<()> {
         let ended: Vec<_> = self.all()?.into_iter().filter(|record| record.phase == Phase::Ended).collect();
         for record in ended.iter().take(ended.len().saturating_sub(KEPT)) {
             let dir = self.dir(&record.id);
-            fs::remove_dir_all(&dir).with_context(|| format!("remove `{}`", dir.display()))?;
+            // Another run that ends at the same time removes the same ones.
+            gone(fs::remove_dir_all(&dir)).with_context(|| format!("remove `{}`", dir.display()))?;
         }
         Ok(())
+    }
+}
+
+/// Takes what was removed already for removed.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 
@@ -123,7 +167,6 @@ fn read(dir: &Path) -> Option<Record> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::owner;
 
     fn record(id: usize, phase: Phase) -> Record {
         Record {
@@ -150,6 +193,53 @@ mod tests {
         let left = runs.all().unwrap();
         assert_eq!(left.len(), KEPT + 1);
         assert_eq!((left[0].id.as_str(), left[1].id.as_str()), ("run-000", "run-006"));
+    }
+
+    #[test]
+    fn two_that_prune_at_once_do_not_hinder_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::new(dir.path());
+        (1..=KEPT + 50).for_each(|id| runs.save(&record(id, Phase::Ended)).unwrap());
+        std::thread::scope(|scope| {
+            let prune = || scope.spawn(|| runs.prune());
+            for thread in [prune(), prune(), prune()] {
+                thread.join().unwrap().unwrap();
+            }
+        });
+        assert_eq!(runs.all().unwrap().len(), KEPT);
+    }
+
+    #[test]
+    fn a_run_that_goes_on_and_whose_process_is_gone_is_dead() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::new(dir.path());
+        runs.save(&record(1, Phase::Running)).unwrap();
+        for (id, phase) in [(2, Phase::Creating), (3, Phase::Running), (4, Phase::Ended)] {
+            let mut of_another = record(id, phase);
+            // A process number that was given out again.
+            of_another.owner.started += 1;
+            runs.save(&of_another).unwrap();
+        }
+        let mut elsewhere = record(5, Phase::Running);
+        elsewhere.owner.host = "another-machine".to_owned();
+        runs.save(&elsewhere).unwrap();
+        let dead: Vec<_> = runs.dead().unwrap().into_iter().map(|record| record.id).collect();
+        assert_eq!(dead, ["run-002", "run-003"]);
+    }
+
+    #[test]
+    fn half_written_files_go_and_whole_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::new(dir.path());
+        runs.save(&record(1, Phase::Ended)).unwrap();
+        for name in [".tmpAb12Cd", "egress.tmp", "egress.jsonl"] {
+            fs::write(runs.dir("run-001").join(name), "{").unwrap();
+        }
+        runs.bury(&record(1, Phase::Ended)).unwrap();
+        let left = fs::read_dir(runs.dir("run-001")).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut left: Vec<_> = left.collect();
+        left.sort();
+        assert_eq!(left, ["egress.jsonl", "record.json"]);
     }
 
     #[test]

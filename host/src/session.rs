@@ -103,7 +103,9 @@ struct Outcome {
 
 impl Outcome {
     fn failed(failure: Failure) -> Self {
-        Self { is_abandoned: failure.kind == FailureKind::Timeout, result: Err(failure.into()) }
+        // A launch that panicked has not undone what it did.
+        let is_abandoned = matches!(failure.kind, FailureKind::Timeout | FailureKind::Panic);
+        Self { is_abandoned, result: Err(failure.into()) }
     }
 
     /// Adds what the step that failed had printed: the output of an image's build.
@@ -126,5 +128,17 @@ impl Outcome {
                 Self { result: Err(CliError::from(failure).also(other.into())), is_abandoned: true }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_launch_that_could_not_undo_is_left_to_the_reaper() {
+        let abandoned = |kind| Outcome::failed(Failure::new(kind, "launch")).is_abandoned;
+        assert!(abandoned(FailureKind::Panic) && abandoned(FailureKind::Timeout));
+        assert!(!abandoned(FailureKind::Conflict) && !abandoned(FailureKind::Cancelled));
     }
 }

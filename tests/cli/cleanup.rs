@@ -1,5 +1,7 @@
 //! `cleanup`: what dead runs left, shown before it is removed; what runs stays.
 
+use std::fs;
+
 use insta::assert_snapshot;
 
 use crate::support::{Home, Live, Terminal, assert_code, assert_says, json, stderr};
@@ -73,6 +75,44 @@ fn it_is_removed_when_the_user_says_so() {
     removed bottle fake-old-[ID]
     ");
     home.assert_nothing_left();
+}
+
+/// Leaves the files of a run behind whose process and whose reaper were killed.
+fn with_dead_run(home: &Home) {
+    let stage = home.path().join("tmp/claude-bottle-Ab12Cd");
+    fs::create_dir(&stage).unwrap();
+    fs::write(stage.join("scratch"), "").unwrap();
+    let host = rustix::system::uname().nodename().to_str().unwrap().to_owned();
+    let record = serde_json::json!({
+        "id": "old-0a1b2c3d", "backend": "fake", "agent": "old", "bottle": "dev", "name": "fake-old-0a1b2c3d",
+        "owner": { "host": host, "pid": 4194305, "started": 1 }, "created_unix": 1, "phase": "running", "stage": stage,
+    });
+    home.write(".local/state/claude-bottle/bottles/old-0a1b2c3d/record.json", &record.to_string());
+    home.write(".local/state/claude-bottle/bottles/old-0a1b2c3d/.tmpAb12Cd", "{");
+}
+
+#[test]
+fn the_files_of_a_dead_run_are_removed_and_its_record_is_kept() {
+    let home = with_orphan();
+    with_dead_run(&home);
+    assert_snapshot!(home.shown(&["cleanup", "--yes"]), @"
+    exit 0
+    --- stderr
+    ACTION  BACKEND  KIND    NAME               WHY
+    remove  fake     bottle  fake-old-[ID]  its run is gone
+    remove  fake     files   old-[ID]       its run is gone
+    removed bottle fake-old-[ID]
+    removed files old-[ID]
+    ");
+    home.assert_nothing_left();
+    assert_eq!(home.names_in(".local/state/claude-bottle/bottles/old-0a1b2c3d"), ["record.json"]);
+    let shown = json(&home.call(&["logs", "old", "--format", "json"]));
+    assert_eq!(shown["phase"], "ended");
+    assert_snapshot!(home.shown(&["cleanup"]), @"
+    exit 0
+    --- stderr
+    nothing is left over
+    ");
 }
 
 #[test]

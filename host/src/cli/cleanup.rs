@@ -7,6 +7,8 @@ use super::open::Calls;
 use super::{App, Format};
 use crate::backend::{Backend, Verb};
 use crate::error::{CliError, CliResult, Exit};
+use crate::reaper::bury;
+use crate::runs::Record;
 use crate::ui::columns;
 
 #[derive(Debug, clap::Args)]
@@ -37,9 +39,16 @@ pub(super) struct Args {
 #[derive(Serialize)]
 struct Part {
     backend: String,
+    /// Of the backend, and the files of [`Self::dead`].
     #[serde(flatten)]
     plan: CleanupPlan,
+    /// Dead runs, whose files are the host's.
+    #[serde(skip)]
+    dead: Vec<Record>,
 }
+
+/// The word for the scratch files of a dead run, and for what was being written of its record when it died.
+const FILES: &str = "files";
 
 pub(super) fn run(app: &App, args: &Args) -> CliResult {
     let calls = Calls::new(app)?;
@@ -47,15 +56,18 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult {
     let mut parts = Vec::new();
     for backend in &backends {
         let scope = CleanupScope::new(args.all);
-        let plan =
+        let mut plan: CleanupPlan =
             backend.call(Verb::PREPARE_CLEANUP, move |opened, call| opened.prepare_cleanup(call, &scope))?;
-        parts.push(Part { backend: backend.name().to_owned(), plan });
+        let mut dead = app.runs().dead()?;
+        dead.retain(|record| record.backend == backend.name());
+        plan.remove.extend(dead.iter().map(files));
+        parts.push(Part { backend: backend.name().to_owned(), plan, dead });
     }
     calls.progress.clear();
     let nothing = parts.iter().all(|part| part.plan.remove.is_empty());
     show(app, args, &parts)?;
     if !nothing && !args.dry_run && agreed(app, args, &calls)? {
-        backends.iter().zip(parts).try_for_each(|(backend, part)| remove(app, backend, part.plan))?;
+        backends.iter().zip(parts).try_for_each(|(backend, part)| remove(app, backend, part))?;
     }
     unreachable.map_or(Ok(()), Err)
 }
@@ -117,18 +129,31 @@ fn agreed(app: &App, args: &Args, calls: &Calls) -> CliResult<bool> {
     Ok(agreed)
 }
 
-fn remove(app: &App, backend: &Backend, plan: CleanupPlan) -> CliResult {
-    if plan.remove.is_empty() {
-        return Ok(());
+fn files(record: &Record) -> CleanupItem {
+    let mut item = CleanupItem::new(FILES, &record.id, &record.id, "its run is gone");
+    item.owner = Some(record.owner.clone());
+    item
+}
+
+fn remove(app: &App, backend: &Backend, part: Part) -> CliResult {
+    let mut plan = part.plan;
+    plan.remove.retain(|item| item.kind != FILES);
+    if !plan.remove.is_empty() {
+        let report = backend.call(Verb::CLEANUP, move |opened, call| opened.cleanup(call, &plan))?;
+        backend.progress().clear();
+        for item in &report.removed {
+            app.ui.status(&format!("removed {} {}", item.kind, item.name));
+        }
+        let mut failures = report.failures.into_iter().map(CliError::from);
+        if let Some(first) = failures.next() {
+            return Err(failures.fold(first, CliError::also));
+        }
     }
-    let report = backend.call(Verb::CLEANUP, move |opened, call| opened.cleanup(call, &plan))?;
-    backend.progress().clear();
-    for item in &report.removed {
-        app.ui.status(&format!("removed {} {}", item.kind, item.name));
+    // Last: while anything is left of a run, its record says so.
+    for record in part.dead {
+        let id = record.id.clone();
+        bury(&app.runs(), record)?;
+        app.ui.status(&format!("removed {FILES} {id}"));
     }
-    let mut failures = report.failures.into_iter().map(CliError::from);
-    match failures.next() {
-        None => Ok(()),
-        Some(first) => Err(failures.fold(first, CliError::also)),
-    }
+    Ok(())
 }

@@ -69,6 +69,8 @@ pub(crate) enum DockerError {
     LostProgram { program: String },
     #[error("read what the program in the bottle writes")]
     ReadOutput { source: EngineError },
+    #[error("run `{program}`: the bottle was closed from elsewhere, or its container has ended")]
+    Closed { program: String },
     #[error("{action} in the bottle: exit code {code}{}", said(.output))]
     FailedInside { action: &'static str, code: i32, output: String },
     #[error("the variable `{name}` cannot be carried by a shell: its name or a NUL byte in its value")]
@@ -130,6 +132,7 @@ impl DockerError {
             | Self::CopyIn { .. }
             | Self::CarryVariable { .. }
             | Self::ReplaceImage { .. } => FailureKind::Invalid,
+            Self::Closed { .. } => FailureKind::NotFound,
             Self::ReadGuard { .. } | Self::PullImage { .. } => FailureKind::Missing,
             Self::NameTaken { .. } | Self::NamesTaken { .. } | Self::RunExists { .. } => {
                 FailureKind::Conflict

@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
 
 use super::{run, stderr, stdout};
 
@@ -47,13 +50,15 @@ impl Engine {
         names.trim().to_owned()
     }
 
-    /// Lists the containers and networks that carry an agent's label. Tests use an agent name of their own.
+    /// Lists the containers, networks and volumes that carry an agent's label. Tests use an agent name of their own.
     pub(crate) fn resources_of(&self, agent: &str) -> Vec<String> {
         let filter = format!("label=io.claude-bottle.agent={agent}");
         let containers =
             self.docker(&["ps", "--all", "--filter", &filter, "--format", "container {{.Names}}"]);
         let networks = self.docker(&["network", "ls", "--filter", &filter, "--format", "network {{.Name}}"]);
-        containers.lines().chain(networks.lines()).map(str::to_owned).collect()
+        let volumes = self.docker(&["volume", "ls", "--filter", &filter, "--format", "volume {{.Name}}"]);
+        let all = containers.lines().chain(networks.lines()).chain(volumes.lines());
+        all.map(str::to_owned).collect()
     }
 }
 
@@ -80,4 +85,24 @@ pub(crate) fn network_of(agent: &str, role: &str) -> String {
 /// Lists what the machine's engine has of an agent.
 pub(crate) fn resources_of(agent: &str) -> Vec<String> {
     Engine::default().resources_of(agent)
+}
+
+/// Returns when the last container or network of an agent was removed since a time; `None` when none was.
+pub(crate) fn last_removal(agent: &str, since: SystemTime) -> Option<SystemTime> {
+    let stamp = |time: SystemTime| {
+        let age = time.duration_since(UNIX_EPOCH).unwrap();
+        format!("{}.{:09}", age.as_secs(), age.subsec_nanos())
+    };
+    let (since, until) = (stamp(since), stamp(SystemTime::now()));
+    let words = ["events", "--filter", "event=destroy", "--format", "{{json .}}"];
+    let text = docker(&[&words[..], &["--since", &since, "--until", &until]].concat());
+    let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    // A network's event has no labels; its name says whose it was.
+    let is_ours = |event: &Value| {
+        let about = &event["Actor"]["Attributes"];
+        about["io.claude-bottle.agent"] == agent
+            || about["name"].as_str().is_some_and(|name| name.contains(agent))
+    };
+    let time = |event: Value| UNIX_EPOCH + Duration::from_nanos(event["timeNano"].as_u64().unwrap());
+    events.filter(is_ours).map(time).max()
 }

@@ -61,6 +61,22 @@ impl Home {
         self.path().join(".local/state/claude-bottle")
     }
 
+    /// Lists the runs there are records of.
+    pub(crate) fn runs(&self) -> Vec<String> {
+        names_in(&self.state().join("bottles"))
+    }
+
+    /// Lists the files kept of a run.
+    pub(crate) fn files_of(&self, run: &str) -> Vec<String> {
+        names_in(&self.state().join("bottles").join(run))
+    }
+
+    /// Reads the record of a run.
+    pub(crate) fn record(&self, run: &str) -> Value {
+        let text = fs::read_to_string(self.state().join("bottles").join(run).join("record.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
     /// Reads the decision logs of all runs.
     pub(crate) fn decisions(&self) -> Vec<Value> {
         let mut lines = Vec::new();
@@ -92,11 +108,14 @@ impl Home {
 
     /// Lists what is left in the directory of stage directories.
     pub(crate) fn left_in_tmp(&self) -> Vec<String> {
-        fs::read_dir(self.tmp())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        names_in(&self.tmp())
     }
+}
+
+/// Lists a directory; one that does not exist is empty.
+fn names_in(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 /// Writes a manifest with one bottle that reaches the stand-in and one agent in it.

@@ -4,6 +4,7 @@ pub(crate) mod backend;
 pub(crate) mod engine;
 pub(crate) mod home;
 pub(crate) mod private_engine;
+pub(crate) mod process;
 pub(crate) mod screen;
 pub(crate) mod sshd;
 

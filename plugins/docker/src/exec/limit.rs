@@ -7,7 +7,7 @@ use crate::limits::gib;
 use crate::plan::{BottleState, USER};
 
 /// The exit code of a program that was ended by SIGKILL.
-const KILLED: i32 = 128 + 9;
+pub(super) const KILLED: i32 = 128 + 9;
 /// The exit code of a program whose container ended under it. gVisor ends as a whole when it meets a limit.
 pub(super) const CONTAINER_ENDED: i32 = 128;
 /// The exit code of gVisor when the host refuses it another task, as that of any Go program.

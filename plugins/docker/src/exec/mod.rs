@@ -53,7 +53,13 @@ pub(crate) async fn exec(
         stdin: true,
     };
     let begun = SystemTime::now();
-    let failed = |source| DockerError::RunInside { program: program.clone(), source };
+    let failed = |source: EngineError| match source {
+        // Somebody has closed the bottle: its container, and with it the program, is gone or about to go.
+        EngineError::NotFound { .. } | EngineError::Conflict { .. } => {
+            DockerError::Closed { program: program.clone() }
+        }
+        source => DockerError::RunInside { program: program.clone(), source },
+    };
     let id = engine.create_exec(&state.agent, &spec).await.map_err(failed)?;
     config.fault.after(call, "create-exec").await?;
     let attached = engine.start_exec(&id, request.tty).await.map_err(failed)?;
@@ -69,15 +75,39 @@ pub(crate) async fn exec(
     let code = match exit_code(engine, &id).await {
         // With the container the engine forgets what was run in it.
         Err(error) if in_gvisor && error.is_not_found() => limit::CONTAINER_ENDED,
-        // An engine that was restarted remembers its containers, and not what ran in them beside their own process.
-        Err(error) if error.is_not_found() => {
-            return Err(DockerError::LostProgram { program: program.clone() }.into());
-        }
+        Err(error) if error.is_not_found() => return Err(lost(engine, &state.agent, program).await.into()),
         code => code.map_err(failed)?,
     };
     let mut status = ExitStatus::code(code);
     status.limit = limit::reached(engine, &state, code, begun).await;
+    let was_ended = matches!(code, limit::KILLED | limit::CONTAINER_ENDED) && status.limit.is_none();
+    if was_ended && has_ended(engine, &state.agent).await {
+        return Err(DockerError::Closed { program }.into());
+    }
     Ok(status)
+}
+
+/// Says why the engine knows nothing of a program that ran.
+async fn lost(engine: &impl Engine, container: &str, program: String) -> DockerError {
+    match engine.inspect_container(container).await {
+        // An engine that was restarted remembers its containers, and not what ran in them beside their own process.
+        Ok(_) => DockerError::LostProgram { program },
+        Err(error) if error.is_not_found() => DockerError::Closed { program },
+        Err(source) => DockerError::RunInside { program, source },
+    }
+}
+
+/// Says whether the bottle's own container has ended, which ends every program in it.
+async fn has_ended(engine: &impl Engine, container: &str) -> bool {
+    // The engine may note the end of the program a moment before that of the container.
+    for attempt in 0..5_u64 {
+        match engine.inspect_container(container).await {
+            Ok(found) if found.running => tokio::time::sleep(Duration::from_millis(10 * attempt)).await,
+            Ok(_) => return true,
+            Err(error) => return error.is_not_found(),
+        }
+    }
+    false
 }
 
 fn wrapped(token: &str, size: Option<(u16, u16)>, command: Vec<String>) -> Vec<String> {

@@ -1,0 +1,90 @@
+//! SIGKILL at every step: the process that watches the run removes all of it, soon.
+//!
+//! How soon is taken from the engine's own events. The process itself stays a moment longer, since an engine may still be
+//! working on a request of the dead. The bound is two seconds; where the machine is so busy that an orderly removal takes
+//! longer than one, it is twice that.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+use claude_bottle_standin::Standin;
+
+use super::run::{Run, reapers};
+use super::{Step, api, assert_nothing_left, few_at_a_time, shared_room, steps, whole_room};
+use crate::support::home::Home;
+use crate::support::{assert_code, engine};
+
+/// How soon after a SIGKILL nothing of the run may be left.
+const REAPED_WITHIN: Duration = Duration::from_secs(2);
+/// How long is waited before that is called a failure to remove it at all.
+const REAPED_AT_ALL: Duration = Duration::from_secs(30);
+
+/// Kills a run at a step; returns how long it took until all of it was gone.
+fn kill_at(api: &Standin, step: &str) -> Duration {
+    let agent = format!("e2e-kill-{step}");
+    let home = Home::with_agent(&agent, api.address(), "    command: [echo, started]\n");
+    reap(&home, &agent, Run::hung(&home, &agent, step), step)
+}
+
+fn reap(home: &Home, agent: &str, run: Run, step: &str) -> Duration {
+    let watching = reapers(home, None);
+    assert_eq!(watching.len(), 1, "at `{step}`");
+    let had_any = !engine::resources_of(agent).is_empty();
+    let killed = SystemTime::now();
+    run.kill();
+    assert!(watching[0].ends_within(REAPED_AT_ALL), "after a kill at `{step}`");
+    assert_nothing_left(home, agent, &format!("after a kill at `{step}`"));
+    let last = engine::last_removal(agent, killed);
+    assert!(last.is_some() || !had_any, "the engine remembers no removal after a kill at `{step}`");
+    last.map_or(Duration::ZERO, |last| last.duration_since(killed).unwrap())
+}
+
+#[test]
+fn a_kill_at_each_step_is_cleared_up_within_two_seconds() {
+    let (room, api) = (shared_room(), api());
+    let late = Mutex::new(Vec::new());
+    few_at_a_time(steps(), |Step { name: step, .. }| {
+        let took = kill_at(&api, &step);
+        if took > REAPED_WITHIN {
+            late.lock().unwrap().push((step, took));
+        }
+    });
+    // A few at once share an engine and its machine; the bound is one bottle's.
+    drop(room);
+    let _room = whole_room();
+    for (step, shared) in late.into_inner().unwrap() {
+        let alone: Vec<_> = (0..3).map(|_| kill_at(&api, &step)).collect();
+        assert!(
+            alone.iter().min() <= Some(&bound(&api)),
+            "`{step}`: {shared:?} beside others, {alone:?} alone"
+        );
+    }
+}
+
+/// Returns how soon a bottle has to be removed on this machine, as busy as it is now.
+fn bound(api: &Standin) -> Duration {
+    let agent = "e2e-orderly";
+    let home = Home::with_agent(agent, api.address(), "    command: [echo, started]\n");
+    let mut run = Run::start(&mut home.command(&["start", agent, "--yes"]));
+    run.wait_for("started");
+    let begun = Instant::now();
+    assert_code(&run.end(), 0);
+    REAPED_WITHIN.max(2 * begun.elapsed())
+}
+
+#[test]
+fn a_kill_while_the_agent_runs_is_cleared_up_within_two_seconds() {
+    let (_room, api) = (shared_room(), api());
+    let agent = "e2e-kill-running";
+    let home = Home::with_agent(agent, api.address(), "    command: [sh, -c, echo started; sleep 1000]\n");
+    let took: Vec<_> = (0..3)
+        .map(|_| {
+            let mut run = Run::start(&mut home.command(&["start", agent, "--yes"]));
+            run.wait_for("started");
+            let watching = reapers(&home, None);
+            assert_eq!(watching.len(), 1);
+            reap(&home, agent, run, "the agent's run")
+        })
+        .collect();
+    assert!(took.iter().min() <= Some(&bound(&api)), "{took:?}");
+}

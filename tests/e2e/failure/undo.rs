@@ -1,0 +1,99 @@
+//! A failure or an interrupt at every step: the run itself undoes all of it, and says what happened.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::run::{Run, reapers};
+use super::{Step, api, assert_nothing_left, few_at_a_time, shared_room, steps};
+use crate::support::home::Home;
+use crate::support::{assert_code, run as call, stderr};
+
+#[test]
+fn a_failure_after_each_step_undoes_all_of_it() {
+    let (_room, api) = (shared_room(), api());
+    few_at_a_time(steps(), |Step { name: step, .. }| {
+        let agent = format!("e2e-undo-{step}");
+        let home = Home::with_agent(&agent, api.address(), "    command: [echo, started]\n");
+        let mut command = home.command(&["start", &agent, "--yes"]);
+        let output = call(command.env("CLAUDE_BOTTLE_FAULT", format!("after:{step}")));
+        assert_code(&output, 125);
+        assert!(stderr(&output).contains(&step), "the error names `{step}`:\n{}", stderr(&output));
+        assert!(!stderr(&output).contains("also failed"), "{}", stderr(&output));
+        assert_nothing_left(&home, &agent, &format!("after a failure after `{step}`"));
+        // A close that failed is looked after by the watching process as well.
+        for reaper in reapers(&home, None) {
+            assert!(reaper.ends_within(Duration::from_secs(20)), "after a failure after `{step}`");
+        }
+    });
+}
+
+#[test]
+fn an_interrupt_at_each_step_undoes_all_of_it() {
+    let (_room, api) = (shared_room(), api());
+    let signals = [Signal::INT, Signal::TERM, Signal::HUP];
+    let interrupts = steps().into_iter().enumerate().flat_map(|(n, step)| match step.verb.as_str() {
+        // What tears down is not interrupted.
+        "close" => Vec::new(),
+        "exec" => signals.map(|signal| (step.name.clone(), signal)).into(),
+        _ => vec![(step.name, signals[n % 3])],
+    });
+    let interrupts: Vec<_> = interrupts.enumerate().collect();
+    few_at_a_time(interrupts, |(n, (step, signal))| {
+        let agent = format!("e2e-int-{n}");
+        let home = Home::with_agent(&agent, api.address(), "    command: [echo, started]\n");
+        let run = Run::hung(&home, &agent, &step);
+        run.send(signal);
+        let output = run.end();
+        assert_code(&output, 130);
+        assert_nothing_left(&home, &agent, &format!("after {signal:?} at `{step}`"));
+    });
+}
+
+#[test]
+fn an_interrupt_of_a_running_agent_closes_the_bottle() {
+    let (_room, api) = (shared_room(), api());
+    few_at_a_time([Signal::INT, Signal::TERM, Signal::HUP], |signal| {
+        let agent = format!("e2e-stop-{}", signal.as_raw());
+        let home =
+            Home::with_agent(&agent, api.address(), "    command: [sh, -c, echo started; sleep 1000]\n");
+        let mut run = Run::start(&mut home.command(&["start", &agent, "--yes"]));
+        run.wait_for("started");
+        run.send(signal);
+        assert_code(&run.end(), 130);
+        assert_nothing_left(&home, &agent, &format!("after {signal:?}"));
+    });
+}
+
+#[test]
+fn a_removal_goes_on_when_it_is_interrupted_twice() {
+    let (_room, api) = (shared_room(), api());
+    few_at_a_time(["kill-agent", "save-log", "remove-sidecar"], |step| {
+        let agent = format!("e2e-calm-{step}");
+        let home = Home::with_agent(&agent, api.address(), "    command: [sh, -c, exit 7]\n");
+        let run = Run::paused(&mut home.command(&["start", &agent, "--yes"]), step);
+        // Both are waiting when it goes on.
+        run.send(Signal::INT);
+        run.send(Signal::TERM);
+        run.send(Signal::CONT);
+        assert_code(&run.end(), 7);
+        assert_nothing_left(&home, &agent, &format!("after two interrupts at `{step}`"));
+    });
+}
+
+#[test]
+fn who_insists_gets_out_of_a_removal_and_the_reaper_goes_on() {
+    let (_room, api) = (shared_room(), api());
+    let agent = "e2e-insist";
+    let home = Home::with_agent(agent, api.address(), "    command: [echo, started]\n");
+    let run = Run::hung(&home, agent, "remove-sidecar");
+    let reapers = reapers(&home, None);
+    assert_eq!(reapers.len(), 1);
+    // Three different ones, since two of a kind that are not yet delivered are one.
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        run.send(signal);
+    }
+    assert_code(&run.end(), 130);
+    assert!(reapers[0].ends_within(Duration::from_secs(20)));
+    assert_nothing_left(&home, agent, "after three interrupts");
+}
