@@ -1,6 +1,6 @@
 //! What a sidecar decided, in the run's state directory: written while the bottle is open, made whole when it is removed.
 //!
-//! The engine keeps what a sidecar writes to its standard output. [`follow`] copies it as it comes, in the process that made
+//! The engine keeps what a sidecar writes to its standard output. [`follow()`] copies it as it comes, in the process that made
 //! the bottle. [`save`] has the last word, in whichever process removes the sidecar: it ends it, asks the engine for all it
 //! has, and adds what the file lacks. So nothing is lost when the first process died, and nothing is there twice.
 
