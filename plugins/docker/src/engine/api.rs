@@ -17,6 +17,8 @@ use super::{
 
 /// How long the engine may take to answer; an answer that is a stream may then take longer.
 pub(super) const DEADLINE: Duration = Duration::from_secs(120);
+/// How often, and how long each time, the engine is asked whether a container that somebody else removes is gone.
+const REMOVAL: (u32, Duration) = (400, Duration::from_millis(25));
 /// How long taking in an archive may last: a large working directory over a slow link.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(3600);
 
@@ -323,11 +325,25 @@ impl Engine for DockerApi {
         };
         match removed.map_err(understand) {
             Err(error) if error.is_not_found() => Ok(()),
-            // Another removal of the same container is under way: it will be gone without us.
-            Err(EngineError::Conflict { message }) if message.contains("already in progress") => Ok(()),
+            Err(EngineError::Conflict { message }) if message.contains("already in progress") => {
+                until_gone(client, id).await
+            }
             other => other,
         }
     }
+}
+
+/// Waits for another removal of the same container, without which its networks cannot be removed.
+async fn until_gone(client: &Docker, container: &str) -> Result<()> {
+    for _ in 0..REMOVAL.0 {
+        let options = None::<query::InspectContainerOptions>;
+        match client.inspect_container(container, options).await.map_err(understand) {
+            Ok(_) => tokio::time::sleep(REMOVAL.1).await,
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(EngineError::Timeout)
 }
 
 async fn list(client: &Docker, kind: Kind, filters: HashMap<String, Vec<String>>) -> Result<Vec<Found>> {
@@ -423,6 +439,8 @@ pub(super) const AMBIGUOUS: &str = "is ambiguous";
 pub(super) fn refused(status: u16, message: String) -> EngineError {
     match status {
         404 => EngineError::NotFound { message },
+        // Somebody else is removing the container.
+        _ if message.contains("dead or marked for removal") => EngineError::NotFound { message },
         409 => EngineError::Conflict { message },
         // Engines before 25 answer 409 for a container's name and 403 or 500 for some others.
         _ if message.contains("already exists") || message.contains("already in use by") => {
