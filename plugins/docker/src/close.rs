@@ -61,19 +61,18 @@ async fn remove_known(engine: &impl Engine, faults: &Faults<'_>, state: &BottleS
         if let Some(sidecar) = &state.sidecar {
             drop(engine.remove(Kind::Container, sidecar).await);
         }
-        let removed = faults.after("remove-sidecar").await;
-        // The way out has no other member.
-        if let [_, egress] = state.networks.as_slice() {
-            drop(engine.remove(Kind::Network, egress).await);
-        }
-        [saved, log, removed, faults.after("remove-egress-network").await]
+        [saved, log, faults.after("remove-sidecar").await]
     };
-    let (agent, others) = tokio::join!(agent, sidecar);
-    if let Some(internal) = state.networks.first() {
-        drop(engine.remove(Kind::Network, internal).await);
-    }
-    let internal = faults.after("remove-internal-network").await;
-    agent.into_iter().chain(others).chain([internal]).flatten().collect()
+    let (agent, sidecar) = tokio::join!(agent, sidecar);
+    let network = async |at: usize, step| {
+        if let Some(id) = state.networks.get(at) {
+            drop(engine.remove(Kind::Network, id).await);
+        }
+        faults.after(step).await
+    };
+    let (internal, egress) =
+        tokio::join!(network(0, "remove-internal-network"), network(1, "remove-egress-network"));
+    agent.into_iter().chain(sidecar).chain([internal, egress]).flatten().collect()
 }
 
 async fn save_log(engine: &impl Engine, state: &BottleState) -> Result<(), DockerError> {

@@ -9,7 +9,19 @@ use crate::error::DockerError;
 use crate::plan::{BottleState, PlanState, USER};
 use crate::provision::{self, Guest, Script, Task};
 
-/// Puts everything into a bottle that was granted to it.
+/// Copies files into an agent's container, at a time when its sidecar may still be starting.
+pub(crate) async fn copy_in(
+    engine: &impl Engine,
+    config: &Config,
+    call: &Call,
+    plan: &PlanState,
+    container: &str,
+) -> Result<()> {
+    let (guest, task) = (ContainerGuest { engine, container }, task(config, plan, None));
+    crate::cancel::unless_cancelled(call, provision::copy_in(&guest, call, &task, config)).await
+}
+
+/// Puts the rest into a bottle that was granted to it.
 pub(crate) async fn provision(
     engine: &impl Engine,
     config: &Config,
@@ -19,16 +31,20 @@ pub(crate) async fn provision(
 ) -> Result<Provisioned> {
     let plan: PlanState = plan.state()?;
     let bottle: BottleState = bottle.state()?;
-    let task = Task {
+    let guest = ContainerGuest { engine, container: &bottle.agent };
+    let task = task(config, &plan, bottle.proxy.as_deref());
+    crate::cancel::unless_cancelled(call, provision::set_up(&guest, call, &task, config)).await
+}
+
+fn task<'a>(config: &'a Config, plan: &'a PlanState, proxy: Option<&'a str>) -> Task<'a> {
+    Task {
         spec: &plan.spec,
         home: &plan.home,
         skills_dir: &config.skills_dir,
         workspace: plan.workspace(),
-        proxy: bottle.proxy.as_deref(),
+        proxy,
         bytes: plan.bytes,
-    };
-    let guest = ContainerGuest { engine, container: &bottle.agent };
-    crate::cancel::unless_cancelled(call, provision::fill(&guest, call, &task, config)).await
+    }
 }
 
 /// A container that runs.

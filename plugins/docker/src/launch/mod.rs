@@ -1,5 +1,5 @@
-//! Plan → Bottle, in two stages: the inner network is made and beside it both containers; then the agent's container starts,
-//! and beside it the sidecar gets its way out and starts.
+//! Plan → Bottle, in two stages: the inner network is made and beside it both containers; then the agent's container starts
+//! and is filled, and beside it the sidecar starts and gets its way out.
 //!
 //! Containers are made before their networks exist: an engine looks a network up when a container starts. Nothing of the
 //! agent's runs before both containers are ready: its own holds an idle process, which takes in the secrets.

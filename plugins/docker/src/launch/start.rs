@@ -5,8 +5,9 @@ use std::time::Duration;
 use claude_bottle_plugin_api::Result;
 
 use super::{Containers, Internal, Launch};
-use crate::engine::{Container, Engine, EngineError};
+use crate::engine::{Attached, Container, Engine, EngineError};
 use crate::error::DockerError;
+use crate::guest;
 use crate::provision::environment;
 use crate::sidecar::{self, Sidecar};
 
@@ -26,7 +27,7 @@ pub(super) struct Serving {
 }
 
 impl<E: Engine> Launch<'_, E> {
-    /// Starts the agent's container and hands its own process the secrets; nothing of the agent's runs yet.
+    /// Starts the agent's container, hands its own process the secrets and copies the files in; nothing of the agent's runs yet.
     pub(super) async fn start_agent(
         &self,
         containers: &Containers,
@@ -35,7 +36,8 @@ impl<E: Engine> Launch<'_, E> {
     ) -> Result<()> {
         let (id, name) = (&containers.agent, &containers.names.agent);
         let shown = self.call.step("start-agent", format!("starting container {name}"));
-        let heard = self.start(id, name, Some(environment::READY), secrets).await?;
+        let begun = self.begin(id, name, Some(environment::READY)).await?;
+        let heard = self.hear(begun, name, Some(environment::READY), secrets).await?;
         let found = self.inspect(id, name).await?;
         if let Heard::End(output) = heard {
             let action = "write the secret variables";
@@ -48,10 +50,12 @@ impl<E: Engine> Launch<'_, E> {
         }
         self.after("start-agent").await?;
         shown.done();
-        Ok(())
+        guest::copy_in(self.engine, self.config, self.call, self.plan, id).await
     }
 
-    /// Gives the sidecar its way out, starts it, and waits until it listens when it says so itself.
+    /// Starts the sidecar with its way out and its configuration, and waits until it listens when it says so itself.
+    ///
+    /// One that reads its configuration from its standard input starts beside the making of its way out, and waits for it.
     pub(super) async fn start_sidecar(
         &self,
         containers: &Containers,
@@ -59,19 +63,19 @@ impl<E: Engine> Launch<'_, E> {
         proxy: &Sidecar,
     ) -> Result<Serving> {
         let (id, name) = (&containers.sidecar, &containers.names.sidecar);
-        let egress = self.egress_network().await?;
+        let shown = self.call.step("start-sidecar", format!("starting container {name}"));
+        let config = sidecar::config(self.plan, &internal.subnets)?;
+        let input = proxy.input(&config);
+        let (egress, begun) =
+            tokio::join!(self.egress_network(), self.begin_sidecar(containers, proxy, &config));
+        let (egress, begun) = (egress?, begun?);
         let connected = self.engine.connect(&egress, id).await;
         connected.map_err(|source| DockerError::ConnectSidecar { name: name.clone(), source })?;
         self.after("connect-sidecar").await?;
-
-        let shown = self.call.step("start-sidecar", format!("starting container {name}"));
-        let config = sidecar::config(self.plan, &internal.subnets)?;
-        if let Some((path, archive)) = proxy.config_archive(&config)? {
-            let put = self.engine.put_archive(id, path, archive).await;
-            put.map_err(|source| DockerError::ConfigureSidecar { name: name.clone(), source })?;
+        if proxy.reads_file() {
+            self.begin(id, name, None).await?;
         }
-        let input = proxy.input(&config);
-        match tokio::time::timeout(PATIENCE, self.start(id, name, proxy.word, &input)).await {
+        match tokio::time::timeout(PATIENCE, self.hear(begun, name, proxy.word, &input)).await {
             Ok(heard) => {
                 if let Heard::End(output) = heard? {
                     let code = self.inspect(id, name).await?.exit_code;
@@ -84,6 +88,22 @@ impl<E: Engine> Launch<'_, E> {
         let address = self.sidecar_address(containers, internal).await?;
         shown.done();
         Ok(Serving { address, egress })
+    }
+
+    /// Starts a sidecar that waits for its configuration, or gives one that reads a file its file.
+    async fn begin_sidecar(
+        &self,
+        containers: &Containers,
+        proxy: &Sidecar,
+        config: &[u8],
+    ) -> Result<Option<Attached>> {
+        let (id, name) = (&containers.sidecar, &containers.names.sidecar);
+        let Some((path, archive)) = proxy.config_archive(config)? else {
+            return self.begin(id, name, proxy.word).await;
+        };
+        let put = self.engine.put_archive(id, path, archive).await;
+        put.map_err(|source| DockerError::ConfigureSidecar { name: name.clone(), source })?;
+        Ok(None)
     }
 
     /// Waits for a sidecar that does not say when it listens.
@@ -104,20 +124,31 @@ impl<E: Engine> Launch<'_, E> {
         Ok(())
     }
 
-    /// Starts a container and waits until its own process says `word`, having read `input`.
-    async fn start(&self, id: &str, name: &str, word: Option<&str>, input: &[u8]) -> Result<Heard> {
+    /// Starts a container; one that has a word to say reads its input first, and is hooked into before it can.
+    async fn begin(&self, id: &str, name: &str, word: Option<&str>) -> Result<Option<Attached>> {
         let failed = |source| DockerError::StartContainer { name: name.to_owned(), source };
-        // Hooked in before there is anything to hear.
         let attached = match word {
-            Some(_) => Some(self.engine.attach(id, !input.is_empty()).await.map_err(failed)?),
+            Some(_) => Some(self.engine.attach(id, true).await.map_err(failed)?),
             None => None,
         };
         let started = self.engine.start_container(id).await;
         started.map_err(EngineError::unless_ambiguous).map_err(failed)?;
-        let (Some(word), Some(attached)) = (word, attached) else { return Ok(Heard::Word) };
+        Ok(attached)
+    }
+
+    /// Gives a container's own process its input and waits until it says `word`.
+    async fn hear(
+        &self,
+        begun: Option<Attached>,
+        name: &str,
+        word: Option<&str>,
+        input: &[u8],
+    ) -> Result<Heard> {
+        let (Some(word), Some(attached)) = (word, begun) else { return Ok(Heard::Word) };
+        let failed = |source| DockerError::StartContainer { name: name.to_owned(), source };
         let heard = async {
             let heard = converse(attached, input, word).await;
-            Ok(heard.map_err(|source| failed(EngineError::io(source)))?)
+            Ok(heard.map_err(|source| failed(EngineError::Io { source }))?)
         };
         crate::cancel::unless_cancelled(self.call, heard).await
     }

@@ -81,14 +81,15 @@ fn what_is_named_before_it_exists_exists_before_anything_starts() {
     }
     let order = [
         at("inspect-network id-claude-bottle-net-dev-1"),
-        at("create-network claude-bottle-egress-dev-1"),
-        at("connect id-claude-bottle-egress-dev-1 id-claude-bottle-guard-dev"),
         at("attach id-claude-bottle-guard-dev stdin"),
         at("start-container id-claude-bottle-guard-dev"),
+        at("connect id-claude-bottle-egress-dev-1 id-claude-bottle-guard-dev"),
     ];
     assert!(order.is_sorted(), "{calls:#?}");
     assert!(at("attach id-claude-bottle-dev stdin") < at("start-container id-claude-bottle-dev"));
-    assert!(!calls.iter().any(|call| call.starts_with("exec") || call.starts_with("put-")), "{calls:#?}");
+    assert!(at("start-container id-claude-bottle-dev") < at("put-archive id-claude-bottle-dev /"));
+    let others = ["exec", "put-archive id-claude-bottle-guard"];
+    assert!(!calls.iter().any(|call| others.iter().any(|other| call.starts_with(other))), "{calls:#?}");
 }
 
 #[test]
@@ -117,7 +118,8 @@ fn every_part_is_labelled_and_hardened_and_holds_no_secret() {
     assert!(input("id-claude-bottle-guard-dev").contains(r#"{"name":"TOKEN","value":"canary of 'TOKEN'""#));
     let config = input("id-claude-bottle-guard-dev");
     assert!(config.contains("172.30.0.0/16") && config.contains("0.0.0.0:8888"), "{config}");
-    assert!(engine.archives.lock().unwrap().is_empty());
+    let archives = engine.archives.lock().unwrap();
+    assert!(!archives.values().any(|bytes| String::from_utf8_lossy(bytes).contains("canary")));
 }
 
 #[test]

@@ -28,6 +28,11 @@ pub(super) enum Item {
 pub(crate) struct Files(pub(super) Vec<Item>);
 
 impl Files {
+    /// Says whether there is nothing to send.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds a directory of the agent's.
     pub(super) fn dir(&mut self, path: impl AsRef<Path>, mode: u32) {
         self.0.push(Item::Dir { path: path.as_ref().to_owned(), owner: USER_IDS, mode });

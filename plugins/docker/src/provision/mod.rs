@@ -1,7 +1,7 @@
 //! What is put into a bottle before the agent runs: each part in its module, each gating itself.
 //!
-//! All files travel in one archive, in one pass. Secret variables come earlier, by the container's own process; keys later, by
-//! a program of root's. The parts know no engine: they add to [`Files`] and speak to a [`Guest`].
+//! Secret variables come first, by the container's own process. Then all files travel in one archive, in one pass, while the
+//! sidecar still starts; and last come keys, by a program of root's. The parts know no engine: they add to [`Files`] and speak to a [`Guest`].
 
 pub(crate) mod environment;
 mod files;
@@ -19,11 +19,11 @@ use crate::config::Config;
 use crate::guest::{Body, Output};
 pub(crate) use files::Files;
 
-/// A bottle that runs, as a provisioner sees it.
+/// A bottle, as a provisioner sees it.
 pub(crate) trait Guest {
     /// Unpacks an uncompressed archive at the root.
     async fn put(&self, archive: Body) -> Result<()>;
-    /// Runs a shell script; an exit code other than 0 is a failure.
+    /// Runs a shell script in a bottle that runs; an exit code other than 0 is a failure.
     async fn run(&self, script: Script<'_>) -> Result<Output>;
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Task<'a> {
     pub(crate) home: &'a str,
     pub(crate) skills_dir: &'a str,
     pub(crate) workspace: String,
-    /// The proxy's address and port.
+    /// The proxy's address and port, once they are known.
     pub(crate) proxy: Option<&'a str>,
     /// About how many bytes will be sent; 0 when that is not known.
     pub(crate) bytes: u64,
@@ -69,34 +69,47 @@ pub(crate) fn survey(spec: &Spec) -> Result<Surveyed> {
     workspace::survey(spec)
 }
 
-/// Puts everything in.
-pub(crate) async fn fill(
+/// Puts in what is files alone, which needs no sidecar.
+pub(crate) async fn copy_in(guest: &impl Guest, call: &Call, task: &Task<'_>, config: &Config) -> Result<()> {
+    let step = call.step("copy-in", "copying files into the bottle");
+    let mut files = Files::default();
+    prompt::add(task, &mut files);
+    if !skills::need_room(task) {
+        skills::add(task, &mut files);
+    }
+    workspace::add(task, &mut files)?;
+    git::add(task, &mut files)?;
+    let mut meter = Meter::new(call, "copy-in", Some(task.bytes));
+    files.send(guest, |done| meter.tell(done)).await?;
+    config.fault.after(call, "copy-in").await?;
+    step.done();
+    Ok(())
+}
+
+/// Puts in the rest: what needs the proxy's address, or a program run inside.
+pub(crate) async fn set_up(
     guest: &impl Guest,
     call: &Call,
     task: &Task<'_>,
     config: &Config,
 ) -> Result<Provisioned> {
+    let has_keys = !task.spec.bottle.ssh.is_empty();
     let mut files = Files::default();
-    let prompt = prompt::add(task, &mut files);
-    skills::add(task, &mut files);
-    workspace::add(task, &mut files)?;
-    git::add(task, &mut files)?;
     ssh::add(task, &mut files)?;
-
-    let step = call.step("copy-in", "copying files into the bottle");
-    skills::make_room(guest, task).await?;
-    let mut meter = Meter::new(call, "copy-in", Some(task.bytes));
-    files.send(guest, |done| meter.tell(done)).await?;
-    config.fault.after(call, "copy-in").await?;
-    step.done();
-
-    if !task.spec.bottle.ssh.is_empty() {
+    if skills::need_room(task) {
+        skills::make_room(guest, task).await?;
+        skills::add(task, &mut files);
+    }
+    if !files.is_empty() {
         let step = call.step("set-up", "setting the bottle up");
-        ssh::start(guest, task).await?;
+        files.send(guest, |_| ()).await?;
+        if has_keys {
+            ssh::start(guest, task).await?;
+        }
         step.done();
     }
     config.fault.after(call, "set-up").await?;
-    Ok(Provisioned::with_prompt(prompt))
+    Ok(Provisioned::with_prompt(prompt::handed_on(task)))
 }
 
 #[cfg(test)]

@@ -4,9 +4,16 @@ use super::{Files, Task};
 
 const FILE: &str = ".claude-bottle-prompt.txt";
 
-/// Adds the prompt's file; returns its path when the prompt is not empty.
-pub(super) fn add(task: &Task<'_>, files: &mut Files) -> Option<String> {
-    let (path, prompt) = (format!("{}/{FILE}", task.home), &task.spec.agent.prompt);
-    files.file(&path, 0o600, prompt.as_bytes());
-    (!prompt.is_empty()).then_some(path)
+/// Adds the prompt's file.
+pub(super) fn add(task: &Task<'_>, files: &mut Files) {
+    files.file(path(task), 0o600, task.spec.agent.prompt.as_bytes());
+}
+
+/// Returns the file's path when there is something in it.
+pub(super) fn handed_on(task: &Task<'_>) -> Option<String> {
+    (!task.spec.agent.prompt.is_empty()).then(|| path(task))
+}
+
+fn path(task: &Task<'_>) -> String {
+    format!("{}/{FILE}", task.home)
 }

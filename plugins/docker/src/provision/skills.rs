@@ -51,14 +51,15 @@ pub(super) fn add(task: &Task<'_>, files: &mut Files) {
     }
 }
 
-/// Removes what an image of the user's own has under the names of the skills.
+/// Says whether skills may have to make room first: an image of the user's own may have some of the same names.
+pub(super) fn need_room(task: &Task<'_>) -> bool {
+    task.spec.bottle.image.is_some() && !task.spec.agent.skills.is_empty()
+}
+
+/// Removes what the image has under the names of the skills.
 pub(super) async fn make_room(guest: &impl Guest, task: &Task<'_>) -> Result<()> {
     let names = task.spec.agent.skills.iter();
-    let paths: Vec<_> = names.map(|skill| format!("{}/{}", task.skills_dir, skill.name)).collect();
-    // The plug-in's own image has no skills.
-    if task.spec.bottle.image.is_none() || paths.is_empty() {
-        return Ok(());
-    }
+    let paths = names.map(|skill| format!("{}/{}", task.skills_dir, skill.name)).collect();
     let script = Script {
         action: "make room for the skills",
         text: "rm -rf -- \"$@\"",

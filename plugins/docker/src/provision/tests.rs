@@ -87,11 +87,13 @@ fn files_go_first_then_the_keys() {
     let (guest, call) = (Recording::default(), Call::new(Arc::new(Granting)));
     let config = Config::read(&Context::default()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let done = runtime.block_on(fill(&guest, &call, &task(&spec), &config)).unwrap();
+    let unknown = Task { proxy: None, ..task(&spec) };
+    runtime.block_on(copy_in(&guest, &call, &unknown, &config)).unwrap();
+    let done = runtime.block_on(set_up(&guest, &call, &task(&spec), &config)).unwrap();
     assert_eq!(done.prompt_path.as_deref(), Some("/home/node/.claude-bottle-prompt.txt"));
     let steps = guest.steps.lock().unwrap().clone();
-    assert_eq!(steps[0], "put");
-    assert!(steps[1].starts_with("root: start the ssh agent"), "{steps:?}");
+    assert_eq!(steps[..2], ["put", "put"]);
+    assert!(steps[2].starts_with("root: start the ssh agent"), "{steps:?}");
     assert!(!steps.concat().contains("canary") && !steps.concat().contains("b3Blbn"), "{steps:?}");
     let inputs = guest.inputs.lock().unwrap();
     assert_eq!(String::from_utf8_lossy(&inputs[0]), format!("{KEY}\n"));

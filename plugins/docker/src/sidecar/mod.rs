@@ -132,6 +132,11 @@ impl Sidecar {
         }
     }
 
+    /// Says whether its configuration is a file, which must be there when it starts.
+    pub(crate) fn reads_file(&self) -> bool {
+        !self.has_input()
+    }
+
     fn has_input(&self) -> bool {
         matches!(self.delivery, Delivery::Stdin { .. })
     }

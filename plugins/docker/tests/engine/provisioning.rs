@@ -55,18 +55,16 @@ fn hostile_trees_are_refused_before_anything_is_made() {
     run.spec.agent.skills[0].source = run.dir.path().join("gone");
     assert!(backend.prepare(&run.call(), &run.spec).is_err());
 
-    // What is swapped after the question is refused as well, and the bottle can be closed.
+    // What is swapped after the question is refused as well, and leaves nothing.
     run.spec.agent.skills.clear();
     let project = run.dir.path().join("project");
     fs::create_dir(&project).unwrap();
     run.spec.workspace = Some(Workspace::new(&project));
     let plan = backend.prepare(&run.call(), &run.spec).unwrap();
-    let bottle = backend.launch(&run.call(), &plan).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(project.join("socket")).unwrap();
-    let failure = backend.provision(&run.call(), &plan, &bottle).unwrap_err();
+    let failure = backend.launch(&run.call(), &plan).unwrap_err();
     assert!(failure.to_string().contains("is a socket"), "{failure}");
     assert!(failure.hints.iter().any(|hint| hint.contains(".claude-bottleignore")));
-    backend.close(&run.call(), &bottle).unwrap();
     assert_eq!(run.leftovers(), Vec::<String>::new());
 }
 
