@@ -113,11 +113,13 @@ fn a_bottle_outlives_its_engine_and_the_wall_around_it_stands() {
 
     assert_code(&run(&mut home.command(&["stop", SIBLING])), 0);
     assert_eq!(engine.client().resources_of(SIBLING), Vec::<String>::new());
-    for (session, agent) in [(first, AGENT), (second, SIBLING)] {
+    let (restarted, stopped) =
+        ("the engine no longer knows of `bash`", "run `bash`: the bottle was closed from elsewhere");
+    for (session, agent, why) in [(first, AGENT, restarted), (second, SIBLING, stopped)] {
         session.signal(Signal::CONT);
         assert_eq!(session.ended(), Some(125));
         let said = std::fs::read_to_string(home.path().join(format!("{agent}.stderr"))).unwrap();
-        assert!(said.contains("the engine no longer knows of `bash`"), "{said}");
+        assert!(said.contains(why), "{said}");
         assert_eq!(engine.client().resources_of(agent), Vec::<String>::new());
     }
     assert_eq!(engine.docker(&["volume", "ls", "--quiet"]), "");
