@@ -20,11 +20,11 @@ fn a_failure_after_each_step_undoes_all_of_it() {
         assert_code(&output, 125);
         assert!(stderr(&output).contains(&step), "the error names `{step}`:\n{}", stderr(&output));
         assert!(!stderr(&output).contains("also failed"), "{}", stderr(&output));
-        assert_nothing_left(&home, &agent, &format!("after a failure after `{step}`"));
-        // A close that failed is looked after by the watching process as well.
+        // A close that failed is looked after by the watching process as well, which notes that in the run's record.
         for reaper in reapers(&home, None) {
             assert!(reaper.ends_within(Duration::from_secs(20)), "after a failure after `{step}`");
         }
+        assert_nothing_left(&home, &agent, &format!("after a failure after `{step}`"));
     });
 }
 
