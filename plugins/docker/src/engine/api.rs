@@ -398,23 +398,36 @@ fn volume(volume: bollard::models::Volume) -> Found {
 }
 
 /// Follows a build or a load to its end.
+/// Reads what a build or a pull tells, line by line; the engine hands a build's output on in pieces of its own making.
 async fn follow(
     stream: impl Stream<Item = Result<BuildInfo, Error>>,
     line: &mut dyn FnMut(String),
 ) -> Result<()> {
     let mut stream = std::pin::pin!(stream);
-    while let Some(info) = stream.next().await {
+    let mut begun = String::new();
+    let mut failed = None;
+    while let (Some(info), None) = (stream.next().await, &failed) {
         let info = info.map_err(understand)?;
-        if let Some(error) = info.error_detail.and_then(|detail| detail.message) {
-            return Err(EngineError::Failed { message: error });
+        failed = info.error_detail.and_then(|detail| detail.message);
+        begun.push_str(&info.stream.unwrap_or_default());
+        if let Some(status) = info.status {
+            begun.push_str(&status);
+            begun.push('\n');
         }
-        let text = info.stream.or(info.status).unwrap_or_default();
-        text.lines()
-            .map(str::trim_end)
-            .filter(|text| !text.is_empty())
-            .for_each(|text| line(text.to_owned()));
+        while let Some((whole, rest)) = begun.split_once('\n') {
+            tell(whole, line);
+            begun = rest.to_owned();
+        }
     }
-    Ok(())
+    tell(&begun, line);
+    failed.map_or(Ok(()), |message| Err(EngineError::Failed { message }))
+}
+
+fn tell(text: &str, line: &mut dyn FnMut(String)) {
+    let text = text.trim_end();
+    if !text.is_empty() {
+        line(text.to_owned());
+    }
 }
 
 fn hash(map: &BTreeMap<String, String>) -> HashMap<String, String> {
@@ -449,5 +462,25 @@ pub(super) fn refused(status: u16, message: String) -> EngineError {
         // Engines before 25 check a network's name and then take it: two runs at once can both be told it is free.
         _ if message.contains(AMBIGUOUS) => EngineError::Conflict { message },
         _ => EngineError::Refused { status, message },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_become_lines_and_a_failure_comes_last() {
+        let piece = |text: &str| BuildInfo { stream: Some(text.to_owned()), ..BuildInfo::default() };
+        let detail = bollard::models::ErrorDetail { code: None, message: Some("broken".to_owned()) };
+        let error = BuildInfo { error_detail: Some(detail), ..BuildInfo::default() };
+        let status = BuildInfo { status: Some("Pulling".to_owned()), ..BuildInfo::default() };
+        let pieces = [piece("Step 1\n\nid: "), piece("no such user\n"), status, piece("last"), error];
+        let mut lines = Vec::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let stream = futures_util::stream::iter(pieces.map(Ok));
+        let failed = runtime.block_on(follow(stream, &mut |line| lines.push(line))).unwrap_err();
+        assert_eq!(lines, ["Step 1", "id: no such user", "Pulling", "last"]);
+        assert!(failed.to_string().contains("broken"), "{failed}");
     }
 }
