@@ -31,6 +31,21 @@ can_be_root() {
   [ -t 0 ] || sudo -n true 2>/dev/null
 }
 
+# need PROGRAM PACKAGE: notes in `packages` the package of a program that is not there.
+packages=()
+need() { command -v "$1" >/dev/null || packages+=("$2"); }
+
+# Until the script ends, no package that it installs starts a service. Packages ask this file before they start one:
+# https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt
+keep_services_down() {
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ] && can_be_root; then
+    trap 'as_root rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+  fi
+}
+
 # install_packages WHY PACKAGE…: installs Debian packages, or ends with the command the user has to give.
 install_packages() {
   local why=$1

@@ -8,8 +8,6 @@ prefix="$cache_dir/sandbox-runtime"
 program="$prefix/node_modules/.bin/srt"
 
 lock_setup sandbox-runtime
-packages=()
-need() { command -v "$1" >/dev/null || packages+=("$2"); }
 need rg ripgrep
 need socat socat
 need bwrap bubblewrap

@@ -6,8 +6,6 @@ set -euo pipefail
 
 # sshd is in /usr/sbin, which not every user has on the path.
 PATH=$PATH:/usr/sbin:/sbin
-packages=()
-need() { command -v "$1" >/dev/null || packages+=("$2"); }
 need cc gcc
 need curl curl
 need fish fish
@@ -21,15 +19,9 @@ need bwrap bubblewrap
 need sshd openssh-server
 [ ${#packages[@]} -gt 0 ] || exit 0
 
-# The tests start an sshd of their own; the system's must not begin to serve because of them. Packages ask this file
-# before they start a service: https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt
-policy=/usr/sbin/policy-rc.d
 mkdir -p "$cache_dir"
-if [ ! -e "$policy" ] && can_be_root; then
-  trap 'as_root rm -f "$policy"' EXIT
-  printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
-  as_root chmod 755 "$policy"
-fi
+# The tests start an sshd of their own; the system's must not begin to serve because of them.
+keep_services_down
 install_packages "what the tests need" "${packages[@]}"
 # Nor at the next boot.
 case " ${packages[*]} " in *" openssh-server "*) as_root update-rc.d ssh disable >&2 ;; esac
