@@ -10,7 +10,6 @@ use crate::fault::Fault;
 use crate::launch::undo::sweep;
 use crate::plan::{BottleState, role};
 use crate::sidecar::log;
-use claude_bottle_backend_shared::key;
 
 /// What a test asks to go wrong while a bottle is removed.
 pub(crate) struct Faults<'a> {
@@ -87,9 +86,7 @@ async fn sidecar(engine: &impl Engine, state: &BottleState) -> Option<(String, P
     if let Some(sidecar) = &state.sidecar {
         return Some((sidecar.clone(), state.state_dir.clone()?));
     }
-    let mut labels = state.selector();
-    labels.push(format!("{}={}", key::ROLE, role::SIDECAR));
-    let found = engine.list(Kind::Container, &labels).await.ok()?.into_iter().next()?;
+    let found = engine.list(Kind::Container, &state.part(role::SIDECAR)).await.ok()?.into_iter().next()?;
     let dir = log::labelled_dir(&found)?;
     Some((found.id, dir))
 }

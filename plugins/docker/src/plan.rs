@@ -81,6 +81,13 @@ impl BottleState {
     pub(crate) fn selector(&self) -> Vec<String> {
         selector(&self.id, &self.owner)
     }
+
+    /// Returns the labels by which one part of this bottle is found.
+    pub(crate) fn part(&self, role: &str) -> Vec<String> {
+        let mut labels = self.selector();
+        labels.push(format!("{}={role}", key::ROLE));
+        labels
+    }
 }
 
 /// Returns the labels by which every part of a run is found. The machine is among them, since several may share an engine.

@@ -129,15 +129,12 @@ async fn proxy(engine: &impl Engine, state: &BottleState) -> Result<String> {
         return Ok(proxy.clone());
     }
     let failed = |source| DockerError::ListLeftovers { name: state.names.agent.clone(), source };
-    let mut labels = state.selector();
-    labels.push(format!("{}={}", key::ROLE, role::SIDECAR));
-    let sidecar = engine.list(Kind::Container, &labels).await.map_err(failed)?.into_iter().next();
-    let networks = async {
-        let mut labels = state.selector();
-        labels.push(format!("{}={}", key::ROLE, role::INTERNAL));
-        engine.list(Kind::Network, &labels).await.map_err(failed)
+    let first = async |kind, role| {
+        let found = engine.list(kind, &state.part(role)).await.map_err(failed)?;
+        Ok::<_, DockerError>(found.into_iter().next())
     };
-    let internal = networks.await?.into_iter().next();
+    let sidecar = first(Kind::Container, role::SIDECAR).await?;
+    let internal = first(Kind::Network, role::INTERNAL).await?;
     let (Some(sidecar), Some(internal)) = (sidecar, internal) else {
         let message = format!("bottle `{}` has no sidecar", state.names.agent);
         return Err(Failure::new(FailureKind::NotFound, message));

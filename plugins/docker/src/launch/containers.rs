@@ -90,7 +90,7 @@ impl<E: Engine> Launch<'_, E> {
         let shown = self.call.step(step, format!("creating container {name}"));
         let made = self.engine.create_container(name, body).await;
         let id = made.map_err(|source| DockerError::CreateContainer { name: name.to_owned(), source })?;
-        self.undo.push(Kind::Container, id.clone(), name.to_owned());
+        self.undo.push(Kind::Container, id.clone());
         self.after(step).await?;
         shown.done();
         Ok(id)

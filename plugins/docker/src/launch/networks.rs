@@ -35,8 +35,8 @@ impl<E: Engine> Launch<'_, E> {
         let name = request.name.clone();
         let shown = self.call.step(step, format!("creating network {name}"));
         let made = self.engine.create_network(request).await;
-        let id = made.map_err(|source| DockerError::CreateNetwork { name: name.clone(), source })?;
-        self.undo.push(Kind::Network, id.clone(), name);
+        let id = made.map_err(|source| DockerError::CreateNetwork { name, source })?;
+        self.undo.push(Kind::Network, id.clone());
         self.after(step).await?;
         shown.done();
         Ok(id)

@@ -10,28 +10,25 @@ use crate::error::DockerError;
 
 /// A stack of things that exist.
 #[derive(Default)]
-pub(super) struct Undo(Mutex<Vec<(Kind, String, String)>>);
+pub(super) struct Undo(Mutex<Vec<(Kind, String)>>);
 
 impl Undo {
     /// Notes that something exists now.
-    pub(super) fn push(&self, kind: Kind, id: String, name: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((kind, id, name));
+    pub(super) fn push(&self, kind: Kind, id: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((kind, id));
     }
 
-    /// Removes everything, containers before networks, last made first, and goes on after a failure.
+    /// Removes everything, containers before networks, last made first. What cannot be removed is left to the sweep that
+    /// follows, which tries it again and tells why not.
     ///
     /// A network may be made after a container that is connected to it later, and goes only without its members.
-    pub(super) async fn run(&self, engine: &impl Engine) -> Vec<Failure> {
+    pub(super) async fn run(&self, engine: &impl Engine) {
         let mut made = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         // The sort keeps the order among containers and among networks.
-        made.sort_by_key(|(kind, ..)| *kind == Kind::Container);
-        let mut failures = Vec::new();
-        for (kind, id, name) in made.into_iter().rev() {
-            if let Err(source) = engine.remove(kind, &id).await {
-                failures.push(DockerError::Remove { kind: kind.word(), name, source }.into());
-            }
+        made.sort_by_key(|(kind, _)| *kind == Kind::Container);
+        for (kind, id) in made.into_iter().rev() {
+            drop(engine.remove(kind, &id).await);
         }
-        failures
     }
 }
 
