@@ -25,6 +25,9 @@ pub struct GuardConfig {
     pub bottle: String,
     /// Where the guard listens.
     pub listen: Listen,
+    /// Who may connect to a Unix socket.
+    #[serde(default, skip_serializing_if = "SocketAccess::is_default")]
+    pub socket_access: SocketAccess,
     /// Ranges of the clients that are served over TCP; loopback is always served. Empty means every client.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<IpNet>,
@@ -59,6 +62,23 @@ pub enum Listen {
     Tcp(SocketAddr),
     /// A Unix socket's path.
     Unix(PathBuf),
+}
+
+/// Who may connect to the guard's Unix socket, by its mode.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SocketAccess {
+    /// The guard's own user: mode 600.
+    #[default]
+    Owner,
+    /// Whoever reaches the directory it is in: mode 666.
+    Everyone,
+}
+
+impl SocketAccess {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a client can make grow, and how far.
@@ -161,6 +181,7 @@ impl GuardConfig {
             version: CONFIG_VERSION,
             bottle: bottle.into(),
             listen,
+            socket_access: SocketAccess::default(),
             clients: Vec::new(),
             policy,
             resolver: None,

@@ -20,7 +20,9 @@ mod rule;
 mod secrets;
 
 pub use address::{AddressRefusal, Special, special_purpose};
-pub use config::{CONFIG_VERSION, DlpAction, DlpConfig, GuardConfig, Limits, Listen, LogConfig};
+pub use config::{
+    CONFIG_VERSION, DlpAction, DlpConfig, GuardConfig, Limits, Listen, LogConfig, SocketAccess,
+};
 pub use decision::{Code, Decision, Scheme, Verdict};
 pub use defaults::{DEFAULT_ALLOWLIST, DEFAULT_ORIGIN, default_rules};
 pub use error::{ConfigError, HostError, RuleError};

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use claude_bottle_egress_policy::Listen;
+use claude_bottle_egress_policy::{Listen, SocketAccess};
 use tokio::net::UnixStream;
+use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 
-use super::run::runtime;
 use super::say;
 use crate::error::GuardError;
 use crate::net::listen::{self, Listener};
@@ -42,12 +42,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, GuardError> {
     let Listen::Unix(path) = &args.to else {
         return Err(GuardError::Url { url: args.to.to_string() });
     };
-    runtime()?.block_on(serve(args.listen, path.clone()))
+    // One thread: it lives in the bottle, whose processes are counted, and does no more than carry.
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| GuardError::Process { source })?;
+    runtime.block_on(serve(args.listen, path.clone()))
 }
 
 async fn serve(address: SocketAddr, path: PathBuf) -> Result<ExitCode, GuardError> {
     let place = Listen::Tcp(address);
-    let listener = listen::listen(&place).await.map_err(|source| GuardError::Listen { place, source })?;
+    let listener = listen::listen(&place, SocketAccess::default()).await;
+    let listener = listener.map_err(|source| GuardError::Listen { place, source })?;
     // Whoever started the relay reads this line to know when the port is there.
     say(&format!("listening {listener}"));
     accept_all(&listener, &path.into()).await

@@ -51,7 +51,7 @@ fn warm_up() -> Result<(), GuardError> {
     thread.map(drop).map_err(|source| GuardError::Process { source })
 }
 
-pub(super) fn runtime() -> Result<Runtime, GuardError> {
+fn runtime() -> Result<Runtime, GuardError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     Builder::new_multi_thread()
         .worker_threads(threads)
@@ -62,7 +62,8 @@ pub(super) fn runtime() -> Result<Runtime, GuardError> {
 
 async fn serve(source: Source, snapshot: Snapshot, logger: log::Logger) -> Result<(), GuardError> {
     let place = snapshot.config.listen.clone();
-    let listener = listen::listen(&place).await.map_err(|source| GuardError::Listen { place, source })?;
+    let listening = listen::listen(&place, snapshot.config.socket_access).await;
+    let listener = listening.map_err(|source| GuardError::Listen { place, source })?;
     let stopping = stop_signal()?;
     let bottle = snapshot.config.bottle.clone();
     let server = Arc::new(Server::new(snapshot, logger, listener.tcp_address()));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use claude_bottle_egress_policy::Listen;
+use claude_bottle_egress_policy::{Listen, SocketAccess};
 use rustix::fs::Mode;
 use tokio::net::{TcpListener, UnixListener};
 
@@ -38,14 +38,17 @@ impl std::fmt::Display for Peer {
     }
 }
 
-/// Opens the socket. A Unix socket is open to its owner only; a left-over one of a dead guard is replaced.
-pub async fn listen(place: &Listen) -> io::Result<Listener> {
+/// Opens the socket. A left-over Unix socket of a dead guard is replaced.
+pub async fn listen(place: &Listen, access: SocketAccess) -> io::Result<Listener> {
     match place {
         Listen::Tcp(address) => TcpListener::bind(address).await.map(Listener::Tcp),
         Listen::Unix(path) => {
             remove_stale(path)?;
             // The mask acts on the whole process, which makes no other file at this moment.
-            let before = rustix::process::umask(Mode::from_raw_mode(0o177));
+            let before = rustix::process::umask(match access {
+                SocketAccess::Owner => Mode::from_raw_mode(0o177),
+                SocketAccess::Everyone => Mode::from_raw_mode(0o111),
+            });
             let listener = UnixListener::bind(path);
             rustix::process::umask(before);
             listener.map(Listener::Unix)

@@ -107,6 +107,9 @@ impl Server {
         if current.config.listen != next.config.listen {
             return Err(GuardError::NeedsRestart { key: "listen" });
         }
+        if current.config.socket_access != next.config.socket_access {
+            return Err(GuardError::NeedsRestart { key: "socket_access" });
+        }
         if current.config.log != next.config.log {
             return Err(GuardError::NeedsRestart { key: "log" });
         }

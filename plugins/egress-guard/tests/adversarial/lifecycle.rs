@@ -175,6 +175,18 @@ fn a_unix_socket_and_a_relay_are_one_way_out() {
 }
 
 #[test]
+fn a_socket_for_everyone_is_open_to_other_users_and_stays_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("guard.sock");
+    let listen = format!("unix:{}", socket.display());
+    let guard = Guard::start_on(&listen, &json!({ "socket_access": "everyone" }), &[]);
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o666);
+    guard.reload(&json!({ "listen": listen }));
+    let failed = guard.event("reload_failed");
+    assert!(failed["error"].as_str().unwrap().contains("`socket_access`"), "{failed}");
+}
+
+#[test]
 fn an_agent_that_is_there_before_the_guard_gets_nowhere_and_then_to_the_guard() {
     let upstream = Upstream::ok();
     let dir = tempfile::tempdir().unwrap();
