@@ -50,6 +50,7 @@ fn record(found: &Found, labels: &Labels) -> BottleState {
         agent: found.id.clone(),
         sidecar: None,
         networks: Vec::new(),
+        volume: None,
         proxy: None,
         port: 0,
         workspace: String::new(),

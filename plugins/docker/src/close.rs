@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use claude_bottle_plugin_api::{Bottle, Call, Failure, FailureKind, Result};
+use futures_util::future::join_all;
 
 use crate::engine::{Engine, Kind};
 use crate::error::DockerError;
@@ -63,15 +64,18 @@ async fn remove_known(engine: &impl Engine, faults: &Faults<'_>, state: &BottleS
         [saved, log, faults.after("remove-sidecar").await]
     };
     let (agent, sidecar) = tokio::join!(agent, sidecar);
-    let network = async |at: usize, step| {
-        if let Some(id) = state.networks.get(at) {
-            drop(engine.remove(Kind::Network, id).await);
-        }
-        faults.after(step).await
+    let networks = async {
+        join_all(state.networks.iter().map(|id| engine.remove(Kind::Network, id))).await;
+        faults.after("remove-networks").await
     };
-    let (internal, egress) =
-        tokio::join!(network(0, "remove-internal-network"), network(1, "remove-egress-network"));
-    agent.into_iter().chain(sidecar).chain([internal, egress]).flatten().collect()
+    let volume = async {
+        if let Some(name) = &state.volume {
+            drop(engine.remove(Kind::Volume, name).await);
+        }
+        faults.after("remove-volume").await
+    };
+    let (networks, volume) = tokio::join!(networks, volume);
+    agent.into_iter().chain(sidecar).chain([networks, volume]).flatten().collect()
 }
 
 async fn save_log(engine: &impl Engine, state: &BottleState) -> Result<(), DockerError> {

@@ -29,7 +29,7 @@ pub(crate) enum DockerError {
     CreateContainer { name: String, source: EngineError },
     #[error("configure the sidecar `{name}`")]
     ConfigureSidecar { name: String, source: EngineError },
-    #[error("connect the sidecar `{name}` to its way out")]
+    #[error("connect the sidecar `{name}` to the agent's network")]
     ConnectSidecar { name: String, source: EngineError },
     #[error("start container `{name}`")]
     StartContainer { name: String, source: EngineError },

@@ -14,15 +14,13 @@ const STEPS: &[(&str, &[&str])] = &[
     (
         "launch",
         &[
-            "create-internal-network",
             "agent-image",
             "sidecar-image",
+            "create-egress-network",
             "create-agent",
             "create-sidecar",
             "start-agent",
             "copy-in",
-            "create-egress-network",
-            "connect-sidecar",
             "start-sidecar",
             "await-sidecar",
         ],
@@ -36,15 +34,18 @@ const STEPS: &[(&str, &[&str])] = &[
             "save-log",
             "remove-agent",
             "remove-sidecar",
-            "remove-egress-network",
-            "remove-internal-network",
+            "remove-networks",
+            "remove-volume",
             "sweep",
         ],
     ),
 ];
 
+/// Steps of launch that are there only when a network links agent and sidecar.
+const NETWORK_STEPS: &[&str] = &["create-internal-network", "connect-sidecar"];
+
 fn is_step(step: &str) -> bool {
-    STEPS.iter().any(|(_, steps)| steps.contains(&step))
+    NETWORK_STEPS.contains(&step) || STEPS.iter().any(|(_, steps)| steps.contains(&step))
 }
 
 /// A failure that was asked for, or none.
@@ -70,7 +71,8 @@ impl Fault {
             let failure =
                 invalid().hint("use after:STEP, hang:STEP or pause:STEP with one of the steps below");
             let line = |(verb, steps): &(&str, &[&str])| format!("in {verb}: {}", steps.join(", "));
-            STEPS.iter().map(line).fold(failure, Failure::hint)
+            let failure = STEPS.iter().map(line).fold(failure, Failure::hint);
+            failure.hint(format!("with `link: network` also: {}", NETWORK_STEPS.join(", ")))
         };
         if !cfg!(any(debug_assertions, feature = "fault-injection")) {
             return Err(invalid().hint("this build injects no faults; unset CLAUDE_BOTTLE_FAULT"));

@@ -21,6 +21,7 @@ mod guest;
 mod image;
 mod launch;
 mod limits;
+mod link;
 mod names;
 mod network;
 mod options;

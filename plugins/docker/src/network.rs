@@ -1,4 +1,4 @@
-//! The two networks of a bottle: the inner one without a way out, and the sidecar's way out.
+//! The networks of a bottle: the sidecar's way out, and the inner one without a way out when agent and sidecar need one.
 
 use std::fs;
 use std::path::Path;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::protection::Protection;
 
 /// Every option there is.
-const KNOWN: [&str; 3] = ["allow_missing", "pull", "rebuild"];
+const KNOWN: [&str; 4] = ["allow_missing", "link", "pull", "rebuild"];
 
 /// The options of a bottle.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::AgentImage;
 use crate::limits::Bounds;
+use crate::link::Link;
 use crate::names::{NameSource, Names};
-use crate::network::Isolation;
 use crate::protection::Protection;
 
 /// The user the agent runs as, in the image.
@@ -25,7 +25,7 @@ pub(crate) struct PlanState {
     pub(crate) spec: Spec,
     pub(crate) names: NameSource,
     pub(crate) image: AgentImage,
-    pub(crate) isolation: Isolation,
+    pub(crate) link: Link,
     pub(crate) bounds: Bounds,
     /// Protections the engine cannot give and the manifest does not do without.
     #[serde(default)]
@@ -61,9 +61,12 @@ pub(crate) struct BottleState {
     pub(crate) agent: String,
     /// The sidecar's id.
     pub(crate) sidecar: Option<String>,
-    /// The networks' ids, the inner one first; empty when they are not known.
+    /// The networks' ids; empty when they are not known.
     #[serde(default)]
     pub(crate) networks: Vec<String>,
+    /// The name of the volume with the guard's socket, when there is one and it is known.
+    #[serde(default)]
+    pub(crate) volume: Option<String>,
     /// The proxy as a URL; looked up when it is not known.
     #[serde(default)]
     pub(crate) proxy: Option<String>,
@@ -101,6 +104,7 @@ pub(crate) mod role {
     pub(crate) const SIDECAR: &str = "sidecar";
     pub(crate) const INTERNAL: &str = "net";
     pub(crate) const EGRESS: &str = "egress";
+    pub(crate) const LINK: &str = "link";
 }
 
 /// Returns a resource's labels as the engine takes them.

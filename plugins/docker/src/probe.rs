@@ -42,9 +42,14 @@ pub(crate) fn limitations(facts: &EngineFacts) -> Vec<String> {
     sentences
 }
 
+/// Says whether agents run in gVisor.
+pub(crate) fn has_gvisor(facts: &EngineFacts) -> bool {
+    facts.runtimes.iter().any(|name| name == GVISOR)
+}
+
 /// Says which runtime the agent gets.
 pub(crate) fn runtime_fact(facts: &EngineFacts) -> &'static str {
-    if facts.runtimes.iter().any(|name| name == GVISOR) { "runsc (gVisor)" } else { "runc (default)" }
+    if has_gvisor(facts) { "runsc (gVisor)" } else { "runc (default)" }
 }
 
 fn unusable(error: &EngineError) -> Probe {

@@ -7,8 +7,8 @@ use crate::engine::Engine;
 use crate::error::DockerError;
 use crate::image::AgentImage;
 use crate::limits::Bounds;
+use crate::link::Link;
 use crate::names::NameSource;
-use crate::network::Isolation;
 use crate::options::Options;
 use crate::plan::PlanState;
 use crate::probe::{self, GVISOR};
@@ -38,12 +38,12 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
         0 => config.port,
         port => port,
     };
-    let runtime = facts.runtimes.iter().find(|name| *name == GVISOR).cloned();
+    let runtime = probe::has_gvisor(&facts).then(|| GVISOR.to_owned());
     let bounds = Bounds::of(&spec.bottle.limits, &facts);
     let state = PlanState {
         names,
         image: AgentImage::of(spec, config, &options),
-        isolation: Isolation::of(&facts),
+        link: Link::choose(spec, &facts)?,
         refused: missing
             .into_iter()
             .filter(|protection| !options.allow_missing.contains(protection))
@@ -61,6 +61,7 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
     plan.runtime = Some(probe::runtime_fact(&facts).to_owned());
     plan.fact("engine", facts.version.clone());
     plan.fact("proxy", proxy_fact(spec.bottle.egress.proxy, config));
+    plan.fact("network", state.link.describe());
     plan.fact("limits", state.bounds.describe());
     contents.facts.into_iter().for_each(|(label, value)| plan.fact(label, value));
     plan.limitations = probe::limitations(&facts);

@@ -28,6 +28,8 @@ pub(crate) struct Recording {
     pub(crate) things: Mutex<BTreeMap<String, Thing>>,
     /// The networks, by id.
     pub(crate) networks: Mutex<BTreeMap<String, Network>>,
+    /// Which containers were connected to which networks after they were made, by id.
+    pub(crate) connected: Mutex<Vec<(String, String)>>,
     /// What was written to containers' own processes, by id.
     pub(crate) inputs: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
     /// The containers' descriptions, by name.
@@ -105,6 +107,7 @@ impl Engine for Recording {
     }
 
     async fn connect(&self, network: &str, container: &str) -> Result<()> {
+        self.connected.lock().unwrap().push((container.to_owned(), network.to_owned()));
         self.call(format!("connect {network} {container}"))
     }
 
@@ -129,6 +132,12 @@ impl Engine for Recording {
     async fn create_container(&self, name: &str, body: ContainerCreateBody) -> Result<String> {
         self.call(format!("create-container {name}"))?;
         let id = self.make(Kind::Container, name, body.labels.clone().unwrap_or_default())?;
+        let mounts = body.host_config.clone().and_then(|host| host.mounts).unwrap_or_default();
+        for (volume, mount) in mounts.into_iter().filter_map(|mount| Some((mount.source.clone()?, mount))) {
+            let labels = mount.volume_options.and_then(|options| options.labels).unwrap_or_default();
+            let thing = (Kind::Volume, volume.clone(), labels.into_iter().collect());
+            self.things.lock().unwrap().insert(volume, thing);
+        }
         self.bodies.lock().unwrap().insert(name.to_owned(), body);
         Ok(id)
     }
@@ -158,7 +167,11 @@ impl Engine for Recording {
             .get(name)
             .and_then(|body| body.host_config.clone())
             .unwrap_or_default();
-        let mut networks = vec![format!("id-{}", host.network_mode.unwrap_or_default())];
+        let own = host.network_mode.filter(|mode| mode != "none").map(|name| format!("id-{name}"));
+        let connected = self.connected.lock().unwrap().clone();
+        let later =
+            connected.into_iter().filter(|(container, _)| container == id).map(|(_, network)| network);
+        let mut networks: Vec<_> = own.into_iter().chain(later).collect();
         networks.extend(self.fail.contains("astray").then(|| "id-bridge".to_owned()));
         let addresses = networks.into_iter().map(|id| (id, ADDRESS.to_owned())).collect();
         Ok(Container { id: id.to_owned(), running: true, addresses, ..Container::default() })

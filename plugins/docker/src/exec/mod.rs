@@ -134,15 +134,23 @@ async fn proxy(engine: &impl Engine, state: &BottleState) -> Result<String> {
         Ok::<_, DockerError>(found.into_iter().next())
     };
     let sidecar = first(Kind::Container, role::SIDECAR).await?;
-    let internal = first(Kind::Network, role::INTERNAL).await?;
-    let (Some(sidecar), Some(internal)) = (sidecar, internal) else {
+    let Some((sidecar, port)) =
+        sidecar.and_then(|found| Some((found.id, found.labels.get(key::PORT)?.clone())))
+    else {
         let message = format!("bottle `{}` has no sidecar", state.names.agent);
         return Err(Failure::new(FailureKind::NotFound, message));
     };
-    let found = engine.inspect_container(&sidecar.id).await.map_err(failed)?;
-    match (found.addresses.get(&internal.id), sidecar.labels.get(key::PORT)) {
-        (Some(address), Some(port)) => Ok(format!("http://{address}:{port}")),
-        _ => Err(Failure::new(FailureKind::NotFound, format!("sidecar `{}` does not run", sidecar.name))),
+    // Without a network between them the agent has its end of the link on its own loopback.
+    let Some(internal) = first(Kind::Network, role::INTERNAL).await? else {
+        return Ok(format!("http://127.0.0.1:{port}"));
+    };
+    let found = engine.inspect_container(&sidecar).await.map_err(failed)?;
+    match found.addresses.get(&internal.id) {
+        Some(address) => Ok(format!("http://{address}:{port}")),
+        None => Err(Failure::new(
+            FailureKind::NotFound,
+            format!("the sidecar of bottle `{}` does not run", state.names.agent),
+        )),
     }
 }
 

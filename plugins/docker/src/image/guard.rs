@@ -16,10 +16,13 @@ use sha2::{Digest, Sha256};
 use crate::engine::{Engine, whole};
 use crate::error::DockerError;
 
+/// A directory of the image with the program alone, owned by the guard's user. It may become a volume that the agent has too.
+pub(crate) const LINK_DIR: &str = "/run/claude-bottle-link";
 /// The program's path in the image.
-const PROGRAM: &str = "/egress-guard";
+pub(crate) const PROGRAM: &str = "/run/claude-bottle-link/egress-guard";
 /// A user that owns nothing: the number distroless images use for theirs.
 pub(crate) const USER: &str = "65532:65532";
+const USER_IDS: (u32, u32) = (65532, 65532);
 
 /// The guard's program and the image it becomes.
 pub(crate) struct GuardImage {
@@ -44,7 +47,7 @@ impl GuardImage {
         let mut program = Vec::new();
         File::open(path).and_then(|mut file| file.read_to_end(&mut program)).map_err(read)?;
         let arch = check_program(path, &program, engine_arch)?;
-        let key = super::short_hash(&[b"2", &program]);
+        let key = super::short_hash(&[b"3", &program]);
         Ok(Self { tag: format!("claude-bottle-guard:{key}"), program, key, arch })
     }
 }
@@ -86,6 +89,7 @@ fn pack(image: &GuardImage) -> Result<Vec<u8>, TreeError> {
     let entry = |mode| Entry { owner: (0, 0), mode, mtime: 0 };
     let mut layer = Vec::with_capacity(image.program.len() + 4096);
     let mut writer = TarWriter::new(&mut layer);
+    writer.dir(Path::new(LINK_DIR), Entry { owner: USER_IDS, ..entry(0o755) })?;
     writer.file(Path::new(PROGRAM), entry(0o555), &image.program)?;
     writer.finish()?;
 

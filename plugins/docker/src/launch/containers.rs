@@ -7,7 +7,6 @@ use crate::engine::{Engine, Kind};
 use crate::error::DockerError;
 use crate::image;
 use crate::names::{MAX_CANDIDATES, Names};
-use crate::network;
 use crate::sidecar::{self, Sidecar};
 
 /// The containers, once they exist.
@@ -64,11 +63,10 @@ impl<E: Engine> Launch<'_, E> {
 
     /// The agent's name comes first and decides between bottles that start at the same time.
     async fn pair(&self, names: &Names, proxy: &Sidecar) -> Result<(String, String)> {
-        let inner = network::internal_name(&self.plan.spec.id);
-        let body = description::agent(self.plan, self.owner, &inner);
-        let agent = self.create(&names.agent, body, "create-agent").await?;
-        let sidecar =
-            self.create(&names.sidecar, proxy.container(self.owner, &inner), "create-sidecar").await;
+        let agent = description::agent(self.plan, self.owner, &names.agent);
+        let agent = self.create(&names.agent, agent, "create-agent").await?;
+        let sidecar = proxy.container(self.plan, self.owner);
+        let sidecar = self.create(&names.sidecar, sidecar, "create-sidecar").await;
         match sidecar {
             Ok(sidecar) => Ok((agent, sidecar)),
             Err(failure) if failure.kind == FailureKind::Conflict => {

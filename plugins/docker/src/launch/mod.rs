@@ -1,5 +1,5 @@
-//! Plan → Bottle, in two stages: the inner network is made and beside it both containers; then the agent's container starts
-//! and is filled, and beside it the sidecar starts and gets its way out.
+//! Plan → Bottle, in two stages: the networks are made and beside them both containers; then the agent's container starts and
+//! is filled, and beside it the sidecar starts.
 //!
 //! Containers are made before their networks exist: an engine looks a network up when a container starts. Nothing of the
 //! agent's runs before both containers are ready: its own holds an idle process, which takes in the secrets.
@@ -14,6 +14,8 @@ mod process;
 mod start;
 pub(crate) mod undo;
 
+use std::iter;
+
 use claude_bottle_backend_shared::Labels;
 use claude_bottle_plugin_api::{Bottle, Call, Plan, Result};
 
@@ -24,8 +26,7 @@ use crate::plan::{BottleState, PlanState, selector};
 use crate::protection::Protection;
 use crate::provision::environment;
 use containers::Containers;
-use networks::Internal;
-use start::Serving;
+use networks::Networks;
 use undo::Undo;
 
 /// What all steps of a launch share.
@@ -73,22 +74,22 @@ impl<E: Engine> Launch<'_, E> {
         Protection::refuse(&self.plan.refused)?;
         let secrets = environment::input(&self.plan.spec, self.call)?;
         // Both branches run to their end also when one fails: what is dropped half-way could not be undone.
-        let (internal, made) = tokio::join!(self.internal_network(), self.images_and_containers());
-        let (internal, (containers, proxy)) = (internal?, made?);
-        let (serving, started) = tokio::join!(
-            self.start_sidecar(&containers, &internal, &proxy),
-            self.start_agent(&containers, &internal, &secrets)
+        let (networks, made) = tokio::join!(self.networks(), self.images_and_containers());
+        let (networks, (containers, proxy)) = (networks?, made?);
+        let (address, started) = tokio::join!(
+            self.start_sidecar(&containers, &networks, &proxy),
+            self.start_agent(&containers, &networks, &secrets)
         );
-        let Serving { address, egress } = serving?;
+        let address = address?;
         started?;
         if proxy.word.is_none() {
             self.ask_sidecar(&containers, &address).await?;
         }
         self.after("await-sidecar").await?;
-        Ok(self.state(containers, vec![internal.id, egress], &address))
+        Ok(self.state(containers, networks, &address))
     }
 
-    fn state(&self, containers: Containers, networks: Vec<String>, address: &str) -> BottleState {
+    fn state(&self, containers: Containers, networks: Networks, address: &str) -> BottleState {
         let (plan, spec) = (self.plan, &self.plan.spec);
         BottleState {
             id: spec.id.clone(),
@@ -97,7 +98,8 @@ impl<E: Engine> Launch<'_, E> {
             names: containers.names,
             agent: containers.agent,
             sidecar: Some(containers.sidecar),
-            networks,
+            networks: iter::once(networks.egress).chain(networks.internal.map(|one| one.id)).collect(),
+            volume: plan.link.volume(&spec.id),
             proxy: Some(format!("http://{address}:{}", plan.port)),
             port: plan.port,
             workspace: plan.workspace(),

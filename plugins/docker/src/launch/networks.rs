@@ -1,12 +1,22 @@
-//! The two networks. They are named after the run, so that no name is taken.
+//! The networks: the sidecar's way out, and between it and the agent one more when they are linked by a network. They are
+//! named after the run, so that no name is taken.
 
 use claude_bottle_plugin_api::Result;
 
 use super::Launch;
 use crate::engine::{Engine, Kind};
 use crate::error::DockerError;
-use crate::network;
+use crate::link::Link;
+use crate::network::{self, Isolation};
 use crate::protection::Protection;
+
+/// The networks, once they exist.
+pub(super) struct Networks {
+    /// The id of the sidecar's way out.
+    pub(super) egress: String,
+    /// Missing when agent and sidecar are linked by a socket.
+    pub(super) internal: Option<Internal>,
+}
 
 /// The inner network, once it exists.
 pub(super) struct Internal {
@@ -16,19 +26,28 @@ pub(super) struct Internal {
 }
 
 impl<E: Engine> Launch<'_, E> {
-    /// Makes the inner network, and asks the engine whether it is what it was asked for.
-    pub(super) async fn internal_network(&self) -> Result<Internal> {
-        let name = network::internal_name(&self.plan.spec.id);
-        let request = network::internal(&name, self.plan.isolation, self.owner);
-        let id = self.network(request, "create-internal-network").await?;
-        let subnets = self.closed_subnets(&id, &name).await?;
-        Ok(Internal { id, subnets })
+    /// Makes what networks there are to be.
+    pub(super) async fn networks(&self) -> Result<Networks> {
+        let request = network::egress(&network::egress_name(&self.plan.spec.id), self.owner);
+        let egress = self.network(request, "create-egress-network");
+        let internal = async {
+            match self.plan.link {
+                Link::Socket => Ok(None),
+                Link::Network(isolation) => self.internal_network(isolation).await.map(Some),
+            }
+        };
+        // Both run to their end also when one fails: what is dropped half-way could not be undone.
+        let (egress, internal) = tokio::join!(egress, internal);
+        Ok(Networks { egress: egress?, internal: internal? })
     }
 
-    /// Makes the sidecar's way out; returns its id.
-    pub(super) async fn egress_network(&self) -> Result<String> {
-        let request = network::egress(&network::egress_name(&self.plan.spec.id), self.owner);
-        self.network(request, "create-egress-network").await
+    /// Makes the inner network, and asks the engine whether it is what it was asked for.
+    async fn internal_network(&self, isolation: Isolation) -> Result<Internal> {
+        let name = network::internal_name(&self.plan.spec.id);
+        let request = network::internal(&name, isolation, self.owner);
+        let id = self.network(request, "create-internal-network").await?;
+        let subnets = self.closed_subnets(&id, &name, isolation).await?;
+        Ok(Internal { id, subnets })
     }
 
     async fn network(&self, request: bollard::models::NetworkCreateRequest, step: &str) -> Result<String> {
@@ -42,10 +61,10 @@ impl<E: Engine> Launch<'_, E> {
         Ok(id)
     }
 
-    async fn closed_subnets(&self, id: &str, name: &str) -> Result<Vec<String>> {
+    async fn closed_subnets(&self, id: &str, name: &str, isolation: Isolation) -> Result<Vec<String>> {
         let found = self.engine.inspect_network(id).await;
         let found = found.map_err(|source| DockerError::ReadNetwork { name: name.to_owned(), source })?;
-        if !network::is_closed(&found, self.plan.isolation, id)
+        if !network::is_closed(&found, isolation, id)
             && !Protection::allowed_missing(&self.plan.spec)?.contains(&Protection::Isolation)
         {
             Protection::refuse(&[Protection::Isolation])?;

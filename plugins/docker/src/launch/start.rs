@@ -1,15 +1,15 @@
-//! Starting what was made: each container is given its input, heard until it is ready, and asked on which network it is.
+//! Starting what was made: each container is given its input, heard until it is ready, and asked on which networks it is.
 
 use std::time::Duration;
 
 use claude_bottle_plugin_api::Result;
 
-use super::{Containers, Internal, Launch};
+use super::networks::{Internal, Networks};
+use super::{Containers, Launch};
 use crate::engine::{Attached, Container, Engine, EngineError};
 use crate::error::DockerError;
 use crate::guest;
-use crate::provision::environment;
-use crate::sidecar::{self, Sidecar};
+use crate::sidecar::{self, Place, Sidecar};
 
 use super::process::{Heard, converse};
 
@@ -18,34 +18,30 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How much of a sidecar's log is shown when it fails.
 const LOG_TAIL: u32 = 20;
 
-/// A sidecar that serves.
-pub(super) struct Serving {
-    /// Its address on the inner network.
-    pub(super) address: String,
-    /// The id of the network that is its way out.
-    pub(super) egress: String,
-}
+/// Where the agent's programs find their proxy when its end of the link is on their own loopback.
+const LOOPBACK: &str = "127.0.0.1";
 
 impl<E: Engine> Launch<'_, E> {
     /// Starts the agent's container, hands its own process the secrets and copies the files in; nothing of the agent's runs yet.
     pub(super) async fn start_agent(
         &self,
         containers: &Containers,
-        internal: &Internal,
+        networks: &Networks,
         secrets: &[u8],
     ) -> Result<()> {
         let (id, name) = (&containers.agent, &containers.names.agent);
         let shown = self.call.step("start-agent", format!("starting container {name}"));
-        let begun = self.begin(id, name, Some(environment::READY)).await?;
-        let heard = self.hear(begun, name, Some(environment::READY), secrets).await?;
+        let (_, word) = self.plan.link.last_words(self.plan.port);
+        let begun = self.begin(id, name, Some(word)).await?;
+        let heard = self.hear(begun, name, Some(word), secrets).await?;
         let found = self.inspect(id, name).await?;
         if let Heard::End(output) = heard {
-            let action = "write the secret variables";
+            let action = "start the bottle's own process";
             let code = i32::try_from(found.exit_code).unwrap_or(i32::MAX);
             return Err(DockerError::FailedInside { action, code, output }.into());
         }
-        // The container named its network before that existed, so the engine looked it up by name.
-        if found.addresses.keys().ne([&internal.id]) {
+        // A container names its network before that exists, so the engine looks it up by name. Linked by a socket it has none.
+        if found.addresses.keys().ne(networks.internal.iter().map(|internal| &internal.id)) {
             return Err(DockerError::AgentAstray { name: name.clone() }.into());
         }
         self.after("start-agent").await?;
@@ -53,29 +49,32 @@ impl<E: Engine> Launch<'_, E> {
         guest::copy_in(self.engine, self.config, self.call, self.plan, id).await
     }
 
-    /// Starts the sidecar with its way out and its configuration, and waits until it listens when it says so itself.
-    ///
-    /// One that reads its configuration from its standard input starts beside the making of its way out, and waits for it.
+    /// Starts the sidecar, and waits until it listens when it says so itself. Returns the address at which the agent finds it.
     pub(super) async fn start_sidecar(
         &self,
         containers: &Containers,
-        internal: &Internal,
+        networks: &Networks,
         proxy: &Sidecar,
-    ) -> Result<Serving> {
+    ) -> Result<String> {
         let (id, name) = (&containers.sidecar, &containers.names.sidecar);
         let shown = self.call.step("start-sidecar", format!("starting container {name}"));
-        let config = sidecar::config(self.plan, &internal.subnets)?;
-        let input = proxy.input(&config);
-        let (egress, begun) =
-            tokio::join!(self.egress_network(), self.begin_sidecar(containers, proxy, &config));
-        let (egress, begun) = (egress?, begun?);
-        let connected = self.engine.connect(&egress, id).await;
-        connected.map_err(|source| DockerError::ConnectSidecar { name: name.clone(), source })?;
-        self.after("connect-sidecar").await?;
-        if proxy.reads_file() {
-            self.begin(id, name, None).await?;
+        let place = match &networks.internal {
+            None => Place::Socket,
+            Some(internal) => {
+                let connected = self.engine.connect(&internal.id, id).await;
+                connected.map_err(|source| DockerError::ConnectSidecar { name: name.clone(), source })?;
+                self.after("connect-sidecar").await?;
+                Place::Network { port: self.plan.port, subnets: &internal.subnets }
+            }
+        };
+        let config = sidecar::config(self.plan, &place)?;
+        if let Some((path, archive)) = proxy.config_archive(&config)? {
+            let put = self.engine.put_archive(id, path, archive).await;
+            put.map_err(|source| DockerError::ConfigureSidecar { name: name.clone(), source })?;
         }
-        match tokio::time::timeout(PATIENCE, self.hear(begun, name, proxy.word, &input)).await {
+        let begun = self.begin(id, name, proxy.word).await?;
+        match tokio::time::timeout(PATIENCE, self.hear(begun, name, proxy.word, &proxy.input(&config))).await
+        {
             Ok(heard) => {
                 if let Heard::End(output) = heard? {
                     let code = self.inspect(id, name).await?.exit_code;
@@ -85,25 +84,12 @@ impl<E: Engine> Launch<'_, E> {
             Err(_) => return Err(self.silent(containers).await.into()),
         }
         self.after("start-sidecar").await?;
-        let address = self.sidecar_address(containers, internal).await?;
-        shown.done();
-        Ok(Serving { address, egress })
-    }
-
-    /// Starts a sidecar that waits for its configuration, or gives one that reads a file its file.
-    async fn begin_sidecar(
-        &self,
-        containers: &Containers,
-        proxy: &Sidecar,
-        config: &[u8],
-    ) -> Result<Option<Attached>> {
-        let (id, name) = (&containers.sidecar, &containers.names.sidecar);
-        let Some((path, archive)) = proxy.config_archive(config)? else {
-            return self.begin(id, name, proxy.word).await;
+        let address = match &networks.internal {
+            None => LOOPBACK.to_owned(),
+            Some(internal) => self.sidecar_address(containers, internal).await?,
         };
-        let put = self.engine.put_archive(id, path, archive).await;
-        put.map_err(|source| DockerError::ConfigureSidecar { name: name.clone(), source })?;
-        Ok(None)
+        shown.done();
+        Ok(address)
     }
 
     /// Waits for a sidecar that does not say when it listens.

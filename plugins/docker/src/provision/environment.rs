@@ -1,6 +1,7 @@
 //! Secret variables, and what lets Claude Code start straight into its prompt: set up by the container's own process.
 //!
-//! It reads the variables from its standard input as it starts, which costs no program of its own, and then idles.
+//! It reads the variables from its standard input as it starts, which costs no program of its own, and then stays for as long
+//! as the bottle.
 //! Invariant: a secret goes from the host over standard input into a file in the bottle's memory. It is on no argument list, in
 //! no setting of the container, in no image and on no disk.
 
@@ -14,9 +15,6 @@ use crate::plan::RUN_DIR;
 
 /// The file every program of the bottle reads its secret variables from.
 pub(crate) const FILE: &str = "env";
-/// What the process says once everything is in its place.
-pub(crate) const READY: &str = "ready";
-
 /// `$1` is the file of variables, then come pairs of a path and its content, written where nothing is yet.
 const SCRIPT: &str = r#"
     set -eu; umask 077
@@ -25,12 +23,11 @@ const SCRIPT: &str = r#"
         if [ ! -e "$1" ]; then mkdir -p "${1%/*}"; printf '%s\n' "$2" >"$1"; fi
         shift 2
     done
-    echo ready
-    exec sleep infinity"#;
+"#;
 
-/// Returns the words of the container's own process.
-pub(crate) fn command(home: &str, workspace: &str) -> Vec<String> {
-    let words = ["sh", "-c", SCRIPT, "sh"].map(str::to_owned);
+/// Returns the words of the container's own process, whose last ones are `last`.
+pub(crate) fn command(home: &str, workspace: &str, last: &str) -> Vec<String> {
+    let words = ["sh".to_owned(), "-c".to_owned(), format!("{SCRIPT}{last}"), "sh".to_owned()];
     let file = |(path, content): (&str, String)| [format!("{home}/{path}"), content];
     let files = onboarding(workspace).into_iter().flat_map(file);
     words.into_iter().chain([format!("{RUN_DIR}/{FILE}")]).chain(files).collect()

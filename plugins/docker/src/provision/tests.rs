@@ -101,7 +101,7 @@ fn files_go_first_then_the_keys() {
     let socket = "export SSH_AUTH_SOCK='/run/claude-bottle-agent-public.sock'\n";
     assert!(String::from_utf8_lossy(&early).contains(socket));
     assert!(String::from_utf8_lossy(&early).contains("export TOKEN='canary'\\''\n'\n"));
-    assert!(!environment::command("/home/node", "/home/node/workspace").concat().contains("canary"));
+    assert!(!environment::command("/home/node", "/home/node/workspace", "exit").concat().contains("canary"));
     // The key is in the skill's directory on purpose here; the archive holds it there and nowhere else.
     let archive = String::from_utf8_lossy(&guest.archive.lock().unwrap()).into_owned();
     assert_eq!(archive.matches("PRIVATE KEY").count(), 2);

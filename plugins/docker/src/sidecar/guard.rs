@@ -1,15 +1,16 @@
 //! The egress guard as a sidecar.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 
-use claude_bottle_egress_policy::{ConfigError, GuardConfig, Listen, LogConfig, Policy};
+use claude_bottle_egress_policy::{ConfigError, GuardConfig, Listen, LogConfig, Policy, SocketAccess};
 use claude_bottle_plugin_api::{Failure, FailureKind, Result, Spec};
 use zeroize::Zeroizing;
 
-use super::{Delivery, Sidecar};
+use super::{Delivery, Place, Sidecar};
 use crate::error::DockerError;
 use crate::image::guard::USER;
+use crate::link;
 use crate::plan::PlanState;
 
 /// What ends the configuration on the guard's standard input; its secrets follow.
@@ -39,16 +40,21 @@ pub(super) fn sidecar(tag: String, plan: &PlanState, secrets: Zeroizing<Vec<u8>>
 
 /// Returns the guard's configuration: the host's policy, where to listen, and whom to serve.
 ///
-/// Only the inner network is served: the sidecar's other address is open to every user of the host.
-pub(super) fn config(spec: &Spec, port: u16, subnets: &[String]) -> Result<String, DockerError> {
+/// On a network the inner one alone is served: the sidecar's other address is open to every user of the host. A socket is
+/// open to all who have its volume, which are the agent and the sidecar.
+pub(super) fn config(spec: &Spec, place: &Place<'_>) -> Result<String, DockerError> {
     let read = |source: ConfigError| DockerError::ReadGuardConfig { source };
-    let listen = Listen::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
+    let (listen, subnets): (_, &[String]) = match *place {
+        Place::Socket => (Listen::Unix(link::socket().into()), &[]),
+        Place::Network { port, subnets } => (Listen::Tcp((Ipv4Addr::UNSPECIFIED, port).into()), subnets),
+    };
     let mut config = if spec.bottle.egress.config.is_empty() {
         GuardConfig::new(&spec.id, listen.clone(), Policy::default())
     } else {
         GuardConfig::from_yaml(&spec.bottle.egress.config).map_err(read)?
     };
     config.listen = listen;
+    config.socket_access = SocketAccess::Everyone;
     (config.dlp.secrets_file, config.dlp.secrets_env) = (None, None);
     // The engine keeps what is written to standard output, within the container's log limits; `close` fetches it.
     config.log = LogConfig::default();
@@ -74,19 +80,22 @@ mod tests {
         let mut spec = Spec::new("dev-1", AgentSpec::new("dev", Vec::new()), Owner::new("h", 1, 1));
         spec.bottle.egress.config =
             "version: 1\nbottle: dev-1\nlisten: 127.0.0.1:1\nlog: {stdout: false, file: /x}\n".to_owned();
-        let text = config(&spec, 8888, &["172.19.0.0/16".to_owned()]).unwrap();
+        let subnets = ["172.19.0.0/16".to_owned()];
+        let text = config(&spec, &Place::Network { port: 8888, subnets: &subnets }).unwrap();
         let read = GuardConfig::from_yaml(&text).unwrap();
         assert_eq!(read.listen.to_string(), "0.0.0.0:8888");
         assert_eq!(read.clients, ["172.19.0.0/16".parse().unwrap()]);
         assert_eq!(read.log, LogConfig::default());
         spec.bottle.egress.config = "version: 1\nunknown: 1".to_owned();
-        assert!(config(&spec, 8888, &[]).is_err());
+        assert!(config(&spec, &Place::Socket).is_err());
     }
 
     #[test]
     fn no_configuration_lets_nothing_out() {
         let spec = Spec::new("dev-1", AgentSpec::new("dev", Vec::new()), Owner::new("h", 1, 1));
-        let read = GuardConfig::from_yaml(&config(&spec, 8888, &[]).unwrap()).unwrap();
+        let read = GuardConfig::from_yaml(&config(&spec, &Place::Socket).unwrap()).unwrap();
         assert_eq!(read.policy, Policy::default());
+        assert_eq!(read.listen.to_string(), "unix:/run/claude-bottle-link/guard.sock");
+        assert!(read.clients.is_empty());
     }
 }

@@ -5,13 +5,10 @@ pub(crate) mod log;
 mod pipelock;
 mod secrets;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use bollard::models::{
-    ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig,
-};
+use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions};
 use claude_bottle_backend_shared::tree::{Entry, TarWriter};
 use claude_bottle_backend_shared::{Labels, key};
 use claude_bottle_plugin_api::{Call, Failure, FailureKind, Proxy, Result, Spec};
@@ -23,6 +20,8 @@ use crate::engine::{Body, Engine, ExecSpec, Run, run, whole};
 use crate::error::DockerError;
 use crate::image::{self, guard::GuardImage};
 use crate::limits;
+use crate::link;
+use crate::network;
 use crate::plan::{PlanState, USER, labels, role};
 
 /// A proxy, ready to be made into a container.
@@ -45,6 +44,14 @@ enum Delivery {
     Stdin { secrets: Zeroizing<Vec<u8>> },
     /// As a file in a volume without a name, since an engine copies nothing into a read-only root. No secret goes there.
     Volume { dir: &'static str, file: &'static str },
+}
+
+/// Where a proxy serves the agent.
+pub(crate) enum Place<'a> {
+    /// At a socket in a volume that the agent has too.
+    Socket,
+    /// At this port, for the members of these ranges alone.
+    Network { port: u16, subnets: &'a [String] },
 }
 
 /// Returns the short name of a proxy, as it is in a container's name.
@@ -87,33 +94,35 @@ fn state_dir(spec: &Spec) -> Option<String> {
 pub(crate) fn check(spec: &Spec, arch: &str) -> Result<()> {
     if kind(spec.bottle.egress.proxy)? == "guard" {
         GuardImage::check(guard::program(spec)?, arch)?;
-        guard::config(spec, 1, &[])?;
+        guard::config(spec, &Place::Socket)?;
     }
     Ok(())
 }
 
-/// Returns the proxy's configuration, which depends on the range of the inner network.
-pub(crate) fn config(plan: &PlanState, subnets: &[String]) -> Result<Vec<u8>> {
+/// Returns the proxy's configuration.
+pub(crate) fn config(plan: &PlanState, place: &Place<'_>) -> Result<Vec<u8>> {
     match plan.spec.bottle.egress.proxy {
         Proxy::Pipelock => Ok(plan.spec.bottle.egress.config.clone().into_bytes()),
-        _ => Ok(guard::config(&plan.spec, plan.port, subnets)?.into_bytes()),
+        _ => Ok(guard::config(&plan.spec, place)?.into_bytes()),
     }
 }
 
 impl Sidecar {
-    /// Describes the sidecar's container, on the network of the name `internal` alone.
-    pub(crate) fn container(&self, owner: &Labels, internal: &str) -> ContainerCreateBody {
+    /// Describes the sidecar's container, on its way out and with its end of the link.
+    pub(crate) fn container(&self, plan: &PlanState, owner: &Labels) -> ContainerCreateBody {
+        let run = &plan.spec.id;
+        let volumes = self.config_volume(owner).into_iter().chain(plan.link.mount(run, owner));
         let mut host = HostConfig {
-            network_mode: Some(internal.to_owned()),
             readonly_rootfs: Some(true),
             init: Some(false),
-            // An engine lets the kernel forward packets in every container. This one is between two networks.
+            // An engine lets the kernel forward packets in every container. This one may be between two networks.
             sysctls: Some([("net.ipv4.ip_forward".to_owned(), "0".to_owned())].into()),
             extra_hosts: (!self.extra_hosts.is_empty()).then(|| self.extra_hosts.clone()),
-            mounts: self.config_volume(owner).map(|volume| vec![volume]),
+            mounts: Some(volumes.collect()),
             ..HostConfig::default()
         };
         limits::SIDECAR.apply(&mut host);
+        let networking_config = link::member(network::egress_name(run), &mut host);
         let mut labels = owner.with_role(role::SIDECAR);
         labels.insert(key::PORT.to_owned(), self.port.to_string());
         labels.extend(self.state_dir.clone().map(|dir| (key::STATE_DIR.to_owned(), dir)));
@@ -125,16 +134,9 @@ impl Sidecar {
             stdin_once: Some(self.has_input()),
             labels: Some(labels.into_iter().collect()),
             host_config: Some(host),
-            networking_config: Some(NetworkingConfig {
-                endpoints_config: Some(HashMap::from([(internal.to_owned(), Default::default())])),
-            }),
+            networking_config: Some(networking_config),
             ..ContainerCreateBody::default()
         }
-    }
-
-    /// Says whether its configuration is a file, which must be there when it starts.
-    pub(crate) fn reads_file(&self) -> bool {
-        !self.has_input()
     }
 
     fn has_input(&self) -> bool {

@@ -1,0 +1,183 @@
+//! How the agent reaches its sidecar, which is the only thing it reaches.
+
+use std::collections::HashMap;
+
+use bollard::models::{HostConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig};
+use claude_bottle_backend_shared::Labels;
+use claude_bottle_plugin_api::{Failure, FailureKind, Proxy, Result, Spec};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::EngineFacts;
+use crate::image::guard::{LINK_DIR, PROGRAM};
+use crate::names::PREFIX;
+use crate::network::{self, Isolation};
+use crate::plan::{labels, role};
+use crate::probe;
+
+/// The option that asks for one of the links.
+const OPTION: &str = "link";
+
+/// The guard's socket, in the volume both containers have.
+pub(crate) fn socket() -> String {
+    format!("{LINK_DIR}/guard.sock")
+}
+
+/// The way from the agent to its sidecar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Link {
+    /// The guard's socket in a volume of the two. The agent has no network but its own loopback, where a relay stands for it.
+    Socket,
+    /// A network without a way out, whose members are the two.
+    Network(Isolation),
+}
+
+/// What a manifest may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Asked {
+    Socket,
+    Network,
+}
+
+impl Link {
+    /// Chooses the socket where it can be had, and else the network.
+    ///
+    /// # Errors
+    /// Fails when the option says nothing known, or asks for a socket that cannot be had.
+    pub(crate) fn choose(spec: &Spec, facts: &EngineFacts) -> Result<Self> {
+        let network = Self::Network(Isolation::of(facts));
+        match (asked(spec)?, obstacle(spec.bottle.egress.proxy, facts)) {
+            (Some(Asked::Network), _) | (None, Some(_)) => Ok(network),
+            (_, None) => Ok(Self::Socket),
+            (Some(Asked::Socket), Some(reason)) => {
+                let message = format!("the option `{OPTION}` is `socket`, and {reason}");
+                Err(Failure::new(FailureKind::Unsupported, message)
+                    .hint(format!("leave `{OPTION}` out, or set it to network")))
+            }
+        }
+    }
+
+    /// Says it for a plan.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Self::Socket => "none; the proxy is reached through a socket",
+            Self::Network(_) => "one without a way out, with the proxy",
+        }
+    }
+
+    /// Returns what the container's own process does at last, as a shell's words, and what it says when all is ready.
+    pub(crate) fn last_words(self, port: u16) -> (String, &'static str) {
+        match self {
+            // It ends with the bottle, and the bottle with it.
+            Self::Socket => {
+                let socket = socket();
+                (format!("exec {PROGRAM} relay --listen 127.0.0.1:{port} --to unix:{socket}"), "listening")
+            }
+            Self::Network(_) => ("echo ready; exec sleep infinity".to_owned(), "ready"),
+        }
+    }
+
+    /// Puts the agent's end into its container's settings.
+    pub(crate) fn join(self, run: &str, owner: &Labels, host: &mut HostConfig) -> Option<NetworkingConfig> {
+        match self {
+            Self::Socket => {
+                host.network_mode = Some("none".to_owned());
+                host.mounts = Some(vec![Mount { read_only: Some(true), ..volume(run, owner) }]);
+                None
+            }
+            Self::Network(_) => Some(member(network::internal_name(run), host)),
+        }
+    }
+
+    /// Returns the sidecar's end, when that is a volume. The engine fills it with the guard's program, which the relay is.
+    pub(crate) fn mount(self, run: &str, owner: &Labels) -> Option<Mount> {
+        (self == Self::Socket).then(|| volume(run, owner))
+    }
+
+    /// Returns the name of the volume, when there is one.
+    pub(crate) fn volume(self, run: &str) -> Option<String> {
+        (self == Self::Socket).then(|| volume_name(run))
+    }
+}
+
+/// Makes a container a member of one network, which need not exist yet.
+pub(crate) fn member(network: String, host: &mut HostConfig) -> NetworkingConfig {
+    host.network_mode = Some(network.clone());
+    NetworkingConfig { endpoints_config: Some(HashMap::from([(network, Default::default())])) }
+}
+
+/// A run's identifier is in the name, so that no two runs want the same.
+fn volume_name(run: &str) -> String {
+    format!("{PREFIX}link-{run}")
+}
+
+fn volume(run: &str, owner: &Labels) -> Mount {
+    Mount {
+        target: Some(LINK_DIR.to_owned()),
+        source: Some(volume_name(run)),
+        typ: Some(MountType::VOLUME),
+        volume_options: Some(MountVolumeOptions {
+            labels: labels(owner, role::LINK),
+            ..MountVolumeOptions::default()
+        }),
+        ..Mount::default()
+    }
+}
+
+fn asked(spec: &Spec) -> Result<Option<Asked>> {
+    let Some(value) = spec.options.get(OPTION) else { return Ok(None) };
+    Asked::deserialize(value).map(Some).map_err(|_| {
+        Failure::new(FailureKind::Invalid, format!("the option `{OPTION}` is `{value}`"))
+            .hint("use socket or network")
+    })
+}
+
+/// Says why there can be no socket, if so.
+fn obstacle(proxy: Proxy, facts: &EngineFacts) -> Option<&'static str> {
+    if proxy != Proxy::Guard {
+        return Some("pipelock listens on a network alone");
+    }
+    if probe::has_gvisor(facts) {
+        // Unless its administrator says `--host-uds`: <https://gvisor.dev/docs/user_guide/filesystem/>.
+        return Some("gVisor opens no socket of another container");
+    }
+    // Each container has a label of its own, and may not connect to a process of another:
+    // <https://docs.docker.com/reference/cli/dockerd/> (`--selinux-enabled`).
+    let selinux = facts.security.iter().any(|option| option.contains("name=selinux"));
+    selinux.then_some("SELinux keeps containers from each other's sockets")
+}
+
+#[cfg(test)]
+mod tests {
+    use claude_bottle_plugin_api::{AgentSpec, Owner};
+    use serde_json::json;
+
+    use super::*;
+
+    fn choose(option: serde_json::Value, proxy: Proxy, facts: &EngineFacts) -> Result<Link> {
+        let mut spec = Spec::new("dev-1", AgentSpec::new("dev", Vec::new()), Owner::new("h", 1, 1));
+        spec.options = option;
+        spec.bottle.egress.proxy = proxy;
+        Link::choose(&spec, facts)
+    }
+
+    #[test]
+    fn a_socket_is_taken_where_it_can_be_had() {
+        let plain = EngineFacts::default();
+        let network = Link::Network(Isolation::of(&plain));
+        assert_eq!(choose(json!(null), Proxy::Guard, &plain).unwrap(), Link::Socket);
+        assert_eq!(choose(json!({ "link": "network" }), Proxy::Guard, &plain).unwrap(), network);
+        let gvisor = EngineFacts { runtimes: vec!["runsc".to_owned()], ..EngineFacts::default() };
+        let selinux = EngineFacts { security: vec!["name=selinux".to_owned()], ..EngineFacts::default() };
+        for (proxy, facts) in [(Proxy::Pipelock, &plain), (Proxy::Guard, &gvisor), (Proxy::Guard, &selinux)] {
+            assert_eq!(choose(json!(null), proxy, facts).unwrap(), network);
+            let failure = choose(json!({ "link": "socket" }), proxy, facts).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Unsupported, "{failure}");
+        }
+        for nonsense in [json!("sockets"), json!(true), json!(null)] {
+            let failure = choose(json!({ "link": nonsense }), Proxy::Guard, &plain).unwrap_err();
+            assert_eq!(failure.hints, ["use socket or network"]);
+        }
+    }
+}
