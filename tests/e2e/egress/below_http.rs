@@ -15,7 +15,13 @@ const PROBE: &str = include_str!("probe.pl");
 const RAW: &str = include_str!("raw.pl");
 const SNIFF: &str = include_str!("sniff.pl");
 
-/// Where a sidecar listens.
+/// The lines that link agents to their sidecars by a network, behind a bottle's `egress`.
+pub(crate) const OVER_A_NETWORK: &str = "    options: { docker: { link: network } }\n";
+
+/// Where a bottle linked by a socket finds its proxy, and everything else it can reach.
+pub(crate) const LOOPBACK: &str = "127.0.0.1";
+
+/// Where a proxy listens.
 const PROXY_PORT: u16 = 8888;
 
 /// An address of the range for documentation, which stands for the rest of the world: <https://www.rfc-editor.org/rfc/rfc5737>.
@@ -53,35 +59,26 @@ fn host_addresses() -> Vec<String> {
     addresses
 }
 
-/// Returns the addresses that the bridges of a bottle's networks have, or would have, on the host.
-fn gateways(agent: &str) -> Vec<String> {
-    ["net", "egress"]
-        .map(|kind| {
-            let network = engine::network_of(agent, kind);
-            let subnet = engine::docker(&[
-                "network",
-                "inspect",
-                "--format",
-                "{{(index .IPAM.Config 0).Subnet}}",
-                &network,
-            ]);
-            format!("{}.1", subnet.trim().rsplit_once('.').expect("an IPv4 range").0)
-        })
-        .into()
-}
-
-/// Returns a container's address in a network of its bottle.
-fn address(container: &str, network: &str) -> String {
-    let format = format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}");
-    let address = engine::docker(&["inspect", "--format", &format, container]).trim().to_owned();
-    assert!(!address.is_empty(), "`{container}` in `{network}`");
-    address
+/// Returns the address at which a bottle's programs find their proxy: [`LOOPBACK`] when agent and sidecar are linked by a
+/// socket, the sidecar's own when they are by a network.
+pub(crate) fn proxy_address(session: &mut Session) -> String {
+    session.ok("address=${HTTP_PROXY#http://}; echo ${address%:*}")
 }
 
 #[test]
 fn nothing_goes_out_below_http_and_siblings_are_apart() {
-    let [agent, sibling] = ["e2e-wall", "e2e-wall-sibling"];
-    let home = home(&[agent, sibling], "      allowlist: []\n");
+    // gVisor always needs a network.
+    try_all(["e2e-wall", "e2e-wall-sibling"], "", !engine::has_gvisor());
+}
+
+#[test]
+fn nothing_goes_out_below_http_over_a_network_and_siblings_are_apart() {
+    try_all(["e2e-net-wall", "e2e-net-wall-sibling"], OVER_A_NETWORK, false);
+}
+
+/// Tries everything there is to try from a bottle. `alone` says that it is to have no network at all.
+fn try_all([agent, sibling]: [&str; 2], options: &str, alone: bool) {
+    let home = home(&[agent, sibling], &format!("      allowlist: []\n{options}"));
     let canary = Canary::open();
     // Both at once; the second shell is asked first, so that neither waits for the other.
     let (mut inside, mut beside) = (Session::start(&home, agent), Session::start(&home, sibling));
@@ -89,7 +86,13 @@ fn nothing_goes_out_below_http_and_siblings_are_apart() {
         until (exec 3<>/dev/tcp/127.0.0.1/7777) 2>/dev/null; do sleep 0.05; done; hostname -i";
     let neighbour = beside.ok(serve);
     let here = inside.ok("hostname -i");
-    assert_ne!(here, neighbour);
+    let proxy = proxy_address(&mut inside);
+    if alone {
+        assert_eq!([&here, &neighbour, &proxy], [LOOPBACK; 3]);
+        assert_eq!(inside.ok("ls /sys/class/net"), "lo");
+    } else {
+        assert!(here != neighbour && proxy != here && proxy != LOOPBACK, "{here}, {neighbour}, {proxy}");
+    }
 
     // The controls: what answers, and that this way of asking finds it.
     let bridge = engine::bridge_address();
@@ -103,40 +106,29 @@ fn nothing_goes_out_below_http_and_siblings_are_apart() {
     words.extend(targets.iter().map(String::as_str));
     assert_eq!(engine::docker(&words).matches(": answered").count(), 3);
     assert_eq!(canary.visitors().len(), 2, "a container of the engine's own network reaches the host");
-    assert_eq!(
-        answered(&mut beside, &[format!("tcp {neighbour} 7777"), format!("icmp {neighbour} 0")]).len(),
-        2
-    );
-    let sidecar = address(&format!("claude-bottle-guard-{agent}"), &engine::network_of(agent, "net"));
-    assert_eq!(
-        answered(&mut inside, &[format!("tcp {sidecar} {PROXY_PORT}"), format!("icmp {sidecar} 0")]).len(),
-        2
-    );
+    let served = [format!("tcp {neighbour} 7777"), format!("icmp {neighbour} 0")];
+    assert_eq!(answered(&mut beside, &served).len(), 2);
+    let served = [format!("tcp {proxy} {PROXY_PORT}"), format!("icmp {proxy} 0")];
+    assert_eq!(answered(&mut inside, &served).len(), 2);
 
     let mut addresses = host_addresses();
-    addresses.extend(gateways(agent));
-    addresses.extend(gateways(sibling));
-    for (agent, network) in [(agent, "egress"), (sibling, "egress"), (sibling, "net")] {
-        let network = engine::network_of(agent, network);
-        addresses.push(address(&format!("claude-bottle-guard-{agent}"), &network));
+    for agent in [agent, sibling] {
+        addresses.extend(engine::gateways_of(agent));
+        addresses.extend(engine::sidecar_addresses(agent).into_iter().filter(|address| *address != proxy));
     }
-    addresses.extend([
-        neighbour.clone(),
-        WORLD.to_owned(),
-        "169.254.169.254".to_owned(),
-        "2001:db8::7".to_owned(),
-    ]);
+    addresses.extend([WORLD, "169.254.169.254", "2001:db8::7"].map(str::to_owned));
+    addresses.extend((!alone).then(|| neighbour.clone()));
     let mut targets: Vec<_> = addresses.iter().flat_map(|address| targets_at(address, &canary)).collect();
     targets.push(format!("tcp {neighbour} 7777"));
     assert_eq!(answered(&mut inside, &targets), Vec::<String>::new());
     assert_eq!(canary.visitors(), Vec::<std::net::IpAddr>::new());
 
-    assert_only_a_proxy(&mut inside, &sidecar, (&mut beside, &neighbour), WORLD);
-    assert_no_other_way(&mut inside, sibling, &sidecar);
-    try_raw_packets(&mut inside, &sidecar, &bridge.to_string(), canary.udp());
+    assert_only_a_proxy(&mut inside, &proxy, (&mut beside, &neighbour), WORLD);
+    assert_no_other_way(&mut inside, sibling, &proxy);
+    try_raw_packets(&mut inside, &proxy, &bridge.to_string(), canary.udp());
     assert_no_way_through_the_proxy(
         &mut inside,
-        &[bridge.to_string(), neighbour, sidecar, "127.0.0.1".to_owned()],
+        &[bridge.to_string(), neighbour, proxy, LOOPBACK.to_owned()],
     );
     assert_eq!(canary.visitors(), Vec::<std::net::IpAddr>::new());
     inside.end();
@@ -144,7 +136,7 @@ fn nothing_goes_out_below_http_and_siblings_are_apart() {
 }
 
 /// Fails when the bottle has a neighbour, a name, a socket or a right that could lead out.
-pub(crate) fn assert_no_other_way(inside: &mut Session, sibling: &str, sidecar: &str) {
+pub(crate) fn assert_no_other_way(inside: &mut Session, sibling: &str, proxy: &str) {
     let sibling = format!("claude-bottle-{sibling}");
     let names = ["host.docker.internal", "gateway.docker.internal", &sibling];
     inside.all_fail(&names.map(|name| format!("timeout 5 getent hosts {name}")));
@@ -152,7 +144,8 @@ pub(crate) fn assert_no_other_way(inside: &mut Session, sibling: &str, sidecar: 
     let resolved =
         "tail -n +2 /proc/net/arp | while read -r ip _ flags _; do [ $flags = 0x0 ] || echo $ip; done";
     // gVisor has a network stack of its own, which does not show its neighbours.
-    assert_eq!(inside.ok(resolved), if engine::has_gvisor() { "" } else { sidecar });
+    let has_neighbour = proxy != LOOPBACK && !engine::has_gvisor();
+    assert_eq!(inside.ok(resolved), if has_neighbour { proxy } else { "" });
     assert_eq!(inside.ok("cat /proc/net/ipv6_route 2>/dev/null | grep -v ' lo$' || true"), "");
     let sockets =
         "for path in /run/docker* /var/run/docker* /run/containerd*; do [ ! -e $path ] || echo $path; done";

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::clients::Service;
 use super::fixture::IMAGE;
-use crate::support::{engine, run, stderr, stdout};
+use crate::support::{run, stderr, stdout};
 
 /// Returns what a program of this machine prints; it must succeed.
 fn said(program: &str, arguments: &[&str]) -> String {
@@ -43,17 +43,17 @@ pub(super) fn pip_services() -> Vec<Service> {
     vec![Service::of(index), Service { host: files.to_owned(), port: 443 }]
 }
 
-/// A container on a bottle's inner network.
+/// A container beside a bottle, which has the bottle's network and so its proxy.
 pub(super) struct Beside {
     options: Vec<String>,
 }
 
 impl Beside {
-    /// Prepares containers on the network of an agent's bottle, with the address of its sidecar.
+    /// Prepares containers that share the network of an agent's bottle, whose proxy has this address.
     pub(super) fn new(agent: &str, proxy: &str) -> Self {
         let rust = said("rustc", &["--print", "sysroot"]);
         let python = said("python3", &["-c", "import sys; print(sys.base_prefix)"]);
-        let mut options = vec![format!("--network={}", engine::network_of(agent, "net"))];
+        let mut options = vec![format!("--network=container:claude-bottle-{agent}")];
         options
             .extend([format!("--volume={rust}:/opt/rust:ro"), format!("--volume={python}:/opt/python:ro")]);
         let environment = [

@@ -56,7 +56,8 @@ sub outcome {
     my $got = sysread($entry->{socket}, my $bytes, 512);
     return "error: $!" unless defined $got;
     return 'answered' unless $dns;
-    my $answer = $entry->{stream} ? substr($bytes, 2) : $bytes;
+    # Over TCP two bytes of length come first.
+    my $answer = !$entry->{stream} ? $bytes : $got > 2 ? substr($bytes, 2) : '';
     return length $answer >= 12 && unpack('x6n', $answer) ? 'answered' : 'no addresses';
 }
 

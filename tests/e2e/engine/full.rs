@@ -36,7 +36,7 @@ fn a_full_disk_of_the_engine_is_named_and_nothing_is_left() {
         (output.status.code(), stderr(&output))
     };
     assert_eq!(start(&home), (Some(0), String::new()));
-    for step in ["create-internal-network", "create-agent", "start-agent"] {
+    for step in ["create-egress-network", "create-agent", "start-agent"] {
         let frozen = Frozen::at(&home, agent, step);
         engine.fill();
         let ended = frozen.thaw();
@@ -72,7 +72,7 @@ fn records_that_cannot_be_written_stop_a_launch_and_end_a_bottle() {
     let home =
         home(&engine, &[agent], "      allowlist: []\n").env("XDG_STATE_HOME", state.to_str().unwrap());
     let make_room = || ["fill", "fill-up"].map(|name| fs::remove_file(disk.join(name)).unwrap());
-    for step in ["create-internal-network", "set-up"] {
+    for step in ["create-egress-network", "set-up"] {
         let frozen = Frozen::at(&home, agent, step);
         fill(&disk);
         let ended = frozen.thaw();

@@ -37,7 +37,7 @@ fn an_engine_that_goes_away_is_named_and_what_it_kept_is_cleaned_up() {
     let mut engine = engine(&Options::default());
     let home = home(&engine, &[agent], "      allowlist: []\n");
     let steps = [
-        ("create-internal-network", Signal::KILL),
+        ("create-egress-network", Signal::KILL),
         ("create-sidecar", Signal::TERM),
         ("start-agent", Signal::KILL),
         ("copy-in", Signal::TERM),

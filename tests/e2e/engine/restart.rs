@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use rustix::process::Signal;
 
 use super::{engine, home};
-use crate::egress::below_http::{answered, assert_no_other_way, assert_no_way_through_the_proxy, targets_at};
+use crate::egress::below_http::{
+    LOOPBACK, OVER_A_NETWORK, answered, assert_no_other_way, assert_no_way_through_the_proxy, proxy_address,
+    targets_at,
+};
 use crate::egress::canary::{Canary, TICK};
 use crate::egress::session::Session;
 use crate::support::private_engine::{Options, PrivateEngine, WORLD};
@@ -27,33 +30,19 @@ struct Around<'a> {
 }
 
 impl Around<'_> {
-    /// Returns a container's address in a network.
-    fn address(&self, container: &str, network: &str) -> String {
-        let format = format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}");
-        self.engine.docker(&["inspect", "--format", &format, container]).trim().to_owned()
-    }
-
-    /// Returns the address of the bottle's own sidecar.
-    fn sidecar(&self) -> String {
-        self.address(&format!("claude-bottle-guard-{AGENT}"), &self.engine.client().network_of(AGENT, "net"))
-    }
-
-    /// Returns every other address there is: the machine's, gateways, the other bottle and both sidecars' ways out.
-    fn addresses(&self) -> Vec<String> {
+    /// Returns every address there is but the proxy's: the machine's, gateways, the other bottle and both sidecars.
+    fn addresses(&self, proxy: &str) -> Vec<String> {
         let own = self.engine.run_inside(&["hostname", "-I"]);
         let mut addresses: Vec<_> = own.split_whitespace().map(str::to_owned).collect();
         assert!(addresses.contains(&WORLD.to_string()), "{addresses:?}");
-        for (agent, role) in [(AGENT, "net"), (AGENT, "egress"), (SIBLING, "net"), (SIBLING, "egress")] {
-            let network = self.engine.client().network_of(agent, role);
-            let format = "{{(index .IPAM.Config 0).Subnet}}";
-            let subnet = self.engine.docker(&["network", "inspect", "--format", format, &network]);
-            addresses.push(format!("{}.1", subnet.trim().rsplit_once('.').unwrap().0));
-            if (agent, role) != (AGENT, "net") {
-                addresses.push(self.address(&format!("claude-bottle-guard-{agent}"), &network));
-            }
+        let client = self.engine.client();
+        for agent in [AGENT, SIBLING] {
+            addresses.extend(client.gateways_of(agent));
+            addresses.extend(client.sidecar_addresses(agent).into_iter().filter(|address| address != proxy));
         }
-        let bridge = self.engine.client().bridge_address().to_string();
-        addresses.extend([bridge, "169.254.169.254".to_owned(), self.neighbour.to_owned()]);
+        addresses.extend([client.bridge_address().to_string(), "169.254.169.254".to_owned()]);
+        // Without a network the other bottle's address is nobody's but its own.
+        addresses.extend((self.neighbour != LOOPBACK).then(|| self.neighbour.to_owned()));
         addresses
     }
 
@@ -70,26 +59,35 @@ impl Around<'_> {
         assert_eq!(inside.ok("curl -s -o /tmp/body -w '%{http_code}' http://refused.test/"), "403");
         assert_eq!(self.visitors().len(), 1, "the control: the sidecar reaches the canary");
 
-        let addresses = self.addresses();
+        let proxy = proxy_address(inside);
+        let addresses = self.addresses(&proxy);
         let mut targets: Vec<_> = addresses.iter().flat_map(|ip| targets_at(ip, self.canary)).collect();
         targets.push(format!("tcp {} 7777", self.neighbour));
         assert_eq!(answered(inside, &targets), Vec::<String>::new());
-        let sidecar = self.sidecar();
-        assert_no_other_way(inside, SIBLING, &sidecar);
+        assert_no_other_way(inside, SIBLING, &proxy);
         let bridge = self.engine.client().bridge_address().to_string();
-        assert_no_way_through_the_proxy(inside, &[bridge, self.neighbour.to_owned(), sidecar]);
+        assert_no_way_through_the_proxy(inside, &[bridge, self.neighbour.to_owned(), proxy]);
         assert_eq!(self.visitors(), Vec::<IpAddr>::new(), "somebody came past the sidecar");
     }
 }
 
 #[test]
 fn a_bottle_outlives_its_engine_and_the_wall_around_it_stands() {
+    outlive("");
+}
+
+#[test]
+fn a_bottle_on_a_network_outlives_its_engine_and_the_wall_around_it_stands() {
+    outlive(OVER_A_NETWORK);
+}
+
+fn outlive(options: &str) {
     let mut engine = engine(&Options { live_restore: true, ..Options::default() });
     let canary = engine.inside(Canary::open);
     let port = canary.tcp();
     let egress = format!(
         "      allowlist: ['stream.test:{port}']\n      hosts: {{ stream.test: {WORLD} }}\n\
-         \x20     private: [{{ host: stream.test, range: {WORLD}/32 }}]\n"
+         \x20     private: [{{ host: stream.test, range: {WORLD}/32 }}]\n{options}"
     );
     let home = home(&engine, &[AGENT, SIBLING], &egress);
     let (mut first, mut second) = (Session::start(&home, AGENT), Session::start(&home, SIBLING));

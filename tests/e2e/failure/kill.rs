@@ -73,6 +73,21 @@ fn bound(api: &Standin) -> Duration {
 }
 
 #[test]
+fn a_kill_at_the_steps_of_a_network_is_cleared_up_too() {
+    let _room = shared_room();
+    // These are there only when a network links agent and sidecar.
+    few_at_a_time(["create-internal-network", "connect-sidecar", "remove-networks"], |step| {
+        let agent = format!("e2e-net-kill-{step}");
+        let manifest = format!(
+            "bottles:\n  dev:\n    options: {{ docker: {{ link: network }} }}\n\
+             agents:\n  {agent}: {{ bottle: dev, command: [echo, started] }}\n"
+        );
+        let home = Home::new(&manifest);
+        reap(&home, &agent, Run::hung(&home, &agent, step), step);
+    });
+}
+
+#[test]
 fn a_kill_while_the_agent_runs_is_cleared_up_within_two_seconds() {
     let (_room, api) = (shared_room(), api());
     let agent = "e2e-kill-running";

@@ -39,15 +39,26 @@ impl Engine {
         format!("{network}.1").parse().expect("the bridge has an address")
     }
 
-    /// Returns the name of one of the networks of an agent's only bottle: `net`, the inner one, or `egress`.
-    pub(crate) fn network_of(&self, agent: &str, role: &str) -> String {
-        let labels =
-            [format!("label=io.claude-bottle.agent={agent}"), format!("label=io.claude-bottle.role={role}")];
-        let words =
-            ["network", "ls", "--format", "{{.Name}}", "--filter", &labels[0], "--filter", &labels[1]];
-        let names = self.docker(&words);
-        assert_eq!(names.lines().count(), 1, "networks `{role}` of `{agent}`: {names}");
-        names.trim().to_owned()
+    /// Returns the addresses that the bridges of a bottle's networks have, or would have, on the host.
+    pub(crate) fn gateways_of(&self, agent: &str) -> Vec<String> {
+        let filter = format!("label=io.claude-bottle.agent={agent}");
+        let ids = self.docker(&["network", "ls", "--quiet", "--filter", &filter]);
+        let format = "{{(index .IPAM.Config 0).Subnet}}";
+        let words = ["network", "inspect", "--format", format].into_iter().chain(ids.split_whitespace());
+        let subnets = self.docker(&words.collect::<Vec<_>>());
+        let gateway = |subnet: &str| format!("{}.1", subnet.rsplit_once('.').expect("an IPv4 range").0);
+        let gateways: Vec<_> = subnets.split_whitespace().map(gateway).collect();
+        assert!(!gateways.is_empty(), "`{agent}` has no network");
+        gateways
+    }
+
+    /// Returns the addresses of the sidecar of an agent's only bottle, in all networks it is in.
+    pub(crate) fn sidecar_addresses(&self, agent: &str) -> Vec<String> {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
+        let said = self.docker(&["inspect", "--format", format, &format!("claude-bottle-guard-{agent}")]);
+        let addresses: Vec<_> = said.split_whitespace().map(str::to_owned).collect();
+        assert!(!addresses.is_empty(), "the sidecar of `{agent}` has no address");
+        addresses
     }
 
     /// Lists the containers, networks and volumes that carry an agent's label. Tests use an agent name of their own.
@@ -77,9 +88,14 @@ pub(crate) fn bridge_address() -> IpAddr {
     Engine::default().bridge_address()
 }
 
-/// Returns the name of a network of an agent's only bottle in the machine's engine.
-pub(crate) fn network_of(agent: &str, role: &str) -> String {
-    Engine::default().network_of(agent, role)
+/// Returns the gateways of a bottle's networks in the machine's engine.
+pub(crate) fn gateways_of(agent: &str) -> Vec<String> {
+    Engine::default().gateways_of(agent)
+}
+
+/// Returns the addresses of a sidecar in the machine's engine.
+pub(crate) fn sidecar_addresses(agent: &str) -> Vec<String> {
+    Engine::default().sidecar_addresses(agent)
 }
 
 /// Lists what the machine's engine has of an agent.

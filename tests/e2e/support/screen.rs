@@ -78,7 +78,10 @@ impl Screen {
         let code = self.child.wait().unwrap().exit_code();
         let terminal = self.master.tty_name().unwrap();
         let settings = Command::new("stty").arg("-F").arg(terminal).arg("-a").output().unwrap();
-        let drawn = self.drawn.0.lock().unwrap().parser.screen().contents();
+        let (drawn, changed) = &*self.drawn;
+        // What the program wrote last may still be on its way to the screen.
+        let drawn = changed.wait_timeout_while(drawn.lock().unwrap(), PATIENCE, |drawn| !drawn.ended);
+        let drawn = drawn.unwrap().0.parser.screen().contents();
         (code, drawn, String::from_utf8_lossy(&settings.stdout).into_owned())
     }
 

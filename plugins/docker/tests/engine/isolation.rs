@@ -21,20 +21,35 @@ fn greeter() -> u16 {
     port
 }
 
+/// The option that links agent and sidecar by a network.
+fn over_a_network() -> serde_json::Value {
+    serde_json::json!({ "link": "network" })
+}
+
 fn dial(address: &str, port: u16) -> String {
     format!("timeout 4 bash -c 'exec 3<>/dev/tcp/{address}/{port} && head -c 9 <&3' 2>&1")
 }
 
 #[test]
 fn the_host_and_the_world_are_out_of_reach() {
+    try_the_host_and_the_world(&Run::new("walled", &[]));
+}
+
+#[test]
+fn over_a_network_the_host_and_the_world_are_out_of_reach() {
+    let mut run = Run::new("walled-net", &[]);
+    run.spec.options = over_a_network();
+    try_the_host_and_the_world(&run);
+}
+
+fn try_the_host_and_the_world(run: &Run) {
     let backend = backend(&[]);
-    let run = Run::new("walled", &[]);
     let live = run.start(&backend);
     let port = greeter();
     let control = docker(&["run", "--rm", "claude-bottle:latest", "sh", "-c", &dial("172.17.0.1", port)]);
     assert_eq!(control, "greetings");
 
-    let own = live.sh(&backend, &run, "hostname -i", b"").stdout;
+    let own = live.sh(&backend, run, "hostname -i", b"").stdout;
     let gateway = format!("{}.1", own.trim().rsplit_once('.').unwrap().0);
     let host = String::from_utf8(std::process::Command::new("hostname").arg("-I").output().unwrap().stdout);
     let host = host.unwrap();
@@ -42,15 +57,12 @@ fn the_host_and_the_world_are_out_of_reach() {
     let mut targets: Vec<_> = host.split_whitespace().filter(|address| !address.contains(':')).collect();
     targets.extend([gateway.as_str(), "172.17.0.1", "1.1.1.1", "169.254.169.254"]);
     for address in targets {
-        let said = live.sh(&backend, &run, &dial(address, port), b"");
+        let said = live.sh(&backend, run, &dial(address, port), b"");
         assert_ne!(said.code, 0, "{address} was reached");
         assert!(!said.stdout.contains("greetings"), "{address} was reached");
     }
     // Without IPv6 the bridge's link-local address, which the host always has, is out of reach as well.
-    assert_eq!(
-        live.sh(&backend, &run, "cat /proc/net/if_inet6 2>/dev/null | grep -v ' lo$'", b"").stdout,
-        ""
-    );
+    assert_eq!(live.sh(&backend, run, "cat /proc/net/if_inet6 2>/dev/null | grep -v ' lo$'", b"").stdout, "");
     backend.close(&run.call(), &live.bottle).unwrap();
 }
 
@@ -108,16 +120,32 @@ fn the_agent_has_no_power_and_the_proxy_one_client() {
     let format = "{{.HostConfig.ReadonlyRootfs}} {{.Config.User}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}} {{.HostConfig.Sysctls}}";
     let inspected = docker(&["inspect", "--format", format, &sidecar]);
     assert_eq!(inspected, "true 65532:65532 [ALL] [no-new-privileges] map[net.ipv4.ip_forward:0]\n");
+    assert_serves_nobody_else(&run, &sidecar, gvisor);
+    backend.close(&run.call(), &live.bottle).unwrap();
+
+    let mut run = Run::new("meek-net", &[]);
+    run.spec.options = over_a_network();
+    let live = run.start(&backend);
+    assert_serves_nobody_else(&run, &format!("claude-bottle-guard-{}", run.spec.agent.name), true);
+    backend.close(&run.call(), &live.bottle).unwrap();
+}
+
+/// Fails when a sidecar serves a client who comes to it from the host, by its way out.
+fn assert_serves_nobody_else(run: &Run, sidecar: &str, listens: bool) {
     let egress = format!("claude-bottle-egress-{}", run.spec.id);
     let format = format!("{{{{(index .NetworkSettings.Networks \"{egress}\").IPAddress}}}}");
-    let address = docker(&["inspect", "--format", &format, &sidecar]);
-    let mut stream = std::net::TcpStream::connect((address.trim(), 8888)).unwrap();
+    let address = docker(&["inspect", "--format", &format, sidecar]);
+    let stream = std::net::TcpStream::connect((address.trim(), 8888));
+    if !listens {
+        assert_eq!(stream.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+        return;
+    }
+    let mut stream = stream.unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     stream.write_all(b"GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n").ok();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok();
     assert!(!answer.starts_with("HTTP/1.1 2") && !answer.contains("not_allowed"), "served: {answer}");
-    backend.close(&run.call(), &live.bottle).unwrap();
 }
 
 #[test]
