@@ -107,7 +107,7 @@ impl Backend for Docker {
         if let Ok(state) = bottle.state::<BottleState>() {
             self.runtime.block_on(self.followers.end(&state.id));
         }
-        self.run(close::close_with(engine, &Faults { fault: &self.config.fault, call }, bottle))
+        self.run(close::close(engine, &Faults { fault: &self.config.fault, call }, bottle))
     }
 
     fn prepare_cleanup(&self, call: &Call, scope: &CleanupScope) -> Result<CleanupPlan> {

@@ -25,14 +25,8 @@ impl Faults<'_> {
     }
 }
 
-/// Removes the bottle, with nothing asked to go wrong.
-#[cfg(test)]
-pub(crate) async fn close(engine: &impl Engine, bottle: &Bottle) -> Result<()> {
-    close_with(engine, &Faults { fault: &Fault::default(), call: &Call::detached() }, bottle).await
-}
-
 /// Removes the bottle. Agent and sidecar end beside each other: an agent without its sidecar has no way out.
-pub(crate) async fn close_with(engine: &impl Engine, faults: &Faults<'_>, bottle: &Bottle) -> Result<()> {
+pub(crate) async fn close(engine: &impl Engine, faults: &Faults<'_>, bottle: &Bottle) -> Result<()> {
     let state: BottleState = bottle.state()?;
     let mut failures: Vec<Failure> = Vec::new();
     // What fails here is tried again by the sweep, which has the last word on it.

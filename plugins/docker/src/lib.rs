@@ -17,6 +17,8 @@ mod engine;
 mod error;
 mod exec;
 mod fault;
+#[cfg(test)]
+mod granting;
 mod guest;
 mod image;
 mod launch;

@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{BuildInfo, ContainerCreateBody, NetworkConnectRequest, NetworkCreateRequest};
+use bollard::models::{ContainerCreateBody, NetworkConnectRequest, NetworkCreateRequest};
 use bollard::query_parameters as query;
-use bollard::{API_DEFAULT_VERSION, Docker};
-use futures_util::{Stream, StreamExt, TryStreamExt};
-use tokio::sync::OnceCell;
+use futures_util::TryStreamExt;
 
+use super::client::DockerApi;
+use super::error::understand;
+use super::listing::list;
+use super::progress::follow;
 use super::{
-    Address, Attached, Body, Build, Container, Engine, EngineError, EngineFacts, EngineLimits, ExecSpec,
-    ExecState, Found, Kind, Network, Result, Said, wire,
+    Attached, Body, Build, Container, Engine, EngineError, EngineFacts, ExecSpec, ExecState, Found, Kind,
+    Network, Result, Said, wire,
 };
 
 /// How long the engine may take to answer; an answer that is a stream may then take longer.
@@ -21,85 +24,6 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(120);
 const REMOVAL: (u32, Duration) = (400, Duration::from_millis(25));
 /// How long taking in an archive may last: a large working directory over a slow link.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(3600);
-
-/// An engine at an address. It is reached on first use.
-pub(crate) struct DockerApi {
-    address: Address,
-    client: OnceCell<Docker>,
-    facts: OnceCell<EngineFacts>,
-}
-
-impl DockerApi {
-    /// Names the engine, and does not reach for it.
-    pub(crate) fn new(address: Address) -> Self {
-        Self { address, client: OnceCell::new(), facts: OnceCell::new() }
-    }
-
-    /// Returns a client that speaks the newest version both sides know.
-    async fn client(&self) -> Result<&Docker> {
-        self.client
-            .get_or_try_init(|| async {
-                let seconds = DEADLINE.as_secs();
-                let client = match &self.address {
-                    Address::Unix(path) => {
-                        let path = path.to_string_lossy();
-                        Docker::connect_with_unix(&path, seconds, API_DEFAULT_VERSION)
-                    }
-                    Address::Tcp(authority) => {
-                        Docker::connect_with_http(authority, seconds, API_DEFAULT_VERSION)
-                    }
-                };
-                let client = client.map_err(|error| self.connect_error(error))?;
-                client.negotiate_version().await.map_err(|error| self.connect_error(error))
-            })
-            .await
-    }
-
-    fn connect_error(&self, error: Error) -> EngineError {
-        let address = self.address.to_string();
-        let mut chain = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
-        let denied = chain.any(|error| {
-            let io = error.downcast_ref::<std::io::Error>();
-            io.is_some_and(|io| io.kind() == std::io::ErrorKind::PermissionDenied)
-        });
-        match understand(error) {
-            EngineError::Protocol { .. } if denied => EngineError::Denied { address },
-            EngineError::Gone { reason } => EngineError::Unreachable { address, source: reason.into() },
-            EngineError::Protocol { source } => EngineError::Unreachable { address, source },
-            EngineError::Io { source } => EngineError::Unreachable { address, source: source.into() },
-            other => other,
-        }
-    }
-
-    async fn api(&self) -> Result<(usize, usize)> {
-        let version = self.client().await?.client_version();
-        Ok((version.major_version, version.minor_version))
-    }
-
-    async fn ask_facts(&self) -> Result<EngineFacts> {
-        let info = self.client().await?.info().await.map_err(understand)?;
-        let mut runtimes: Vec<_> = info.runtimes.unwrap_or_default().into_keys().collect();
-        runtimes.sort();
-        let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
-        Ok(EngineFacts {
-            version: info.server_version.unwrap_or_default(),
-            api: self.api().await?,
-            arch: info.architecture.unwrap_or_default(),
-            system: info.operating_system.unwrap_or_default(),
-            cpus: number(info.ncpu),
-            memory_bytes: number(info.mem_total),
-            runtimes,
-            security: info.security_options.unwrap_or_default(),
-            cgroup: info.cgroup_version.map(|version| version.to_string()).unwrap_or_default(),
-            limits: EngineLimits {
-                memory: info.memory_limit == Some(true),
-                swap: info.swap_limit == Some(true),
-                cpu: info.cpu_cfs_quota == Some(true),
-                pids: info.pids_limit == Some(true),
-            },
-        })
-    }
-}
 
 impl Engine for DockerApi {
     async fn facts(&self) -> Result<EngineFacts> {
@@ -346,141 +270,6 @@ async fn until_gone(client: &Docker, container: &str) -> Result<()> {
     Err(EngineError::Timeout)
 }
 
-async fn list(client: &Docker, kind: Kind, filters: HashMap<String, Vec<String>>) -> Result<Vec<Found>> {
-    let mut found: Vec<_> = match kind {
-        Kind::Container => {
-            let options = query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-            let list = client.list_containers(Some(options)).await.map_err(understand)?;
-            list.into_iter().map(container).collect()
-        }
-        Kind::Network => {
-            let options = query::ListNetworksOptionsBuilder::default().filters(&filters).build();
-            let list = client.list_networks(Some(options)).await.map_err(understand)?;
-            list.into_iter().map(network).collect()
-        }
-        Kind::Volume => {
-            let options = query::ListVolumesOptionsBuilder::default().filters(&filters).build();
-            let list = client.list_volumes(Some(options)).await.map_err(understand)?;
-            list.volumes.unwrap_or_default().into_iter().map(volume).collect()
-        }
-    };
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(found)
-}
-
-fn container(summary: bollard::models::ContainerSummary) -> Found {
-    let name = summary.names.unwrap_or_default().into_iter().next().unwrap_or_default();
-    Found {
-        id: summary.id.unwrap_or_default(),
-        name: name.trim_start_matches('/').to_owned(),
-        labels: summary.labels.unwrap_or_default().into_iter().collect(),
-        state: summary.state.map(|state| state.to_string()).unwrap_or_default(),
-        created_unix: summary.created.and_then(|created| u64::try_from(created).ok()).unwrap_or(0),
-    }
-}
-
-fn network(network: bollard::models::Network) -> Found {
-    Found {
-        id: network.id.unwrap_or_default(),
-        name: network.name.unwrap_or_default(),
-        labels: network.labels.unwrap_or_default().into_iter().collect(),
-        ..Found::default()
-    }
-}
-
-fn volume(volume: bollard::models::Volume) -> Found {
-    Found {
-        id: volume.name.clone(),
-        name: volume.name,
-        labels: volume.labels.into_iter().collect(),
-        ..Found::default()
-    }
-}
-
-/// Follows a build or a load to its end.
-/// Reads what a build or a pull tells, line by line; the engine hands a build's output on in pieces of its own making.
-async fn follow(
-    stream: impl Stream<Item = Result<BuildInfo, Error>>,
-    line: &mut dyn FnMut(String),
-) -> Result<()> {
-    let mut stream = std::pin::pin!(stream);
-    let mut begun = String::new();
-    let mut failed = None;
-    while let (Some(info), None) = (stream.next().await, &failed) {
-        let info = info.map_err(understand)?;
-        failed = info.error_detail.and_then(|detail| detail.message);
-        begun.push_str(&info.stream.unwrap_or_default());
-        if let Some(status) = info.status {
-            begun.push_str(&status);
-            begun.push('\n');
-        }
-        while let Some((whole, rest)) = begun.split_once('\n') {
-            tell(whole, line);
-            begun = rest.to_owned();
-        }
-    }
-    tell(&begun, line);
-    failed.map_or(Ok(()), |message| Err(EngineError::Failed { message }))
-}
-
-fn tell(text: &str, line: &mut dyn FnMut(String)) {
-    let text = text.trim_end();
-    if !text.is_empty() {
-        line(text.to_owned());
-    }
-}
-
 fn hash(map: &BTreeMap<String, String>) -> HashMap<String, String> {
     map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
-}
-
-/// Says what bollard's error means.
-fn understand(error: Error) -> EngineError {
-    match error {
-        Error::DockerResponseServerError { status_code, message } => refused(status_code, message),
-        Error::DockerStreamError { error } => EngineError::Failed { message: error },
-        Error::RequestTimeoutError => EngineError::Timeout,
-        Error::IOError { err } => EngineError::io(err),
-        other => EngineError::protocol(other),
-    }
-}
-
-/// What an engine says of a name that two networks have.
-pub(super) const AMBIGUOUS: &str = "is ambiguous";
-
-/// Says what a status other than success means.
-pub(super) fn refused(status: u16, message: String) -> EngineError {
-    match status {
-        404 => EngineError::NotFound { message },
-        // Somebody else is removing the container.
-        _ if message.contains("dead or marked for removal") => EngineError::NotFound { message },
-        409 => EngineError::Conflict { message },
-        // Engines before 25 answer 409 for a container's name and 403 or 500 for some others.
-        _ if message.contains("already exists") || message.contains("already in use by") => {
-            EngineError::Conflict { message }
-        }
-        // Engines before 25 check a network's name and then take it: two runs at once can both be told it is free.
-        _ if message.contains(AMBIGUOUS) => EngineError::Conflict { message },
-        _ => EngineError::Refused { status, message },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_become_lines_and_a_failure_comes_last() {
-        let piece = |text: &str| BuildInfo { stream: Some(text.to_owned()), ..BuildInfo::default() };
-        let detail = bollard::models::ErrorDetail { code: None, message: Some("broken".to_owned()) };
-        let error = BuildInfo { error_detail: Some(detail), ..BuildInfo::default() };
-        let status = BuildInfo { status: Some("Pulling".to_owned()), ..BuildInfo::default() };
-        let pieces = [piece("Step 1\n\nid: "), piece("no such user\n"), status, piece("last"), error];
-        let mut lines = Vec::new();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let stream = futures_util::stream::iter(pieces.map(Ok));
-        let failed = runtime.block_on(follow(stream, &mut |line| lines.push(line))).unwrap_err();
-        assert_eq!(lines, ["Step 1", "id: no such user", "Pulling", "last"]);
-        assert!(failed.to_string().contains("broken"), "{failed}");
-    }
 }

@@ -7,6 +7,8 @@ use thiserror::Error;
 
 /// What an engine passes on of the system's ENOSPC.
 const DISK_FULL: &str = "no space left on device";
+/// What an engine says of a name that two networks have.
+const AMBIGUOUS: &str = "is ambiguous";
 
 /// An engine that could not be asked, or that refused.
 #[derive(Debug, Error)]
@@ -84,9 +86,7 @@ impl EngineError {
     /// Turns a conflict about anything but a network's name into a plain failure: another name would not help.
     pub(crate) fn unless_ambiguous(self) -> Self {
         match self {
-            Self::Conflict { message } if !message.contains(super::api::AMBIGUOUS) => {
-                Self::Failed { message }
-            }
+            Self::Conflict { message } if !message.contains(AMBIGUOUS) => Self::Failed { message },
             other => other,
         }
     }
@@ -144,6 +144,35 @@ fn below<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn st
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => Some(inner),
         None => error.source(),
+    }
+}
+
+/// Says what bollard's error means.
+pub(super) fn understand(error: bollard::errors::Error) -> EngineError {
+    use bollard::errors::Error;
+    match error {
+        Error::DockerResponseServerError { status_code, message } => refused(status_code, message),
+        Error::DockerStreamError { error } => EngineError::Failed { message: error },
+        Error::RequestTimeoutError => EngineError::Timeout,
+        Error::IOError { err } => EngineError::io(err),
+        other => EngineError::protocol(other),
+    }
+}
+
+/// Says what a status other than success means.
+pub(super) fn refused(status: u16, message: String) -> EngineError {
+    match status {
+        404 => EngineError::NotFound { message },
+        // Somebody else is removing the container.
+        _ if message.contains("dead or marked for removal") => EngineError::NotFound { message },
+        409 => EngineError::Conflict { message },
+        // Engines before 25 answer 409 for a container's name and 403 or 500 for some others.
+        _ if message.contains("already exists") || message.contains("already in use by") => {
+            EngineError::Conflict { message }
+        }
+        // Engines before 25 check a network's name and then take it: two runs at once can both be told it is free.
+        _ if message.contains(AMBIGUOUS) => EngineError::Conflict { message },
+        _ => EngineError::Refused { status, message },
     }
 }
 

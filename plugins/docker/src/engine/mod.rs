@@ -1,11 +1,14 @@
 //! The engine, as the rest of the plug-in sees it: a small trait, so that its order of calls can be tested.
 //!
 //! Invariant: nothing outside this folder talks to an engine. Documents of the engine's API (bodies of requests) are
-//! bollard's data types; its client is known to [`api`] alone.
+//! bollard's data types; its client is known to the modules of this folder alone.
 
 mod address;
 mod api;
+mod client;
 mod error;
+mod listing;
+mod progress;
 #[cfg(test)]
 pub(crate) mod recording;
 mod run;
@@ -21,7 +24,7 @@ use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use address::{Address, AddressError};
-pub(crate) use api::DockerApi;
+pub(crate) use client::DockerApi;
 pub(crate) use error::EngineError;
 pub(crate) use run::{ExecSpec, Output, Run, exit_code, frame, run};
 

@@ -101,5 +101,5 @@ async fn refusal(response: Response<Incoming>) -> EngineError {
     let message = document["message"]
         .as_str()
         .map_or_else(|| String::from_utf8_lossy(&body).into_owned(), str::to_owned);
-    super::api::refused(status, message)
+    super::error::refused(status, message)
 }

@@ -82,7 +82,7 @@ impl<E: Engine> Launch<'_, E> {
         );
         let address = address?;
         started?;
-        if proxy.word.is_none() {
+        if proxy.word().is_none() {
             self.ask_sidecar(&containers, &address).await?;
         }
         self.after("await-sidecar").await?;

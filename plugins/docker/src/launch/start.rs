@@ -72,8 +72,9 @@ impl<E: Engine> Launch<'_, E> {
             let put = self.engine.put_archive(id, path, archive).await;
             put.map_err(|source| DockerError::ConfigureSidecar { name: name.clone(), source })?;
         }
-        let begun = self.begin(id, name, proxy.word).await?;
-        match tokio::time::timeout(PATIENCE, self.hear(begun, name, proxy.word, &proxy.input(&config))).await
+        let begun = self.begin(id, name, proxy.word()).await?;
+        match tokio::time::timeout(PATIENCE, self.hear(begun, name, proxy.word(), &proxy.input(&config)))
+            .await
         {
             Ok(heard) => {
                 if let Heard::End(output) = heard? {

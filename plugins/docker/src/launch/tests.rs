@@ -1,37 +1,17 @@
 //! Launch, close and clean-up on a recording engine: order, undoing, names, and what a container is given.
 
 use std::io::Write;
-use std::sync::Arc;
 
+use bollard::models::HostConfig;
 use claude_bottle_plugin_api::{
-    AgentSpec, Backend, CallServices, CleanupScope, Context, EnvVar, Event, FailureKind, Owner, Proxy,
-    Secret, Spec,
+    AgentSpec, Backend, CleanupScope, Context, EnvVar, FailureKind, Owner, Proxy, Spec,
 };
 
 use super::*;
-use bollard::models::HostConfig;
-
+use crate::close::Faults;
 use crate::engine::recording::Recording;
-use crate::{active, cleanup, close, resolve};
-
-/// A host that grants every secret.
-struct Granting;
-
-impl CallServices for Granting {
-    fn event(&self, _event: &Event) {}
-    fn cancelled(&self) -> bool {
-        false
-    }
-    fn cancel_fd(&self) -> Option<std::os::fd::OwnedFd> {
-        None
-    }
-    fn secret(&self, name: &str) -> Result<Secret> {
-        Ok(Secret::new(format!("canary of '{name}'").into_bytes()))
-    }
-    fn owner_alive(&self, _owner: &Owner) -> Result<bool> {
-        Ok(true)
-    }
-}
+use crate::fault::Fault;
+use crate::{active, cleanup, granting, resolve};
 
 struct Bench {
     runtime: tokio::runtime::Runtime,
@@ -59,12 +39,18 @@ impl Bench {
     }
 
     fn launch(&self, engine: &Recording) -> Result<Bottle> {
-        let call = Call::new(Arc::new(Granting));
+        let call = granting::call(|name| format!("canary of '{name}'"));
         self.runtime.block_on(async {
             let plan = resolve::resolve(engine, &self.config, &call, &self.spec).await?;
             launch(engine, &self.config, &call, &plan).await
         })
     }
+}
+
+/// Removes a bottle, with nothing asked to go wrong.
+async fn close(engine: &Recording, bottle: &Bottle) -> Result<()> {
+    let faults = Faults { fault: &Fault::default(), call: &Call::detached() };
+    crate::close::close(engine, &faults, bottle).await
 }
 
 fn position(calls: &[String], call: &str) -> usize {
@@ -262,14 +248,14 @@ fn an_agent_on_another_network_than_its_own_does_not_run() {
 fn closing_needs_the_document_alone_and_goes_on_after_a_failure() {
     let (bench, engine) = (Bench::new(&[]), Recording::default());
     let bottle = bench.launch(&engine).unwrap();
-    bench.runtime.block_on(close::close(&engine, &bottle)).unwrap();
-    bench.runtime.block_on(close::close(&engine, &bottle)).unwrap();
+    bench.runtime.block_on(close(&engine, &bottle)).unwrap();
+    bench.runtime.block_on(close(&engine, &bottle)).unwrap();
     assert_eq!(engine.names(), Vec::<String>::new());
 
     let fail = ["remove container id-claude-bottle-dev".to_owned()].into();
     let engine = Recording { fail, ..Recording::default() };
     let bottle = bench.launch(&engine).unwrap();
-    let failure = bench.runtime.block_on(close::close(&engine, &bottle)).unwrap_err();
+    let failure = bench.runtime.block_on(close(&engine, &bottle)).unwrap_err();
     assert_eq!(engine.names(), ["claude-bottle-dev"]);
     assert_eq!(failure.message, "remove container `claude-bottle-dev`");
 }
@@ -301,7 +287,7 @@ fn a_listed_bottle_can_be_closed_by_its_record() {
     bench.launch(&engine).unwrap();
     let active = bench.runtime.block_on(active::list(&engine)).unwrap();
     assert_eq!((active.len(), active[0].agent.as_str(), active[0].id.as_str()), (1, "dev", "dev-1"));
-    bench.runtime.block_on(close::close(&engine, &active[0].record)).unwrap();
+    bench.runtime.block_on(close(&engine, &active[0].record)).unwrap();
     assert_eq!(engine.names(), Vec::<String>::new());
 }
 

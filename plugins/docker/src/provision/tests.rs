@@ -2,15 +2,14 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
-use claude_bottle_plugin_api::{
-    AgentSpec, CallServices, Context, EnvVar, Event, Owner, Secret, SkillSpec, SshEntry, Workspace,
-};
+use claude_bottle_plugin_api::{AgentSpec, Context, EnvVar, Owner, SkillSpec, SshEntry, Workspace};
 use futures_util::StreamExt;
 
 use super::files::Item;
 use super::*;
+use crate::granting;
 
 /// A guest that keeps what it is given.
 #[derive(Default)]
@@ -34,25 +33,6 @@ impl Guest for Recording {
         self.steps.lock().unwrap().push(format!("{who}: {} {:?}", script.action, script.arguments));
         self.inputs.lock().unwrap().push(script.input.to_vec());
         Ok(Output::default())
-    }
-}
-
-/// A host that grants one secret.
-struct Granting;
-
-impl CallServices for Granting {
-    fn event(&self, _event: &Event) {}
-    fn cancelled(&self) -> bool {
-        false
-    }
-    fn cancel_fd(&self) -> Option<std::os::fd::OwnedFd> {
-        None
-    }
-    fn secret(&self, _name: &str) -> Result<Secret> {
-        Ok(Secret::new(b"canary'\n".to_vec()))
-    }
-    fn owner_alive(&self, _owner: &Owner) -> Result<bool> {
-        Ok(true)
     }
 }
 
@@ -84,7 +64,7 @@ fn files_go_first_then_the_keys() {
     spec.bottle.env.push(EnvVar::secret("TOKEN"));
     spec.bottle.ssh.push(SshEntry::new("git", "git.example.com", &key));
     survey(&spec).unwrap();
-    let (guest, call) = (Recording::default(), Call::new(Arc::new(Granting)));
+    let (guest, call) = (Recording::default(), granting::call(|_| "canary'\n".to_owned()));
     let config = Config::read(&Context::default()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let unknown = Task { proxy: None, ..task(&spec) };

@@ -16,6 +16,9 @@ use crate::plan::PlanState;
 /// What ends the configuration on the guard's standard input; its secrets follow.
 const END: &[u8] = b"\n...\n";
 
+/// What the guard says once it listens.
+const WORD: &str = r#""event":"listening""#;
+
 /// Returns where the guard's program is on the host.
 pub(super) fn program(spec: &Spec) -> Result<&Path> {
     spec.bottle.egress.guard.as_deref().ok_or_else(|| {
@@ -30,11 +33,10 @@ pub(super) fn sidecar(tag: String, plan: &PlanState, secrets: Zeroizing<Vec<u8>>
         image: tag,
         user: USER,
         command: ["run", "--config", "-"].map(str::to_owned).into(),
-        delivery: Delivery::Stdin { secrets },
+        delivery: Delivery::Stdin { secrets, word: WORD },
         extra_hosts: Vec::new(),
         port: plan.port,
         state_dir: super::state_dir(&plan.spec),
-        word: Some(r#""event":"listening""#),
     }
 }
 

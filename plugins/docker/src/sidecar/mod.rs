@@ -34,14 +34,12 @@ pub(crate) struct Sidecar {
     port: u16,
     /// Where whoever removes it saves what it decided.
     state_dir: Option<String>,
-    /// What it says once it listens, when it says so.
-    pub(crate) word: Option<&'static str>,
 }
 
 /// How a proxy gets its configuration.
 enum Delivery {
-    /// On its standard input, and behind it the secrets it is to look for.
-    Stdin { secrets: Zeroizing<Vec<u8>> },
+    /// On its standard input, and behind it the secrets it is to look for. Such a proxy says this word once it listens.
+    Stdin { secrets: Zeroizing<Vec<u8>>, word: &'static str },
     /// As a file in a volume without a name, since an engine copies nothing into a read-only root. No secret goes there.
     Volume { dir: &'static str, file: &'static str },
 }
@@ -139,6 +137,14 @@ impl Sidecar {
         }
     }
 
+    /// Returns what the proxy says once it listens, when it says so.
+    pub(crate) fn word(&self) -> Option<&'static str> {
+        match self.delivery {
+            Delivery::Stdin { word, .. } => Some(word),
+            Delivery::Volume { .. } => None,
+        }
+    }
+
     fn has_input(&self) -> bool {
         matches!(self.delivery, Delivery::Stdin { .. })
     }
@@ -161,7 +167,7 @@ impl Sidecar {
     /// Returns what the proxy is to read from its standard input; empty when it reads nothing.
     pub(crate) fn input(&self, config: &[u8]) -> Zeroizing<Vec<u8>> {
         match &self.delivery {
-            Delivery::Stdin { secrets } => guard::input(config, secrets),
+            Delivery::Stdin { secrets, .. } => guard::input(config, secrets),
             Delivery::Volume { .. } => Zeroizing::default(),
         }
     }

@@ -22,6 +22,5 @@ pub(super) fn sidecar(reference: &str, plan: &PlanState) -> Sidecar {
         extra_hosts: hosts.map(|(name, address)| format!("{name}:{address}")).collect(),
         port: plan.port,
         state_dir: super::state_dir(&plan.spec),
-        word: None,
     }
 }
