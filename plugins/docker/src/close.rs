@@ -74,7 +74,12 @@ async fn remove_known(engine: &impl Engine, faults: &Faults<'_>, state: &BottleS
 
 async fn save_log(engine: &impl Engine, state: &BottleState) -> Result<(), DockerError> {
     match sidecar(engine, state).await {
-        Some((sidecar, dir)) => log::save(engine, &sidecar, &dir).await,
+        Some((sidecar, dir)) => {
+            if log::save(engine, &sidecar, &dir).await? {
+                tracing::error!("the proxy ended before the agent did, and nothing has gone out since");
+            }
+            Ok(())
+        }
         None => Ok(()),
     }
 }

@@ -240,7 +240,7 @@ fn a_sidecar_that_restarts_or_dies_opens_no_way_past_it() {
     let mut direct = targets_at(&bridge.to_string(), &canary);
     direct.extend(targets_at(WORLD, &canary));
 
-    let mut inside = Session::start(&home, agent);
+    let mut inside = Session::start_by(home.command(&["start", agent, "--yes"]), &home, agent);
     let said = inside.ok(&first);
     assert!(said.starts_with(TICK), "{said}");
     assert!(!canary.visitors().is_empty(), "the control: the sidecar reaches the canary");
@@ -266,7 +266,10 @@ fn a_sidecar_that_restarts_or_dies_opens_no_way_past_it() {
         assert_eq!(canary.visitors(), Vec::<std::net::IpAddr>::new(), "past a sidecar that is {sidecar_is}");
         engine::docker(&["start", &sidecar]);
     }
+    engine::docker(&["kill", &sidecar]);
     inside.end();
+    let told = std::fs::read_to_string(home.path().join(format!("{agent}.stderr"))).unwrap();
+    assert!(told.contains("the proxy ended before the agent did"), "{told}");
     assert_eq!(engine::resources_of(agent), Vec::<String>::new());
     assert_refused(&decisions(&home), "refused.test");
 }
