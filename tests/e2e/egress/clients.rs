@@ -8,7 +8,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 
 use claude_bottle_egress_policy::special_purpose;
 
-use super::beside::{self, Beside};
+use super::carried;
 use super::fixture::{Fixture, IMAGE};
 use super::session::Session;
 use super::{assert_refused, decisions, home};
@@ -96,8 +96,8 @@ fn real_clients_reach_what_is_allowed_and_nothing_else() {
     let (npm, apt) = (Service::of(&registry), Service::of(&archive));
 
     let mut services = vec![npm, apt];
-    services.extend(beside::cargo_services());
-    services.extend(beside::pip_services());
+    services.extend(carried::cargo_services());
+    services.extend(carried::pip_services());
     let home = home(&[agent], &egress(&services, &git, bridge));
     let mut inside = Session::start(&home, agent);
     inside.write("/tmp/ca.pem", &certificate.join("\n"));
@@ -105,9 +105,9 @@ fn real_clients_reach_what_is_allowed_and_nothing_else() {
     git_over_https(&mut inside, &git);
     npm_installs(&mut inside);
     apt_updates(&mut inside, &source, &archive);
-    let beside = Beside::new(agent, &inside.ok("echo $HTTPS_PROXY"));
-    beside::cargo(&beside);
-    beside::pip(&beside);
+    carried::carry_in(agent);
+    carried::cargo(&mut inside);
+    carried::pip(&mut inside);
     inside.end();
 
     let log = decisions(&home);

@@ -1,8 +1,8 @@
 //! The way out of a bottle, tried from inside a live one: what is below HTTP, and real clients through the sidecar.
 
 pub(crate) mod below_http;
-mod beside;
 pub(crate) mod canary;
+mod carried;
 mod clients;
 mod fixture;
 mod following;
