@@ -58,32 +58,12 @@ impl<E: Engine> Launch<'_, E> {
     ) -> Result<String> {
         let (id, name) = (&containers.sidecar, &containers.names.sidecar);
         let shown = self.call.step("start-sidecar", format!("starting container {name}"));
-        let place = match &networks.internal {
-            None => Place::Socket,
-            Some(internal) => {
-                let connected = self.engine.connect(&internal.id, id).await;
-                connected.map_err(|source| DockerError::ConnectSidecar { name: name.clone(), source })?;
-                self.after("connect-sidecar").await?;
-                Place::Network { port: self.plan.port, subnets: &internal.subnets }
-            }
-        };
-        let config = sidecar::config(self.plan, &place)?;
+        let config = sidecar::config(self.plan, &self.link_sidecar(containers, networks).await?)?;
         if let Some((path, archive)) = proxy.config_archive(&config)? {
             let put = self.engine.put_archive(id, path, archive).await;
             put.map_err(|source| DockerError::ConfigureSidecar { name: name.clone(), source })?;
         }
-        let begun = self.begin(id, name, proxy.word()).await?;
-        match tokio::time::timeout(PATIENCE, self.hear(begun, name, proxy.word(), &proxy.input(&config)))
-            .await
-        {
-            Ok(heard) => {
-                if let Heard::End(output) = heard? {
-                    let code = self.inspect(id, name).await?.exit_code;
-                    return Err(DockerError::SidecarEnded { name: name.clone(), code, output }.into());
-                }
-            }
-            Err(_) => return Err(self.silent(containers).await.into()),
-        }
+        self.run_sidecar(containers, proxy, &proxy.input(&config)).await?;
         self.after("start-sidecar").await?;
         let address = match &networks.internal {
             None => LOOPBACK.to_owned(),
@@ -91,6 +71,28 @@ impl<E: Engine> Launch<'_, E> {
         };
         shown.done();
         Ok(address)
+    }
+
+    /// Gives the sidecar its end of a network; of a socket it has one already.
+    async fn link_sidecar<'n>(&self, containers: &Containers, networks: &'n Networks) -> Result<Place<'n>> {
+        let Some(internal) = &networks.internal else { return Ok(Place::Socket) };
+        let connected = self.engine.connect(&internal.id, &containers.sidecar).await;
+        let name = containers.names.sidecar.clone();
+        connected.map_err(|source| DockerError::ConnectSidecar { name, source })?;
+        self.after("connect-sidecar").await?;
+        Ok(Place::Network { port: self.plan.port, subnets: &internal.subnets })
+    }
+
+    async fn run_sidecar(&self, containers: &Containers, proxy: &Sidecar, input: &[u8]) -> Result<()> {
+        let (id, name) = (&containers.sidecar, &containers.names.sidecar);
+        let begun = self.begin(id, name, proxy.word()).await?;
+        let heard = tokio::time::timeout(PATIENCE, self.hear(begun, name, proxy.word(), input));
+        let Ok(heard) = heard.await else { return Err(self.silent(containers).await.into()) };
+        if let Heard::End(output) = heard? {
+            let code = self.inspect(id, name).await?.exit_code;
+            return Err(DockerError::SidecarEnded { name: name.clone(), code, output }.into());
+        }
+        Ok(())
     }
 
     /// Waits for a sidecar that does not say when it listens.
