@@ -22,8 +22,9 @@ const GOODBYE: &[u8] = b"goodbye\n";
 pub const STAGE_PREFIX: &str = "claude-bottle-";
 /// An engine may still be answering a request of the dead process; nothing tells when it is through.
 const PAUSE: Duration = Duration::from_millis(200);
-/// The reaper is done after this many looks in a row that found nothing.
-const QUIET_LOOKS: u32 = 3;
+/// The reaper is done after this many looks in a row that found nothing: an engine with much to do has taken a second to make
+/// the network that the dead process had asked for.
+const QUIET_LOOKS: u32 = 10;
 /// It gives up after this many looks.
 const MOST_LOOKS: u32 = 50;
 

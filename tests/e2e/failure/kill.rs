@@ -20,9 +20,9 @@ const REAPED_WITHIN: Duration = Duration::from_secs(2);
 const REAPED_AT_ALL: Duration = Duration::from_secs(30);
 
 /// Kills a run at a step; returns how long it took until all of it was gone.
-fn kill_at(api: &Standin, step: &str) -> Duration {
+fn kill_at(home_of: impl Fn(&str) -> Home, step: &str) -> Duration {
     let agent = format!("e2e-kill-{step}");
-    let home = Home::with_agent(&agent, api.address(), "    command: [echo, started]\n");
+    let home = home_of(&agent);
     reap(&home, &agent, Run::hung(&home, &agent, step), step)
 }
 
@@ -41,10 +41,30 @@ fn reap(home: &Home, agent: &str, run: Run, step: &str) -> Duration {
 
 #[test]
 fn a_kill_at_each_step_is_cleared_up_within_two_seconds() {
-    let (room, api) = (shared_room(), api());
+    let api = api();
+    let command = "    command: [echo, started]\n";
+    let home_of = |agent: &str| Home::with_agent(agent, api.address(), command);
+    kill_at_each(steps().into_iter().map(|Step { name, .. }| name).collect(), home_of, &api);
+}
+
+#[test]
+fn a_kill_at_the_steps_of_a_network_is_cleared_up_within_two_seconds() {
+    // These are there only when a network links agent and sidecar.
+    let steps = ["create-internal-network", "connect-sidecar"].map(str::to_owned);
+    let home_of = |agent: &str| {
+        Home::new(&format!(
+            "bottles:\n  dev:\n    options: {{ docker: {{ link: network }} }}\n\
+             agents:\n  {agent}: {{ bottle: dev, command: [echo, started] }}\n"
+        ))
+    };
+    kill_at_each(steps.into(), home_of, &api());
+}
+
+fn kill_at_each(steps: Vec<String>, home_of: impl Fn(&str) -> Home + Sync, api: &Standin) {
+    let room = shared_room();
     let late = Mutex::new(Vec::new());
-    few_at_a_time(steps(), |Step { name: step, .. }| {
-        let took = kill_at(&api, &step);
+    few_at_a_time(steps, |step| {
+        let took = kill_at(&home_of, &step);
         if took > REAPED_WITHIN {
             late.lock().unwrap().push((step, took));
         }
@@ -53,9 +73,9 @@ fn a_kill_at_each_step_is_cleared_up_within_two_seconds() {
     drop(room);
     let _room = whole_room();
     for (step, shared) in late.into_inner().unwrap() {
-        let alone: Vec<_> = (0..3).map(|_| kill_at(&api, &step)).collect();
+        let alone: Vec<_> = (0..3).map(|_| kill_at(&home_of, &step)).collect();
         assert!(
-            alone.iter().min() <= Some(&bound(&api)),
+            alone.iter().min() <= Some(&bound(api)),
             "`{step}`: {shared:?} beside others, {alone:?} alone"
         );
     }
@@ -70,21 +90,6 @@ fn bound(api: &Standin) -> Duration {
     let begun = Instant::now();
     assert_code(&run.end(), 0);
     REAPED_WITHIN.max(2 * begun.elapsed())
-}
-
-#[test]
-fn a_kill_at_the_steps_of_a_network_is_cleared_up_too() {
-    let _room = shared_room();
-    // These are there only when a network links agent and sidecar.
-    few_at_a_time(["create-internal-network", "connect-sidecar", "remove-networks"], |step| {
-        let agent = format!("e2e-net-kill-{step}");
-        let manifest = format!(
-            "bottles:\n  dev:\n    options: {{ docker: {{ link: network }} }}\n\
-             agents:\n  {agent}: {{ bottle: dev, command: [echo, started] }}\n"
-        );
-        let home = Home::new(&manifest);
-        reap(&home, &agent, Run::hung(&home, &agent, step), step);
-    });
 }
 
 #[test]
