@@ -2,6 +2,8 @@
 
 pub mod dial;
 pub mod listen;
+mod pipe;
+mod pump;
 pub mod resolve;
 pub mod splice;
 pub mod stream;

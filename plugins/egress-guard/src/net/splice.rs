@@ -1,12 +1,12 @@
 //! Joins two streams in both directions until both end, one breaks, or nothing moves for too long.
 
 use std::future::Future;
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use super::pump::pump;
 use super::stream::Stream;
 
 /// How a joined pair ended.
@@ -119,16 +119,4 @@ pub async fn join<E>(
 enum Stop<E> {
     Broken,
     Opening(E),
-}
-
-/// Moves bytes until the end, which is passed on so that a half-closed connection stays one.
-async fn pump(from: &Stream, to: &Stream, note: impl Fn(usize)) -> io::Result<()> {
-    loop {
-        let count = from.forward(to).await?;
-        if count == 0 {
-            to.shutdown_write();
-            return Ok(());
-        }
-        note(count);
-    }
 }

@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rustix::net::Shutdown;
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
+
+use super::pipe::Pipe;
 
 /// Bytes read at once.
 const READ_SIZE: usize = 64 * 1024;
@@ -44,8 +47,8 @@ impl Stream {
         }
     }
 
-    /// Moves what is there to `to`, waiting for the first byte; 0 at the end of the stream.
-    pub async fn forward(&self, to: &Self) -> io::Result<usize> {
+    /// Moves what is there to `to`, waiting for the first byte; 0 at the end of the stream. Each piece `to` takes is noted.
+    pub(super) async fn forward(&self, to: &Self, note: &impl Fn(usize)) -> io::Result<usize> {
         loop {
             self.readable().await?;
             let moved = with_buffer(|buffer| {
@@ -64,8 +67,10 @@ impl Stream {
             match moved {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
+                Ok((0, _)) => return Ok(0),
                 Ok((count, rest)) => {
-                    to.write_all(&rest).await?;
+                    note(count - rest.len());
+                    to.write_all_noted(&rest, note).await?;
                     return Ok(count);
                 }
             }
@@ -73,11 +78,19 @@ impl Stream {
     }
 
     /// Writes everything.
-    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+    pub async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_noted(bytes, &|_| ()).await
+    }
+
+    /// Writes everything, and notes each piece that is taken.
+    pub(super) async fn write_all_noted(&self, mut bytes: &[u8], note: &impl Fn(usize)) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.try_write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => bytes = &bytes[written..],
+                Ok(written) => {
+                    note(written);
+                    bytes = &bytes[written..];
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
                 Err(error) => return Err(error),
             }
@@ -111,14 +124,14 @@ impl Stream {
         tokio::time::timeout(limit, drain).await.ok();
     }
 
-    async fn readable(&self) -> io::Result<()> {
+    pub(super) async fn readable(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.readable().await,
             Self::Unix(stream) => stream.readable().await,
         }
     }
 
-    async fn writable(&self) -> io::Result<()> {
+    pub(super) async fn writable(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.writable().await,
             Self::Unix(stream) => stream.writable().await,
@@ -129,6 +142,22 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.try_read(buffer),
             Self::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+
+    /// Moves what is there into a pipe. Does not wait.
+    pub(super) fn try_fill(&self, pipe: &Pipe) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_io(Interest::READABLE, || pipe.fill(stream)),
+            Self::Unix(stream) => stream.try_io(Interest::READABLE, || pipe.fill(stream)),
+        }
+    }
+
+    /// Moves `count` bytes of a pipe to the peer, or as many as it takes. Does not wait.
+    pub(super) fn try_drain(&self, pipe: &Pipe, count: usize) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_io(Interest::WRITABLE, || pipe.drain(stream, count)),
+            Self::Unix(stream) => stream.try_io(Interest::WRITABLE, || pipe.drain(stream, count)),
         }
     }
 

@@ -1,14 +1,13 @@
 //! Start, reload, stop, and the other ways to listen.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Guard, Upstream, binary, get, open_tunnel, read_all, send};
+use crate::support::{Guard, Relay, Upstream, binary, get, open_tunnel, read_all, send};
 
 pub(crate) fn allowing(upstream: &Upstream) -> Value {
     json!({
@@ -129,27 +128,6 @@ fn a_log_file_has_every_line() {
     assert!(lines.iter().all(|line| line["host"] == "evil.test" && line["verdict"] == "deny"));
     assert!(guard.log().is_empty());
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-}
-
-/// A running relay. Killed when dropped.
-struct Relay(Child);
-
-impl Relay {
-    fn start(to: &str) -> (Self, SocketAddr) {
-        let args = ["relay", "--listen", "127.0.0.1:0", "--to", to];
-        let mut relay = Self(Command::new(binary()).args(args).stdout(Stdio::piped()).spawn().unwrap());
-        let mut line = String::new();
-        BufReader::new(relay.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening ").unwrap().parse().unwrap();
-        (relay, address)
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod http;
+mod large;
 mod lifecycle;
 mod limits;
 mod names;

@@ -3,11 +3,13 @@
 mod dns;
 mod guard;
 mod hello;
+mod relay;
 mod upstream;
 
 pub(crate) use dns::Dns;
 pub(crate) use guard::{Guard, binary};
 pub(crate) use hello::client_hello;
+pub(crate) use relay::Relay;
 pub(crate) use upstream::Upstream;
 
 use std::io::{Read, Write};
