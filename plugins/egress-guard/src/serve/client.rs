@@ -247,8 +247,13 @@ impl Request {
     }
 }
 
-fn bad(error: HeadError) -> Denial {
+pub(super) fn bad(error: HeadError) -> Denial {
     Denial::new(error.code(), error.to_string())
+}
+
+/// The client broke off. Nobody reads the answer, but the log has its line.
+pub(super) fn gone() -> Denial {
+    Denial::new(Code::Timeout, "the client broke off")
 }
 
 fn code(code: Code) -> String {

@@ -1,7 +1,9 @@
 //! Serves clients: accepts them, reads their requests, decides, and carries what is allowed.
 
 mod admit;
+mod answer;
 mod client;
+mod feed;
 mod forward;
 mod headers;
 mod opening;

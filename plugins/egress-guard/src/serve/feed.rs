@@ -1,0 +1,121 @@
+//! The body of a plain request: read from the client, looked into, and passed on to the upstream.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use claude_bottle_egress_policy::Code;
+use http_body_util::channel::Sender;
+
+use super::admit::Denial;
+use super::client::{Request, bad, gone};
+use super::upstream::BodyAborted;
+use crate::dlp::body::{self, BodyScan, Packing, PackingError};
+use crate::http::framing::{BodyDecoder, BodyLength, Piece};
+use crate::http::head::RequestHead;
+use crate::net::stream::Stream;
+
+/// Pieces of a body that may wait for the upstream.
+pub(super) const BODY_QUEUE: usize = 2;
+
+/// Silence of a client after which it may be waiting for an answer to what it has sent of its body.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The end of a body's channel that the client's bytes go into.
+pub(super) type BodySender = Sender<Bytes, BodyAborted>;
+
+/// Moves the client's body to the upstream.
+pub(super) struct Feed<'a> {
+    pub(super) stream: &'a Stream,
+    pub(super) buffer: &'a mut BytesMut,
+    pub(super) decoder: &'a mut BodyDecoder,
+    pub(super) request: &'a Request,
+    pub(super) scan: BodyScan<'a>,
+}
+
+impl Feed<'_> {
+    pub(super) async fn run(&mut self, sender: Option<BodySender>) -> Result<(), Denial> {
+        let Some(mut sender) = sender else { return Ok(()) };
+        let fed = self.feed(&mut sender).await;
+        if fed.is_err() {
+            sender.abort(BodyAborted);
+        }
+        fed
+    }
+
+    async fn feed(&mut self, sender: &mut BodySender) -> Result<(), Denial> {
+        let max_body = self.request.snapshot.config.limits.max_body_bytes;
+        let mut total = 0;
+        loop {
+            match self.decoder.next(self.buffer).map_err(bad)? {
+                Piece::End => {
+                    let rest = self.scan.finish().map_err(unreadable)?;
+                    return self.pass_on(rest, sender).await;
+                }
+                Piece::More => self.read(sender).await?,
+                Piece::Data(data) => {
+                    total += data.len() as u64;
+                    check_size(BodyLength::Known(total), max_body)?;
+                    let clean = self.scan.push(&data).map_err(unreadable)?;
+                    self.pass_on(clean, sender).await?;
+                }
+            }
+        }
+    }
+
+    /// Reads on. When nothing comes for a while, what is held back goes first, since the client may wait for its answer.
+    async fn read(&mut self, sender: &mut BodySender) -> Result<(), Denial> {
+        let mut in_time = None;
+        if self.scan.holds_back() {
+            // Nothing is lost when this is given up: bytes leave the socket in its last step, which does not wait.
+            in_time = tokio::time::timeout(PAUSE, self.stream.read(self.buffer)).await.ok();
+            if in_time.is_none() {
+                let held = self.scan.pause();
+                self.pass_on(held, sender).await?;
+            }
+        }
+        let read = match in_time {
+            Some(read) => read,
+            None => self.stream.read(self.buffer).await,
+        };
+        if matches!(read, Ok(1..)) { Ok(()) } else { Err(gone()) }
+    }
+
+    /// Sends what has been looked at, unless something was found.
+    async fn pass_on(&self, data: Bytes, sender: &mut BodySender) -> Result<(), Denial> {
+        self.request.note(self.scan.findings().clone())?;
+        if data.is_empty() {
+            // Time passes for the body even while bytes are held back.
+            self.request.activity.add_up(0);
+            return Ok(());
+        }
+        self.request.activity.add_up(data.len());
+        if sender.send_data(data).await.is_err() {
+            // The upstream has stopped reading; its answer says why.
+            return std::future::pending().await;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a body that is larger than allowed.
+pub(super) fn check_size(length: BodyLength, max: u64) -> Result<(), Denial> {
+    match length {
+        BodyLength::Known(length) if max > 0 && length > max => {
+            Err(Denial::new(Code::TooLarge, "the request body is larger than allowed"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns how the body is packed. One that cannot be looked into is refused, unless findings would only warn.
+pub(super) fn packing(head: &RequestHead, request: &Request) -> Result<Packing, Denial> {
+    match body::packing(head.values("content-encoding")) {
+        Err(error) if request.snapshot.inspector.blocks() => Err(unreadable(error)),
+        Err(_) => Ok(Packing::Plain),
+        Ok(packing) => Ok(packing),
+    }
+}
+
+fn unreadable(error: PackingError) -> Denial {
+    Denial::new(error.code(), error.to_string())
+}
