@@ -18,6 +18,7 @@ mod policy;
 mod record;
 mod rule;
 mod secrets;
+mod time;
 
 pub use address::{AddressRefusal, Special, special_purpose};
 pub use config::{
@@ -31,3 +32,4 @@ pub use policy::{Policy, PrivateGrant, vet_addresses};
 pub use record::{LogEvent, LogRecord};
 pub use rule::{Effect, HostPattern, Rule};
 pub use secrets::{GuardSecret, GuardSecrets};
+pub use time::date_time;
