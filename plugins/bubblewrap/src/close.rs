@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use claude_bottle_plugin_api::{Bottle, ErrorExt, Failure, FailureKind, Result};
 
 use crate::error::PathExt;
+use crate::guard;
 use crate::record::Record;
 use crate::rundir::{Bottles, RunDir};
 
@@ -43,6 +44,9 @@ pub(crate) fn tear_down(dir: &RunDir, record: &Record) -> Vec<Failure> {
     let mut failures = Vec::new();
     // The agent first, what it used after it.
     for process in record.processes.iter().rev() {
+        if process.part == guard::PART {
+            process.ask_to_end();
+        }
         let killed = process.kill();
         failures.extend(killed.failure(FailureKind::Internal, || format!("end the {}", process.part)).err());
     }

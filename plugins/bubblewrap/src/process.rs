@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 /// How long a killed process may take to be gone; the kernel is what takes the time.
 const GRACE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+/// How long a program that was asked to end may take.
+const PATIENCE: Timespec = Timespec { tv_sec: 3, tv_nsec: 0 };
 
 /// A process of a bottle, told from a later one with the same number by its start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +69,19 @@ impl Process {
         start_time(self.pid) == Some(self.started)
     }
 
+    /// Asks the program it contains to end, and waits for that, within bounds. It may have something left to write.
+    pub(crate) fn ask_to_end(&self) {
+        let Some(handle) = self.pid().and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
+            return;
+        };
+        if self.is_alive() {
+            // Process 1 of a sandbox takes no signal that would end it but SIGKILL; the program is the last in the line.
+            let line = std::iter::successors(Some(self.pid), |pid| children_of(*pid).first().copied());
+            signal(line.last().unwrap_or(self.pid), Signal::TERM);
+            poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&PATIENCE)).ok();
+        }
+    }
+
     /// Kills it with all it contains, and waits until they are gone; one that is gone already is fine.
     ///
     /// The process is a `bwrap`, its only child is process 1 of the sandbox: when that is killed the kernel kills
@@ -78,7 +93,7 @@ impl Process {
         if self.is_alive() {
             let children = children_of(self.pid);
             for child in &children {
-                kill_child(*child);
+                signal(*child, Signal::KILL);
             }
             if children.is_empty() {
                 pidfd_send_signal(&handle, Signal::KILL).ok();
@@ -95,10 +110,11 @@ impl Process {
     }
 }
 
-fn kill_child(pid: u32) {
+fn signal(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     if let Some(handle) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) {
-        pidfd_send_signal(handle, Signal::KILL).ok();
+        // One that is gone needs none.
+        pidfd_send_signal(handle, signal).ok();
     }
 }
 
@@ -137,6 +153,27 @@ mod tests {
         process.kill().unwrap();
         assert!(!process.is_alive());
         process.kill().unwrap();
+    }
+
+    #[test]
+    fn a_program_that_is_asked_to_end_may_write_its_last_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ready, last) = (dir.path().join("ready"), dir.path().join("last"));
+        let script = "$SIG{TERM} = sub { open F, '>', $ARGV[1]; print F 'line'; close F; exit }; \
+            open F, '>', $ARGV[0]; close F; sleep 1 while 1";
+        let mut program = Command::new("bwrap");
+        program.args(["--bind", "/", "/", "--dev", "/dev", "--unshare-pid", "--die-with-parent"]);
+        program.args(["perl", "-e", script]).arg(&ready).arg(&last);
+        let process = spawn("test", program).unwrap();
+        while !ready.exists() {
+            assert!(process.is_alive());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        process.ask_to_end();
+        assert_eq!(fs::read_to_string(&last).unwrap(), "line");
+        process.kill().unwrap();
+        assert!(!process.is_alive());
+        process.ask_to_end();
     }
 
     #[test]
