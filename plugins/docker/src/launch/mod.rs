@@ -1,5 +1,5 @@
-//! Plan → Bottle, in two stages: the networks are made and beside them both containers; then the agent's container starts and
-//! is filled, and beside it the sidecar starts.
+//! Plan → Bottle: the networks are made and beside them both containers. The agent's container starts and is filled as soon as
+//! the containers are there, or its network too when it has one; the sidecar as soon as its way out is there as well.
 //!
 //! Containers are made before their networks exist: an engine looks a network up when a container starts. Nothing of the
 //! agent's runs before both containers are ready: its own holds an idle process, which takes in the secrets.
@@ -14,14 +14,16 @@ mod process;
 mod start;
 pub(crate) mod undo;
 
-use std::iter;
+use std::rc::Rc;
 
 use claude_bottle_backend_shared::Labels;
 use claude_bottle_plugin_api::{Bottle, Call, Plan, Result};
+use futures_util::{FutureExt, TryFutureExt};
 
 use crate::config::Config;
 use crate::engine::{Engine, Kind};
 use crate::error::DockerError;
+use crate::link::Link;
 use crate::plan::{BottleState, PlanState, selector};
 use crate::protection::Protection;
 use crate::provision::environment;
@@ -73,32 +75,45 @@ impl<E: Engine> Launch<'_, E> {
         self.call.check()?;
         Protection::refuse(&self.plan.refused)?;
         let secrets = environment::input(&self.plan.spec, self.call)?;
-        // Both branches run to their end also when one fails: what is dropped half-way could not be undone.
-        let (networks, made) = tokio::join!(self.networks(), self.images_and_containers());
-        let (networks, (containers, proxy)) = (networks?, made?);
-        let (address, started) = tokio::join!(
-            self.start_sidecar(&containers, &networks, &proxy),
-            self.start_agent(&containers, &networks, &secrets)
-        );
-        let address = address?;
+        // Each is waited for by both branches below.
+        let networks = self.networks().map_ok(Rc::new).boxed_local().shared();
+        let made = self.images_and_containers().map_ok(Rc::new).boxed_local().shared();
+        let sidecar = async {
+            let (networks, made) = tokio::join!(networks.clone(), made.clone());
+            let (networks, made) = (networks?, made?);
+            let address = self.start_sidecar(&made.0, &networks, &made.1).await?;
+            Ok((address, networks, made))
+        };
+        let agent = async {
+            let made = made.clone().await?;
+            let networks = match self.plan.link {
+                Link::Socket => None,
+                Link::Network(_) => Some(networks.clone().await?),
+            };
+            self.start_agent(&made.0, networks.as_deref(), &secrets).await
+        };
+        // Both run to their end also when one fails: what is dropped half-way could not be undone.
+        let (served, started): (Result<_>, Result<()>) = tokio::join!(sidecar, agent);
+        let (address, networks, made) = served?;
         started?;
+        let (containers, proxy) = &*made;
         if proxy.word().is_none() {
-            self.ask_sidecar(&containers, &address).await?;
+            self.ask_sidecar(containers, &address).await?;
         }
         self.after("await-sidecar").await?;
-        Ok(self.state(containers, networks, &address))
+        Ok(self.state(containers, &networks, &address))
     }
 
-    fn state(&self, containers: Containers, networks: Networks, address: &str) -> BottleState {
+    fn state(&self, containers: &Containers, networks: &Networks, address: &str) -> BottleState {
         let (plan, spec) = (self.plan, &self.plan.spec);
         BottleState {
             id: spec.id.clone(),
             owner: spec.owner.clone(),
             bottle: spec.bottle.name.clone(),
-            names: containers.names,
-            agent: containers.agent,
-            sidecar: Some(containers.sidecar),
-            networks: iter::once(networks.egress).chain(networks.internal.map(|one| one.id)).collect(),
+            names: containers.names.clone(),
+            agent: containers.agent.clone(),
+            sidecar: Some(containers.sidecar.clone()),
+            networks: networks.ids().map(str::to_owned).collect(),
             volume: plan.link.volume(&spec.id),
             proxy: Some(format!("http://{address}:{}", plan.port)),
             port: plan.port,

@@ -18,6 +18,13 @@ pub(super) struct Networks {
     pub(super) internal: Option<Internal>,
 }
 
+impl Networks {
+    /// Returns the ids of all.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.egress.as_str()).chain(self.internal.iter().map(|internal| internal.id.as_str()))
+    }
+}
+
 /// The inner network, once it exists.
 pub(super) struct Internal {
     pub(super) id: String,

@@ -26,7 +26,7 @@ impl<E: Engine> Launch<'_, E> {
     pub(super) async fn start_agent(
         &self,
         containers: &Containers,
-        networks: &Networks,
+        networks: Option<&Networks>,
         secrets: &[u8],
     ) -> Result<()> {
         let (id, name) = (&containers.agent, &containers.names.agent);
@@ -41,7 +41,8 @@ impl<E: Engine> Launch<'_, E> {
             return Err(DockerError::FailedInside { action, code, output }.into());
         }
         // A container names its network before that exists, so the engine looks it up by name. Linked by a socket it has none.
-        if found.addresses.keys().ne(networks.internal.iter().map(|internal| &internal.id)) {
+        let internal = networks.and_then(|networks| networks.internal.as_ref());
+        if found.addresses.keys().ne(internal.map(|internal| &internal.id)) {
             return Err(DockerError::AgentAstray { name: name.clone() }.into());
         }
         self.after("start-agent").await?;
