@@ -73,7 +73,7 @@ pub(crate) async fn apply(engine: &impl Engine, plan: &CleanupPlan) -> CleanupRe
         let items = plan.remove.iter().filter(|item| item.kind == kind.word());
         let removals = items.map(|item| async move {
             let saved = match logs.get(&item.id) {
-                Some(dir) => log::save(engine, &item.id, dir).await.map(drop),
+                Some(dir) => log::save(engine, &item.id, dir).await,
                 None => Ok(()),
             };
             (item, saved, engine.remove(kind, &item.id).await)

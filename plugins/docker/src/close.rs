@@ -75,10 +75,11 @@ async fn remove_known(engine: &impl Engine, faults: &Faults<'_>, state: &BottleS
 async fn save_log(engine: &impl Engine, state: &BottleState) -> Result<(), DockerError> {
     match sidecar(engine, state).await {
         Some((sidecar, dir)) => {
-            if log::save(engine, &sidecar, &dir).await? {
+            // Saving ends it, so this is asked before.
+            if engine.inspect_container(&sidecar).await.is_ok_and(|found| !found.running) {
                 tracing::error!("the proxy ended before the agent did, and nothing has gone out since");
             }
-            Ok(())
+            log::save(engine, &sidecar, &dir).await
         }
         None => Ok(()),
     }

@@ -17,6 +17,9 @@ use crate::probe;
 /// The option that asks for one of the links.
 const OPTION: &str = "link";
 
+/// The agent's own loopback: where its programs find their proxy when it is reached through a socket.
+pub(crate) const LOOPBACK: &str = "127.0.0.1";
+
 /// The guard's socket, in the volume both containers have.
 pub(crate) fn socket() -> String {
     format!("{LINK_DIR}/guard.sock")
@@ -35,7 +38,7 @@ pub(crate) enum Link {
 /// What a manifest may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Asked {
+pub(crate) enum Asked {
     Socket,
     Network,
 }
@@ -44,10 +47,10 @@ impl Link {
     /// Chooses the socket where it can be had, and else the network.
     ///
     /// # Errors
-    /// Fails when the option says nothing known, or asks for a socket that cannot be had.
-    pub(crate) fn choose(spec: &Spec, facts: &EngineFacts) -> Result<Self> {
+    /// Fails when a socket is asked for that cannot be had.
+    pub(crate) fn choose(asked: Option<Asked>, proxy: Proxy, facts: &EngineFacts) -> Result<Self> {
         let network = Self::Network(Isolation::of(facts));
-        match (asked(spec)?, obstacle(spec.bottle.egress.proxy, facts)) {
+        match (asked, obstacle(proxy, facts)) {
             (Some(Asked::Network), _) | (None, Some(_)) => Ok(network),
             (_, None) => Ok(Self::Socket),
             (Some(Asked::Socket), Some(reason)) => {
@@ -66,23 +69,36 @@ impl Link {
         }
     }
 
-    /// Returns what the container's own process does at last, as a shell's words, and what it says when all is ready.
-    pub(crate) fn last_words(self, port: u16) -> (String, &'static str) {
+    /// Returns what the container's own process does at last, as a shell's words.
+    pub(crate) fn last_words(self, port: u16) -> String {
         match self {
             // It ends with the bottle, and the bottle with it.
-            Self::Socket => {
-                let socket = socket();
-                (format!("exec {PROGRAM} relay --listen 127.0.0.1:{port} --to unix:{socket}"), "listening")
-            }
-            Self::Network(_) => ("echo ready; exec sleep infinity".to_owned(), "ready"),
+            Self::Socket => format!("exec {PROGRAM} relay --listen {LOOPBACK}:{port} --to unix:{}", socket()),
+            Self::Network(_) => "echo ready; exec sleep infinity".to_owned(),
         }
     }
 
-    /// Puts the agent's end into its container's settings.
-    pub(crate) fn join(self, run: &str, owner: &Labels, host: &mut HostConfig) -> Option<NetworkingConfig> {
+    /// Returns what that process says once all is ready.
+    pub(crate) fn ready_word(self) -> &'static str {
+        match self {
+            Self::Socket => "listening",
+            Self::Network(_) => "ready",
+        }
+    }
+
+    /// Puts the agent's end into the settings of its container, which has this name for itself.
+    pub(crate) fn join(
+        self,
+        run: &str,
+        owner: &Labels,
+        hostname: &str,
+        host: &mut HostConfig,
+    ) -> Option<NetworkingConfig> {
         match self {
             Self::Socket => {
                 host.network_mode = Some("none".to_owned());
+                // The engine notes a container's name only for an address on a network.
+                host.extra_hosts = Some(vec![format!("{hostname}:{LOOPBACK}")]);
                 host.mounts = Some(vec![Mount { read_only: Some(true), ..volume(run, owner) }]);
                 None
             }
@@ -125,7 +141,11 @@ fn volume(run: &str, owner: &Labels) -> Mount {
     }
 }
 
-fn asked(spec: &Spec) -> Result<Option<Asked>> {
+/// Reads what a manifest asks for.
+///
+/// # Errors
+/// Fails on anything else than one of the links.
+pub(crate) fn asked(spec: &Spec) -> Result<Option<Asked>> {
     let Some(value) = spec.options.get(OPTION) else { return Ok(None) };
     Asked::deserialize(value).map(Some).map_err(|_| {
         Failure::new(FailureKind::Invalid, format!("the option `{OPTION}` is `{value}`"))
@@ -158,8 +178,7 @@ mod tests {
     fn choose(option: serde_json::Value, proxy: Proxy, facts: &EngineFacts) -> Result<Link> {
         let mut spec = Spec::new("dev-1", AgentSpec::new("dev", Vec::new()), Owner::new("h", 1, 1));
         spec.options = option;
-        spec.bottle.egress.proxy = proxy;
-        Link::choose(&spec, facts)
+        Link::choose(asked(&spec)?, proxy, facts)
     }
 
     #[test]

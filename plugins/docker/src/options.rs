@@ -3,6 +3,7 @@
 use claude_bottle_plugin_api::{Failure, FailureKind, Result, Spec};
 use serde_json::Value;
 
+use crate::link::{self, Asked};
 use crate::protection::Protection;
 
 /// Every option there is.
@@ -13,6 +14,8 @@ const KNOWN: [&str; 4] = ["allow_missing", "link", "pull", "rebuild"];
 pub(crate) struct Options {
     /// Protections that an engine may lack.
     pub(crate) allow_missing: Vec<Protection>,
+    /// How the agent is to reach its sidecar.
+    pub(crate) link: Option<Asked>,
     /// Get the image, or what it is built from, anew.
     pub(crate) pull: bool,
     /// Build the image anew.
@@ -37,6 +40,7 @@ impl Options {
         }
         let options = Self {
             allow_missing: Protection::allowed_missing(spec)?,
+            link: link::asked(spec)?,
             pull: switch(&spec.options, "pull")?,
             rebuild: switch(&spec.options, "rebuild")?,
         };

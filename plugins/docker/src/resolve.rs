@@ -43,7 +43,7 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
     let state = PlanState {
         names,
         image: AgentImage::of(spec, config, &options),
-        link: Link::choose(spec, &facts)?,
+        link: Link::choose(options.link, spec.bottle.egress.proxy, &facts)?,
         refused: missing
             .into_iter()
             .filter(|protection| !options.allow_missing.contains(protection))

@@ -21,6 +21,10 @@ pub(crate) const OVER_A_NETWORK: &str = "    options: { docker: { link: network 
 /// Where a bottle linked by a socket finds its proxy, and everything else it can reach.
 pub(crate) const LOOPBACK: &str = "127.0.0.1";
 
+/// Lets a bottle serve something at port 7777, and says at which address.
+pub(crate) const SERVE: &str = "socat TCP-LISTEN:7777,fork,reuseaddr 'EXEC:echo hello' & \
+    until (exec 3<>/dev/tcp/127.0.0.1/7777) 2>/dev/null; do sleep 0.05; done; hostname -i";
+
 /// Where a proxy listens.
 const PROXY_PORT: u16 = 8888;
 
@@ -82,9 +86,7 @@ fn try_all([agent, sibling]: [&str; 2], options: &str, alone: bool) {
     let canary = Canary::open();
     // Both at once; the second shell is asked first, so that neither waits for the other.
     let (mut inside, mut beside) = (Session::start(&home, agent), Session::start(&home, sibling));
-    let serve = "socat TCP-LISTEN:7777,fork,reuseaddr 'EXEC:echo hello' & \
-        until (exec 3<>/dev/tcp/127.0.0.1/7777) 2>/dev/null; do sleep 0.05; done; hostname -i";
-    let neighbour = beside.ok(serve);
+    let neighbour = beside.ok(SERVE);
     let here = inside.ok("hostname -i");
     let proxy = proxy_address(&mut inside);
     if alone {

@@ -6,8 +6,8 @@ use rustix::process::Signal;
 
 use super::{engine, home};
 use crate::egress::below_http::{
-    LOOPBACK, OVER_A_NETWORK, answered, assert_no_other_way, assert_no_way_through_the_proxy, proxy_address,
-    targets_at,
+    LOOPBACK, OVER_A_NETWORK, SERVE, answered, assert_no_other_way, assert_no_way_through_the_proxy,
+    proxy_address, targets_at,
 };
 use crate::egress::canary::{Canary, TICK};
 use crate::egress::session::Session;
@@ -16,10 +16,6 @@ use crate::support::{assert_code, run};
 
 const AGENT: &str = "e2e-outlive";
 const SIBLING: &str = "e2e-outlive-sibling";
-
-/// Lets a bottle serve something at port 7777, and says at which address.
-const SERVE: &str = "socat TCP-LISTEN:7777,fork,reuseaddr 'EXEC:echo hello' & \
-    until (exec 3<>/dev/tcp/127.0.0.1/7777) 2>/dev/null; do sleep 0.05; done; hostname -i";
 
 /// The surroundings of a bottle.
 struct Around<'a> {

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::config::Config;
 use crate::engine::{Attached, Engine, EngineError, ExecSpec, Kind, Output, Run, exit_code, frame, run};
 use crate::error::DockerError;
+use crate::link::LOOPBACK;
 use crate::plan::{BottleState, RUN_DIR, USER, role};
 use crate::waiting::Reader;
 use output::{Stream, Writer};
@@ -142,7 +143,7 @@ async fn proxy(engine: &impl Engine, state: &BottleState) -> Result<String> {
     };
     // Without a network between them the agent has its end of the link on its own loopback.
     let Some(internal) = first(Kind::Network, role::INTERNAL).await? else {
-        return Ok(format!("http://127.0.0.1:{port}"));
+        return Ok(format!("http://{LOOPBACK}:{port}"));
     };
     let found = engine.inspect_container(&sidecar).await.map_err(failed)?;
     match found.addresses.get(&internal.id) {

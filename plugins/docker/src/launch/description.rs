@@ -32,12 +32,8 @@ pub(super) fn agent(plan: &PlanState, owner: &Labels, name: &str) -> ContainerCr
     };
     plan.bounds.apply(&mut host);
     let hostname = hostname(name);
-    let networking_config = plan.link.join(&plan.spec.id, owner, &mut host);
-    if networking_config.is_none() {
-        // The engine notes a name of its own only for an address on a network.
-        host.extra_hosts = Some(vec![format!("{hostname}:127.0.0.1")]);
-    }
-    let (last, _) = plan.link.last_words(plan.port);
+    let networking_config = plan.link.join(&plan.spec.id, owner, &hostname, &mut host);
+    let last = plan.link.last_words(plan.port);
     ContainerCreateBody {
         hostname: Some(hostname),
         image: Some(plan.image.reference().to_owned()),

@@ -90,7 +90,8 @@ impl<E: Engine> Launch<'_, E> {
                 Link::Socket => None,
                 Link::Network(_) => Some(networks.clone().await?),
             };
-            self.start_agent(&made.0, networks.as_deref(), &secrets).await
+            let internal = networks.as_deref().and_then(|networks| networks.internal.as_ref());
+            self.start_agent(&made.0, internal, &secrets).await
         };
         // Both run to their end also when one fails: what is dropped half-way could not be undone.
         let (served, started): (Result<_>, Result<()>) = tokio::join!(sidecar, agent);

@@ -9,6 +9,7 @@ use super::{Containers, Launch};
 use crate::engine::{Attached, Container, Engine, EngineError};
 use crate::error::DockerError;
 use crate::guest;
+use crate::link::LOOPBACK;
 use crate::sidecar::{self, Place, Sidecar};
 
 use super::process::{Heard, converse};
@@ -18,20 +19,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How much of a sidecar's log is shown when it fails.
 const LOG_TAIL: u32 = 20;
 
-/// Where the agent's programs find their proxy when its end of the link is on their own loopback.
-const LOOPBACK: &str = "127.0.0.1";
-
 impl<E: Engine> Launch<'_, E> {
     /// Starts the agent's container, hands its own process the secrets and copies the files in; nothing of the agent's runs yet.
     pub(super) async fn start_agent(
         &self,
         containers: &Containers,
-        networks: Option<&Networks>,
+        internal: Option<&Internal>,
         secrets: &[u8],
     ) -> Result<()> {
         let (id, name) = (&containers.agent, &containers.names.agent);
         let shown = self.call.step("start-agent", format!("starting container {name}"));
-        let (_, word) = self.plan.link.last_words(self.plan.port);
+        let word = self.plan.link.ready_word();
         let begun = self.begin(id, name, Some(word)).await?;
         let heard = self.hear(begun, name, Some(word), secrets).await?;
         let found = self.inspect(id, name).await?;
@@ -41,7 +39,6 @@ impl<E: Engine> Launch<'_, E> {
             return Err(DockerError::FailedInside { action, code, output }.into());
         }
         // A container names its network before that exists, so the engine looks it up by name. Linked by a socket it has none.
-        let internal = networks.and_then(|networks| networks.internal.as_ref());
         if found.addresses.keys().ne(internal.map(|internal| &internal.id)) {
             return Err(DockerError::AgentAstray { name: name.clone() }.into());
         }

@@ -15,6 +15,7 @@ use crate::plan::RUN_DIR;
 
 /// The file every program of the bottle reads its secret variables from.
 pub(crate) const FILE: &str = "env";
+
 /// `$1` is the file of variables, then come pairs of a path and its content, written where nothing is yet.
 const SCRIPT: &str = r#"
     set -eu; umask 077

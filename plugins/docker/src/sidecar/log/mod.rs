@@ -22,25 +22,23 @@ pub(crate) use follow::{Followers, follow};
 /// How long a sidecar may take to write its last lines; the guard takes a few milliseconds.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Ends a sidecar and completes its decision log in a run's directory. Says whether the sidecar is known to have ended before.
-pub(crate) async fn save(engine: &impl Engine, sidecar: &str, dir: &Path) -> Result<bool, DockerError> {
+/// Ends a sidecar and completes its decision log in a run's directory.
+pub(crate) async fn save(engine: &impl Engine, sidecar: &str, dir: &Path) -> Result<(), DockerError> {
     // A directory that is gone belongs to a run whose records were removed.
     if !dir.is_dir() {
-        return Ok(false);
+        return Ok(());
     }
-    let had_ended = engine.inspect_container(sidecar).await.is_ok_and(|found| !found.running);
     // Open tunnels have a line each when they end. A sidecar that cannot be stopped has said what it has said.
     drop(engine.stop_container(sidecar, GRACE).await);
     let (said, _) = match engine.logs(sidecar, None).await {
-        Err(error) if error.is_not_found() => return Ok(had_ended),
+        Err(error) if error.is_not_found() => return Ok(()),
         other => other.map_err(|source| DockerError::ReadLog { source })?,
     };
-    if !said.is_empty() {
-        let completed = async { LogFile::open_when_free(dir).await?.complete(&said) };
-        let failed = |source| DockerError::SaveLog { path: dir.join(file::NAME), source };
-        completed.await.map_err(failed)?;
+    if said.is_empty() {
+        return Ok(());
     }
-    Ok(had_ended)
+    let completed = async { LogFile::open_when_free(dir).await?.complete(&said) };
+    completed.await.map_err(|source| DockerError::SaveLog { path: dir.join(file::NAME), source })
 }
 
 /// Returns the directory a sidecar's label names, when it is there and nobody else could have put it there.
