@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::engine::{Engine, ExecSpec, Run, run};
+use crate::engine::{Engine, ExecSpec, Output, Run, run};
 use crate::limits::gib;
 use crate::plan::{BottleState, USER};
 
@@ -14,6 +14,8 @@ pub(super) const CONTAINER_ENDED: i32 = 128;
 const NO_TASK: i64 = 2;
 /// How often, and how long each time, the engine is asked whether a container has ended.
 const TRIES: (u32, Duration) = (40, Duration::from_millis(50));
+/// How often, and how long each time, it is tried to look inside.
+const LOOKS: (u32, Duration) = (10, Duration::from_millis(50));
 /// How often the limit on processes was hit, in both kinds of control groups:
 /// <https://docs.kernel.org/admin-guide/cgroup-v1/pids.html>.
 const PIDS_EVENTS: [&str; 2] = ["/sys/fs/cgroup/pids/pids.events", "/sys/fs/cgroup/pids.events"];
@@ -74,8 +76,17 @@ async fn ran_out_of_processes(engine: &impl Engine, container: &str) -> bool {
         user: USER.to_owned(),
         ..ExecSpec::default()
     };
-    let Ok(output) = run(engine, container, &Run { spec, ..Run::default() }).await else { return false };
-    let text = String::from_utf8_lossy(&output.stdout);
-    let hits = text.lines().filter_map(|line| line.strip_prefix("max ")?.trim().parse::<u64>().ok());
-    hits.sum::<u64>() > 0
+    let look = Run { spec, ..Run::default() };
+    let (tries, pause) = LOOKS;
+    for _ in 0..tries {
+        // One of the two is not there, which makes it 1. Anything else: it could not be run, as long as those that used the
+        // limit up have not all been reaped.
+        if let Ok(output @ Output { code: 0 | 1, .. }) = run(engine, container, &look).await {
+            let text = String::from_utf8_lossy(&output.stdout);
+            let hits = text.lines().filter_map(|line| line.strip_prefix("max ")?.trim().parse::<u64>().ok());
+            return hits.sum::<u64>() > 0;
+        }
+        tokio::time::sleep(pause).await;
+    }
+    false
 }
