@@ -8,7 +8,7 @@ use claude_bottle_egress_policy::ConfigError;
 use claude_bottle_plugin_api::{Failure, FailureKind};
 use thiserror::Error;
 
-use crate::engine::EngineError;
+use crate::engine::{EngineError, disk_full_hint};
 
 /// A failure of this backend.
 #[derive(Debug, Error)]
@@ -165,6 +165,7 @@ impl DockerError {
             Self::CopyIn { source: TreeError::Special { .. } | TreeError::TooLarge { .. } } => {
                 Some("name it in .claude-bottleignore, or remove it".to_owned())
             }
+            Self::FailedInside { output, .. } | Self::SidecarEnded { output, .. } => disk_full_hint(output),
             Self::ReadGuard { .. } => Some("reinstall claude-bottle: its egress-guard is missing".to_owned()),
             _ => None,
         };
@@ -210,5 +211,12 @@ mod tests {
         let source = EngineError::NotFound { message };
         let failure = Failure::from(DockerError::CreateNetwork { name: "n".to_owned(), source });
         assert!(failure.hints[0].starts_with("claude-bottle cleanup "), "{failure:?}");
+    }
+
+    #[test]
+    fn a_disk_that_is_full_for_a_program_in_the_bottle_is_told_with_what_helps() {
+        let output = "cat: write error: No space left on device".to_owned();
+        let failure = Failure::from(DockerError::FailedInside { action: "write it", code: 1, output });
+        assert!(failure.hints[0].starts_with("docker system df "), "{failure:?}");
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use claude_bottle_plugin_api::FailureKind;
 use thiserror::Error;
 
-/// What an engine passes on of the system's ENOSPC.
+/// What an engine, and a program in a container, passes on of the system's ENOSPC.
 const DISK_FULL: &str = "no space left on device";
 /// What an engine says of a name that two networks have.
 const AMBIGUOUS: &str = "is ambiguous";
@@ -61,15 +61,8 @@ impl EngineError {
                 "claude-bottle cleanup   # once the engine runs again (`systemctl start docker`, or Docker Desktop)"
                     .to_owned(),
             ),
-            Self::Refused { .. } | Self::Failed { .. } if self.is_disk_full() => {
-                Some("docker system df   # the engine's disk is full; `docker system prune` frees what nothing uses".to_owned())
-            }
-            // containerd's and the runtimes' own words, and the engine's before it starts one.
-            Self::Refused { message, .. } | Self::Failed { message } if message.contains("OCI runtime") => {
-                Some(
-                    "docker info --format '{{json .Runtimes}}'   # repair the runtime, or take it out of the engine's settings"
-                        .to_owned(),
-                )
+            Self::Refused { message, .. } | Self::Failed { message } => {
+                disk_full_hint(message).or_else(|| runtime_hint(message))
             }
             Self::Denied { .. } => {
                 Some("sudo usermod -aG docker \"$USER\"   # and log in again".to_owned())
@@ -105,11 +98,22 @@ impl EngineError {
             None => Self::Io { source },
         }
     }
+}
 
-    /// Says whether the disk the engine keeps its data on is full.
-    pub(crate) fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Refused { message, .. } | Self::Failed { message } if message.contains(DISK_FULL))
-    }
+/// Returns what helps when words of the engine, or of a program in a container, tell of a full disk.
+pub(crate) fn disk_full_hint(said: &str) -> Option<String> {
+    let full = said.to_ascii_lowercase().contains(DISK_FULL);
+    full.then(|| {
+        "docker system df   # the engine's disk is full; `docker system prune` frees what nothing uses"
+            .to_owned()
+    })
+}
+
+/// Returns what helps when words of the engine tell of a runtime that does not work: containerd's and the runtimes' own
+/// words, and the engine's before it starts one.
+fn runtime_hint(said: &str) -> Option<String> {
+    let hint = "docker info --format '{{json .Runtimes}}'   # repair the runtime, or take it out of the engine's settings";
+    said.contains("OCI runtime").then(|| hint.to_owned())
 }
 
 /// Says why a connection ended before its time, or could not be made; `None` for any other error.
@@ -202,7 +206,6 @@ mod tests {
         for error in
             [EngineError::Refused { status: 500, message: message.clone() }, EngineError::Failed { message }]
         {
-            assert!(error.is_disk_full());
             assert!(error.hint().unwrap().starts_with("docker system df"));
         }
         assert_eq!(EngineError::Failed { message: "no such image".to_owned() }.hint(), None);

@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use address::{Address, AddressError};
 pub(crate) use client::DockerApi;
-pub(crate) use error::EngineError;
+pub(crate) use error::{EngineError, disk_full_hint};
 pub(crate) use run::{ExecSpec, Output, Run, exit_code, frame, run};
 
 type Result<T, E = EngineError> = std::result::Result<T, E>;

@@ -17,11 +17,16 @@ use crate::plan::RUN_DIR;
 pub(crate) const FILE: &str = "env";
 
 /// `$1` is the file of variables, then come pairs of a path and its content, written where nothing is yet.
+///
+/// The shell calls a full disk an I/O error. cat, a process more, says what it is: it is asked to where the shell has failed.
 const SCRIPT: &str = r#"
     set -eu; umask 077
     cat >"$1.new"; chmod 400 "$1.new"; mv "$1.new" "$1"; shift
     while [ $# -gt 1 ]; do
-        if [ ! -e "$1" ]; then mkdir -p "${1%/*}"; printf '%s\n' "$2" >"$1"; fi
+        if [ ! -e "$1" ]; then
+            mkdir -p "${1%/*}"
+            printf '%s\n' "$2" 2>/dev/null >"$1" || printf '%s\n' "$2" | cat >"$1"
+        fi
         shift 2
     done
 "#;
@@ -51,4 +56,41 @@ pub(crate) fn input(spec: &Spec, call: &Call) -> Result<Zeroizing<Vec<u8>>> {
         input.extend_from_slice(&line);
     }
     Ok(input)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Output, Stdio};
+
+    use super::*;
+
+    /// Runs the words, with a home on a small disk that is as full as `fill` makes it.
+    fn run(fill: &str) -> Output {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().to_str().unwrap();
+        let mut words = command(home, "/workspace", "cat \"$HOME/.claude/settings.json\"");
+        // The file of variables is on a disk of its own in a bottle too.
+        let run_dir = tempfile::tempdir().unwrap();
+        words[4] = run_dir.path().join(FILE).to_str().unwrap().to_owned();
+        let mount = "mount -t tmpfs -o size=8k none \"$HOME\"";
+        let script = format!("set -e; {mount}; mkdir \"$HOME/.claude\"; {fill}\nexec \"$@\"");
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--map-root-user", "--mount", "sh", "-c", &script, "sh"]).args(words);
+        unshare.env("HOME", home).stdin(Stdio::null()).output().unwrap()
+    }
+
+    #[test]
+    fn what_is_not_there_is_written() {
+        let output = run("");
+        assert!(output.status.success(), "{output:?}");
+        assert!(!output.stdout.is_empty());
+    }
+
+    #[test]
+    fn a_full_disk_is_named() {
+        let output = run("dd if=/dev/zero of=\"$HOME/fill\" bs=4k 2>/dev/null || true");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success());
+        assert!(said.contains("No space left on device"), "{said}");
+    }
 }
