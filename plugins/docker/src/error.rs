@@ -17,6 +17,13 @@ pub(crate) enum DockerError {
     FindEngine { reason: String, hint: String },
     #[error("ask the engine what it can do")]
     AskEngine { source: EngineError },
+    #[error("the engine speaks API {}.{}, and {}.{} or newer is needed", api.0, api.1, needed.0, needed.1)]
+    EngineTooOld { api: (usize, usize), needed: (usize, usize) },
+    #[error(
+        "the engine is Podman {version}, which is not supported: it answers a part of Docker's API only, without \
+         owners of tmpfs mounts and without networks that have no address of the host"
+    )]
+    EngineIsPodman { version: String },
     #[error("create network `{name}`")]
     CreateNetwork { name: String, source: EngineError },
     #[error("read the addresses of network `{name}`")]
@@ -132,6 +139,7 @@ impl DockerError {
             | Self::CopyIn { .. }
             | Self::CarryVariable { .. }
             | Self::ReplaceImage { .. } => FailureKind::Invalid,
+            Self::EngineTooOld { .. } | Self::EngineIsPodman { .. } => FailureKind::Unsupported,
             Self::Closed { .. } => FailureKind::NotFound,
             Self::ReadGuard { .. } | Self::PullImage { .. } => FailureKind::Missing,
             Self::NameTaken { .. } | Self::NamesTaken { .. } | Self::RunExists { .. } => {
@@ -153,6 +161,11 @@ impl DockerError {
             )),
             Self::ReplaceImage { .. } => Some("unset CLAUDE_BOTTLE_IMAGE, or leave out --rebuild".to_owned()),
             Self::FindEngine { hint, .. } => Some(hint.clone()),
+            Self::EngineTooOld { .. } => Some("update the engine to 20.10 or newer".to_owned()),
+            Self::EngineIsPodman { .. } => Some(
+                "export CLAUDE_BOTTLE_BACKEND=bubblewrap   # it needs no engine; or name Docker's own in DOCKER_HOST"
+                    .to_owned(),
+            ),
             Self::NameTaken { name } => Some(format!("docker rm -f {name}")),
             Self::NamesTaken { .. } => Some("claude-bottle cleanup".to_owned()),
             // Engine 20.10 answers 404, as if something were not found.

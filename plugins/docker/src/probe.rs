@@ -1,9 +1,10 @@
 //! Whether the engine can be used here, and if not, why and what to do.
 
-use claude_bottle_plugin_api::Probe;
+use claude_bottle_plugin_api::{Failure, Probe};
 
 use crate::advisories;
 use crate::engine::{Engine, EngineError, EngineFacts};
+use crate::error::DockerError;
 use crate::limits;
 use crate::protection::Protection;
 
@@ -18,20 +19,32 @@ pub(crate) async fn probe(engine: &impl Engine) -> Probe {
         Ok(facts) => facts,
         Err(error) => return unusable(&error),
     };
-    let api = format!("{}.{}", facts.api.0, facts.api.1);
-    if facts.api < OLDEST_API {
-        return Probe::unusable(
-            format!("the engine speaks API {api}, and 1.41 or newer is needed"),
-            "update the engine to 20.10 or newer",
-        );
+    if let Err(error) = supported(&facts) {
+        let failure = Failure::from(error);
+        return Probe::unusable(failure.message, failure.hints.join("; "));
     }
     let probe = Probe::usable()
-        .fact("engine", format!("{} (API {api})", facts.version))
+        .fact("engine", format!("{} (API {}.{})", facts.version, facts.api.0, facts.api.1))
         .fact("system", format!("{}, {}", facts.system, facts.arch))
         .fact("runtime", runtime_fact(&facts))
         .fact("cgroup", &facts.cgroup);
     let faults = advisories::warnings(&facts.version);
     limitations(&facts).into_iter().chain(faults).fold(probe, Probe::warning)
+}
+
+/// Refuses an engine that bottles cannot be made on. What is there of them can still be listed and removed.
+///
+/// # Errors
+/// Fails on Podman, whatever version it says, and on an API that is too old.
+pub(crate) fn supported(facts: &EngineFacts) -> Result<(), DockerError> {
+    // First, since its version is another product's, and so is what is known of the faults of a version.
+    if facts.podman {
+        return Err(DockerError::EngineIsPodman { version: facts.version.clone() });
+    }
+    if facts.api < OLDEST_API {
+        return Err(DockerError::EngineTooOld { api: facts.api, needed: OLDEST_API });
+    }
+    Ok(())
 }
 
 /// Says what the engine cannot give, each as a sentence.

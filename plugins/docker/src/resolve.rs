@@ -23,6 +23,7 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
     }
     let options = Options::read(spec)?;
     let facts = engine.facts().await.map_err(|source| DockerError::AskEngine { source })?;
+    probe::supported(&facts)?;
     sidecar::check(spec, &facts.arch)?;
     let contents = provision::survey(spec)?;
     let missing = Protection::missing(&facts);

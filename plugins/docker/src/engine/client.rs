@@ -1,12 +1,17 @@
 //! The connection to the engine: made on first use, in the newest version both sides speak.
 
 use bollard::errors::Error;
+use bollard::models::SystemVersion;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use tokio::sync::OnceCell;
 
 use super::api::DEADLINE;
 use super::error::understand;
 use super::{Address, EngineError, EngineFacts, EngineLimits, Result};
+
+/// What Podman calls itself among the components of `GET /version`, where Docker's own engine says `Engine`:
+/// <https://github.com/containers/podman/blob/v5.4.2/pkg/api/handlers/compat/version.go>.
+const PODMAN: &str = "Podman Engine";
 
 /// An engine at an address. It is reached on first use.
 pub(crate) struct DockerApi {
@@ -65,12 +70,14 @@ impl DockerApi {
 
     /// Asks what the engine says of itself.
     pub(super) async fn ask_facts(&self) -> Result<EngineFacts> {
-        let info = self.client().await?.info().await.map_err(understand)?;
+        let client = self.client().await?;
+        let (info, version) = tokio::try_join!(client.info(), client.version()).map_err(understand)?;
         let mut runtimes: Vec<_> = info.runtimes.unwrap_or_default().into_keys().collect();
         runtimes.sort();
         let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
         Ok(EngineFacts {
             version: info.server_version.unwrap_or_default(),
+            podman: is_podman(&version),
             api: self.api().await?,
             arch: info.architecture.unwrap_or_default(),
             system: info.operating_system.unwrap_or_default(),
@@ -86,5 +93,38 @@ impl DockerApi {
                 pids: info.pids_limit == Some(true),
             },
         })
+    }
+}
+
+/// Says whether the engine is Podman by its own word.
+fn is_podman(version: &SystemVersion) -> bool {
+    version.components.iter().flatten().any(|component| component.name == PODMAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn podman_is_known_by_its_own_word_and_an_engine_of_docker_is_not_taken_for_it() {
+        let podman = r#"{"Platform":{"Name":"linux/amd64/debian-13"},"Components":[
+            {"Name":"Podman Engine","Version":"5.4.2",
+             "Details":{"APIVersion":"5.4.2","MinAPIVersion":"4.0.0","Os":"linux"}},
+            {"Name":"Conmon","Version":"conmon version 2.1.12, commit: unknown",
+             "Details":{"Package":"conmon_2.1.12-4_amd64"}}],
+            "Version":"5.4.2","ApiVersion":"1.41","MinAPIVersion":"1.24","GitCommit":"",
+            "GoVersion":"go1.24.4","Os":"linux","Arch":"amd64"}"#;
+        let docker = r#"{"Platform":{"Name":""},"Components":[
+            {"Name":"Engine","Version":"20.10.24+dfsg1",
+             "Details":{"ApiVersion":"1.41","MinAPIVersion":"1.12","Os":"linux"}},
+            {"Name":"containerd","Version":"1.6.20~ds1","Details":{"GitCommit":"1.6.20~ds1-1+deb12u3"}},
+            {"Name":"runc","Version":"1.1.5+ds1","Details":{"GitCommit":"1.1.5+ds1-1+deb12u1"}}],
+            "Version":"20.10.24+dfsg1","ApiVersion":"1.41","MinAPIVersion":"1.12","GitCommit":"5d6db84",
+            "GoVersion":"go1.19.8","Os":"linux","Arch":"amd64"}"#;
+        let silent = r#"{"Version":"1","ApiVersion":"1.41"}"#;
+        for (text, expected) in [(podman, true), (docker, false), (silent, false)] {
+            let version: SystemVersion = serde_json::from_str(text).unwrap();
+            assert_eq!(is_podman(&version), expected, "{text}");
+        }
     }
 }

@@ -40,6 +40,8 @@ pub(crate) type Said = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct EngineFacts {
     pub(crate) version: String,
+    /// Whether it is Podman, which answers a part of Docker's API.
+    pub(crate) podman: bool,
     /// The API version spoken with it, as major and minor.
     pub(crate) api: (usize, usize),
     pub(crate) arch: String,

@@ -35,8 +35,10 @@ pub(crate) struct Recording {
     /// The containers' descriptions, by name.
     pub(crate) bodies: Mutex<BTreeMap<String, ContainerCreateBody>>,
     /// Calls that fail, and things the engine has not or that end: `seccomp`, `memory`, `pids`, `internal`, `astray`,
-    /// `ended` for a container's own process, `exited` for one that is run in it.
+    /// `api` for one that is new enough, `ended` for a container's own process, `exited` for one that is run in it.
     pub(crate) fail: BTreeSet<String>,
+    /// Whether it says that it is Podman.
+    pub(crate) podman: bool,
     /// What a container has said.
     pub(crate) output: Mutex<Vec<u8>>,
     /// What a container that is followed says, piece by piece.
@@ -83,9 +85,9 @@ impl Engine for Recording {
         let limits = EngineLimits { memory: has("memory"), swap: true, cpu: true, pids: has("pids") };
         let security =
             if has("seccomp") { vec!["name=seccomp,profile=default".to_owned()] } else { Vec::new() };
-        let facts =
-            EngineFacts { api: (1, 41), arch: "x86_64".to_owned(), cpus: 2, ..EngineFacts::default() };
-        Ok(EngineFacts { limits, security, ..facts })
+        let api = (1, if has("api") { 41 } else { 40 });
+        let facts = EngineFacts { api, arch: "x86_64".to_owned(), cpus: 2, ..EngineFacts::default() };
+        Ok(EngineFacts { version: "5.4.2".to_owned(), podman: self.podman, limits, security, ..facts })
     }
 
     async fn create_network(&self, request: NetworkCreateRequest) -> Result<String> {

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use bollard::models::HostConfig;
 use claude_bottle_plugin_api::{
-    AgentSpec, Backend, CleanupScope, Context, EnvVar, FailureKind, Owner, Proxy, Spec,
+    AgentSpec, Backend, CleanupScope, Context, EnvVar, FailureKind, Health, Owner, Proxy, Spec,
 };
 
 use super::*;
@@ -299,6 +299,50 @@ fn an_engine_that_is_not_there_is_unusable_with_a_remedy() {
     let probe = bench.runtime.block_on(crate::probe::probe(&engine));
     assert!(probe.reason.is_some() && probe.remedy.is_some());
     assert!(crate::Docker::CAPABILITIES.len() > 5);
+}
+
+/// Checks that an engine is told as unusable, and that a launch on it is refused in the same words and makes nothing.
+fn check_unsupported(engine: &Recording, reason: &[&str], remedy: &str) {
+    let bench = Bench::new(&[]);
+    let probe = bench.runtime.block_on(crate::probe::probe(engine));
+    assert_eq!(probe.health, Health::Unusable, "{probe:?}");
+    assert!(probe.facts.is_empty() && probe.warnings.is_empty(), "{probe:?}");
+    let said = probe.reason.unwrap();
+    assert!(reason.iter().all(|part| said.contains(part)), "{said}");
+    assert!(probe.remedy.as_ref().unwrap().starts_with(remedy), "{:?}", probe.remedy);
+
+    let failure = bench.launch(engine).unwrap_err();
+    assert_eq!((failure.kind, &failure.message), (FailureKind::Unsupported, &said));
+    assert_eq!(failure.hints, [probe.remedy.unwrap()]);
+    assert_eq!(*engine.calls.lock().unwrap(), ["facts", "facts"]);
+}
+
+#[test]
+fn podman_is_refused_before_anything_is_made() {
+    let engine = Recording { podman: true, ..Recording::default() };
+    let missing =
+        ["Podman 5.4.2", "part of Docker's API", "owners of tmpfs mounts", "no address of the host"];
+    check_unsupported(&engine, &missing, "export CLAUDE_BOTTLE_BACKEND=bubblewrap ");
+}
+
+#[test]
+fn an_engine_with_too_old_an_api_is_refused_before_anything_is_made() {
+    let engine = Recording { fail: ["api".to_owned()].into(), ..Recording::default() };
+    check_unsupported(&engine, &["speaks API 1.40", "1.41 or newer"], "update the engine to 20.10");
+}
+
+#[test]
+fn what_an_unsupported_engine_holds_is_found_and_removed_all_the_same() {
+    let (bench, mut engine) = (Bench::new(&[]), Recording::default());
+    let bottle = bench.launch(&engine).unwrap();
+    engine.podman = true;
+    engine.fail.insert("api".to_owned());
+    assert_eq!(bench.runtime.block_on(active::list(&engine)).unwrap().len(), 1);
+    let (call, everything) = (Call::detached(), CleanupScope::new(true));
+    let plan = bench.runtime.block_on(cleanup::find(&engine, &call, &everything)).unwrap();
+    assert_eq!(plan.remove.len(), 4, "{plan:?}");
+    bench.runtime.block_on(close(&engine, &bottle)).unwrap();
+    assert_eq!(engine.names(), Vec::<String>::new());
 }
 
 #[test]
