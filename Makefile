@@ -12,10 +12,13 @@ LIBEXEC := target/libexec/claude-bottle
 COMPANIONS := egress-guard bottle-init
 BACKENDS := docker bubblewrap fake
 
-.PHONY: help build companions setup demo test lint bench install clean
+# Whose engine the docker tests run on besides this machine's.
+SUITE ?= trixie
+
+.PHONY: help build companions setup demo test test-setup test-engine lint bench install clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 build: companions ## Build the host, the plug-ins and the programs that run beside the agent
 	$(CARGO) build --locked --workspace
@@ -38,9 +41,20 @@ demo: ## Run the real Claude Code CLI in a bottle, end to end
 
 test: ## Set up, build and run every test
 	@tests/setup/test-tools.sh
-	@tests/setup/claude.sh >/dev/null
-	@$(MAKE) --no-print-directory setup build
+	@$(MAKE) --no-print-directory --jobs=2 test-setup build
 	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) $(CARGO) test --locked --workspace
+	@$(MAKE) --no-print-directory test-engine
+
+# What takes the network, while the processors build.
+test-setup: setup
+	@tests/setup/claude.sh >/dev/null
+	@tests/setup/other-engine.sh $(SUITE) >/dev/null
+
+# The engine has no network, so nothing can be built or fetched in it. DOCKERD is options of dockerd, such as --userns-remap=default.
+test-engine: ## Run the docker tests on the engine of a Debian SUITE, as DOCKERD sets it up
+	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) tests/on-engine.sh $(SUITE) $(DOCKERD) -- \
+	  sh -ec '$(CARGO) test --locked --offline -p claude-bottle-backend-docker --test engine -- --skip images:: && \
+	    $(CARGO) test --locked --offline -p claude-bottle --test e2e -- below_http::'
 
 lint: ## Check formatting, lints and documentation as CI does
 	$(CARGO) fmt --all --check

@@ -18,7 +18,7 @@ use crate::plan::{labels, role};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Isolation {
-    /// The bridge gets no address: an option of the bridge driver, measured on 20.10.
+    /// The bridge gets no address: an option of the bridge driver, tried on 20.10 and 26.1.
     InhibitIpv4,
     /// Gateway mode "isolated", engine 28 and later:
     /// <https://docs.docker.com/engine/network/drivers/bridge/#options>.

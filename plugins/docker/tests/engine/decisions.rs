@@ -119,6 +119,9 @@ fn clean_up_keeps_what_a_dead_runs_sidecar_decided() {
 
     let (cleaner, gone) = (backend(&[]), Run::new("orphan-gone", &[]));
     let other = gone.start(&cleaner);
+    // Its file is there from then on, and no other is made.
+    ask(&other, &cleaner, &gone, "three.example");
+    wait_for(&gone.spec.state_dir, "three.example");
     std::fs::remove_dir_all(&gone.spec.state_dir).unwrap();
     let owners = [run.spec.owner.clone(), gone.spec.owner.clone()];
     let plan = {

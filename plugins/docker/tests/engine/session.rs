@@ -141,6 +141,7 @@ fn a_cancelled_launch_leaves_nothing() {
     std::thread::scope(|scope| {
         let launching = scope.spawn(|| backend.launch(&run.call(), &plan));
         while run.leftovers().len() < 4 {
+            assert!(!launching.is_finished(), "it has not come as far as that");
             std::thread::yield_now();
         }
         run.services.cancel();
