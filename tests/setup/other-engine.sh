@@ -32,7 +32,9 @@ main() {
   local root="$cache_dir/engines/$suite"
   lock_setup "engine-$suite"
   if [ ! -d "$root" ]; then
-    command -v mmdebstrap >/dev/null || install_packages "another engine" mmdebstrap
+    need mmdebstrap mmdebstrap
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || packages+=(debian-archive-keyring)
+    [ ${#packages[@]} -eq 0 ] || install_packages "another engine" "${packages[@]}"
     mkdir -p "$(dirname "$root")"
     say "unpacking the Docker engine of Debian $suite (half a minute)"
     unpack "$suite" "$root" || fail "the packages of $suite cannot be had" "sudo apt-get update"
