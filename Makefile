@@ -50,11 +50,12 @@ test-setup: setup
 	@tests/setup/claude.sh >/dev/null
 	@tests/setup/other-engine.sh $(SUITE) >/dev/null
 
-# The engine has no network, so nothing can be built or fetched in it. DOCKERD is options of dockerd, such as --userns-remap=default.
+# The engine has no network, so nothing can be built or fetched in it. Of the whole workspace, nothing is compiled anew. DOCKERD is
+# options of dockerd, such as --userns-remap=default.
 test-engine: ## Run the docker tests on the engine of a Debian SUITE, as DOCKERD sets it up
 	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) tests/on-engine.sh $(SUITE) $(DOCKERD) -- \
-	  sh -ec '$(CARGO) test --locked --offline -p claude-bottle-backend-docker --test engine -- --skip images:: && \
-	    $(CARGO) test --locked --offline -p claude-bottle --test e2e -- below_http::'
+	  sh -ec '$(CARGO) test --locked --offline --workspace --test engine -- --skip images:: && \
+	    $(CARGO) test --locked --offline --workspace --test e2e -- below_http::'
 
 lint: ## Check formatting, lints and documentation as CI does
 	$(CARGO) fmt --all --check
