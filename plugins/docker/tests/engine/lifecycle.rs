@@ -74,11 +74,11 @@ fn over_a_network_a_failure_after_any_step_leaves_nothing() {
 fn a_plan_makes_nothing_in_the_engine() {
     let backend = backend(&[]);
     let run = Run::new("planned", &[]);
-    let before = docker(&["ps", "-aq"]);
     let plan = backend.prepare(&run.call(), &run.spec).unwrap();
     assert_eq!(plan.name, "claude-bottle-planned");
     assert_eq!(plan.image.as_deref(), Some("claude-bottle:latest"));
-    assert_eq!(docker(&["ps", "-aq"]), before);
+    // Other tests' containers come and go beside it.
+    assert_eq!(docker(&["ps", "-aq", "--filter", &format!("name={}", plan.name)]), "");
     assert_eq!(run.leftovers(), Vec::<String>::new());
 }
 
