@@ -53,7 +53,7 @@ test-setup: setup
 # The engine has no network, so nothing can be built or fetched in it. Of the whole workspace, nothing is compiled anew. DOCKERD is
 # options of dockerd, such as --userns-remap=default.
 test-engine: ## Run the docker tests on the engine of a Debian SUITE, as DOCKERD sets it up
-	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) tests/on-engine.sh $(SUITE) $(DOCKERD) -- \
+	tests/on-engine.sh $(SUITE) $(DOCKERD) -- \
 	  sh -ec '$(CARGO) test --locked --offline --workspace --test engine -- --skip images:: && \
 	    $(CARGO) test --locked --offline --workspace --test e2e -- below_http::'
 

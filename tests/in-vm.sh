@@ -45,15 +45,11 @@ EOF
 }
 
 # Makes the machine's disk once: $1.
-# The hook's shell expands its own $1.
-# shellcheck disable=SC2016
 make_disk() {
   local disk=$1 suite=$2 root=$1.root
   say "making a machine of Debian $suite (a minute)"
   rm -rf "$root"
-  mmdebstrap --quiet --variant=apt --include="$include" --aptopt='Acquire::Check-Valid-Until "false"' \
-    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-    "$suite" "$root" >&2 || fail "the packages of $suite cannot be had" "sudo apt-get update"
+  unpack_suite "$suite" "$root" --variant=apt --include="$include"
   cp "$root"/boot/vmlinuz-* "$disk.kernel"
   cp "$root"/boot/initrd.img-* "$disk.initrd"
   init >"$root/first"
@@ -85,7 +81,6 @@ main() {
   shift
   lock_setup vm
   need qemu-system-x86_64 qemu-system-x86
-  need mmdebstrap mmdebstrap
   [ ${#packages[@]} -eq 0 ] || install_packages "a virtual machine" "${packages[@]}"
   mkdir -p "$cache_dir/vm"
   disk="$cache_dir/vm/$suite"

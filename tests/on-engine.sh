@@ -10,17 +10,11 @@
 set -euo pipefail
 # shellcheck source=tests/setup/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/setup/common.sh"
+setup="$root_dir/tests/setup"
 
-setup=$(dirname "${BASH_SOURCE[0]}")/setup
-
-# A network with nobody in it stands for the rest of the world: what is sent there leaves, and nothing comes back.
+# What is sent to the rest of the world leaves, and nothing comes back.
 make_world() {
-  ip link set lo up
-  ip link add world type bridge
-  ip link set world up
-  ip address add 198.51.100.7/24 dev world
-  ip address add 2001:db8::7/64 dev world nodad
-  ip route add default via 198.51.100.1
+  "$setup/world.sh"
   ip neighbour add 198.51.100.1 lladdr 02:00:00:00:00:01 dev world
 }
 
@@ -78,9 +72,6 @@ inside() {
   "$@"
 }
 
-# Control groups are in no namespace.
-remove_control_groups() { find /sys/fs/cgroup -depth -type d -path "*/$1*" -exec rmdir {} + 2>/dev/null; }
-
 main() {
   local suite=$1 root work name code=0
   shift
@@ -90,10 +81,12 @@ main() {
   work=$(mktemp -d /tmp/engine-XXXXXX)
   name="claude-bottle-$(basename "$work")"
   # shellcheck disable=SC2064
-  trap "poll 50 remove_control_groups '$name' || true; rm -rf '$work'" EXIT
+  trap "'$setup/remove-control-groups.sh' '$name'; rm -rf '$work'" EXIT
   # The users of a remapped engine reach their files through it.
   chmod 711 "$work"
-  docker save --output "$work/images.tar" "$("$setup/base-image.sh")" claude-bottle:latest
+  CLAUDE_BOTTLE_BASE_IMAGE=$("$setup/base-image.sh")
+  export CLAUDE_BOTTLE_BASE_IMAGE
+  docker save --output "$work/images.tar" "$CLAUDE_BOTTLE_BASE_IMAGE" claude-bottle:latest
   unshare --net --mount --pid --fork --kill-child --mount-proc -- \
     "${BASH_SOURCE[0]}" --inside "$root" "$work" --cgroup-parent "/$name" "$@" || code=$?
   return "$code"

@@ -63,6 +63,25 @@ install_packages() {
   }
 }
 
+# unpack_suite SUITE ROOT MMDEBSTRAP-OPTION…: unpacks packages of a Debian suite into a root file system, from this machine's archive.
+unpack_suite() {
+  local suite=$1 root=$2 mirror
+  shift 2
+  need mmdebstrap mmdebstrap
+  [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || packages+=(debian-archive-keyring)
+  [ ${#packages[@]} -eq 0 ] || install_packages "a root file system of $suite" "${packages[@]}"
+  # shellcheck disable=SC2016
+  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' | head -n 1)
+  # An archive that is kept at one day is still the suite.
+  { apt-config dump Acquire --format '%F "%v";%n'; echo 'Acquire::Check-Valid-Until "false";'; } >"$root.apt"
+  as_root rm -rf "$root.part"
+  as_root mmdebstrap --quiet --aptopt="$root.apt" --dpkgopt='path-exclude=/usr/share/man/*' \
+    --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+    "$@" "$suite" "$root.part" ${mirror:+"$mirror"} >&2 || fail "the packages of $suite cannot be had" "sudo apt-get update"
+  rm "$root.apt"
+  as_root mv "$root.part" "$root"
+}
+
 # poll TRIES COMMAND…: asks every 0.2 s until the command succeeds. Bounded, so that a dead service is an error and not a hang.
 poll() {
   local tries=$1

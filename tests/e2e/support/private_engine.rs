@@ -93,6 +93,7 @@ impl PrivateEngine {
 
         let mut command = Command::new("sh");
         command.args(["-c", KEEPER, "private-engine"]).arg(&directory).args([options.size, &control_group]);
+        command.arg(setup());
         let mut keeper = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut engine = Self {
             stdin: keeper.stdin.take(),
@@ -230,10 +231,14 @@ impl Drop for PrivateEngine {
 
 /// Returns the name of an image that is quickly carried in, and from which a bottle can run.
 pub(crate) fn small_image() -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/setup/small-image.sh");
-    let output = run(&mut Command::new(script));
+    let output = run(&mut Command::new(setup().join("small-image.sh")));
     assert!(output.status.success(), "{}", stderr(&output));
     stdout(&output).trim().to_owned()
+}
+
+/// Returns the directory of the set-up scripts.
+fn setup() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/setup")
 }
 
 fn address(directory: &Path) -> String {

@@ -60,7 +60,11 @@ fn what_isolates_under_runc_isolates_under_gvisor() {
     let name = format!("claude-bottle-{}", directory.file_name().unwrap().to_str().unwrap());
     fs::create_dir(directory.join("data")).unwrap();
     let mut keeper = Command::new("sh");
-    keeper.args(["-c", KEEPER, "private-engine"]).arg(&directory).args(["2g", &name]);
+    keeper
+        .args(["-c", KEEPER, "private-engine"])
+        .arg(&directory)
+        .args(["2g", &name])
+        .arg(root().join("tests/setup"));
     let mut keeper = keeper.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut holder = String::new();
     BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut holder).unwrap();
