@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    ActiveBottle, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope, ExecRequest,
-    ExitStatus, Failure, Plan, Probe, Provisioned, Result, Spec,
+    ActiveBottle, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope, ContractVersion,
+    ExecRequest, ExitStatus, ExportRequest, Exported, Failure, Plan, Probe, Provisioned, Result, Spec,
 };
 
 /// What a backend is opened with.
@@ -24,6 +24,9 @@ pub struct Context {
     /// A directory of this backend's own, kept between runs; made on first use by the backend.
     #[serde(default)]
     pub data_dir: PathBuf,
+    /// The contract that the host speaks; one of 1.0 does not say it. Filled in when a backend is opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<ContractVersion>,
 }
 
 impl Context {
@@ -45,6 +48,10 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// The features of later contract versions this backend understands, see [`Spec::requires`].
     const FEATURES: &'static [&'static str] = &[];
 
+    /// The settings it reads, see [`Context::setting`]: with them the host finds a misspelt one. `None` says nothing about
+    /// them, so that each may be meant for it.
+    const SETTINGS: Option<&'static [&'static str]> = None;
+
     /// Opens the backend, without side effects and without reaching the engine.
     ///
     /// # Errors
@@ -63,13 +70,13 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// Fails on all that would make a launch pointless, before the user is asked.
     fn prepare(&self, call: &Call, spec: &Spec) -> Result<Plan>;
 
-    /// Makes the bottle, up to "ready to be provisioned".
+    /// Makes the bottle, up to "ready to be provisioned". [`Plan::spec`] is the run as `prepare` was given it.
     ///
     /// # Errors
     /// On failure everything it made is undone, in reverse, and what could not be undone is in [`Failure::undo`].
     fn launch(&self, call: &Call, plan: &Plan) -> Result<Bottle>;
 
-    /// Puts prompt, skills, ssh and git into the bottle, in this order, each gating itself.
+    /// Puts prompt, skills, ssh and git into the bottle, in this order, each gating itself. [`Plan::spec`] says what.
     ///
     /// # Errors
     /// Fails when something granted could not be put in; the host then closes the bottle.
@@ -105,7 +112,47 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// Fails when the engine cannot be asked.
     fn list_active(&self, call: &Call) -> Result<Vec<ActiveBottle>>;
 
-    /// Answers an operation that came with a later minor version of the contract.
+    /// Ends every program of the bottle and keeps its files, so that [`Self::export`] finds what they wrote. Since 1.1, asked of
+    /// a backend that declares [`Capability::EXPORT`] alone.
+    ///
+    /// When it returns nothing of the bottle runs and nothing changes its files any more; a call of [`Self::exec`] that still
+    /// waits returns. No program is started in a halted bottle again. Idempotent, also from another process that has only the
+    /// [`Bottle`] document, and at a bottle whose programs ended by themselves or were killed. The files go with [`Self::close`]
+    /// alone. The host waits 30 s.
+    ///
+    /// # Errors
+    /// Fails when it cannot be said that everything has ended, and when the bottle is gone
+    /// ([`crate::FailureKind::NotFound`]).
+    fn halt(&self, _call: &Call, _bottle: &Bottle) -> Result<()> {
+        Err(Failure::unsupported("halt"))
+    }
+
+    /// Writes files of the bottle as a tar archive to [`ExportRequest::stream`]. Since 1.1, asked of a backend that declares
+    /// [`Capability::EXPORT`] alone.
+    ///
+    /// * The archive is uncompressed (ustar, with GNU long names or PAX headers). Its entries are below one top directory, in any
+    ///   order, and it ends with two blocks of zeros, after which the method returns. Owners say nothing and are normalised;
+    ///   nothing in it is a path of the host.
+    /// * Symbolic links are written as links and never followed, on the way to the top directory neither: what stands in its place
+    ///   is a failure that says so. Sockets, FIFOs and devices are left out and counted in [`Exported::skipped`].
+    ///   Directories and files without any permission bits are read all the same. A second name of a file may be an entry of kind
+    ///   hard link to an entry before it, or a file of its own.
+    /// * [`Exported::entries`] is the number of entries, the top directory and extension headers (`L`, `K`, `x`, `g`) not
+    ///   counted. The host takes an archive for whole if the method succeeded, the two blocks came and its own count is the same.
+    /// * The reader sets the pace: memory does not grow with the files. A reader that closes its end has ended the export: the
+    ///   method sees EPIPE, or [`Call::cancelled`], and returns a failure.
+    /// * A halted bottle can be exported from any process, as often as wanted, and nothing in it changes by that. Of one that
+    ///   runs, it is a moment's view, and a file that changes meanwhile is no failure.
+    ///
+    /// The host waits 1,800 s.
+    ///
+    /// # Errors
+    /// [`crate::FailureKind::Unsupported`] for a part that it cannot export; otherwise, when not everything could be written.
+    fn export(&self, _call: &Call, _bottle: &Bottle, _request: &ExportRequest) -> Result<Exported> {
+        Err(Failure::unsupported("export"))
+    }
+
+    /// Answers an operation that came with a later minor version of the contract and has no method of its own here.
     ///
     /// # Errors
     /// [`crate::FailureKind::Unsupported`] for an operation it does not know.

@@ -3,7 +3,12 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::{Event, EventState, Failure, FailureKind, Owner, Result, Secret};
+
+/// The name of the host's service behind [`Call::suspend`].
+pub const SUSPEND: &str = "suspend";
 
 /// The services behind a [`Call`]; the generated glue implements it over the boundary.
 pub trait CallServices: Send + Sync {
@@ -23,6 +28,40 @@ pub trait CallServices: Send + Sync {
     /// # Errors
     /// Fails when that cannot be found out, and the caller must then take it for alive.
     fn owner_alive(&self, owner: &Owner) -> Result<bool>;
+    /// Asks for a service of the host by its name.
+    ///
+    /// # Errors
+    /// [`FailureKind::Unsupported`] when the host does not offer it.
+    fn service(&self, name: &str, payload: &Value) -> Result<Value> {
+        let _ = payload;
+        Err(Failure::no_service(name))
+    }
+}
+
+/// What is known of the process that owns a bottle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OwnerState {
+    /// It runs.
+    Alive,
+    /// It has ended, and what it made is left over.
+    Dead,
+    /// That cannot be known from here, and what it made stays.
+    Unclear {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Writes the reason why a thing is removed or kept.
+impl std::fmt::Display for OwnerState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Alive => f.write_str("its run is alive"),
+            Self::Dead => f.write_str("its run is gone"),
+            Self::Unclear { reason } => write!(f, "cannot be judged: {reason}"),
+        }
+    }
 }
 
 /// One call of a verb, from the plug-in's side.
@@ -70,7 +109,33 @@ impl Call {
 
     /// Returns whether the process that owns a bottle still runs; when in doubt it does.
     pub fn owner_alive(&self, owner: &Owner) -> bool {
-        self.services.owner_alive(owner).unwrap_or(true)
+        self.owner_state(owner) != OwnerState::Dead
+    }
+
+    /// Returns what is known of the process that owns a bottle, for the reason that a clean-up shows.
+    pub fn owner_state(&self, owner: &Owner) -> OwnerState {
+        match self.services.owner_alive(owner) {
+            Ok(true) => OwnerState::Alive,
+            Ok(false) => OwnerState::Dead,
+            Err(failure) => OwnerState::Unclear { reason: failure.to_string() },
+        }
+    }
+
+    /// Asks for a service of the host that came with a later minor version, about this very call.
+    ///
+    /// `payload` is an object or null.
+    ///
+    /// # Errors
+    /// [`FailureKind::Unsupported`] when the host does not offer it.
+    pub fn service(&self, name: &str, payload: &Value) -> Result<Value> {
+        self.services.service(name, payload)
+    }
+
+    /// Suspends the host as a shell suspends a job, because the program that `exec` shows has stopped, and returns when the host
+    /// was continued. The program is to be continued then, and also when the host could not be suspended, for `false`: nobody
+    /// else would continue it.
+    pub fn suspend(&self) -> bool {
+        self.services.service(SUSPEND, &Value::Null).is_ok()
     }
 
     /// Sends a progress event as it is.

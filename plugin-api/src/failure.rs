@@ -47,7 +47,7 @@ pub enum FailureKind {
 pub struct Failure {
     /// What the host does next.
     pub kind: FailureKind,
-    /// What could not be done: "create network `claude-bottle-net-dev`".
+    /// What could not be done: "cannot create network `claude-bottle-net-dev`".
     pub message: String,
     /// Why, outermost first.
     #[serde(default)]
@@ -58,17 +58,54 @@ pub struct Failure {
     /// What else went wrong while undoing what had been made.
     #[serde(default)]
     pub undo: Vec<Self>,
+    /// What of the run it is about; the host adds where the manifest says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Box<Subject>>,
+}
+
+/// What of a run a failure is about, by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Subject {
+    /// An option of the backend.
+    Option(String),
+    /// A variable of the bottle.
+    Variable(String),
+    /// A secret variable of the bottle.
+    Secret(String),
+    /// A file or directory that is granted.
+    File(String),
+    /// A host, as the manifest names it.
+    Host(String),
+    /// A feature of [`crate::Spec::requires`].
+    Feature(String),
+    /// A kind this side does not know.
+    #[serde(untagged)]
+    Unknown(serde_json::Value),
 }
 
 impl Failure {
     /// Makes a failure without causes.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), causes: Vec::new(), hints: Vec::new(), undo: Vec::new() }
+        Self {
+            kind,
+            message: message.into(),
+            causes: Vec::new(),
+            hints: Vec::new(),
+            undo: Vec::new(),
+            subject: None,
+        }
     }
 
     /// Makes the failure of a verb or operation the backend does not offer.
     pub fn unsupported(operation: &str) -> Self {
         Self::new(FailureKind::Unsupported, format!("this backend does not offer `{operation}`"))
+    }
+
+    /// Makes the failure of a service that the host does not offer.
+    pub fn no_service(name: &str) -> Self {
+        Self::new(FailureKind::Unsupported, format!("this host does not offer the service `{name}`"))
     }
 
     /// Makes the failure of a call that ended because it was cancelled.
@@ -93,6 +130,13 @@ impl Failure {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// Says what of the run it is about.
+    #[must_use]
+    pub fn about(mut self, subject: Subject) -> Self {
+        self.subject = Some(Box::new(subject));
         self
     }
 
@@ -156,12 +200,24 @@ mod tests {
     }
 
     #[test]
+    fn a_subject_is_its_kind_and_its_name_and_an_unknown_one_is_kept() {
+        let failure = Failure::new(FailureKind::Invalid, "m").about(Subject::Option("pull".to_owned()));
+        let text = serde_json::to_value(&failure).unwrap();
+        assert_eq!(text["subject"], serde_json::json!({ "option": "pull" }));
+        let later = r#"{"kind":"invalid","message":"m","subject":{"from-1.7":["x"]}}"#;
+        let later: Failure = serde_json::from_str(later).unwrap();
+        assert!(matches!(later.subject.as_deref(), Some(Subject::Unknown(_))), "{later:?}");
+        let plain = serde_json::to_value(Failure::new(FailureKind::Invalid, "m")).unwrap();
+        assert!(plain.get("subject").is_none());
+    }
+
+    #[test]
     fn causes_are_the_chain_without_repetition() {
         let io = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
-        let failure = Err::<(), _>(io).failure(FailureKind::Missing, || "read `x`").unwrap_err();
-        assert_eq!(failure.to_string(), "read `x`: no such file");
-        let outer = failure.context("open the box");
-        assert_eq!(outer.causes, ["read `x`", "no such file"]);
+        let failure = Err::<(), _>(io).failure(FailureKind::Missing, || "cannot read `x`").unwrap_err();
+        assert_eq!(failure.to_string(), "cannot read `x`: no such file");
+        let outer = failure.context("cannot open the box");
+        assert_eq!(outer.causes, ["cannot read `x`", "no such file"]);
     }
 
     #[test]

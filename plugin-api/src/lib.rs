@@ -59,9 +59,10 @@ mod secret;
 mod types;
 mod version;
 
+pub use abi::{MAX_EVENT, MAX_PAYLOAD};
 pub use backend::{Backend, Context};
-pub use call::{Call, CallServices, Step};
-pub use failure::{ErrorExt, Failure, FailureKind, Result};
+pub use call::{Call, CallServices, OwnerState, SUSPEND, Step};
+pub use failure::{ErrorExt, Failure, FailureKind, Result, Subject};
 pub use secret::Secret;
 pub use types::*;
 pub use version::{CONTRACT, ContractVersion, ContractVersionError};

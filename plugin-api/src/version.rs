@@ -4,14 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The version of the contract this crate speaks.
-pub const CONTRACT: ContractVersion = ContractVersion { major: 1, minor: 0 };
+pub const CONTRACT: ContractVersion = ContractVersion { major: 1, minor: 1 };
 
 /// Expands to [`CONTRACT`] as a literal, for the ELF note that is put together at compile time.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __contract_literal {
     () => {
-        "1.0"
+        "1.1"
     };
 }
 

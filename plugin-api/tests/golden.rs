@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 use claude_bottle_plugin_api::{
     ActiveBottle, Bottle, BottleState, CleanupPlan, CleanupReport, CleanupScope, Context, Description,
-    EnvValue, Event, EventState, ExecRequest, ExecRole, ExitStatus, Failure, FailureKind, Health, LogRecord,
-    Plan, Probe, Provisioned, Proxy, Spec,
+    EntryKind, EnvValue, Event, EventState, ExecRequest, ExecRole, ExitStatus, ExportRequest, ExportWhat,
+    Exported, Failure, FailureKind, Health, IndexEntry, LogRecord, Plan, Probe, Provisioned, Proxy, Restore,
+    Spec, Subject,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -35,11 +36,15 @@ const DOCUMENTS: &[(&str, Pass)] = &[
     ("event", pass::<Event>),
     ("exec-request", pass::<ExecRequest>),
     ("exit-status", pass::<ExitStatus>),
+    ("export-request", pass::<ExportRequest>),
+    ("exported", pass::<Exported>),
     ("failure", pass::<Failure>),
+    ("index-entry", pass::<IndexEntry>),
     ("log-record", pass::<LogRecord>),
     ("plan", pass::<Plan>),
     ("probe", pass::<Probe>),
     ("provisioned", pass::<Provisioned>),
+    ("restore", pass::<Restore>),
     ("spec", pass::<Spec>),
 ];
 
@@ -194,12 +199,37 @@ fn the_arms_of_every_enum_keep_their_texts_and_an_unknown_one_is_read() {
     assert_eq!(arm::<BottleState>("from-1.7"), BottleState::Unknown);
     assert_eq!(arm::<ExecRole>("from-1.7"), ExecRole::Unknown);
     assert_eq!(arm::<Proxy>("from-1.7"), Proxy::Unknown);
+    assert_eq!(arm::<ExportWhat>("from-1.7"), ExportWhat::Unknown);
+    assert_eq!(arm::<EntryKind>("from-1.7"), EntryKind::Unknown);
 }
 
 #[test]
-fn a_kind_of_variable_that_is_not_known_is_an_error_and_not_a_default() {
-    // Taking it for nothing would start an agent without a variable it was granted; the verb fails instead.
+fn a_kind_of_variable_that_is_not_known_is_kept_apart_and_never_taken_for_another() {
+    // The glue refuses it, once it has looked at what the run requires.
     let mut spec = read(&folder().join("1.0/spec.json"));
-    spec["bottle"]["env"][0]["value"] = json!({ "kind": "from-1.7" });
-    assert!(serde_json::from_value::<Spec>(spec).is_err());
+    spec["bottle"]["env"][0]["value"] = json!({ "kind": "from-1.7", "value": { "any": "thing" } });
+    let spec: Spec = serde_json::from_value(spec).unwrap();
+    assert_eq!(spec.bottle.env[0].value, EnvValue::Unknown);
+}
+
+#[test]
+fn what_contract_1_1_added_means_what_it_says() {
+    let spec: Spec = read_as("1.1/spec.json");
+    assert_eq!(spec.bottle.secrets[0].hosts, ["registry.example.org", "*.example.org"]);
+    assert_eq!(spec.bottle.egress.config_json["version"], 1);
+    assert_eq!((spec.owner.boot_id.as_str(), spec.owner.pid_namespace), ("0a1b2c3d", 4_026_531_836));
+    let older: Spec = read_as("1.0/spec.json");
+    assert!(older.bottle.secrets.is_empty() && older.bottle.egress.config_json.is_null());
+    assert_eq!((older.owner.boot_id.as_str(), older.owner.pid_namespace), ("", 0));
+    let failure: Failure = read_as("1.1/failure.json");
+    assert_eq!(failure.subject.as_deref(), Some(&Subject::Option("pull".to_owned())));
+    let request: ExportRequest = read_as("1.1/export-request.json");
+    assert_eq!((request.what, request.stream), (ExportWhat::History, 7));
+    let entry: IndexEntry = read_as("1.1/index-entry.json");
+    assert_eq!((entry.kind, entry.path.as_bytes(), entry.size), (EntryKind::File, &b"\xff/x"[..], 3));
+    let plan: Plan = read_as("1.1/plan.json");
+    assert_eq!(plan.spec().unwrap().owner.started, 9);
+    let restore: Restore = read_as("1.1/restore.json");
+    assert_eq!(restore.features(), [Restore::WORKSPACE, Restore::SEALED, Restore::HISTORY]);
+    assert!(older.restore.is_none() && Restore::default().features().is_empty());
 }

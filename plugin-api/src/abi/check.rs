@@ -124,7 +124,8 @@ impl Module {
     /// # Errors
     /// The backend's own failure.
     pub fn open(&self, host: Arc<dyn HostServices>, context: &Context) -> Result<Opened> {
-        let config = serde_json::to_string(context).map_err(|error| {
+        let context = Context { contract: Some(crate::CONTRACT), ..context.clone() };
+        let config = serde_json::to_string(&context).map_err(|error| {
             Failure::new(FailureKind::Internal, "write the backend's context").caused_by(&error)
         })?;
         let context = HOSTS.insert(host);

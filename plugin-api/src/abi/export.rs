@@ -13,8 +13,11 @@ use serde::de::DeserializeOwned;
 
 use super::module::{HostTableRef, Module, ModuleRef};
 use super::services::{RemoteServices, failure_to};
-use super::{fence, log, wire};
-use crate::{Backend, Call, Context, Description, ErrorExt, Failure, FailureKind, Result, Spec};
+use super::{fence, log, operations, size, wire};
+use crate::{
+    Backend, Call, Context, Description, EnvValue, ErrorExt, Failure, FailureKind, Plan, Result, Spec,
+    Subject,
+};
 
 /// The static a plug-in exports.
 pub type Header = LibHeader;
@@ -63,8 +66,12 @@ pub(super) fn module<B: Exported>() -> ModuleRef {
 /// A backend that is open.
 struct Instance<B> {
     backend: B,
+    /// Whether the host hands the spec to `launch` and `provision`; one of contract 1.0 does not.
+    hands_spec: bool,
     host: HostTableRef,
     context: u64,
+    /// Dropped after the backend, which may have something to say at its end.
+    _log: log::Forwarding,
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -75,7 +82,8 @@ fn instances() -> MutexGuard<'static, BTreeMap<u64, Arc<dyn Any + Send + Sync>>>
 }
 
 extern "C" fn describe<B: Exported>() -> RString {
-    let text = serde_json::to_string(&Description::new(B::NAME, B::VERSION, B::CAPABILITIES));
+    let description = Description::new(B::NAME, B::VERSION, B::CAPABILITIES).settings(B::SETTINGS);
+    let text = serde_json::to_string(&description);
     text.unwrap_or_default().into()
 }
 
@@ -86,9 +94,10 @@ extern "C" fn create<B: Exported>(
 ) -> RResult<u64, RString> {
     fence::install_hook();
     let opened = fence::fenced(B::NAME, "open", || {
-        log::forward_to(host, context);
+        let log = log::forward_to(host, context);
         let config: Context = read(config.as_str(), "open")?;
-        let instance = Instance { backend: B::open(config)?, host, context };
+        let hands_spec = config.contract.is_some();
+        let instance = Instance { backend: B::open(config)?, hands_spec, host, context, _log: log };
         let handle = NEXT.fetch_add(1, Ordering::Relaxed);
         instances().insert(handle, Arc::new(instance));
         Ok(handle)
@@ -110,23 +119,26 @@ fn run<B: Exported, I: DeserializeOwned, O: Serialize>(
     verb: &str,
     (handle, call): (u64, u64),
     payload: &str,
-    body: impl FnOnce(&B, &Call, I) -> Result<O>,
+    body: impl FnOnce(&Instance<B>, &Call, I) -> Result<O>,
 ) -> Answer {
     let answer = fence::fenced(B::NAME, verb, || {
         let found = instances().get(&handle).cloned().and_then(|any| any.downcast::<Instance<B>>().ok());
         let instance = found.ok_or_else(|| {
             Failure::new(FailureKind::Internal, format!("backend handle {handle} is not open"))
         })?;
+        size::check(payload, &format!("what `{verb}` is given"))?;
         let services = RemoteServices { host: instance.host, context: instance.context, call };
-        let output = body(&instance.backend, &Call::new(Arc::new(services)), read(payload, verb)?)?;
-        serde_json::to_string(&output)
-            .failure(FailureKind::Internal, || format!("write the answer of `{verb}`"))
+        let output = body(&instance, &Call::new(Arc::new(services)), read(payload, verb)?)?;
+        let text = serde_json::to_string(&output)
+            .failure(FailureKind::Internal, || format!("cannot write the answer of `{verb}`"))?;
+        size::fitting(text, &format!("the answer of `{verb}`"))
     });
     answer.map(RString::from).map_err(|failure| failure_to(&failure)).into()
 }
 
 fn read<T: DeserializeOwned>(payload: &str, verb: &str) -> Result<T> {
-    serde_json::from_str(payload).failure(FailureKind::Invalid, || format!("read what `{verb}` was given"))
+    serde_json::from_str(payload)
+        .failure(FailureKind::Invalid, || format!("cannot read what `{verb}` was given"))
 }
 
 /// Refuses a spec that relies on a feature the backend does not know.
@@ -134,58 +146,91 @@ fn require<B: Backend>(spec: &Spec) -> Result<()> {
     let unknown = spec.requires.iter().find(|feature| !B::FEATURES.contains(&feature.as_str()));
     unknown.map_or(Ok(()), |feature| {
         let message = format!("this backend does not know the feature `{feature}`, which this run relies on");
-        Err(Failure::new(FailureKind::Unsupported, message).hint("update the backend's plug-in"))
+        Err(Failure::new(FailureKind::Unsupported, message)
+            .hint("update the backend's plug-in")
+            .about(Subject::Feature(feature.clone())))
+    })
+}
+
+/// Refuses a variable whose kind is not known: without it an agent would lack what it was granted.
+fn know_variables(spec: &Spec) -> Result<()> {
+    let unknown = spec.bottle.env.iter().find(|variable| variable.value == EnvValue::Unknown);
+    unknown.map_or(Ok(()), |variable| {
+        let name = &variable.name;
+        let message = format!("this backend does not know the kind of value that the variable `{name}` has");
+        Err(Failure::new(FailureKind::Unsupported, message)
+            .hint("update the backend's plug-in")
+            .about(Subject::Variable(name.clone())))
     })
 }
 
 extern "C" fn probe<B: Exported>(handle: u64, call: u64, payload: RStr<'_>) -> Answer {
-    run("probe", (handle, call), payload.as_str(), |backend: &B, call, ()| backend.probe(call))
+    run("probe", (handle, call), payload.as_str(), |open: &Instance<B>, call, ()| open.backend.probe(call))
 }
 
 extern "C" fn prepare<B: Exported>(handle: u64, call: u64, payload: RStr<'_>) -> Answer {
-    run("prepare", (handle, call), payload.as_str(), |backend: &B, call, spec: Spec| {
+    run("prepare", (handle, call), payload.as_str(), |open: &Instance<B>, call, spec: Spec| {
         require::<B>(&spec)?;
-        backend.prepare(call, &spec)
+        know_variables(&spec)?;
+        let mut plan = open.backend.prepare(call, &spec)?;
+        if !open.hands_spec {
+            plan.keep_spec(&spec)?;
+        }
+        Ok(plan)
     })
 }
 
 extern "C" fn launch<B: Exported>(handle: u64, call: u64, payload: RStr<'_>) -> Answer {
-    run("launch", (handle, call), payload.as_str(), |backend: &B, call, plan| backend.launch(call, &plan))
-}
-
-extern "C" fn provision<B: Exported>(handle: u64, call: u64, payload: RStr<'_>) -> Answer {
-    run("provision", (handle, call), payload.as_str(), |backend: &B, call, input: wire::Provision<'_>| {
-        backend.provision(call, &input.plan, &input.bottle)
+    run("launch", (handle, call), payload.as_str(), |open: &Instance<B>, call, plan: Plan| {
+        open.backend.launch(call, &plan.find_spec())
     })
 }
 
+extern "C" fn provision<B: Exported>(handle: u64, call: u64, payload: RStr<'_>) -> Answer {
+    run(
+        "provision",
+        (handle, call),
+        payload.as_str(),
+        |open: &Instance<B>, call, input: wire::Provision<'_>| {
+            open.backend.provision(call, &input.plan.into_owned().find_spec(), &input.bottle)
+        },
+    )
+}
+
 extern "C" fn exec<B: Exported>(handle: u64, call: u64, payload: RStr<'_>) -> Answer {
-    run("exec", (handle, call), payload.as_str(), |backend: &B, call, input: wire::Exec<'_>| {
-        backend.exec(call, &input.bottle, &input.request)
+    run("exec", (handle, call), payload.as_str(), |open: &Instance<B>, call, input: wire::Exec<'_>| {
+        open.backend.exec(call, &input.bottle, &input.request)
     })
 }
 
 extern "C" fn close<B: Exported>(handle: u64, call: u64, payload: RStr<'_>) -> Answer {
-    run("close", (handle, call), payload.as_str(), |backend: &B, call, bottle| backend.close(call, &bottle))
+    run("close", (handle, call), payload.as_str(), |open: &Instance<B>, call, bottle| {
+        open.backend.close(call, &bottle)
+    })
 }
 
 extern "C" fn prepare_cleanup<B: Exported>(handle: u64, call: u64, payload: RStr<'_>) -> Answer {
-    run("prepare_cleanup", (handle, call), payload.as_str(), |backend: &B, call, scope| {
-        backend.prepare_cleanup(call, &scope)
+    run("prepare_cleanup", (handle, call), payload.as_str(), |open: &Instance<B>, call, scope| {
+        open.backend.prepare_cleanup(call, &scope)
     })
 }
 
 extern "C" fn cleanup<B: Exported>(handle: u64, call: u64, payload: RStr<'_>) -> Answer {
-    run("cleanup", (handle, call), payload.as_str(), |backend: &B, call, plan| backend.cleanup(call, &plan))
+    run("cleanup", (handle, call), payload.as_str(), |open: &Instance<B>, call, plan| {
+        open.backend.cleanup(call, &plan)
+    })
 }
 
 extern "C" fn list_active<B: Exported>(handle: u64, call: u64, payload: RStr<'_>) -> Answer {
-    run("list_active", (handle, call), payload.as_str(), |backend: &B, call, ()| backend.list_active(call))
+    run("list_active", (handle, call), payload.as_str(), |open: &Instance<B>, call, ()| {
+        open.backend.list_active(call)
+    })
 }
 
 extern "C" fn operation<B: Exported>(handle: u64, call: u64, name: RStr<'_>, payload: RStr<'_>) -> Answer {
-    run("operation", (handle, call), payload.as_str(), |backend: &B, call, payload| {
-        backend.operation(call, name.as_str(), payload)
+    let name = name.as_str();
+    run(operations::verb(name), (handle, call), payload.as_str(), |open: &Instance<B>, call, payload| {
+        operations::run(&open.backend, call, name, payload)
     })
 }
 

@@ -8,11 +8,13 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use abi_stable::prefix_type::PrefixTypeTrait;
 use abi_stable::std_types::{RResult, RStr, RString, RVec};
+use serde_json::Value;
 
 use super::module::{HostTable, HostTableRef};
 use super::services::failure_to;
-use super::wire::OWNER_ALIVE;
-use crate::{Event, Failure, FailureKind, LogLevel, LogRecord, Owner, Result, Secret};
+use super::size::{self, MAX_EVENT};
+use super::wire::{CALL, OWNER_ALIVE};
+use crate::{ErrorExt, Event, Failure, FailureKind, LogLevel, LogRecord, Owner, Result, Secret};
 
 pub use super::check::{Module, ModuleError, RawHeader};
 pub use super::opened::Opened;
@@ -43,6 +45,14 @@ pub trait CallHost: Send + Sync {
     /// # Errors
     /// Fails for a name that is not granted.
     fn secret(&self, name: &str) -> Result<Secret>;
+    /// Answers a service about this call, by its name.
+    ///
+    /// # Errors
+    /// [`FailureKind::Unsupported`] for one that is not offered.
+    fn service(&self, name: &str, payload: &Value) -> Result<Value> {
+        let _ = payload;
+        Err(Failure::no_service(name))
+    }
 }
 
 /// Values a plug-in names by number. A number that is no longer known is ignored: a plug-in's thread may log
@@ -99,14 +109,16 @@ extern "C" fn enabled(context: u64, level: u8) -> bool {
 
 extern "C" fn log(context: u64, record: RStr<'_>) {
     guarded((), || {
-        HOSTS.get(context)?.log(serde_json::from_str(record.as_str()).ok()?);
+        let record = Some(record.as_str()).filter(|record| record.len() <= MAX_EVENT)?;
+        HOSTS.get(context)?.log(serde_json::from_str(record).ok()?);
         Some(())
     });
 }
 
 extern "C" fn event(call: u64, event: RStr<'_>) {
     guarded((), || {
-        CALLS.get(call)?.event(serde_json::from_str(event.as_str()).ok()?);
+        let event = Some(event.as_str()).filter(|event| event.len() <= MAX_EVENT)?;
+        CALLS.get(call)?.event(serde_json::from_str(event).ok()?);
         Some(())
     });
 }
@@ -137,12 +149,24 @@ extern "C" fn service(context: u64, name: RStr<'_>, payload: RStr<'_>) -> RResul
 
 /// Answers a service by name: the host's growth valve.
 fn serve(host: &dyn HostServices, name: &str, payload: &str) -> Result<String> {
+    size::check(payload, "what the service is given")?;
     match name {
         OWNER_ALIVE => {
             let owner = serde_json::from_str(payload)
                 .map_err(|error| Failure::new(FailureKind::Invalid, "read the owner").caused_by(&error))?;
             Ok(host.owner_alive(&owner)?.to_string())
         }
-        _ => Err(Failure::unsupported(name)),
+        _ => serve_call(name, payload),
     }
+}
+
+/// Answers a service about a call of a verb, which its payload names.
+fn serve_call(name: &str, payload: &str) -> Result<String> {
+    let mut payload: Value =
+        serde_json::from_str(payload).failure(FailureKind::Invalid, || "cannot read the payload")?;
+    let number = payload.as_object_mut().and_then(|fields| fields.remove(CALL)?.as_u64());
+    let Some(call) = number.and_then(|number| CALLS.get(number)) else {
+        return Err(Failure::no_service(name));
+    };
+    size::fitting(call.service(name, &payload)?.to_string(), "the answer of the service")
 }

@@ -2,37 +2,91 @@
 //! this every record a plug-in makes would vanish.
 
 use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Subscriber};
+use tracing::subscriber::Interest;
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use super::module::HostTableRef;
+use super::size;
 use crate::{LogLevel, LogRecord};
 
-/// Sends this library's records to the host, from now on and for good; the first host wins.
-pub(super) fn forward_to(host: HostTableRef, context: u64) {
-    let wanted =
-        [LevelFilter::TRACE, LevelFilter::DEBUG, LevelFilter::INFO, LevelFilter::WARN, LevelFilter::ERROR];
-    let filter = (1..=5u8)
-        .rev()
-        .zip(wanted)
-        .find(|(level, _)| host.enabled()(context, *level))
-        .map_or(LevelFilter::OFF, |(_, filter)| filter);
-    let subscriber = tracing_subscriber::registry().with(Forward { host, context }.with_filter(filter));
-    // Invariant: a second instance of the backend in one process shares the first one's log.
-    drop(tracing::subscriber::set_global_default(subscriber));
-}
+/// The host's sides of the backends that are open in this library, the newest last: it gets the records.
+static OPEN: Mutex<Vec<Host>> = Mutex::new(Vec::new());
 
-struct Forward {
-    host: HostTableRef,
+/// The level up to which records are wanted, from 0 for none to 5 for all.
+static WANTED: AtomicU8 = AtomicU8::new(0);
+
+#[derive(Clone, Copy)]
+struct Host {
+    table: HostTableRef,
     context: u64,
 }
+
+/// Records go to the host as long as this value lives.
+pub(super) struct Forwarding {
+    context: u64,
+}
+
+/// Sends this library's records to the host.
+pub(super) fn forward_to(table: HostTableRef, context: u64) -> Forwarding {
+    // A subscriber is for good: the first one serves every instance of the backend in this process.
+    drop(tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Forward)));
+    change(|open| open.push(Host { table, context }));
+    Forwarding { context }
+}
+
+impl Drop for Forwarding {
+    fn drop(&mut self) {
+        change(|open| open.retain(|host| host.context != self.context));
+    }
+}
+
+/// Changes who is open, and tells `tracing` which records are wanted now.
+fn change(change: impl FnOnce(&mut Vec<Host>)) {
+    change(&mut open());
+    // Asked without the lock: the host's answer may not wait for a record.
+    let wanted =
+        newest().and_then(|host| (1..=5).rev().find(|level| host.table.enabled()(host.context, *level)));
+    WANTED.store(wanted.unwrap_or(0), Ordering::Relaxed);
+    tracing::callsite::rebuild_interest_cache();
+}
+
+fn open() -> MutexGuard<'static, Vec<Host>> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn newest() -> Option<Host> {
+    open().last().copied()
+}
+
+/// Returns the records that are wanted now.
+fn wanted() -> LevelFilter {
+    match WANTED.load(Ordering::Relaxed) {
+        0 => LevelFilter::OFF,
+        1 => LevelFilter::ERROR,
+        2 => LevelFilter::WARN,
+        3 => LevelFilter::INFO,
+        4 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    }
+}
+
+fn send(record: &LogRecord) {
+    if let (Some(host), Some(text)) = (newest(), size::record_text(record)) {
+        host.table.log()(host.context, text.as_str().into());
+    }
+}
+
+struct Forward;
 
 /// What is kept with a span.
 struct SpanText {
@@ -40,15 +94,20 @@ struct SpanText {
     began: Instant,
 }
 
-impl Forward {
-    fn send(&self, record: &LogRecord) {
-        if let Ok(text) = serde_json::to_string(record) {
-            self.host.log()(self.context, text.as_str().into());
-        }
-    }
-}
-
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Forward {
+    /// Is asked again whenever a backend is opened or closed.
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if wanted() >= *metadata.level() { Interest::always() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _ctx: Context<'_, S>) -> bool {
+        wanted() >= *metadata.level()
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(wanted())
+    }
+
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         let mut fields = Fields::default();
         attributes.record(&mut fields);
@@ -75,7 +134,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Forward {
         let mut record = LogRecord::new(level(*metadata.level()), metadata.target(), fields.message);
         record.fields = fields.others;
         record.spans = ctx.event_scope(event).map(describe_scope).unwrap_or_default();
-        self.send(&record);
+        send(&record);
     }
 
     fn on_close(&self, id: Id, ctx: Context<'_, S>) {
@@ -87,7 +146,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Forward {
             .get::<SpanText>()
             .map(|kept| u64::try_from(kept.began.elapsed().as_micros()).unwrap_or(u64::MAX));
         record.spans = describe_scope(span.scope());
-        self.send(&record);
+        send(&record);
     }
 }
 

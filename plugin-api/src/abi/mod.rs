@@ -17,7 +17,11 @@ pub mod module;
 mod note;
 #[cfg(feature = "host")]
 mod opened;
+mod operations;
 mod services;
+mod size;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::io;
@@ -26,6 +30,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 pub use export::{Exported, Header, header, root_module};
 pub use module::ROOT_SYMBOL;
 pub use note::{NOTE_NAME, NOTE_SECTION, NOTE_TYPE, Note, note};
+pub use size::{MAX_EVENT, MAX_PAYLOAD};
 
 /// Duplicates a descriptor that crossed the boundary as a number.
 #[expect(unsafe_code, reason = "a number that crossed becomes a descriptor again")]

@@ -29,9 +29,9 @@ pub struct Module {
     pub probe: extern "C" fn(handle: u64, call: u64, payload: RStr<'_>) -> RResult<RString, RString>,
     /// `Spec` → `Plan`.
     pub prepare: extern "C" fn(handle: u64, call: u64, payload: RStr<'_>) -> RResult<RString, RString>,
-    /// `Plan` → `Bottle`.
+    /// `Plan` with its `spec` → `Bottle`.
     pub launch: extern "C" fn(handle: u64, call: u64, payload: RStr<'_>) -> RResult<RString, RString>,
-    /// `{plan, bottle}` → `Provisioned`.
+    /// `{plan, bottle}`, the plan with its `spec` → `Provisioned`.
     pub provision: extern "C" fn(handle: u64, call: u64, payload: RStr<'_>) -> RResult<RString, RString>,
     /// `{bottle, request}` → `ExitStatus`.
     pub exec: extern "C" fn(handle: u64, call: u64, payload: RStr<'_>) -> RResult<RString, RString>,

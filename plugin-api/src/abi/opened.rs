@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use super::host::{CALLS, CallHost, HOSTS};
 use super::module::ModuleRef;
-use super::{services, wire};
+use super::{operations, services, size, wire};
 use crate::{
     ActiveBottle, Bottle, CleanupPlan, CleanupReport, CleanupScope, ErrorExt, ExecRequest, ExitStatus,
-    FailureKind, Plan, Probe, Provisioned, Result, Spec,
+    ExportRequest, Exported, FailureKind, Plan, Probe, Provisioned, Result, Spec,
 };
 
 /// A backend that is open; dropping it closes it. The library stays mapped for good.
@@ -40,8 +40,9 @@ impl Opened {
         input: &impl Serialize,
         run: impl FnOnce(u64, RStr<'_>) -> RResult<RString, RString>,
     ) -> Result<O> {
-        let payload =
-            serde_json::to_string(input).failure(FailureKind::Internal, || "write what the verb is given")?;
+        let payload = serde_json::to_string(input)
+            .failure(FailureKind::Internal, || "cannot write what the verb is given")?;
+        size::check(&payload, "what the verb is given")?;
         let id = CALLS.insert(Arc::clone(call));
         let result = run(id, payload.as_str().into());
         CALLS.remove(id);
@@ -68,16 +69,23 @@ impl Opened {
     ///
     /// # Errors
     /// The backend's own.
-    pub fn launch(&self, call: CallRef<'_>, plan: &Plan) -> Result<Bottle> {
-        self.run(self.module.launch(), call, plan)
+    pub fn launch(&self, call: CallRef<'_>, spec: &Spec, plan: &Plan) -> Result<Bottle> {
+        self.run(self.module.launch(), call, &plan.clone().with_spec(spec))
     }
 
     /// `provision`.
     ///
     /// # Errors
     /// The backend's own.
-    pub fn provision(&self, call: CallRef<'_>, plan: &Plan, bottle: &Bottle) -> Result<Provisioned> {
-        let input = wire::Provision { plan: Cow::Borrowed(plan), bottle: Cow::Borrowed(bottle) };
+    pub fn provision(
+        &self,
+        call: CallRef<'_>,
+        spec: &Spec,
+        plan: &Plan,
+        bottle: &Bottle,
+    ) -> Result<Provisioned> {
+        let plan = Cow::Owned(plan.clone().with_spec(spec));
+        let input = wire::Provision { plan, bottle: Cow::Borrowed(bottle) };
         self.run(self.module.provision(), call, &input)
     }
 
@@ -122,13 +130,43 @@ impl Opened {
         self.run(self.module.list_active(), call, &())
     }
 
+    /// `halt`, of a backend that declares [`crate::Capability::EXPORT`].
+    ///
+    /// # Errors
+    /// The backend's own; [`FailureKind::Unsupported`] when it does not know the operation.
+    pub fn halt(&self, call: CallRef<'_>, bottle: &Bottle) -> Result<()> {
+        let input = operations::Halt { bottle: Cow::Borrowed(bottle) };
+        self.run_operation(operations::HALT, call, &input)
+    }
+
+    /// `export`, of a backend that declares [`crate::Capability::EXPORT`].
+    ///
+    /// The descriptor in the request is borrowed for the call. Read the other end on another thread, and close it to end the
+    /// export. See [`crate::Exported`] for when the archive is whole.
+    ///
+    /// # Errors
+    /// The backend's own; [`FailureKind::Unsupported`] when it does not know the operation.
+    pub fn export(&self, call: CallRef<'_>, bottle: &Bottle, request: &ExportRequest) -> Result<Exported> {
+        let input = operations::Export { bottle: Cow::Borrowed(bottle), request: Cow::Borrowed(request) };
+        self.run_operation(operations::EXPORT, call, &input)
+    }
+
     /// An operation of a later minor version, by name.
     ///
     /// # Errors
     /// [`FailureKind::Unsupported`] when the backend does not know it.
     pub fn operation(&self, call: CallRef<'_>, name: &str, payload: &Value) -> Result<Value> {
+        self.run_operation(name, call, payload)
+    }
+
+    fn run_operation<O: DeserializeOwned>(
+        &self,
+        name: &str,
+        call: CallRef<'_>,
+        input: &impl Serialize,
+    ) -> Result<O> {
         let operation = self.module.operation();
-        self.with_call(call, payload, |call, payload| operation(self.handle, call, name.into(), payload))
+        self.with_call(call, input, |call, payload| operation(self.handle, call, name.into(), payload))
     }
 }
 

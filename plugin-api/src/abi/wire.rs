@@ -22,3 +22,6 @@ pub(super) struct Exec<'a> {
 
 /// The name of the host service that says whether an owner is alive.
 pub(super) const OWNER_ALIVE: &str = "owner-alive";
+
+/// The key of a service's payload that says which call of a verb asks.
+pub(super) const CALL: &str = "call";

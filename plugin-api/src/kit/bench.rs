@@ -86,6 +86,7 @@ impl HostServices for Host {
 pub(super) struct Caller {
     looks: AtomicUsize,
     cancel_at: usize,
+    now: AtomicBool,
     pipe: Option<(OwnedFd, Mutex<std::io::PipeWriter>)>,
     secrets: BTreeMap<String, String>,
     pub(super) asked: AtomicUsize,
@@ -99,6 +100,7 @@ impl Caller {
         let caller = Self {
             looks: AtomicUsize::new(0),
             cancel_at,
+            now: AtomicBool::new(false),
             pipe,
             secrets: [(SECRET.0.to_owned(), SECRET.1.to_owned())].into(),
             asked: AtomicUsize::new(0),
@@ -115,11 +117,21 @@ impl Caller {
         looks >= self.cancel_at
     }
 
+    /// Cancels the call, whatever it is doing.
+    pub(super) fn cancel(&self) {
+        self.now.store(true, Ordering::Relaxed);
+        self.make_readable();
+    }
+
     /// Makes the descriptor readable, for good, when the time has come.
     fn announce(&self, looks: usize) {
-        if looks == self.cancel_at
-            && let Some((_, writer)) = &self.pipe
-        {
+        if looks == self.cancel_at {
+            self.make_readable();
+        }
+    }
+
+    fn make_readable(&self) {
+        if let Some((_, writer)) = &self.pipe {
             drop(lock(writer).write_all(b"x"));
         }
     }
@@ -132,7 +144,7 @@ impl CallHost for Caller {
     }
 
     fn cancelled(&self) -> bool {
-        self.cancel_at == 0 || self.look()
+        self.cancel_at == 0 || self.now.load(Ordering::Relaxed) || self.look()
     }
 
     fn cancel_fd(&self) -> RawFd {
@@ -191,6 +203,7 @@ impl Bench {
             host_version: "conformance-kit".to_owned(),
             settings: self.options.settings.clone(),
             data_dir: self.data_dir(),
+            contract: None,
         }
     }
 
@@ -203,6 +216,7 @@ impl Bench {
         let host = self.host();
         let services: Arc<dyn HostServices> = Arc::<Host>::clone(&host);
         let opened = self.module.open(services, &self.context())?;
+        let opened = Arc::new(opened);
         Ok(Session { bench: self, host, opened, launched: Mutex::new(Vec::new()) })
     }
 
@@ -237,27 +251,36 @@ impl Bench {
 pub(super) struct Session<'a> {
     pub(super) bench: &'a Bench,
     host: Arc<Host>,
-    pub(super) opened: Opened,
+    pub(super) opened: Arc<Opened>,
     launched: Mutex<Vec<Bottle>>,
 }
 
 impl Session<'_> {
     /// Launches a bottle and provisions it.
     pub(super) fn bottle(&self) -> Check<Bottle> {
-        let spec = self.bench.spec()?;
-        let plan = self.opened.prepare(&call(), &spec)?;
-        let bottle = self.launch(&plan)?;
-        self.opened.provision(&call(), &plan, &bottle)?;
+        self.bottle_of(&self.bench.spec()?)
+    }
+
+    /// Launches a bottle of this spec and provisions it.
+    pub(super) fn bottle_of(&self, spec: &Spec) -> Check<Bottle> {
+        let plan = self.opened.prepare(&call(), spec)?;
+        let bottle = self.launch(spec, &plan)?;
+        self.opened.provision(&call(), spec, &plan, &bottle)?;
         Ok(bottle)
     }
 
-    /// Launches a plan, and remembers the bottle so that it is removed whatever happens.
-    pub(super) fn launch(&self, plan: &Plan) -> Result<Bottle> {
-        self.launch_with(&call(), plan)
+    /// Returns the instance for a thread that may outlive this session.
+    pub(super) fn share(&self) -> Arc<Opened> {
+        Arc::clone(&self.opened)
     }
 
-    pub(super) fn launch_with(&self, call: &Arc<dyn CallHost>, plan: &Plan) -> Result<Bottle> {
-        let bottle = self.opened.launch(call, plan)?;
+    /// Launches a plan, and remembers the bottle so that it is removed whatever happens.
+    pub(super) fn launch(&self, spec: &Spec, plan: &Plan) -> Result<Bottle> {
+        self.launch_with(&call(), spec, plan)
+    }
+
+    pub(super) fn launch_with(&self, call: &Arc<dyn CallHost>, spec: &Spec, plan: &Plan) -> Result<Bottle> {
+        let bottle = self.opened.launch(call, spec, plan)?;
         lock(&self.launched).push(bottle.clone());
         Ok(bottle)
     }

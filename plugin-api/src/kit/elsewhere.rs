@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::abi::host::{HostServices, Module};
-use crate::{Bottle, Context, ExecRole, Failure, FailureKind, LogLevel, LogRecord, Owner, Plan, Result};
+use crate::{
+    Bottle, Context, ExecRole, Failure, FailureKind, LogLevel, LogRecord, Owner, Plan, Result, Spec,
+};
 
-use super::bench::call;
-use super::program;
+use super::bench::{Stop, call};
+use super::{exporting, program};
 
 /// A way to run a task in another process.
 pub trait Elsewhere: Send + Sync {
@@ -33,12 +35,16 @@ pub struct Task {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// Launch a plan; the answer is the bottle.
-    Launch(Plan),
+    /// Launch the plan of a spec; the answer is the bottle.
+    Launch(Box<Spec>, Plan),
     /// Run a program and answer with its output.
     Exec(Bottle, Vec<String>),
     /// Close a bottle.
     Close(Bottle),
+    /// Halt a bottle.
+    Halt(Bottle),
+    /// Export a bottle's working directory and answer with how much there is.
+    Export(Bottle),
 }
 
 struct Quiet;
@@ -62,8 +68,8 @@ impl HostServices for Quiet {
 pub fn perform(module: &Module, task: &Task) -> Result<Value> {
     let opened = module.open(Arc::new(Quiet), &task.context)?;
     match &task.action {
-        Action::Launch(plan) => {
-            let bottle = opened.launch(&call(), plan)?;
+        Action::Launch(spec, plan) => {
+            let bottle = opened.launch(&call(), spec, plan)?;
             serde_json::to_value(bottle)
                 .map_err(|error| Failure::new(FailureKind::Internal, "write the bottle").caused_by(&error))
         }
@@ -72,5 +78,10 @@ pub fn perform(module: &Module, task: &Task) -> Result<Value> {
             Ok(json!({ "code": ended.code, "stdout": ended.stdout_text() }))
         }
         Action::Close(bottle) => opened.close(&call(), bottle).map(|()| Value::Null),
+        Action::Halt(bottle) => opened.halt(&call(), bottle).map(|()| Value::Null),
+        Action::Export(bottle) => match exporting::workspace(&opened, bottle) {
+            Ok((exported, _)) => Ok(json!({ "entries": exported.entries })),
+            Err(Stop::Fail(reason) | Stop::Skip(reason)) => Err(Failure::new(FailureKind::Internal, reason)),
+        },
     }
 }

@@ -4,17 +4,20 @@
 //! `claude-bottle plugin check`. Which cases run is decided by what the backend declares and by what [`Probe`]
 //! says; a case that does not run says why. Results are data ([`Report`]), to be shown as a table or as JSON.
 //!
-//! Live cases make bottles. They run `sh`, `cat`, `printf` and `kill` in them, they touch nothing that does not carry
+//! Live cases make bottles. They run `sh` and the usual small programs in them (`cat`, `kill`, `ln`, `sleep` …), they touch nothing that does not carry
 //! the kit's own owner, and each removes what it made.
 //!
 //! [`Probe`]: crate::Probe
 
+mod archive;
 mod bench;
 mod cases;
 mod elsewhere;
+mod exporting;
 mod program;
 mod report;
 mod snapshot;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -87,6 +90,11 @@ impl Options {
             elsewhere: None,
         }
     }
+}
+
+/// Returns the names of all cases, in the order in which they run.
+pub fn cases() -> impl Iterator<Item = &'static str> {
+    CASES.iter().map(|case| case.id)
 }
 
 /// Runs every case that applies, one after the other.

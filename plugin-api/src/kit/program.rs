@@ -7,7 +7,7 @@ use std::thread;
 use crate::abi::host::Opened;
 use crate::{Bottle, ErrorExt, ExecRequest, ExecRole, FailureKind, Result};
 
-use super::bench::call;
+use super::bench::{Check, Session, call, ensure};
 
 /// How a program ended and what it wrote.
 pub(super) struct Ended {
@@ -34,9 +34,24 @@ pub(super) fn run(
     command: &[String],
     input: &[u8],
 ) -> Result<Ended> {
-    let pipe = || std::io::pipe().failure(FailureKind::Internal, || "make a pipe");
+    run_request(opened, bottle, ExecRequest::new(command.to_vec(), role), input)
+}
+
+/// Runs a program as the agent that has its prompt at a path.
+pub(super) fn run_as_agent(
+    opened: &Opened,
+    bottle: &Bottle,
+    prompt_path: Option<String>,
+    command: &[String],
+) -> Result<Ended> {
+    let mut request = ExecRequest::new(command.to_vec(), ExecRole::Agent);
+    request.prompt_path = prompt_path;
+    run_request(opened, bottle, request, b"")
+}
+
+fn run_request(opened: &Opened, bottle: &Bottle, mut request: ExecRequest, input: &[u8]) -> Result<Ended> {
+    let pipe = || std::io::pipe().failure(FailureKind::Internal, || "cannot make a pipe");
     let ((stdin, mut feed), (mut out, stdout), (mut err, stderr)) = (pipe()?, pipe()?, pipe()?);
-    let mut request = ExecRequest::new(command.to_vec(), role);
     request.streams = [stdin.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()];
     thread::scope(|scope| {
         let feeder = scope.spawn(move || drop(feed.write_all(input)));
@@ -56,6 +71,18 @@ fn read_all(stream: &mut impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     drop(stream.read_to_end(&mut bytes));
     bytes
+}
+
+/// Runs a script as the agent runs, and returns what it printed.
+pub(super) fn printed(
+    session: &Session<'_>,
+    bottle: &Bottle,
+    text: &str,
+    arguments: &[&str],
+) -> Check<String> {
+    let ended = run(&session.opened, bottle, ExecRole::Command, &script(text, arguments), b"")?;
+    ensure!(ended.code == 0, "`{text}` ended with {}: {}", ended.code, ended.stderr_text());
+    Ok(ended.stdout_text())
 }
 
 /// Makes the command that runs a script with arguments.

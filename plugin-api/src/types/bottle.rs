@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::plan::{from_state, to_state};
 use crate::Result;
 
-/// The process a run belongs to. The start time tells it from a later process with the same number.
+/// The process a run belongs to. The start time tells it from a later process with the same number, and the other fields
+/// say where the number counts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Owner {
@@ -16,12 +17,38 @@ pub struct Owner {
     pub pid: u32,
     /// When the process started, in the host's own unit; compared for equality only.
     pub started: u64,
+    /// Which start of which kernel it runs under; empty when that is not known.
+    #[serde(default)]
+    pub boot_id: String,
+    /// Which machine that is, whatever its name; empty when that is not known.
+    #[serde(default)]
+    pub machine_id: String,
+    /// The pid namespace in which its number counts; 0 when that is not known.
+    #[serde(default)]
+    pub pid_namespace: u64,
 }
 
 impl Owner {
     /// Names a process.
     pub fn new(host: impl Into<String>, pid: u32, started: u64) -> Self {
-        Self { host: host.into(), pid, started }
+        Self {
+            host: host.into(),
+            pid,
+            started,
+            boot_id: String::new(),
+            machine_id: String::new(),
+            pid_namespace: 0,
+        }
+    }
+
+    /// Returns `true` if both name one process, as far as both say it: one that a plug-in of contract 1.0 kept says less.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let agree = |mine: &str, theirs: &str| mine.is_empty() || theirs.is_empty() || mine == theirs;
+        let namespaces = [self.pid_namespace, other.pid_namespace];
+        (&self.host, self.pid, self.started) == (&other.host, other.pid, other.started)
+            && agree(&self.boot_id, &other.boot_id)
+            && agree(&self.machine_id, &other.machine_id)
+            && (namespaces.contains(&0) || namespaces[0] == namespaces[1])
     }
 }
 
@@ -129,6 +156,29 @@ impl ActiveBottle {
             created_unix: 0,
             owner: None,
             record,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_that_says_less_is_the_same_as_far_as_it_says() {
+        let old = Owner::new("here", 7, 9);
+        let owner = |boot: &str, namespace| {
+            let mut owner = old.clone();
+            (owner.boot_id, owner.pid_namespace) = (boot.to_owned(), namespace);
+            owner
+        };
+        let new = owner("boot", 5);
+        assert!(new.is_same(&new) && new.is_same(&old) && old.is_same(&new));
+        assert!(new.is_same(&owner("boot", 0)) && new.is_same(&owner("", 5)));
+        for other in
+            [owner("boot", 6), owner("before", 5), Owner::new("here", 8, 9), Owner::new("there", 7, 9)]
+        {
+            assert!(!new.is_same(&other), "{other:?}");
         }
     }
 }

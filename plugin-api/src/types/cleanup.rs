@@ -12,12 +12,25 @@ pub struct CleanupScope {
     /// Also take what belongs to a live run.
     #[serde(default)]
     pub all: bool,
+    /// A process that was killed, about which the answer is to be final: a backend that finds nothing of its answers when its
+    /// engine is through with what that process had asked for, and has then looked once more.
+    ///
+    /// A backend that cannot see this answers at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub killed: Option<Owner>,
 }
 
 impl CleanupScope {
     /// Says whether live runs count too.
     pub fn new(all: bool) -> Self {
-        Self { all }
+        Self { all, killed: None }
+    }
+
+    /// Asks for a final answer about a process that was killed.
+    #[must_use]
+    pub fn killed(mut self, owner: Owner) -> Self {
+        self.killed = Some(owner);
+        self
     }
 }
 

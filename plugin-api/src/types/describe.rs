@@ -17,6 +17,10 @@ impl Capability {
     pub const TTY: Self = Self(Cow::Borrowed("tty"));
     /// Copies the working directory in.
     pub const WORKSPACE: Self = Self(Cow::Borrowed("workspace"));
+    /// Keeps the files of a bottle after it was halted and streams them out.
+    pub const EXPORT: Self = Self(Cow::Borrowed("export"));
+    /// Lays what an earlier bottle left over a new one: [`crate::Spec::restore`].
+    pub const RESUME: Self = Self(Cow::Borrowed("resume"));
     /// Puts skills in.
     pub const SKILLS: Self = Self(Cow::Borrowed("skills"));
     /// Serves SSH keys the agent can use and cannot read.
@@ -54,6 +58,9 @@ pub struct Description {
     /// What it can do.
     #[serde(default)]
     pub capabilities: Vec<Capability>,
+    /// The settings it reads, without `CLAUDE_BOTTLE_`; `None` when it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Vec<String>>,
 }
 
 impl Description {
@@ -64,7 +71,15 @@ impl Description {
             version: version.to_owned(),
             contract: crate::CONTRACT,
             capabilities: capabilities.to_vec(),
+            settings: None,
         }
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub fn settings(mut self, settings: Option<&[&str]>) -> Self {
+        self.settings = settings.map(|names| names.iter().map(|&name| name.to_owned()).collect());
+        self
     }
 }
 

@@ -1,17 +1,26 @@
 //! Running a program in a bottle.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{ErrorExt, FailureKind, Result, abi};
+
+/// The option by which Claude Code reads an appended system prompt from a file:
+/// <https://code.claude.com/docs/en/cli-reference>.
+const PROMPT_OPTION: &str = "--append-system-prompt-file";
+
+/// The program whose option that is.
+const PROMPTED_PROGRAM: &str = "claude";
 
 /// Why a program is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ExecRole {
-    /// It is the agent: the backend adds the prompt to its arguments.
+    /// It is the agent: [`ExecRequest::command_line`] adds the prompt to its arguments.
     Agent,
     /// It is any program.
     Command,
@@ -34,6 +43,9 @@ pub struct ExecRequest {
     /// The value of `TERM` in the bottle, with a terminal.
     #[serde(default)]
     pub term: Option<String>,
+    /// More variables of this program alone, such as `COLORTERM` and `TZ`; those of the bottle win.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
     /// Where the prompt is in the bottle, from [`crate::Provisioned::prompt_path`].
     #[serde(default)]
     pub prompt_path: Option<String>,
@@ -47,7 +59,30 @@ pub struct ExecRequest {
 impl ExecRequest {
     /// Makes a request on the process's own standard streams, without a terminal.
     pub fn new(command: Vec<String>, role: ExecRole) -> Self {
-        Self { command, role, tty: false, term: None, prompt_path: None, streams: [0, 1, 2], resized: None }
+        Self {
+            command,
+            role,
+            tty: false,
+            term: None,
+            env: BTreeMap::new(),
+            prompt_path: None,
+            streams: [0, 1, 2],
+            resized: None,
+        }
+    }
+
+    /// Returns the argument list to run: that of Claude Code with its prompt, any other as it is.
+    ///
+    /// Another agent knows no such option. It may find its prompt at [`Self::prompt_path`] by itself.
+    pub fn command_line(&self) -> Vec<String> {
+        let mut command = self.command.clone();
+        let program = command.first().map(Path::new).and_then(Path::file_name);
+        if let (ExecRole::Agent, Some(prompt)) = (self.role, &self.prompt_path)
+            && program.is_some_and(|name| name == PROMPTED_PROGRAM)
+        {
+            command.splice(1..1, [PROMPT_OPTION.to_owned(), prompt.clone()]);
+        }
+        command
     }
 
     /// Returns the streams as descriptors of the caller's own.
@@ -55,8 +90,6 @@ impl ExecRequest {
     /// # Errors
     /// Fails when one of them is not open.
     pub fn io(&self) -> Result<ExecIo> {
-        let open =
-            |fd: RawFd| abi::borrow_fd(fd).failure(FailureKind::Invalid, || format!("use descriptor {fd}"));
         let [stdin, stdout, stderr] = self.streams;
         Ok(ExecIo {
             stdin: open(stdin)?,
@@ -65,6 +98,11 @@ impl ExecRequest {
             resized: self.resized.map(open).transpose()?,
         })
     }
+}
+
+/// Duplicates a descriptor that is borrowed for a call.
+pub(super) fn open(fd: RawFd) -> Result<OwnedFd> {
+    abi::borrow_fd(fd).failure(FailureKind::Invalid, || format!("cannot use descriptor {fd}"))
 }
 
 /// The streams of a program that runs in a bottle.
@@ -104,5 +142,28 @@ impl ExitStatus {
     /// Makes a status from an exit code.
     pub fn code(code: i32) -> Self {
         Self { code, limit: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(command: &[&str], role: ExecRole, prompt: Option<&str>, expected: &[&str]) {
+        let mut request = ExecRequest::new(command.iter().map(|&word| word.to_owned()).collect(), role);
+        request.prompt_path = prompt.map(str::to_owned);
+        assert_eq!(request.command_line(), expected);
+    }
+
+    #[test]
+    fn only_the_agent_claude_gets_the_prompt() {
+        let with = ["claude", "--append-system-prompt-file", "/p", "-x"];
+        check(&["claude", "-x"], ExecRole::Agent, Some("/p"), &with);
+        let path = ["/usr/bin/claude", "--append-system-prompt-file", "/p"];
+        check(&["/usr/bin/claude"], ExecRole::Agent, Some("/p"), &path);
+        check(&["claude"], ExecRole::Agent, None, &["claude"]);
+        check(&["claude"], ExecRole::Command, Some("/p"), &["claude"]);
+        check(&["sh", "claude"], ExecRole::Agent, Some("/p"), &["sh", "claude"]);
+        check(&[], ExecRole::Agent, Some("/p"), &[]);
     }
 }

@@ -5,20 +5,26 @@
 //! field whose being ignored would be unsafe is also named in [`Spec::requires`], and a plug-in that does not
 //! know the feature refuses.
 
+mod agent;
 mod bottle;
 mod cleanup;
 mod describe;
+mod egress;
 mod event;
 mod exec;
+mod export;
 mod plan;
+mod restore;
 mod spec;
 
+pub use agent::{AgentFile, AgentSpec, SkillSpec};
 pub use bottle::{ActiveBottle, Bottle, BottleState, Owner, Provisioned};
 pub use cleanup::{CleanupItem, CleanupPlan, CleanupReport, CleanupScope};
 pub use describe::{Capability, Description, Health, Probe};
+pub use egress::{EgressSpec, ForwardSpec, Proxy, SecretSpec};
 pub use event::{Event, EventState, LogLevel, LogRecord};
 pub use exec::{ExecIo, ExecRequest, ExecRole, ExitStatus};
+pub use export::{EntryKind, EntryPath, ExportRequest, ExportWhat, Exported, IndexEntry};
 pub use plan::{Fact, Plan};
-pub use spec::{
-    AgentSpec, BottleSpec, EgressSpec, EnvValue, EnvVar, Limits, Proxy, SkillSpec, Spec, SshEntry, Workspace,
-};
+pub use restore::Restore;
+pub use spec::{BottleSpec, EnvValue, EnvVar, GitIdentity, Limits, Spec, SshEntry, ToolSpec, Workspace};

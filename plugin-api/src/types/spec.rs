@@ -1,12 +1,11 @@
 //! What the host asks a backend to make: the resolved, validated manifest of one run.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Owner;
+use super::{AgentSpec, EgressSpec, ForwardSpec, Owner, Restore, SecretSpec};
 
 /// One run, as the host resolved it. Holds names of secrets, never their values.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,12 +23,22 @@ pub struct Spec {
     /// The working directory to copy in.
     #[serde(default)]
     pub workspace: Option<Workspace>,
+    /// What an earlier bottle left, to be laid over what is copied in. Its features are in [`Self::requires`]. Since 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<Restore>,
+    /// Who commits are by, where the repository does not say it itself.
+    #[serde(default)]
+    pub git_identity: Option<GitIdentity>,
     /// An empty directory for scratch files of this run, which the host removes.
     pub stage_dir: PathBuf,
     /// This run's record directory, which outlives it: logs go here.
     pub state_dir: PathBuf,
     /// The process this run belongs to.
     pub owner: Owner,
+    /// claude-bottle's program for the inside of a bottle, `bottle-guest`, on the host: static, for the architecture bottles
+    /// run on. A host of contract 1.0 does not say it; it lies next to the guard's then.
+    #[serde(default)]
+    pub guest: Option<PathBuf>,
     /// Settings of the manifest meant for this backend alone, passed on untouched.
     #[serde(default)]
     pub options: Value,
@@ -44,51 +53,14 @@ impl Spec {
             agent,
             bottle: BottleSpec::default(),
             workspace: None,
+            restore: None,
+            git_identity: None,
             stage_dir: PathBuf::new(),
             state_dir: PathBuf::new(),
             owner,
+            guest: None,
             options: Value::Null,
         }
-    }
-}
-
-/// The program that runs in the bottle.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct AgentSpec {
-    /// Its name in the manifest, a slug.
-    pub name: String,
-    /// Its argument list, program first.
-    pub command: Vec<String>,
-    /// Its prompt; empty when there is none.
-    #[serde(default)]
-    pub prompt: String,
-    /// The skills it gets.
-    #[serde(default)]
-    pub skills: Vec<SkillSpec>,
-}
-
-impl AgentSpec {
-    /// Makes an agent without prompt and skills.
-    pub fn new(name: impl Into<String>, command: Vec<String>) -> Self {
-        Self { name: name.into(), command, prompt: String::new(), skills: Vec::new() }
-    }
-}
-
-/// A skill: a directory of the host.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct SkillSpec {
-    /// Its name, which becomes the directory's name in the bottle.
-    pub name: String,
-    /// Where it is on the host, absolute.
-    pub source: PathBuf,
-}
-
-impl SkillSpec {
-    /// Names a skill and its directory.
-    pub fn new(name: impl Into<String>, source: impl Into<PathBuf>) -> Self {
-        Self { name: name.into(), source: source.into() }
     }
 }
 
@@ -108,12 +80,41 @@ pub struct BottleSpec {
     /// The way out.
     #[serde(default)]
     pub egress: EgressSpec,
+    /// Ports of the bottle's own loopback that lead to allowed hosts. Whoever sets it requires [`ForwardSpec::FEATURE`].
+    #[serde(default)]
+    pub forward: Vec<ForwardSpec>,
+    /// To which hosts each secret of `env` may go as a credential; one that is not here may go to none. The proxy is also
+    /// given those that are here and not in `env`, such as its own credentials for a proxy above it.
+    #[serde(default)]
+    pub secrets: Vec<SecretSpec>,
     /// Limits; a missing one is the backend's default.
     #[serde(default)]
     pub limits: Limits,
     /// The image to use in place of the backend's own.
     #[serde(default)]
     pub image: Option<String>,
+    /// What of the host the agent may read and run; the feature `bottle.tools` in [`Spec::requires`] comes with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ToolSpec>,
+    /// The user of the image that the agent runs as: its name, its number, or its number and its group's with a colon between
+    /// them; never root. `None` is what the image says. Since 1.1, with the feature `bottle.user`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+}
+
+/// A directory or file of the host that is shown in the bottle: read-only, at the same path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ToolSpec {
+    /// Where it is on the host, absolute.
+    pub path: PathBuf,
+}
+
+impl ToolSpec {
+    /// Names a directory or file.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
 }
 
 /// An environment variable of the agent.
@@ -150,6 +151,9 @@ pub enum EnvValue {
     },
     /// [`crate::Call::secret`] gives it, by the variable's name, during launch and provision only.
     Secret,
+    /// A kind this side does not know. The glue refuses it, after it has looked at [`Spec::requires`].
+    #[serde(other)]
+    Unknown,
 }
 
 /// A host the agent may reach over SSH, with a key it may use and not read.
@@ -189,45 +193,6 @@ impl SshEntry {
     }
 }
 
-/// Which proxy is the bottle's way out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Proxy {
-    /// claude-bottle's own egress guard.
-    #[default]
-    Guard,
-    /// pipelock.
-    Pipelock,
-    /// A proxy this side does not know; a backend refuses it.
-    #[serde(other)]
-    Unknown,
-}
-
-/// The bottle's way out. An empty one lets nothing out.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct EgressSpec {
-    /// Which proxy.
-    #[serde(default)]
-    pub proxy: Proxy,
-    /// Every host that is allowed, sorted, without duplicates: for show. The proxy obeys `config`.
-    #[serde(default)]
-    pub hosts: Vec<String>,
-    /// The proxy's configuration file, whole.
-    #[serde(default)]
-    pub config: String,
-    /// The guard's program on the host, static, for the architecture bottles run on.
-    #[serde(default)]
-    pub guard: Option<PathBuf>,
-    /// The port the proxy listens on inside; 0 means 8888.
-    #[serde(default)]
-    pub port: u16,
-    /// Addresses for names, which need no resolver.
-    #[serde(default)]
-    pub addresses: Vec<(String, IpAddr)>,
-}
-
 /// Limits of a bottle; `None` is the backend's default, never "unlimited".
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -241,6 +206,28 @@ pub struct Limits {
     /// Processes and threads.
     #[serde(default)]
     pub pids: Option<u64>,
+    /// Shared memory in `/dev/shm`, in bytes. Since 1.1, with the feature `bottle.shm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shm_bytes: Option<u64>,
+}
+
+/// Who commits are by. What is not known is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct GitIdentity {
+    /// The name.
+    #[serde(default)]
+    pub name: String,
+    /// The address.
+    #[serde(default)]
+    pub email: String,
+}
+
+impl GitIdentity {
+    /// Names somebody.
+    pub fn new(name: impl Into<String>, email: impl Into<String>) -> Self {
+        Self { name: name.into(), email: email.into() }
+    }
 }
 
 /// The working directory to copy in.
@@ -252,11 +239,38 @@ pub struct Workspace {
     /// Paths left out, relative to `source`.
     #[serde(default)]
     pub exclude: Vec<PathBuf>,
+    /// Where in it programs start, relative to `source`; empty for the directory itself.
+    #[serde(default)]
+    pub start: PathBuf,
+    /// Where the copy lies inside, absolute, if the backend can have it there; otherwise, and when it is not given, in the home.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// What the user's git ignores in every repository, as lines of a `.gitignore`.
+    #[serde(default)]
+    pub git_ignore: String,
+    /// Settings of the user's git that decide what it says of a working directory, by name.
+    #[serde(default)]
+    pub git_settings: Vec<(String, String)>,
+    /// Where the backend may write what it copied: a file of [`crate::IndexEntry`] lines, made in the same pass as the copy and
+    /// whole only if it is there after provision. Without it the host exports the working directory before the agent runs.
+    #[serde(default)]
+    pub index: Option<PathBuf>,
 }
 
 impl Workspace {
+    /// The file in a working directory's root that says what stays out of bottles, in the syntax of `.gitignore`.
+    pub const IGNORE_FILE: &'static str = ".claude-bottleignore";
+
     /// Names the directory to copy in.
     pub fn new(source: impl Into<PathBuf>) -> Self {
-        Self { source: source.into(), exclude: Vec::new() }
+        Self {
+            source: source.into(),
+            exclude: Vec::new(),
+            start: PathBuf::new(),
+            path: None,
+            git_ignore: String::new(),
+            git_settings: Vec::new(),
+            index: None,
+        }
     }
 }

@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use claude_bottle_kit::cleanup::Judge;
 use claude_bottle_plugin_api::{
-    ActiveBottle, Backend, Bottle, Call, Capability, CleanupItem, CleanupPlan, CleanupReport, CleanupScope,
-    Context, EnvValue, ErrorExt, ExecRequest, ExecRole, ExitStatus, Failure, FailureKind, Plan, Probe,
-    Provisioned, Result, Secret, Spec,
+    ActiveBottle, Backend, Bottle, BottleState, Call, Capability, CleanupItem, CleanupPlan, CleanupReport,
+    CleanupScope, Context, EnvValue, ExecRequest, ExecRole, ExitStatus, ExportRequest, Exported, Failure,
+    FailureKind, Plan, Probe, Provisioned, Restore, Result, Secret, Spec,
 };
 
 use crate::fault::Fault;
 use crate::store::{Record, Store};
+use crate::{files, halt};
 
 /// The in-memory backend.
 pub(crate) struct Fake {
@@ -31,6 +33,19 @@ impl Fake {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the home and the directory that programs start in, of a bottle with a working directory.
+    fn place(&self, record: &Record) -> Option<(PathBuf, PathBuf)> {
+        let workspace = record.workspace.as_ref()?;
+        let home = self.store.home(&record.name);
+        Some((home.clone(), home.join(files::WORKSPACE).join(&workspace.start)))
+    }
+
+    /// Fails when a bottle is gone.
+    fn find(&self, bottle: &Bottle) -> Result<()> {
+        let gone = || Failure::new(FailureKind::NotFound, format!("there is no bottle `{}`", bottle.name));
+        self.store.exists(&bottle.name).then_some(()).ok_or_else(gone)
+    }
+
     fn enter(&self, verb: &str, call: &Call) -> Result<()> {
         tracing::debug!(verb, "enter");
         self.fault.as_ref().map_or(Ok(()), |fault| fault.strike(verb, call))
@@ -38,7 +53,10 @@ impl Fake {
 }
 
 impl Backend for Fake {
-    const CAPABILITIES: &'static [Capability] = &[];
+    const CAPABILITIES: &'static [Capability] =
+        &[Capability::WORKSPACE, Capability::EXPORT, Capability::RESUME];
+    const FEATURES: &'static [&'static str] = &[Restore::WORKSPACE, Restore::SEALED, Restore::HISTORY];
+    const SETTINGS: Option<&'static [&'static str]> = Some(&["FAKE_FAULT"]);
 
     fn open(context: Context) -> Result<Self> {
         Ok(Self {
@@ -56,32 +74,15 @@ impl Backend for Fake {
     fn prepare(&self, call: &Call, spec: &Spec) -> Result<Plan> {
         self.enter("prepare", call)?;
         call.check()?;
-        let name = format!("fake-{}", spec.id);
-        let (mut env, mut secrets) = (Vec::new(), Vec::new());
-        for variable in &spec.bottle.env {
-            match &variable.value {
-                EnvValue::Literal { value } => env.push((variable.name.clone(), value.clone())),
-                _ => secrets.push(variable.name.clone()),
-            }
-        }
-        let record = Record {
-            id: spec.id.clone(),
-            name: name.clone(),
-            agent: spec.agent.name.clone(),
-            bottle: spec.bottle.name.clone(),
-            owner: spec.owner.clone(),
-            env,
-            secrets,
-            prompt: spec.agent.prompt.clone(),
-        };
-        let mut plan = Plan::new(name, &record)?;
+        // An object, although it has nothing in it: a host of contract 1.0 gives the spec back by way of it alone.
+        let mut plan = Plan::new(format!("fake-{}", spec.id), &serde_json::Map::new())?;
         plan.runtime = Some("none".to_owned());
         plan.limitations.push("the fake backend isolates nothing; it is for tests".to_owned());
         Ok(plan)
     }
 
     fn launch(&self, call: &Call, plan: &Plan) -> Result<Bottle> {
-        let record: Record = plan.state()?;
+        let record = Record::of(plan.name.clone(), plan.spec()?);
         let step = call.step("make-record", "making the record");
         self.enter("launch", call)?;
         call.check()?;
@@ -90,25 +91,38 @@ impl Backend for Fake {
         Bottle::new(record.name.clone(), &record)
     }
 
-    fn provision(&self, call: &Call, _plan: &Plan, bottle: &Bottle) -> Result<Provisioned> {
+    fn provision(&self, call: &Call, plan: &Plan, bottle: &Bottle) -> Result<Provisioned> {
         self.enter("provision", call)?;
         call.check()?;
-        let record: Record = bottle.state()?;
-        let secret = |name: &String| Ok((name.clone(), call.secret(name)?));
-        let secrets = record.secrets.iter().map(secret).collect::<Result<_>>()?;
+        let spec = plan.spec()?;
+        let hidden = spec.bottle.env.iter().filter(|variable| variable.value == EnvValue::Secret);
+        let secrets = hidden.map(|variable| Ok((variable.name.clone(), call.secret(&variable.name)?)));
+        let secrets = secrets.collect::<Result<_>>()?;
         self.secrets().insert(bottle.name.clone(), secrets);
-        Ok(Provisioned::with_prompt(self.store.write_prompt(&bottle.name, &record.prompt)?))
+        if let Some(workspace) = &spec.workspace {
+            files::copy_in(workspace, &self.store.home(&bottle.name))?;
+        }
+        if let Some((home, start)) = self.place(&bottle.state()?) {
+            files::lay(spec, &home, &start)?;
+        }
+        Ok(Provisioned::with_prompt(self.store.write_prompt(&bottle.name, &spec.agent.prompt)?))
     }
 
     fn exec(&self, call: &Call, bottle: &Bottle, request: &ExecRequest) -> Result<ExitStatus> {
         self.enter("exec", call)?;
         let record: Record = bottle.state()?;
+        self.find(bottle)?;
         let Some((program, arguments)) = request.command.split_first() else {
             return Err(Failure::new(FailureKind::Invalid, "the command is empty"));
         };
         let io = request.io()?;
         let mut command = Command::new(program);
-        command.args(arguments).env_clear().envs(record.env).env("PATH", "/usr/bin:/bin");
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(&request.env)
+            .envs(record.env.iter().cloned())
+            .env("PATH", "/usr/bin:/bin");
         for (name, secret) in self.secrets().get(&bottle.name).into_iter().flatten() {
             command.env(name, OsString::from_vec(secret.expose().to_vec()));
         }
@@ -116,9 +130,24 @@ impl Backend for Fake {
             command.env("PROMPT_PATH", path);
         }
         command.stdin(Stdio::from(io.stdin)).stdout(Stdio::from(io.stdout)).stderr(Stdio::from(io.stderr));
-        let status = command.status().failure(FailureKind::Missing, || format!("run `{program}`"))?;
-        let killed = || 128 + status.signal().unwrap_or_default();
-        Ok(ExitStatus::code(status.code().unwrap_or_else(killed)))
+        if let Some((home, start)) = self.place(&record) {
+            command.env("HOME", home).current_dir(start);
+        }
+        halt::run(call, &mut command, &record.name, || self.store.is_halted(&record.name))
+    }
+
+    fn halt(&self, call: &Call, bottle: &Bottle) -> Result<()> {
+        self.enter("halt", call)?;
+        self.find(bottle)?;
+        self.store.set_halted(&bottle.name)?;
+        halt::end_all(&bottle.name)
+    }
+
+    fn export(&self, call: &Call, bottle: &Bottle, request: &ExportRequest) -> Result<Exported> {
+        self.enter("export", call)?;
+        let record: Record = bottle.state()?;
+        let (home, start) = self.place(&record).unwrap_or_default();
+        files::export(call, (&home, &start), request)
     }
 
     fn close(&self, call: &Call, bottle: &Bottle) -> Result<()> {
@@ -130,12 +159,10 @@ impl Backend for Fake {
     fn prepare_cleanup(&self, call: &Call, scope: &CleanupScope) -> Result<CleanupPlan> {
         self.enter("prepare_cleanup", call)?;
         let mut plan = CleanupPlan::default();
+        let mut judge = Judge::new(call, scope);
         for record in self.store.all()? {
-            let alive = call.owner_alive(&record.owner);
-            let reason = if alive { "its run is alive" } else { "its run is gone" };
-            let mut item = CleanupItem::new("bottle", &record.name, &record.name, reason);
-            item.owner = Some(record.owner);
-            if alive && !scope.all { plan.keep.push(item) } else { plan.remove.push(item) }
+            let item = CleanupItem::new("bottle", &record.name, &record.name, "");
+            judge.place(&mut plan, item, record.owner);
         }
         Ok(plan)
     }
@@ -157,6 +184,9 @@ impl Backend for Fake {
         let entry = |record: Record| {
             let bottle = Bottle::new(record.name.clone(), &record)?;
             let mut active = ActiveBottle::new(&record.id, &record.agent, &record.bottle, bottle);
+            if self.store.is_halted(&record.name) {
+                active.state = BottleState::Stopped;
+            }
             active.owner = Some(record.owner);
             Ok(active)
         };

@@ -38,10 +38,11 @@ pub(super) fn close_elsewhere(bench: &Bench) -> Check {
 
 pub(super) fn launch_elsewhere(bench: &Bench) -> Check {
     let session = bench.session()?;
-    let plan = session.opened.prepare(&call(), &bench.spec()?)?;
-    let answer = elsewhere(bench, Action::Launch(plan.clone()))?;
+    let spec = bench.spec()?;
+    let plan = session.opened.prepare(&call(), &spec)?;
+    let answer = elsewhere(bench, Action::Launch(Box::new(spec.clone()), plan.clone()))?;
     let bottle: Bottle = serde_json::from_value(answer).map_err(|error| Stop::Fail(error.to_string()))?;
-    session.opened.provision(&call(), &plan, &bottle)?;
+    session.opened.provision(&call(), &spec, &plan, &bottle)?;
     session.opened.close(&call(), &bottle)?;
     session.check_nothing_left("closing what another process launched")
 }

@@ -1,7 +1,7 @@
 //! Exec: a program's streams and its end, unchanged.
 
 use crate::FailureKind;
-use crate::kit::bench::{Bench, Check, Session, ensure};
+use crate::kit::bench::{Bench, Check, Session, call, ensure};
 use crate::kit::program::{self, Ended, script};
 use crate::{Bottle, ExecRole};
 
@@ -96,5 +96,19 @@ pub(super) fn missing(bench: &Bench) -> Check {
     // The bottle is as usable as before.
     let ended = run(&session, &bottle, "exit 3", b"")?;
     ensure!(ended.code == 3, "afterwards `exit 3` ends with {}", ended.code);
+    Ok(())
+}
+
+pub(super) fn agent(bench: &Bench) -> Check {
+    let session = bench.session()?;
+    let mut spec = bench.spec()?;
+    "Be kind.".clone_into(&mut spec.agent.prompt);
+    let plan = session.opened.prepare(&call(), &spec)?;
+    let bottle = session.launch(&spec, &plan)?;
+    let prompt = session.opened.provision(&call(), &spec, &plan, &bottle)?.prompt_path;
+    let command = script("printf '%s,' \"$#\" \"$@\"", &["one", "two"]);
+    let ended = program::run_as_agent(&session.opened, &bottle, prompt, &command)?;
+    let out = ended.stdout_text();
+    ensure!(ended.code == 0 && out == "2,one,two,", "it ends with {} and was given {out:?}", ended.code);
     Ok(())
 }

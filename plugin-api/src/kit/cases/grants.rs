@@ -1,28 +1,20 @@
-//! What the bottle is granted: prompt, variables, skills, workspace.
+//! What the bottle is granted: prompt, variables, skills.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::kit::bench::{Bench, Check, SECRET, Session, call, ensure};
-use crate::kit::program::{self, script};
-use crate::{Bottle, EnvValue, ExecRole, SkillSpec, Spec, Workspace};
+use crate::kit::program::printed;
+use crate::{Bottle, EnvValue, SkillSpec, Spec};
 
 const PROMPT: &str = "Sei freundlich \u{1f98a}.\nTwo lines, a 'quote' and $HOME.";
 
 /// Launches and provisions a spec, and returns the bottle and the prompt's path.
 fn provisioned(session: &Session<'_>, spec: &Spec) -> Check<(Bottle, Option<String>)> {
     let plan = session.opened.prepare(&call(), spec)?;
-    let bottle = session.launch(&plan)?;
-    let path = session.opened.provision(&call(), &plan, &bottle)?.prompt_path;
+    let bottle = session.launch(spec, &plan)?;
+    let path = session.opened.provision(&call(), spec, &plan, &bottle)?.prompt_path;
     Ok((bottle, path))
-}
-
-/// Runs a script as the agent runs, and returns what it printed.
-fn printed(session: &Session<'_>, bottle: &Bottle, text: &str, arguments: &[&str]) -> Check<String> {
-    let command = script(text, arguments);
-    let ended = program::run(&session.opened, bottle, ExecRole::Command, &command, b"")?;
-    ensure!(ended.code == 0, "`{text}` ended with {}: {}", ended.code, ended.stderr_text());
-    Ok(ended.stdout_text())
 }
 
 pub(super) fn prompt(bench: &Bench) -> Check {
@@ -94,24 +86,5 @@ pub(super) fn skills(bench: &Bench) -> Check {
     let place = "$HOME/.claude/skills/kit-skill";
     let found = printed(&session, &bottle, &format!("cat \"{place}/SKILL.md\" && \"{place}/bin/run\""), &[])?;
     ensure!(found == "read meran", "in the bottle it gives {found:?}");
-    Ok(())
-}
-
-pub(super) fn workspace(bench: &Bench) -> Check {
-    let session = bench.session()?;
-    let mut spec = bench.spec()?;
-    let source = bench.options.scratch.join(&spec.id).join("workspace");
-    fs::create_dir_all(source.join("left-out"))?;
-    fs::write(source.join("file"), "content")?;
-    fs::write(source.join("left-out/file"), "content")?;
-    let mut workspace = Workspace::new(&source);
-    workspace.exclude.push("left-out".into());
-    spec.workspace = Some(workspace);
-    let (bottle, _) = provisioned(&session, &spec)?;
-    let text = "cd \"$HOME/workspace\" && cat file && test ! -e left-out && printf changed > file";
-    let found = printed(&session, &bottle, text, &[])?;
-    ensure!(found == "content", "in the bottle it gives {found:?}");
-    let after = fs::read_to_string(source.join("file"))?;
-    ensure!(after == "content", "a change in the bottle reached the host");
     Ok(())
 }

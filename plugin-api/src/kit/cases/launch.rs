@@ -14,7 +14,7 @@ pub(super) fn listed(bench: &Bench) -> Check {
     let session = bench.session()?;
     let spec = bench.spec()?;
     let plan = session.opened.prepare(&call(), &spec)?;
-    session.launch(&plan)?;
+    session.launch(&spec, &plan)?;
     let active = session.active()?;
     let Some(bottle) = active.iter().find(|bottle| bottle.id == spec.id) else {
         ensure!(false, "it does not list run `{}` with its owner", spec.id);
@@ -30,9 +30,10 @@ pub(super) fn listed(bench: &Bench) -> Check {
 pub(super) fn cancelled(bench: &Bench) -> Check {
     let session = bench.session()?;
     for point in 1..=MOST_POINTS {
-        let plan = session.opened.prepare(&call(), &bench.spec()?)?;
+        let spec = bench.spec()?;
+        let plan = session.opened.prepare(&call(), &spec)?;
         let cancelled: Arc<dyn CallHost> = caller(point);
-        match session.launch_with(&cancelled, &plan) {
+        match session.launch_with(&cancelled, &spec, &plan) {
             Err(failure) => {
                 ensure!(
                     failure.kind == FailureKind::Cancelled,
@@ -55,9 +56,10 @@ pub(super) fn cancelled(bench: &Bench) -> Check {
 
 pub(super) fn twice(bench: &Bench) -> Check {
     let session = bench.session()?;
-    let plan = session.opened.prepare(&call(), &bench.spec()?)?;
-    let first = session.launch(&plan)?;
-    match session.launch(&plan) {
+    let spec = bench.spec()?;
+    let plan = session.opened.prepare(&call(), &spec)?;
+    let first = session.launch(&spec, &plan)?;
+    match session.launch(&spec, &plan) {
         Ok(second) => {
             ensure!(second.name != first.name, "both bottles are called `{}`", first.name);
             session.opened.close(&call(), &second)?;
@@ -91,8 +93,8 @@ pub(super) fn secret_hidden(bench: &Bench) -> Check {
     let caller = caller(usize::MAX);
     let call: Arc<dyn CallHost> = Arc::<Caller>::clone(&caller);
     let plan = session.opened.prepare(&call, &spec)?;
-    let bottle = session.launch_with(&call, &plan)?;
-    let provisioned = session.opened.provision(&call, &plan, &bottle)?;
+    let bottle = session.launch_with(&call, &spec, &plan)?;
+    let provisioned = session.opened.provision(&call, &spec, &plan, &bottle)?;
     let events = caller.events.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let places = [
         ("the plan", serde_json::to_string(&plan)),

@@ -66,10 +66,10 @@ pub(super) fn cancelled(bench: &Bench) -> Check {
     let kind = session.opened.prepare(&cancelled, &spec).err().map(|failure| failure.kind);
     ensure!(kind == Some(FailureKind::Cancelled), "prepare comes to {kind:?}");
     let plan = session.opened.prepare(&call(), &spec)?;
-    let kind = session.launch_with(&cancelled, &plan).err().map(|failure| failure.kind);
+    let kind = session.launch_with(&cancelled, &spec, &plan).err().map(|failure| failure.kind);
     ensure!(kind == Some(FailureKind::Cancelled), "launch comes to {kind:?}");
-    let bottle = session.launch(&plan)?;
-    let kind = session.opened.provision(&cancelled, &plan, &bottle).err().map(|failure| failure.kind);
+    let bottle = session.launch(&spec, &plan)?;
+    let kind = session.opened.provision(&cancelled, &spec, &plan, &bottle).err().map(|failure| failure.kind);
     ensure!(kind == Some(FailureKind::Cancelled), "provision comes to {kind:?}");
     Ok(())
 }
@@ -86,13 +86,14 @@ pub(super) fn secret(bench: &Bench) -> Check {
 
 pub(super) fn document(bench: &Bench) -> Check {
     let session = bench.session()?;
-    let plan = session.opened.prepare(&call(), &bench.spec()?)?;
+    let spec = bench.spec()?;
+    let plan = session.opened.prepare(&call(), &spec)?;
     let text = serde_json::to_string_pretty(&plan).map_err(|error| Stop::Fail(error.to_string()))?;
     let plan: Plan = serde_json::from_str(&text).map_err(|error| Stop::Fail(error.to_string()))?;
-    let bottle = session.launch(&plan)?;
+    let bottle = session.launch(&spec, &plan)?;
     let text = serde_json::to_string_pretty(&bottle).map_err(|error| Stop::Fail(error.to_string()))?;
     let bottle: Bottle = serde_json::from_str(&text).map_err(|error| Stop::Fail(error.to_string()))?;
-    session.opened.provision(&call(), &plan, &bottle)?;
+    session.opened.provision(&call(), &spec, &plan, &bottle)?;
     session.opened.close(&call(), &bottle)?;
     session.check_nothing_left("closing it by a copy of its document")
 }

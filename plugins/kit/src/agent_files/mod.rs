@@ -1,0 +1,136 @@
+//! Files of the user's own that go into the agent's home: what `~/.claude` has of instructions, commands and settings.
+//!
+//! What is named may be a link, as home-manager and stow make them: what it leads to comes in its place. A secret never comes:
+//! a file that is one is refused, and one in a directory stays out and is named in the plan. Settings come by a list, see
+//! `settings.rs`.
+
+mod programs;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Component, Path, PathBuf};
+
+use claude_bottle_plugin_api::{AgentFile, Failure, FailureKind, Result, Subject};
+
+use crate::tree::{self, Links, Options, Rules, TreeError};
+use crate::workspace::named;
+use settings::Settings;
+
+/// The longest text that is read: instructions or settings.
+const MAX_TEXT: u64 = 1 << 20;
+/// More than any collection of commands needs; stops a sparse file.
+const MAX_BYTES: u64 = 64 << 20;
+/// Where Claude Code's settings lie in the home.
+const SETTINGS: &str = ".claude/settings.json";
+
+/// Something that is to be in the agent's home, in place of what is there.
+#[derive(Debug)]
+pub struct Taken {
+    /// Where, relative to the home.
+    pub path: String,
+    /// What.
+    pub content: Content,
+}
+
+/// What is to be there.
+#[derive(Debug)]
+pub enum Content {
+    /// A file with these bytes.
+    File(Vec<u8>),
+    /// A directory of the host.
+    Tree(PathBuf, Options),
+}
+
+/// Looks at everything, so that what is missing or cannot be copied is refused before anything is made. Returns what a plan
+/// says of it.
+///
+/// # Errors
+/// Fails on the first file that could not be copied, and names it.
+pub fn survey(files: &[AgentFile]) -> Result<Vec<(&'static str, String)>> {
+    let mut facts = Vec::new();
+    for file in files {
+        if file.source.is_dir() {
+            check_path(file)?;
+            let found = tree::survey(&file.source, &options(None)).map_err(|error| refuse(file, error))?;
+            let of = |what: String| format!("of ~/{}: {what}", file.path);
+            if found.left_out.count > 0 {
+                facts.push(("left out", of(format!("{}: may hold secrets", named(&found.left_out)))));
+            }
+            if found.special.count > 0 {
+                facts.push(("not copied", of(format!("{}: no content", named(&found.special)))));
+            }
+        } else if file.path == SETTINGS {
+            facts.extend(settings_of(file)?.facts(files));
+        } else {
+            text(file)?;
+        }
+    }
+    Ok(facts)
+}
+
+/// Reads everything, for this owner when that is another than who runs this.
+///
+/// # Errors
+/// The same as [`survey`]: it may have changed since the plan was made.
+pub fn read(files: &[AgentFile], owner: Option<(u32, u32)>) -> Result<Vec<Taken>> {
+    let content = |file: &AgentFile| -> Result<Content> {
+        check_path(file)?;
+        if file.source.is_dir() {
+            return Ok(Content::Tree(file.source.clone(), options(owner)));
+        }
+        let settings = file.path == SETTINGS;
+        Ok(Content::File(if settings { settings_of(file)?.text().into_bytes() } else { text(file)? }))
+    };
+    files.iter().map(|file| Ok(Taken { path: file.path.clone(), content: content(file)? })).collect()
+}
+
+/// Says which file could not be copied, and what helps.
+pub fn refuse(file: &AgentFile, error: TreeError) -> Failure {
+    let hint = match &error {
+        TreeError::Leaves { .. } => Some("make the link lead to a file or a directory, or remove it"),
+        TreeError::LeadsToSecret { .. } => Some("remove it: what is copied in is read by the agent, whole"),
+        _ => None,
+    };
+    let failure = Failure::from(error).context(format!("cannot copy `~/{}`", file.path)).about(subject(file));
+    hint.into_iter().fold(failure, Failure::hint)
+}
+
+fn options(owner: Option<(u32, u32)>) -> Options {
+    Options {
+        owner,
+        links: Links::Follow,
+        exclude: Default::default(),
+        rules: Rules::Workspace { index: None, data: None },
+        max_bytes: MAX_BYTES,
+    }
+}
+
+fn text(file: &AgentFile) -> Result<Vec<u8>> {
+    check_path(file)?;
+    tree::read_file(&file.source, MAX_TEXT).map_err(|error| refuse(file, error))
+}
+
+fn settings_of(file: &AgentFile) -> Result<Settings> {
+    Settings::parse(&text(file)?).map_err(|reason| {
+        let message = format!("`~/{}` cannot be understood: {reason}", file.path);
+        Failure::new(FailureKind::Invalid, message).about(subject(file))
+    })
+}
+
+/// Refuses a place that is not below `~/.claude`: what a shell or git reads at its start is not for a list of files.
+fn check_path(file: &AgentFile) -> Result<()> {
+    let mut parts = Path::new(&file.path).components();
+    let is_below = parts.next() == Some(Component::Normal(".claude".as_ref()));
+    let rest: Vec<_> = parts.collect();
+    if is_below && !rest.is_empty() && rest.iter().all(|part| matches!(part, Component::Normal(_))) {
+        return Ok(());
+    }
+    let message =
+        format!("`{}` is not a place below `.claude` in the agent's home", file.path.escape_default());
+    Err(Failure::new(FailureKind::Invalid, message).about(subject(file)))
+}
+
+fn subject(file: &AgentFile) -> Subject {
+    Subject::File(file.path.clone())
+}

@@ -1,0 +1,43 @@
+//! What the in-tree backends share: labels, the agent's variables, what the egress guard is handed,
+//! what a process says once it is ready, which places of the host are private, and copying trees: of the host into
+//! a bottle, and of a bottle out to the host.
+//!
+//! Third parties may use it; nothing here talks to an engine, prints, or holds policy.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod agent_files;
+mod child;
+pub mod cleanup;
+pub mod companions;
+mod ended;
+mod environment;
+pub mod export;
+pub mod git;
+mod guard;
+mod labels;
+pub mod limits;
+mod onboarding;
+mod planned;
+mod printable;
+mod private;
+mod progress;
+mod ready;
+pub mod restore;
+pub mod skills;
+pub mod ssh;
+pub mod tree;
+pub mod workspace;
+
+pub use child::wait;
+pub use ended::closed;
+pub use environment::{LOCALE, proxy_variables};
+pub use guard::{guard_config, guard_secrets};
+pub use labels::{Labels, key};
+pub use onboarding::{approved_key, onboarding};
+pub use planned::Planned;
+pub use printable::printable;
+pub use private::why_private;
+pub use progress::Meter;
+pub use ready::Ready;
