@@ -1,0 +1,53 @@
+//! The one program of ours in every bottle, and the stage that starts `bwrap` itself.
+//!
+//! One small static program with several subcommands, so that a bottle needs little of its image and few processes. In a bottle
+//! of either kind:
+//!
+//! - `bottle-guest connect PROXY HOST PORT` gives `ssh` a way through the guard.
+//! - `bottle-guest relay PORT SOCKET FORWARD…` joins a port to the guard's socket, for a backend whose process 1 is its own.
+//!
+//! In a bubblewrap bottle ([`init`], [`protocol`]):
+//!
+//! - `bottle-guest outer PARENT GROUP…` runs on the host: it closes every descriptor that was inherited, joins control
+//!   groups, gives root up, builds the system call filter and becomes `bwrap`.
+//! - `bottle-guest inside` is what `bwrap` starts for a helper of a bottle: it makes sure that `bwrap` is still there, and
+//!   becomes the helper.
+//! - `bottle-guest init` is process 1 of the bottle: it reaps, relays `127.0.0.1:PORT` to the guard's socket, and
+//!   starts programs on request of the backend.
+//! - `bottle-guest stage` is what a program in the bottle is before it becomes itself: it takes a session, a
+//!   terminal and limits. At a terminal it stays, so that the program can be suspended.
+//!
+//! In a container ([`container`]):
+//!
+//! - `bottle-guest container` is process 1: it takes in what the bottle is, relays, knows the programs that run, and reaps.
+//! - `bottle-guest exec START PROGRAM…` is what a program is before it becomes itself, started by the engine.
+//! - `bottle-guest signal`, `missing`, `reach`, `remove` and `process-limit-hits` are short commands of the backend.
+//! - `bottle-guest ssh-agent` starts the bottle's ssh-agent, and `bottle-guest bridge` hands requests on to it.
+//!
+//! Invariant: nothing here is configured by the agent.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod accept;
+mod caller;
+pub mod connect;
+pub mod container;
+mod error;
+mod exec;
+pub mod init;
+pub mod launcher;
+mod lead;
+mod names;
+pub mod parent;
+pub mod protocol;
+mod reaper;
+pub mod relay;
+pub mod seccomp;
+mod session;
+pub mod ssh;
+pub mod stage;
+mod stat;
+pub mod terminal;
+
+pub use error::GuestError;

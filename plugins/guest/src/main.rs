@@ -1,0 +1,48 @@
+//! The program: picks its subcommand by the first argument, see the library's documentation.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use bottle_guest::container::{ask, exec, init as container};
+use bottle_guest::{GuestError, connect, init, launcher, parent, relay, ssh, stage};
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match run(&arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // There is nobody left to tell when this fails.
+            writeln!(std::io::stderr(), "bottle-guest: {}", error.chain()).ok();
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Runs the subcommand that is asked for, and returns the exit code.
+fn run(arguments: &[OsString]) -> Result<u8, GuestError> {
+    let (subcommand, rest) = arguments.split_first().ok_or(GuestError::ReadCommandLine)?;
+    match (subcommand.to_str(), rest) {
+        (Some("connect"), [proxy, host, port]) => connect::run(proxy, host, port).map(|()| 0),
+        (Some("relay"), [port, guard, forward @ ..]) => relay::serve(port, guard, forward),
+
+        (Some("outer"), [parent, groups @ ..]) => launcher::run(parent, groups).map(|()| 0),
+        (Some("inside"), command) => parent::run(command).map(|()| 0),
+        (Some("init"), []) => init::run().map(|()| 0),
+        (Some("stage"), [kind, command @ ..]) if kind == "job" => stage::job(command),
+        (Some("stage"), [kind, command @ ..]) => stage::run(kind == "tty", command),
+
+        (Some("container"), []) => container::run().map(|()| 0),
+        (Some("exec"), [start, command @ ..]) => exec::run(start, command),
+        (Some("signal"), [token, number]) => ask::signal(token, number),
+        (Some("missing"), [token]) => ask::was_missing(token),
+        (Some("reach"), [address]) => ask::reach(address),
+        (Some("remove"), paths) => ask::remove(paths),
+        (Some("process-limit-hits"), []) => ask::process_limit_hits(),
+        (Some("ssh-agent"), [agent, public]) => ssh::run(agent, public),
+        (Some("bridge"), [agent]) => ssh::bridge(agent),
+        _ => Err(GuestError::ReadCommandLine),
+    }
+}
