@@ -10,7 +10,7 @@ use claude_bottle_egress_policy::{ConfigError, Listen};
 #[non_exhaustive]
 pub enum GuardError {
     /// A file could not be read.
-    #[error("read `{}`", path.display())]
+    #[error("cannot read `{}`", path.display())]
     ReadFile {
         /// The file.
         path: PathBuf,
@@ -46,20 +46,23 @@ pub enum GuardError {
         /// Its name.
         name: String,
     },
-    /// The rule set does not compile.
-    #[error("credential rules: {reason}")]
-    Rules {
-        /// What is wrong.
-        reason: String,
+    /// The credentials for the proxy above are not among the secrets, or cannot be a header.
+    #[error("the credentials `{name}` for the upstream proxy are missing or not valid")]
+    NoProxyCredentials {
+        /// The name of the secret.
+        name: String,
     },
+    /// The rule set does not compile.
+    #[error(transparent)]
+    Rules(#[from] secret_scan::ScanError),
     /// A rule is switched off that does not exist.
-    #[error("`dlp.exempt_rules` names `{name}`, which is no rule")]
+    #[error("`dlp.exempt_rules` names `{name}`, which is not a rule")]
     UnknownRule {
         /// The name given.
         name: String,
     },
     /// The listening socket could not be opened.
-    #[error("listen on `{place}`")]
+    #[error("cannot listen on `{place}`")]
     Listen {
         /// Where.
         place: Listen,
@@ -68,7 +71,7 @@ pub enum GuardError {
         source: io::Error,
     },
     /// The log file could not be opened.
-    #[error("open log file `{}`", path.display())]
+    #[error("cannot open log file `{}`", path.display())]
     OpenLog {
         /// The file.
         path: PathBuf,
@@ -83,7 +86,7 @@ pub enum GuardError {
         key: &'static str,
     },
     /// The runtime, a signal handler or a thread could not be set up.
-    #[error("set up the process")]
+    #[error("cannot set up the process")]
     Process {
         /// What went wrong.
         #[source]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ConfigError;
 use crate::policy::Policy;
 use crate::rule::HostPattern;
+use crate::upstream::UpstreamProxy;
 
 /// The version written and read here.
 pub const CONFIG_VERSION: u32 = 1;
@@ -34,6 +35,9 @@ pub struct GuardConfig {
     /// What the bottle may reach. Missing means nothing.
     #[serde(default)]
     pub policy: Policy,
+    /// Proxy above this one, for a network that lets nothing else out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_proxy: Option<UpstreamProxy>,
     /// Name server to ask instead of those in `/etc/resolv.conf`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolver: Option<SocketAddr>,
@@ -133,6 +137,30 @@ pub enum DlpAction {
     Warn,
 }
 
+/// A kind of secret that is looked for when it is asked for, since it fits an ordinary request now and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DlpKind {
+    /// Numbers of payment cards, by their check digit.
+    Cards,
+    /// International bank account numbers, by their check digits.
+    Accounts,
+    /// Private keys of wallets.
+    Wallets,
+    /// JSON Web Tokens, outside of credential headers.
+    Jwts,
+}
+
+impl DlpKind {
+    /// Every kind, in the order of its name in the configuration.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("cards", Self::Cards),
+        ("accounts", Self::Accounts),
+        ("wallets", Self::Wallets),
+        ("jwts", Self::Jwts),
+    ];
+}
+
 /// Inspection of what the guard can see.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -153,6 +181,9 @@ pub struct DlpConfig {
     /// Names of rules that are switched off.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exempt_rules: Vec<String>,
+    /// Further kinds of secrets that are looked for; a finding is treated as `rules` says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<DlpKind>,
 }
 
 /// Where decisions are written, one JSON line each.
@@ -184,6 +215,7 @@ impl GuardConfig {
             socket_access: SocketAccess::default(),
             clients: Vec::new(),
             policy,
+            upstream_proxy: None,
             resolver: None,
             tls_ports: Vec::new(),
             allow_ech: false,

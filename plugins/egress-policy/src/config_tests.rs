@@ -44,6 +44,7 @@ fn goes_there_and_back() {
     });
     let mut config = GuardConfig::new("dev", Listen::Unix("/run/guard.sock".into()), policy);
     config.dlp.secrets_file = Some("/run/secrets.json".into());
+    config.dlp.also = DlpKind::ALL.map(|(_, kind)| kind).to_vec();
     config.resolver = Some("127.0.0.1:5353".parse().unwrap());
     let text = config.to_yaml().unwrap();
     assert_eq!(GuardConfig::from_yaml(&text).unwrap(), config, "{text}");
@@ -79,6 +80,7 @@ fn wrong_values_are_refused() {
         (format!("{MINIMAL}limits: {{idle_timeout_seconds: 0}}"), "`idle_timeout_seconds`"),
         (format!("{MINIMAL}dlp: {{secrets_file: /a, secrets_env: B}}"), "both given"),
         (format!("{MINIMAL}dlp: {{secrets: off}}"), "unknown variant"),
+        (format!("{MINIMAL}dlp: {{also: [passports]}}"), "unknown variant"),
         (format!("{MINIMAL}policy: {{hosts: {{a.example: []}}}}"), "has no address"),
         (format!("{MINIMAL}policy: {{hosts: {{a.example: [0.0.0.0]}}}}"), "can never be dialled"),
         (
@@ -95,5 +97,13 @@ fn wrong_values_are_refused() {
     ] {
         let message = refused(&text);
         assert!(message.contains(part), "{text}\n{message}");
+    }
+}
+
+#[test]
+fn every_kind_is_named_as_it_is_read() {
+    for (name, kind) in DlpKind::ALL {
+        let config = GuardConfig::from_yaml(&format!("{MINIMAL}dlp: {{also: [{name}]}}")).unwrap();
+        assert_eq!(config.dlp.also, [kind]);
     }
 }

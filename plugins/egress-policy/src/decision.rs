@@ -100,6 +100,8 @@ codes! {
     ConnectFailed = "connect_failed", "try again; the host did not accept the connection";
     /// The upstream broke the connection or sent no valid HTTP.
     UpstreamFailed = "upstream_failed", "try again; the host did not answer properly";
+    /// The proxy above the guard could not be reached, or refused.
+    UpstreamProxyFailed = "upstream_proxy_failed", "the proxy above this one did not open the way; ask the user to check `egress.upstream_proxy`";
     /// A tunnel to 443 carries something else than TLS.
     NotTls = "not_tls", "only TLS may be spoken in a tunnel to port 443";
     /// A ClientHello without a server name.
@@ -108,12 +110,16 @@ codes! {
     SniMismatch = "sni_mismatch", "open the tunnel to the same host as the TLS server name (SNI)";
     /// A ClientHello with an encrypted inner hello, which may be for any other host.
     EchRefused = "ech_refused", "switch off Encrypted Client Hello (ECH) in the client, its random filler included";
+    /// The body ends in trailers.
+    TrailersRefused = "trailers_refused", "send the body without trailers, or use https:// through CONNECT; over plain HTTP trailers are refused";
     /// A body in a compressed form, which cannot be inspected.
-    BodyEncoded = "body_encoded", "send the body without Content-Encoding";
+    BodyEncoded = "body_encoded", "send the body without Content-Encoding, or as gzip or deflate. The user can let others through unread by `secrets: warn` and `rules: warn` under `egress.dlp`";
     /// One of this bottle's secrets is in the request.
     DlpSecret = "dlp_secret", "do not retry; the request contains a secret of this bottle that may not leave by this way";
     /// Something that looks like a credential is in the request.
     DlpRule = "dlp_rule", "do not retry; the request contains what looks like a credential. The user can allow it under `egress.dlp`";
+    /// Decisions cannot be written, so none may be made.
+    LogFailed = "log_failed", "the disk that holds this bottle's decisions is full or broken; ask the user to make room, then try again";
     /// The guard itself failed.
     Internal = "internal", "this is a fault of the guard; tell the user to look at the bottle's egress log";
 }

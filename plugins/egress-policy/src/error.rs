@@ -88,14 +88,14 @@ pub enum RuleError {
 #[non_exhaustive]
 pub enum ConfigError {
     /// The text is not the document the guard reads.
-    #[error("read the guard's configuration")]
+    #[error("cannot read the guard's configuration")]
     Parse {
         /// Where and what.
         #[source]
         source: serde_yaml::Error,
     },
     /// The text could not be made.
-    #[error("write the guard's configuration")]
+    #[error("cannot write the guard's configuration")]
     Write {
         /// What failed.
         #[source]

@@ -3,7 +3,7 @@
 //! The host builds a [`Policy`] from the manifest, answers `policy check` with it and writes a [`GuardConfig`]; the
 //! egress guard reads that text and asks the same [`Policy`]. Both sides therefore cannot disagree.
 //!
-//! Invariant: nothing here reads a file, opens a socket, looks at the environment or prints.
+//! Invariant: nothing here opens a socket, looks at the environment or prints; files are for [`rotation`] alone.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -16,20 +16,24 @@ mod error;
 mod host;
 mod policy;
 mod record;
+pub mod rotation;
 mod rule;
 mod secrets;
 mod time;
+mod upstream;
 
 pub use address::{AddressRefusal, Special, special_purpose};
 pub use config::{
-    CONFIG_VERSION, DlpAction, DlpConfig, GuardConfig, Limits, Listen, LogConfig, SocketAccess,
+    CONFIG_VERSION, DlpAction, DlpConfig, DlpKind, GuardConfig, Limits, Listen, LogConfig, SocketAccess,
 };
 pub use decision::{Code, Decision, Scheme, Verdict};
 pub use defaults::{DEFAULT_ALLOWLIST, DEFAULT_ORIGIN, default_rules};
 pub use error::{ConfigError, HostError, RuleError};
 pub use host::{Host, HostOrIp, parse_authority};
-pub use policy::{Policy, PrivateGrant, vet_addresses};
+pub use policy::{MOST_PORTS, Policy, PrivateGrant, SshServer, vet_addresses};
 pub use record::{LogEvent, LogRecord};
+pub use rotation::Tally;
 pub use rule::{Effect, HostPattern, Rule};
 pub use secrets::{GuardSecret, GuardSecrets};
 pub use time::date_time;
+pub use upstream::{Authority, UpstreamProxy};

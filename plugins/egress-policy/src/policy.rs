@@ -1,6 +1,6 @@
 //! The policy: rules, static addresses and private grants, and the two questions asked of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -9,7 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::address::{AddressRefusal, special_purpose};
 use crate::decision::{Code, Decision, Scheme, Verdict};
 use crate::host::{Host, HostOrIp};
-use crate::rule::{Effect, Rule};
+use crate::rule::{Effect, HTTPS_PORT, Rule};
+
+/// The most ports of one host that [`Policy::ports`] tells.
+pub const MOST_PORTS: usize = 16;
 
 /// Permission for one host to have addresses of one special-purpose range.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +23,16 @@ pub struct PrivateGrant {
     /// The range its addresses may lie in.
     #[serde(deserialize_with = "range")]
     pub range: IpNet,
+}
+
+/// A server of SSH, such as `ssh.github.com` on port 443. It allows nothing by itself: a rule does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SshServer {
+    /// The host, spelled out: no wildcard.
+    pub host: HostOrIp,
+    /// Its port.
+    pub port: u16,
 }
 
 /// What a bottle may reach. The empty policy allows nothing.
@@ -35,6 +48,9 @@ pub struct Policy {
     /// Explicit grants of private ranges.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub private: Vec<PrivateGrant>,
+    /// Servers of SSH, which may be spoken to on a port where nothing but TLS may go otherwise.
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
+    pub ssh: Vec<SshServer>,
 }
 
 impl Policy {
@@ -68,12 +84,36 @@ impl Policy {
         }
     }
 
+    /// Returns the lowest ports at which `host` may be reached, under either scheme.
+    ///
+    /// # Errors
+    /// Returns the refusal when there are none.
+    pub fn ports(&self, host: &HostOrIp) -> Result<Vec<u16>, Box<Decision>> {
+        let allowing =
+            self.rules.iter().filter(|rule| rule.effect() == Effect::Allow && rule.matches_host(host));
+        let named: BTreeSet<u16> = allowing.flat_map(Rule::ports).collect();
+        let is_open = |port: &u16| {
+            [Scheme::Connect, Scheme::Http].iter().any(|way| self.decide(host, *port, *way).is_allowed())
+        };
+        let open: Vec<u16> = named.iter().copied().filter(is_open).take(MOST_PORTS).collect();
+        if open.is_empty() {
+            let port = named.first().copied().unwrap_or(HTTPS_PORT);
+            return Err(Box::new(self.decide(host, port, Scheme::Connect)));
+        }
+        Ok(open)
+    }
+
     /// Returns the static addresses of a host: those of a literal are the literal.
     pub fn static_addresses(&self, host: &HostOrIp) -> Option<Vec<IpAddr>> {
         match host {
             HostOrIp::Ip(address) => Some(vec![*address]),
             HostOrIp::Name(name) => self.hosts.get(name).cloned(),
         }
+    }
+
+    /// Returns `true` if a tunnel to this place may carry SSH, whatever the port.
+    pub fn is_ssh(&self, host: &HostOrIp, port: u16) -> bool {
+        self.ssh.iter().any(|server| server.host == *host && server.port == port)
     }
 
     fn is_granted(&self, host: &HostOrIp, address: IpAddr) -> bool {
@@ -141,8 +181,9 @@ fn null_is_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
 fn range<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpNet, D::Error> {
     let text = String::deserialize(deserializer)?;
     let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let net = parsed
-        .map_err(|_| serde::de::Error::custom(format!("`{}` is no address range", text.escape_default())))?;
+    let net = parsed.map_err(|_| {
+        serde::de::Error::custom(format!("`{}` is not a valid address range", text.escape_default()))
+    })?;
     if net.addr() != net.network() {
         return Err(serde::de::Error::custom(format!(
             "`{net}` has bits set beyond its prefix; write `{}`",

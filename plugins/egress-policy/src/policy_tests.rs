@@ -141,3 +141,22 @@ fn missing_null_and_empty_rules_are_the_empty_policy() {
         assert!(serde_yaml::from_str::<Policy>(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn the_ports_of_a_host_are_those_at_which_something_is_allowed() {
+    let check = |rules: &[&str], host: &str, expected: Result<&[u16], Code>| {
+        let ports = policy(rules).ports(&HostOrIp::parse(host).unwrap());
+        let ports = ports.as_deref().map_err(|refusal| refusal.code);
+        assert_eq!(ports, expected, "{rules:?} {host}");
+    };
+    check(&["a.example"], "a.example", Ok(&[80, 443]));
+    check(&["*.a.example:8443", "x.a.example:22"], "x.a.example", Ok(&[22, 8443]));
+    check(&["a.example:443", "deny a.example:8080", "a.example:8080"], "a.example", Ok(&[443]));
+    check(&["a.example", "deny a.example"], "a.example", Err(Code::DeniedByRule));
+    check(&["deny *.example"], "a.example", Err(Code::DeniedByRule));
+    check(&["b.example"], "a.example", Err(Code::NotInAllowlist));
+    check(&[], "a.example", Err(Code::NotInAllowlist));
+    let many: Vec<String> = (1..=40).map(|port| format!("a.example:{port}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(policy(&many).ports(&HostOrIp::parse("a.example").unwrap()).unwrap().len(), MOST_PORTS);
+}

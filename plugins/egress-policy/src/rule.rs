@@ -10,7 +10,7 @@ use crate::error::RuleError;
 use crate::host::{Host, HostOrIp, parse_port, split_port};
 
 /// Port of a tunnel when a rule names none.
-const HTTPS_PORT: u16 = 443;
+pub(crate) const HTTPS_PORT: u16 = 443;
 /// Port of plain HTTP when a rule names none.
 const HTTP_PORT: u16 = 80;
 
@@ -101,6 +101,11 @@ impl Rule {
     /// Returns the port, when the rule names one.
     pub fn port(&self) -> Option<u16> {
         self.port
+    }
+
+    /// Returns the ports that the rule is about: the usual two when it names none.
+    pub fn ports(&self) -> Vec<u16> {
+        self.port.map_or_else(|| vec![HTTP_PORT, HTTPS_PORT], |port| vec![port])
     }
 
     /// Returns where the rule was written.

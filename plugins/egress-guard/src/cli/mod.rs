@@ -2,7 +2,6 @@
 
 mod check;
 mod health;
-mod relay;
 mod run;
 mod source;
 
@@ -26,7 +25,6 @@ enum Verb {
     Run(run::Args),
     Check(check::Args),
     Health(health::Args),
-    Relay(relay::Args),
 }
 
 /// Runs the verb of the command line. Exit code 0 is success, 1 a refusal or failure, 2 wrong usage.
@@ -42,7 +40,6 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Health(args) => health::run(&args),
-        Verb::Relay(args) => relay::run(&args),
     };
     done.unwrap_or_else(|error| {
         say_error(&error);

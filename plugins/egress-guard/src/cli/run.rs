@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use secret_scan::rules;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::source::Source;
-use crate::dlp::rules;
 use crate::error::GuardError;
 use crate::log::{self, event};
 use crate::net::listen;

@@ -71,58 +71,64 @@ pub fn packing<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Packing
 /// It gives back what it has looked at, less the last bytes, which stay until it is clear how they go on, or until the
 /// client pauses. So no byte of a secret that comes without a pause has left when the secret is recognised.
 pub struct BodyScan<'a> {
-    inspector: &'a Inspector,
-    host: &'a HostOrIp,
+    looker: Looker<'a>,
     packed: Window,
     unpacker: Option<Unpacker>,
     unpacked: Window,
-    scratch: Scratch,
-    findings: Findings,
+    /// Whether the first bytes have said that the body is packed, or that it is not.
+    is_known: bool,
 }
 
 impl<'a> BodyScan<'a> {
     /// Returns a scan for a body to `host`.
     pub fn new(inspector: &'a Inspector, host: &'a HostOrIp, packing: Packing) -> Self {
         let unpacker = (packing != Packing::Plain).then(|| Unpacker::new(packing));
+        let (scratch, findings) = (Scratch::default(), Findings::default());
         Self {
-            inspector,
-            host,
+            looker: Looker { inspector, host, form: false, scratch, findings },
             packed: Window::default(),
+            is_known: unpacker.is_some(),
             unpacker,
             unpacked: Window::default(),
-            scratch: Scratch::default(),
-            findings: Findings::default(),
         }
+    }
+
+    /// Returns the scan for a body that is the fields of a form.
+    #[must_use]
+    pub fn of_form(mut self) -> Self {
+        self.looker.form = true;
+        self
     }
 
     /// Returns what has been found so far. When something in it blocks, nothing given back may be sent.
     pub fn findings(&self) -> &Findings {
-        &self.findings
+        &self.looker.findings
     }
 
     /// Takes the next bytes, and gives back those that may go.
     pub fn push(&mut self, data: &[u8]) -> Result<Bytes, PackingError> {
-        if let Some(mut unpacker) = self.unpacker.take() {
-            for step in data.chunks(UNPACK_STEP) {
-                let plain = unpacker.push(step)?;
-                self.unpacked.bytes.extend_from_slice(&plain);
-                // What is unpacked is looked at only, never sent.
-                self.look_at_unpacked(false);
-            }
-            self.unpacker = Some(unpacker);
-        }
         self.packed.bytes.extend_from_slice(data);
-        Ok(self.look_at_packed(false))
+        if !self.is_known && self.packed.bytes.len() >= 2 {
+            self.is_known = true;
+            self.unpacker = Unpacker::by_beginning(&self.packed.bytes);
+            if self.unpacker.is_some() {
+                // With the byte of an earlier call, if there was one.
+                let all = self.packed.bytes.clone();
+                self.unpack(&all)?;
+            }
+        } else {
+            self.unpack(data)?;
+        }
+        Ok(self.packed.advance(false, &mut self.looker))
     }
 
     /// Gives back what was held, at the end of the body.
     pub fn finish(&mut self) -> Result<Bytes, PackingError> {
         if let Some(unpacker) = self.unpacker.take() {
-            let rest = unpacker.finish()?;
-            self.unpacked.bytes.extend_from_slice(&rest);
-            self.look_at_unpacked(true);
+            self.unpacked.bytes.extend_from_slice(&unpacker.finish()?);
+            drop(self.unpacked.advance(true, &mut self.looker));
         }
-        Ok(self.look_at_packed(true))
+        Ok(self.packed.advance(true, &mut self.looker))
     }
 
     /// Gives back what is held because the next bytes might say more, when none come for a while: the client may wait for
@@ -130,11 +136,9 @@ impl<'a> BodyScan<'a> {
     ///
     /// What leaves of such a secret is what a request that ended here would have taken with it.
     pub fn pause(&mut self) -> Bytes {
-        let (inspector, host, scratch) = (self.inspector, self.host, &mut self.scratch);
-        let mut look = |bytes: &[u8]| merge(&mut self.findings, inspector.body_piece(bytes, host, scratch));
-        self.unpacked.look(&mut look);
-        self.packed.look(&mut look);
-        self.packed.give(inspector.overlap())
+        self.unpacked.look(&mut self.looker);
+        self.packed.look(&mut self.looker);
+        self.packed.give(&self.looker)
     }
 
     /// Tells whether there is something that [`pause`](Self::pause) would give back.
@@ -142,18 +146,42 @@ impl<'a> BodyScan<'a> {
         self.packed.given < self.packed.bytes.len()
     }
 
-    fn look_at_packed(&mut self, end: bool) -> Bytes {
-        let (inspector, host) = (self.inspector, self.host);
-        self.packed.advance(end, inspector.overlap(), |bytes| {
-            merge(&mut self.findings, inspector.body_piece(bytes, host, &mut self.scratch))
-        })
+    /// What is unpacked is looked at only, never sent.
+    fn unpack(&mut self, data: &[u8]) -> Result<(), PackingError> {
+        let Some(mut unpacker) = self.unpacker.take() else { return Ok(()) };
+        for step in data.chunks(UNPACK_STEP) {
+            let Some(plain) = unpacker.push(step)? else {
+                // Only its beginning looked packed. What could be unpacked of it is looked at all the same.
+                drop(self.unpacked.advance(true, &mut self.looker));
+                return Ok(());
+            };
+            self.unpacked.bytes.extend_from_slice(&plain);
+            drop(self.unpacked.advance(false, &mut self.looker));
+        }
+        self.unpacker = Some(unpacker);
+        Ok(())
     }
+}
 
-    fn look_at_unpacked(&mut self, end: bool) {
-        let (inspector, host) = (self.inspector, self.host);
-        let look =
-            |bytes: &[u8]| merge(&mut self.findings, inspector.body_piece(bytes, host, &mut self.scratch));
-        drop(self.unpacked.advance(end, inspector.overlap(), look));
+/// What looks at the pieces of one body, and what it has found.
+struct Looker<'a> {
+    inspector: &'a Inspector,
+    host: &'a HostOrIp,
+    form: bool,
+    scratch: Scratch,
+    findings: Findings,
+}
+
+impl Looker<'_> {
+    /// Looks at a piece, and at what it makes together with the letters that went before it.
+    fn look(&mut self, gone: &[u8], bytes: &[u8]) {
+        let place = (self.host, self.form);
+        merge(&mut self.findings, self.inspector.body_piece(bytes, place, &mut self.scratch));
+        if !gone.is_empty() {
+            let first = bytes.iter().copied().filter(u8::is_ascii_alphanumeric);
+            let letters: Vec<u8> = gone.iter().copied().chain(first.take(self.inspector.longest())).collect();
+            merge(&mut self.findings, self.inspector.body_letters(&letters));
+        }
     }
 }
 
@@ -168,41 +196,53 @@ struct Window {
     bytes: BytesMut,
     seen: usize,
     given: usize,
+    /// The last letters and digits in front of the bytes, as many as the longest form of a secret has: between two
+    /// characters of a secret there may be more blanks than a window holds.
+    gone: Vec<u8>,
 }
 
 impl Window {
     /// Looks when enough is new, or at the end; gives back what no later look needs.
-    fn advance(&mut self, end: bool, overlap: usize, look: impl FnMut(&[u8])) -> Bytes {
+    fn advance(&mut self, end: bool, looker: &mut Looker<'_>) -> Bytes {
         if self.bytes.len() - self.seen < STEP && !end {
             return Bytes::new();
         }
-        self.look(look);
-        self.take(if end { 0 } else { overlap })
+        self.look(looker);
+        self.take(if end { 0 } else { looker.inspector.overlap() }, looker)
     }
 
     /// Looks when something is new.
-    fn look(&mut self, mut look: impl FnMut(&[u8])) {
+    fn look(&mut self, looker: &mut Looker<'_>) {
         if self.seen < self.bytes.len() {
-            look(&self.bytes);
+            looker.look(&self.gone, &self.bytes);
             self.seen = self.bytes.len();
         }
     }
 
     /// Takes all but the last `keep` bytes, which have all been looked at, and gives back what it has not yet.
-    fn take(&mut self, keep: usize) -> Bytes {
+    fn take(&mut self, keep: usize, looker: &Looker<'_>) -> Bytes {
         let cut = self.bytes.len().saturating_sub(keep);
         let mut front = self.bytes.split_to(cut).freeze();
+        self.remember(&front, looker.inspector.longest());
         let again = self.given.min(cut);
         bytes::Buf::advance(&mut front, again);
         (self.seen, self.given) = (self.seen - cut, self.given - again);
         front
     }
 
-    /// Gives back everything, and keeps the last `keep` bytes for the next look all the same.
-    fn give(&mut self, keep: usize) -> Bytes {
+    /// Keeps the last letters and digits of what goes.
+    fn remember(&mut self, front: &[u8], count: usize) {
+        let last = front.iter().rev().copied().filter(u8::is_ascii_alphanumeric).take(count);
+        let mut letters: Vec<u8> = last.chain(self.gone.iter().rev().copied()).take(count).collect();
+        letters.reverse();
+        self.gone = letters;
+    }
+
+    /// Gives back everything, and keeps the last bytes for the next look all the same.
+    fn give(&mut self, looker: &Looker<'_>) -> Bytes {
         let rest = Bytes::copy_from_slice(&self.bytes[self.given..]);
         self.given = self.bytes.len();
-        drop(self.take(keep));
+        drop(self.take(looker.inspector.overlap(), looker));
         rest
     }
 }
@@ -215,6 +255,8 @@ enum Decoder {
 
 struct Unpacker {
     packing: Packing,
+    /// Whether the request says that its body is packed; the body alone may only look so.
+    is_declared: bool,
     /// Chosen when the first byte is there.
     decoder: Option<Decoder>,
     packed: u64,
@@ -223,24 +265,40 @@ struct Unpacker {
 
 impl Unpacker {
     fn new(packing: Packing) -> Self {
-        Self { packing, decoder: None, packed: 0, unpacked: 0 }
+        Self { packing, is_declared: true, decoder: None, packed: 0, unpacked: 0 }
     }
 
-    fn push(&mut self, data: &[u8]) -> Result<Vec<u8>, PackingError> {
-        let Some(first) = data.first() else { return Ok(Vec::new()) };
+    /// Returns an unpacker for a body that begins like gzip (<https://www.rfc-editor.org/rfc/rfc1952#section-2.3>) or like
+    /// zlib, whose first two bytes are a multiple of 31 (<https://www.rfc-editor.org/rfc/rfc1950#section-2.2>).
+    fn by_beginning(bytes: &[u8]) -> Option<Self> {
+        let packing = match bytes {
+            [0x1f, 0x8b, ..] => Packing::Gzip,
+            [0x78, second, ..] if (0x7800 + u32::from(*second)).is_multiple_of(31) => Packing::Deflate,
+            _ => return None,
+        };
+        Some(Self { is_declared: false, ..Self::new(packing) })
+    }
+
+    /// Unpacks the next bytes; nothing when they are not packed and need not be.
+    fn push(&mut self, data: &[u8]) -> Result<Option<Vec<u8>>, PackingError> {
+        let Some(first) = data.first() else { return Ok(Some(Vec::new())) };
         let decoder = self.decoder.get_or_insert_with(|| Decoder::new(self.packing, *first));
-        let plain = decoder.write(data).map_err(|_| PackingError::Malformed)?;
+        let Ok(plain) = decoder.write(data) else {
+            return if self.is_declared { Err(PackingError::Malformed) } else { Ok(None) };
+        };
         self.packed += data.len() as u64;
         self.unpacked += plain.len() as u64;
         let limit = self.packed.saturating_mul(MAX_RATIO).max(RATIO_FLOOR);
-        if self.unpacked > limit { Err(PackingError::Bomb) } else { Ok(plain) }
+        if self.unpacked > limit { Err(PackingError::Bomb) } else { Ok(Some(plain)) }
     }
 
     /// A body that stops short of its own end is malformed.
     fn finish(self) -> Result<Vec<u8>, PackingError> {
-        match self.decoder {
+        match self.decoder.map(Decoder::finish) {
             None => Ok(Vec::new()),
-            Some(decoder) => decoder.finish().map_err(|_| PackingError::Malformed),
+            Some(Ok(rest)) => Ok(rest),
+            Some(Err(_)) if !self.is_declared => Ok(Vec::new()),
+            Some(Err(_)) => Err(PackingError::Malformed),
         }
     }
 }

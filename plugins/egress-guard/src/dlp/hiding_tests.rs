@@ -6,31 +6,14 @@ use std::fmt::Write as _;
 use claude_bottle_egress_policy::{GuardSecret, GuardSecrets};
 use memchr::memmem;
 
+use secret_scan::normalise;
+use secret_scan::sample::Random;
+use secret_scan::secrets;
+
 use super::*;
 
 /// Texts made in each test. The numbers are drawn from a fixed seed, so that a failure comes again.
 const ROUNDS: usize = 60;
-
-/// Marsaglia's xorshift: <https://doi.org/10.18637/jss.v008.i14>.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 11).unwrap() % end
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
-    }
-
-    fn text(&mut self, alphabet: &str, length: usize) -> String {
-        let characters: Vec<char> = alphabet.chars().collect();
-        (0..length).map(|_| self.pick(&characters)).collect()
-    }
-}
 
 const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const ALNUM: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -150,7 +133,7 @@ fn inspect(secret: &str, text: &str) -> (bool, bool) {
         let known = GuardSecrets { entries: vec![entry.clone()] };
         let host = HostOrIp::parse("a.example").unwrap();
         let inspector = Inspector::new(&config, &known).unwrap();
-        inspector.body_piece(text.as_bytes(), &host, &mut Scratch::default()).block.is_some()
+        inspector.body_piece(text.as_bytes(), (&host, false), &mut Scratch::default()).block.is_some()
     };
     (look(DlpAction::Block, DlpAction::Warn), look(DlpAction::Warn, DlpAction::Block))
 }

@@ -6,26 +6,25 @@
 //! Invariant: a finding names the secret or the rule, and never holds a byte of what was found.
 
 pub mod body;
-pub mod decode;
-mod keywords;
-pub mod normalise;
-pub mod rules;
-pub mod secrets;
-pub mod views;
-mod words;
 
 use std::fmt;
 
-use claude_bottle_egress_policy::{Code, DlpAction, DlpConfig, GuardSecrets, HostOrIp, HostPattern, Scheme};
+use claude_bottle_egress_policy::{
+    Code, DlpAction, DlpConfig, DlpKind, GuardSecrets, HostOrIp, HostPattern, Scheme,
+};
+use memchr::memmem;
+
+use secret_scan::parts::{self, Coverage};
+use secret_scan::rules::{self, RuleIndex};
+use secret_scan::secrets::SecretSet;
+use secret_scan::{also, decode, vendors, views};
 
 use crate::error::GuardError;
 use crate::http::destination::Destination;
 use crate::http::head::RequestHead;
-use rules::RuleIndex;
-use secrets::SecretSet;
 
-/// Headers in which a client shows its credential to the host it talks to. The rule set does not look at them, since
-/// finding a credential there says nothing; a secret of the bottle passes there towards its own hosts only.
+/// Headers in which a client shows its credential to the host it talks to. A secret of the bottle passes there towards its
+/// own hosts only, and what fits a rule towards the hosts of the vendor that gives such credentials.
 const CREDENTIAL_HEADERS: &[&str] = &[
     "authorization",
     "cookie",
@@ -40,6 +39,12 @@ const CREDENTIAL_HEADERS: &[&str] = &[
     "private-token",
     "job-token",
 ];
+
+/// Where a secret is that several fields of a request make up together.
+pub(crate) const PARTS: &str = "fields";
+
+/// What is said to be found in text with more encodings within each other than can be looked through.
+const TOO_DEEP: &str = "too-many-encodings";
 
 /// Headers that never leave the guard.
 const UNSENT_HEADERS: &[&str] = &["proxy-authorization", "proxy-connection"];
@@ -58,8 +63,15 @@ pub enum What {
 pub struct Finding {
     /// Which secret or rule.
     pub what: What,
-    /// Where: `host name`, `URL`, `headers`, `body`.
+    /// Where: `method`, `host name`, `URL`, `headers`, `body`.
     pub place: &'static str,
+}
+
+impl Findings {
+    /// Returns `true` if something was found, whether it blocks or not.
+    pub fn any(&self) -> bool {
+        self.block.is_some() || self.warn.is_some()
+    }
 }
 
 impl Finding {
@@ -106,12 +118,14 @@ pub struct Inspector {
     on_rule: DlpAction,
     exempt_hosts: Vec<HostPattern>,
     exempt_rules: Vec<RuleIndex>,
+    also: Vec<DlpKind>,
 }
 
 /// Which of the two kinds is looked for in one place.
 #[derive(Debug, Clone, Copy)]
 struct Look<'a> {
-    host: &'a HostOrIp,
+    /// Where the request goes, once that is known.
+    host: Option<&'a HostOrIp>,
     place: &'static str,
     rules: bool,
     /// Secrets whose own host this is may pass here.
@@ -130,6 +144,7 @@ impl Inspector {
             on_rule: config.rules,
             exempt_hosts: config.exempt_hosts.clone(),
             exempt_rules,
+            also: config.also.clone(),
         })
     }
 
@@ -138,18 +153,21 @@ impl Inspector {
         self.secrets.skipped()
     }
 
-    /// Looks at everything of a request but its body. Comes before any lookup, since a lookup already tells the name.
+    /// Looks at one word of a request that the log and the answer repeat: the method, or the host name as it was sent.
+    /// Comes before everything else, since a refusal repeats it too.
+    pub fn word(&self, word: &str, place: &'static str) -> Findings {
+        let mut findings = Findings::default();
+        let look = Look { host: None, place, rules: true, credential: false };
+        self.look(word.as_bytes(), look, &mut Scratch::default(), &mut findings);
+        findings
+    }
+
+    /// Looks at everything of a request but its first words and its body. Comes before any lookup, since a lookup already
+    /// tells the name.
     pub fn head(&self, head: &RequestHead, wanted: &Destination) -> Findings {
         let (mut findings, mut scratch) = (Findings::default(), Scratch::default());
-        let host = &wanted.host;
-        let name = host.to_string();
+        let host = Some(&wanted.host);
         let plain = wanted.scheme == Scheme::Http;
-        self.look(
-            name.as_bytes(),
-            Look { host, place: "host name", rules: false, credential: false },
-            &mut scratch,
-            &mut findings,
-        );
         self.look(
             wanted.path.as_bytes(),
             Look { host, place: "URL", rules: plain, credential: false },
@@ -162,7 +180,7 @@ impl Inspector {
                 continue;
             }
             let credential = CREDENTIAL_HEADERS.contains(&name);
-            let look = Look { host, place: "headers", rules: plain && !credential, credential };
+            let look = Look { host, place: "headers", rules: plain, credential };
             self.look(&header.value, look, &mut scratch, &mut findings);
             let look = Look { rules: false, credential: false, ..look };
             self.look(name.as_bytes(), look, &mut scratch, &mut findings);
@@ -171,16 +189,33 @@ impl Inspector {
         findings
     }
 
-    /// Looks at one piece of a body.
-    fn body_piece(&self, bytes: &[u8], host: &HostOrIp, scratch: &mut Scratch) -> Findings {
+    /// Looks at one piece of a body; of a form, at its values put together as well.
+    fn body_piece(&self, bytes: &[u8], (host, form): (&HostOrIp, bool), scratch: &mut Scratch) -> Findings {
         let mut findings = Findings::default();
-        self.look(
-            bytes,
-            Look { host, place: "body", rules: true, credential: false },
-            scratch,
-            &mut findings,
-        );
+        let look = Look { host: Some(host), place: "body", rules: true, credential: false };
+        self.look(bytes, look, scratch, &mut findings);
+        if form && findings.block.is_none() {
+            let mut values = Vec::with_capacity(bytes.len());
+            parts::add_values(bytes, &mut values);
+            self.look(&values, look, scratch, &mut findings);
+            let mut coverage = Coverage::new(&self.secrets, |_| false);
+            coverage.add(bytes);
+            self.note_secret(coverage.whole(), look.place, &mut findings);
+        }
         findings
+    }
+
+    /// Looks at letters and digits alone: those that have gone before a piece of a body, and the first of the piece.
+    fn body_letters(&self, letters: &[u8]) -> Findings {
+        let mut findings = Findings::default();
+        let found = self.secrets.find(letters, &mut Vec::new(), |_| false);
+        self.note_secret(found, "body", &mut findings);
+        findings
+    }
+
+    /// Returns how many letters and digits the longest form of a secret has.
+    pub(crate) fn longest(&self) -> usize {
+        self.secrets.longest()
     }
 
     /// Returns how many bytes a piece of a body has to overlap with the next, so that no secret falls between them.
@@ -189,26 +224,44 @@ impl Inspector {
     }
 
     fn look(&self, bytes: &[u8], look: Look<'_>, scratch: &mut Scratch, findings: &mut Findings) {
-        let with_rules = look.rules && !self.exempt_hosts.iter().any(|pattern| pattern.matches(look.host));
+        let with_rules = look.rules && !look.host.is_some_and(|host| is_own(&self.exempt_hosts, host));
         let Scratch { bare, readings } = scratch;
-        let may_pass = |hosts: &[HostPattern]| look.credential && is_own(hosts, look.host);
-        views::each(bytes, readings, &mut |view| {
-            if let Some(secret) = self.secrets.find(view, bare, may_pass) {
-                self.note(What::Secret(secret.to_owned()), look.place, findings);
-            }
-            if with_rules && let Some(id) = self.fitting_rule(view) {
+        let may_pass =
+            |hosts: &[HostPattern]| look.credential && look.host.is_some_and(|host| is_own(hosts, host));
+        let whole = views::each(bytes, readings, &mut |view| {
+            self.note_secret(self.secrets.find(view, bare, may_pass), look.place, findings);
+            if with_rules && let Some(id) = self.fitting_rule(view, look) {
                 self.note(What::Rule(id), look.place, findings);
+            }
+            // A token is what such a header is for, and a number in a cookie its host's own.
+            if with_rules
+                && !look.credential
+                && let Some(kind) = also::find(&self.also, view)
+            {
+                self.note(What::Rule(kind), look.place, findings);
             }
             findings.block.is_none()
         });
+        if !whole {
+            let finding = Finding { what: What::Rule(TOO_DEEP), place: look.place };
+            let slot = if self.blocks() { &mut findings.block } else { &mut findings.warn };
+            slot.get_or_insert(finding);
+        }
     }
 
-    fn fitting_rule(&self, view: &[u8]) -> Option<&'static str> {
-        match rules::builtin() {
-            Ok(rules) => rules.find_in(view, |index| !self.exempt_rules.contains(&index)),
-            // Tested never to happen; if it did, nothing could be called clean.
-            Err(_) => Some("unusable-rule-set"),
-        }
+    fn fitting_rule(&self, view: &[u8], look: Look<'_>) -> Option<&'static str> {
+        // Tested never to happen; if it did, nothing could be called clean.
+        let Ok(rules) = rules::builtin() else { return Some("unusable-rule-set") };
+        let wanted = |index| !self.exempt_rules.contains(&index);
+        let Some(host) = look.host.filter(|_| look.credential) else { return rules.find_in(view, wanted) };
+        // A word in front of a value says nothing in a header whose values are credentials.
+        let foreign = |index| !rules.is_named(index) && !vendors::may_be_shown(rules.name(index), host);
+        let own = |value: &[u8]| {
+            self.secrets
+                .values()
+                .any(|(_, secret, hosts)| is_own(hosts, host) && memmem::find(secret, value).is_some())
+        };
+        rules.find_other_in(view, |index| wanted(index) && foreign(index), own)
     }
 
     /// Tells whether a body that cannot be looked into has to be refused.
@@ -216,21 +269,43 @@ impl Inspector {
         self.on_secret == DlpAction::Block || self.on_rule == DlpAction::Block
     }
 
-    /// A secret cut into parameters, path segments and headers is found by how much of it the parts cover.
+    /// A secret cut into words of the request is found by how much of it they make up; one that is cut into shorter parts, by
+    /// putting the fields together in their order.
+    ///
+    /// A credential header counts for the secrets that may not go there.
     fn look_for_parts(&self, head: &RequestHead, wanted: &Destination, findings: &mut Findings) {
-        let values = head
-            .headers
-            .iter()
-            .filter(|h| {
-                !UNSENT_HEADERS.contains(&h.name.as_str()) && !CREDENTIAL_HEADERS.contains(&h.name.as_str())
-            })
-            .map(|header| header.value.as_slice());
-        let mut parts = Vec::new();
-        for text in values.chain([wanted.path.as_bytes()]) {
-            secrets::split_parts(text, &mut parts);
+        let host = wanted.host.to_string();
+        let sent = || head.headers.iter().filter(|h| !UNSENT_HEADERS.contains(&h.name.as_str()));
+        let is_credential = |name: &str| CREDENTIAL_HEADERS.contains(&name);
+        let has_credentials = sent().any(|header| is_credential(&header.name));
+        for credentials in [false, true].into_iter().filter(|credentials| !credentials || has_credentials) {
+            let may_pass = |hosts: &[HostPattern]| credentials && is_own(hosts, &wanted.host);
+            let mut coverage = Coverage::new(&self.secrets, may_pass);
+            let mut fields = [host.as_bytes(), b" ", head.method.as_bytes(), b" "].concat();
+            coverage.add(&fields);
+            coverage.add(wanted.path.as_bytes());
+            parts::add_values(wanted.path.as_bytes(), &mut fields);
+            for header in sent().filter(|header| credentials || !is_credential(&header.name)) {
+                coverage.add(header.name.as_bytes());
+                coverage.add(&header.value);
+                parts::add_values(&header.value, &mut fields);
+            }
+            let fields = decode::percent(&fields).unwrap_or(fields);
+            let found = coverage.whole().or_else(|| self.secrets.find(&fields, &mut Vec::new(), may_pass));
+            self.note_secret(found, PARTS, findings);
         }
-        if let Some(secret) = self.secrets.covered_by(&parts) {
-            self.note(What::Secret(secret.to_owned()), "URL and headers", findings);
+    }
+
+    /// Returns `true` if a word holds part of a secret, of one that is found by its parts.
+    pub fn has_part(&self, word: &str) -> bool {
+        let mut coverage = Coverage::new(&self.secrets, |_| false);
+        coverage.add(word.as_bytes());
+        coverage.any()
+    }
+
+    fn note_secret(&self, name: Option<&str>, place: &'static str, findings: &mut Findings) {
+        if let Some(name) = name {
+            self.note(What::Secret(name.to_owned()), place, findings);
         }
     }
 
@@ -262,3 +337,11 @@ mod tests;
 #[cfg(test)]
 #[path = "hiding_tests.rs"]
 mod hiding_tests;
+
+#[cfg(test)]
+#[path = "limits_tests.rs"]
+mod limits_tests;
+
+#[cfg(test)]
+#[path = "corpus_tests.rs"]
+mod corpus_tests;

@@ -23,10 +23,17 @@ fn token() -> String {
     ["gh", "p_", "9aZ3kQ7xW1vB5nM8cL2jH6gF4dS0pReTyU1q"].concat()
 }
 
+fn base64(text: &[u8]) -> String {
+    super::limits_tests::base64(text)
+}
+
 fn look(config: &DlpConfig, request: &str) -> Findings {
     let text = format!("{}\r\n\r\n", request.replace('\n', "\r\n"));
     let head = head::parse(text.as_bytes(), 32).unwrap();
-    inspector(config).head(&head, &destination(&head).unwrap())
+    let (inspector, wanted) = (inspector(config), destination(&head).unwrap());
+    let (method, host) = (inspector.word(&head.method, "method"), wanted.host.to_string());
+    let words = [method, inspector.word(&host, "host name"), inspector.head(&head, &wanted)];
+    words.into_iter().find(Findings::any).unwrap_or_default()
 }
 
 fn blocked(request: &str) -> Option<String> {
@@ -79,14 +86,13 @@ fn a_secret_may_go_to_its_own_host_as_a_credential_only() {
 }
 
 #[test]
-fn rules_find_foreign_credentials_outside_of_credential_headers() {
+fn rules_find_foreign_credentials() {
     let token = token();
     assert_eq!(
         blocked(&get(&format!("/?q={token}"), "")),
         Some("the rule `github-pat` fits something in the URL of the request".to_owned())
     );
     assert!(blocked(&get("/", &format!("\nX-Note: {token}"))).is_some());
-    assert_eq!(blocked(&get("/", &format!("\nAuthorization: token {token}"))), None);
     let warn = DlpConfig { rules: DlpAction::Warn, ..DlpConfig::default() };
     let findings = look(&warn, &get(&format!("/?q={token}"), ""));
     assert!(findings.block.is_none() && findings.warn.is_some());
@@ -101,6 +107,46 @@ fn rules_find_foreign_credentials_outside_of_credential_headers() {
         Inspector::new(&unknown, &GuardSecrets::default()),
         Err(GuardError::UnknownRule { .. })
     ));
+}
+
+#[test]
+fn a_vendors_token_is_shown_to_its_vendor_and_to_hosts_named_for_it() {
+    let token = token();
+    let basic = base64(format!("x-access-token:{token}").as_bytes());
+    let to = |host: &str, header: &str| format!("GET http://{host}/ HTTP/1.1\nHost: {host}\n{header}");
+    let headers = [
+        format!("Authorization: Bearer {token}"),
+        format!("Authorization: token {token}"),
+        format!("Authorization: Basic {basic}"),
+        format!("X-Api-Key: {token}"),
+        format!("Private-Token: {token}"),
+        format!("Cookie: a=b; session={token}; c=d"),
+    ];
+    for header in &headers {
+        let found = blocked(&to("a.example", header));
+        assert_eq!(
+            found.as_deref(),
+            Some("the rule `github-pat` fits something in the headers of the request"),
+            "{header}"
+        );
+        assert_eq!(blocked(&to("api.github.com", header)), None, "{header}");
+        // The bottle's own secret, towards a host that is named for it, and nothing else next to it.
+        let known = serde_json::json!([{ "name": "GIT", "value": token, "hosts": ["git.corp.example"] }]);
+        let known = GuardSecrets::from_json(&known.to_string()).unwrap();
+        let inspector = Inspector::new(&DlpConfig::default(), &known).unwrap();
+        let passes = |request: &str| {
+            let text = format!("{}\r\n\r\n", request.replace('\n', "\r\n"));
+            let head = head::parse(text.as_bytes(), 32).unwrap();
+            inspector.head(&head, &destination(&head).unwrap()).block.is_none()
+        };
+        assert!(passes(&to("git.corp.example", header)), "{header}");
+        let other = ["np", "m_", "9aZ3kQ7xW1vB5nM8cL2jH6gF4dS0pReTyU1q"].concat();
+        assert!(!passes(&to("git.corp.example", &format!("{header}\nX-Api-Key: {other}"))), "{header}");
+        assert!(!passes(&to("git.corp.example", &format!("{header} {other}"))), "{header}");
+    }
+    // What only a word in front of it makes a credential is what every such header holds.
+    let value = "0123456789abcdef0123456789abcde1";
+    assert_eq!(blocked(&to("a.example", &format!("Cookie: adobe_session={value}"))), None);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::head::{HeadError, RequestHead, Version};
+use super::head::{HeadError, RequestHead, Version, is_token_byte};
 
 /// Digits of a chunk size; more than any real chunk needs, and far from overflowing.
 const MAX_SIZE_DIGITS: usize = 12;
@@ -108,6 +108,9 @@ impl BodyDecoder {
                     Some(0) => self.state = State::Final,
                     Some(size) => self.state = State::Data(size),
                 },
+                State::Final if buffer.first().is_some_and(|first| is_token_byte(*first)) => {
+                    return Err(HeadError::Trailers);
+                }
                 State::AfterData | State::Final => {
                     if !line_end(buffer)? {
                         return Ok(Piece::More);
@@ -257,12 +260,12 @@ mod tests {
             b"5\r\nhelloX\r\n0\r\n\r\n",
             b"5\r\nhello\n0\r\n\r\n",
             b"\r\nhello\r\n0\r\n\r\n",
-            b"0\r\nTrailer: x\r\n\r\n",
             b"0\r\n\n",
             b"fffffffffffffffff\r\n",
             b"0000000000000005\r\nhello\r\n0\r\n\r\n",
         ] {
             assert_eq!(decode(text), Err(HeadError::Chunk), "{}", text.escape_ascii());
         }
+        assert_eq!(decode(b"0\r\nName: x\r\n\r\n"), Err(HeadError::Trailers));
     }
 }

@@ -7,9 +7,12 @@
 
 use claude_bottle_egress_policy::Code;
 
-/// Longest method taken; the longest registered one has 17 characters
-/// (<https://www.iana.org/assignments/http-methods>).
-const MAX_METHOD: usize = 32;
+/// Longest method taken that is not registered; of the registered ones without a hyphen the longest has 17 letters
+/// (<https://www.iana.org/assignments/http-methods>). More would be a way out that no rule is about.
+pub(crate) const MAX_METHOD: usize = 20;
+
+/// Registered methods, and that of UPnP discovery, which are not of letters alone.
+const HYPHENATED: &[&[u8]] = &[b"BASELINE-CONTROL", b"VERSION-CONTROL", b"M-SEARCH"];
 
 /// Version of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +79,8 @@ pub enum HeadError {
     /// The request line is not `METHOD SP target SP HTTP/1.x`.
     #[error("the request line is not `METHOD target HTTP/1.1` with single spaces")]
     RequestLine,
-    /// The method is no token, or too long.
-    #[error("the method is not a plain token")]
+    /// The method is neither a known one nor a plain word.
+    #[error("the method is neither a registered one nor a word of at most 20 letters")]
     Method,
     /// The target has characters no target has.
     #[error("the request target has characters that must be percent-encoded")]
@@ -106,6 +109,9 @@ pub enum HeadError {
     /// A chunk of the body that is not plain.
     #[error("the chunked body is malformed")]
     Chunk,
+    /// The body ends in trailers.
+    #[error("the chunked body ends in trailers")]
+    Trailers,
     /// A header that names another header's removal in a way that changes the message.
     #[error("the Connection header names a header that cannot be dropped")]
     Connection,
@@ -116,6 +122,7 @@ impl HeadError {
     pub fn code(self) -> Code {
         match self {
             Self::TooManyHeaders | Self::TooLong => Code::TooLarge,
+            Self::Trailers => Code::TrailersRefused,
             _ => Code::BadRequest,
         }
     }
@@ -176,7 +183,7 @@ fn request_line(line: &[u8]) -> Result<(String, String, Version), HeadError> {
     else {
         return Err(HeadError::RequestLine);
     };
-    if method.is_empty() || method.len() > MAX_METHOD || !method.iter().all(|b| is_token_byte(*b)) {
+    if !is_method(method) {
         return Err(HeadError::Method);
     }
     if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
@@ -188,6 +195,11 @@ fn request_line(line: &[u8]) -> Result<(String, String, Version), HeadError> {
         _ => return Err(HeadError::Version),
     };
     Ok((ascii(method), ascii(target), version))
+}
+
+fn is_method(method: &[u8]) -> bool {
+    let is_word = (1..=MAX_METHOD).contains(&method.len()) && method.iter().all(u8::is_ascii_alphabetic);
+    is_word || HYPHENATED.contains(&method)
 }
 
 fn header_line(line: &[u8]) -> Result<Header, HeadError> {
@@ -203,7 +215,7 @@ fn header_line(line: &[u8]) -> Result<Header, HeadError> {
 }
 
 /// The `tchar` of <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2>.
-fn is_token_byte(byte: u8) -> bool {
+pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
@@ -267,11 +279,29 @@ mod tests {
         refused(b"GET http://a/\r\n\r\n", HeadError::RequestLine);
         refused(b"GET http://a/ HTTP/1.1 \r\n\r\n", HeadError::RequestLine);
         refused(b"G(T http://a/ HTTP/1.1\r\n\r\n", HeadError::Method);
+        for method in
+            ["GET2", "get-it", "A_B", "GET.", "ABCDEFGHIJKLMNOPQRSTU", "s3cr3tValue0123456789", "M-SEARCHX"]
+        {
+            refused(format!("{method} http://a/ HTTP/1.1\r\n\r\n").as_bytes(), HeadError::Method);
+        }
         refused(b"GET http://\xc3\xa4/ HTTP/1.1\r\n\r\n", HeadError::Target);
         for version in ["HTTP/2.0", "HTTP/1.2", "http/1.1", "HTTP/1.10", "HTTP/0.9", "HTTPS/1.1"] {
             refused(format!("GET http://a/ {version}\r\n\r\n").as_bytes(), HeadError::Version);
         }
         assert_eq!(find_end(b"\x16\x03\x01", 0), Err(HeadError::RequestLine));
+    }
+
+    #[test]
+    fn takes_every_registered_method() {
+        // <https://www.iana.org/assignments/http-methods>, and one that is not registered.
+        let methods = "ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY DELETE GET HEAD LABEL LINK LOCK MERGE \
+            MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PATCH POST PRI PROPFIND \
+            PROPPATCH PUT REBIND REPORT SEARCH TRACE UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF \
+            VERSION-CONTROL M-SEARCH ABCDEFGHIJKLMNOPQRST purge";
+        for method in methods.split_ascii_whitespace() {
+            let head = head(format!("{method} http://a/ HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
+            assert_eq!(head.method, method);
+        }
     }
 
     #[test]

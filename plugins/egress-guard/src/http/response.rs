@@ -12,6 +12,13 @@ pub(crate) const TUNNEL_OPEN: &[u8] = b"HTTP/1.1 200 Connection established\r\n\
 /// Answer to `Expect: 100-continue`.
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// Returns the answer to the question for a name: the ports at which it may be reached.
+pub(crate) fn ports(ports: &[u16]) -> Vec<u8> {
+    let ports = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    format!("HTTP/1.1 200 OK\r\nX-Egress-Ports: {ports}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        .into_bytes()
+}
+
 /// A refusal as the client sees it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Refusal<'a> {
@@ -41,15 +48,18 @@ pub(crate) fn refusal(refusal: &Refusal<'_>) -> Vec<u8> {
 /// Policy says 403; what is wrong with the request or the way has its usual status, with the same header and body.
 fn status(code: Code) -> (u16, &'static str) {
     match code {
-        Code::BadRequest | Code::BadHost | Code::HostMismatch | Code::BadScheme => (400, "Bad Request"),
+        Code::BadRequest | Code::BadHost | Code::HostMismatch | Code::BadScheme | Code::TrailersRefused => {
+            (400, "Bad Request")
+        }
         Code::Timeout => (408, "Request Timeout"),
         Code::TooLarge => (413, "Content Too Large"),
         Code::NoSuchHost
         | Code::ResolveFailed
         | Code::NoResolver
         | Code::ConnectFailed
-        | Code::UpstreamFailed => (502, "Bad Gateway"),
-        Code::TooManyConnections => (503, "Service Unavailable"),
+        | Code::UpstreamFailed
+        | Code::UpstreamProxyFailed => (502, "Bad Gateway"),
+        Code::TooManyConnections | Code::LogFailed => (503, "Service Unavailable"),
         Code::Internal => (500, "Internal Server Error"),
         _ => (403, "Forbidden"),
     }

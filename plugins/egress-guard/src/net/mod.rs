@@ -1,9 +1,10 @@
 //! Streams, names and connections: everything that touches the network, and no policy.
 
+pub(crate) mod ask_tunnel;
+mod copy;
 pub mod dial;
+pub mod join;
 pub mod listen;
-mod pipe;
-mod pump;
 pub mod resolve;
-pub mod splice;
+mod splice;
 pub mod stream;

@@ -12,7 +12,7 @@ use rustix::net::Shutdown;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::pipe::Pipe;
+use super::splice::Pipe;
 
 /// Bytes read at once.
 const READ_SIZE: usize = 64 * 1024;

@@ -7,6 +7,7 @@ use claude_bottle_egress_policy::{Code, Decision, HostOrIp, vet_addresses};
 use tokio::net::TcpStream;
 
 use super::state::{Server, Snapshot};
+use super::upstream_proxy;
 use crate::http::destination::Destination;
 use crate::net::dial;
 
@@ -27,7 +28,12 @@ impl Denial {
         Self { code, reason: reason.into(), detail: None, rule: None, origin: None }
     }
 
-    fn detail(mut self, detail: impl Into<String>) -> Self {
+    /// Says what the policy says.
+    pub(super) fn of(decision: &Decision) -> Self {
+        Self::new(decision.code, decision.reason.clone()).after(decision)
+    }
+
+    pub(super) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
     }
@@ -46,7 +52,7 @@ pub(crate) fn decide(snapshot: &Snapshot, wanted: &Destination) -> Result<Decisi
     if decision.is_allowed() {
         return Ok(decision);
     }
-    Err(Denial::new(decision.code, decision.reason.clone()).after(&decision))
+    Err(Denial::of(&decision))
 }
 
 /// Connects to an allowed destination.
@@ -55,6 +61,9 @@ pub(crate) async fn connect(
     snapshot: &Snapshot,
     wanted: &Destination,
 ) -> Result<TcpStream, Denial> {
+    if let Some(proxy) = upstream_proxy::of(snapshot, wanted) {
+        return upstream_proxy::connect(snapshot, proxy, wanted).await;
+    }
     let addresses = resolve(snapshot, &wanted.host).await?;
     let vetted = vet_addresses(&wanted.host, &addresses, &snapshot.config.policy).map_err(|refusal| {
         let detail = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -63,13 +72,19 @@ pub(crate) async fn connect(
     if vetted.iter().any(|address| dial::is_self(*address, wanted.port, server.own_address)) {
         return Err(Denial::new(Code::SelfConnect, "the destination is the proxy itself"));
     }
-    let limit = Duration::from_secs(snapshot.config.limits.connect_timeout_seconds);
-    dial::dial(&vetted, wanted.port, limit).await.map_err(|error| {
+    dial(snapshot, &vetted, wanted.port).await.map_err(|error| {
         Denial::new(Code::ConnectFailed, "the host did not accept the connection").detail(error.to_string())
     })
 }
 
-async fn resolve(snapshot: &Snapshot, host: &HostOrIp) -> Result<Vec<IpAddr>, Denial> {
+/// Connects to one of these addresses, in the time that the configuration gives.
+pub(super) async fn dial(snapshot: &Snapshot, addresses: &[IpAddr], port: u16) -> std::io::Result<TcpStream> {
+    let limit = Duration::from_secs(snapshot.config.limits.connect_timeout_seconds);
+    dial::dial(addresses, port, limit).await
+}
+
+/// Returns all addresses of a host: static ones, or those of one lookup.
+pub(super) async fn resolve(snapshot: &Snapshot, host: &HostOrIp) -> Result<Vec<IpAddr>, Denial> {
     if let Some(addresses) = snapshot.config.policy.static_addresses(host) {
         return Ok(addresses);
     }

@@ -1,26 +1,22 @@
 //! One client connection: reads a request, has it decided anew, and reads the next.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use claude_bottle_egress_policy::{Code, Decision, Limits, LogEvent, LogRecord, Scheme, Verdict};
 
 use super::admit::{self, Denial};
-use super::state::{Server, Snapshot};
+use super::caught::{self, Preface, Role};
+use super::request::Request;
+use super::state::Server;
 use super::upstream::Upstream;
 use super::{LINGER, forward, tunnel};
-use crate::clock;
-use crate::dlp::{Finding, Findings};
 use crate::http::destination::{Destination, destination};
 use crate::http::head::{self, HeadError, RequestHead};
 use crate::http::response;
 use crate::net::listen::Peer;
-use crate::net::splice::Activity;
 use crate::net::stream::Stream;
-
-/// Characters of an unreadable host that are logged.
-const MAX_LOGGED_TARGET: usize = 128;
 
 /// A connected client.
 pub(crate) struct Client {
@@ -30,20 +26,10 @@ pub(crate) struct Client {
     pub(crate) buffer: BytesMut,
     /// The upstream connection of the last plain request, kept for the next one to the same place.
     pub(crate) upstream: Option<Upstream>,
+    /// What the client takes the guard for.
+    pub(super) role: Role,
     peer: Peer,
     id: u64,
-}
-
-/// What one request is about, for the log and for refusals.
-pub(crate) struct Request {
-    pub(crate) snapshot: Arc<Snapshot>,
-    pub(crate) activity: Activity,
-    /// What inspection found and let pass.
-    warning: OnceLock<Finding>,
-    time: String,
-    method: String,
-    host: String,
-    port: u16,
 }
 
 /// Whether the connection can carry another request.
@@ -56,7 +42,8 @@ pub(crate) enum Next {
 /// Serves a client until it leaves or a request ends the connection.
 pub(crate) async fn serve(server: Arc<Server>, stream: Stream, peer: Peer) {
     let id = server.next_connection();
-    let mut client = Client { server, stream, buffer: BytesMut::new(), upstream: None, peer, id };
+    let (buffer, role) = (BytesMut::new(), Role::Proxy);
+    let mut client = Client { server, stream, buffer, upstream: None, role, peer, id };
     while client.serve_one().await == Next::Keep {}
 }
 
@@ -70,27 +57,59 @@ impl Client {
         };
         // Taken after the head has arrived, so that a reload counts for every later request.
         let mut request = Request::new(server.snapshot());
-        let head = match read {
+        let mut head = match read {
             Ok(Some(head)) => head,
             Ok(None) => return Next::Close,
-            Err(denial) => return self.refuse(&request, denial).await,
+            Err(denial) => {
+                request.describe("", &self.role.authority());
+                return self.refuse(&request, denial).await;
+            }
         };
-        request.describe(&head);
-        let wanted = match destination(&head) {
+        match Preface::of(&head).filter(|_| self.role == Role::Proxy) {
+            // The rest of such a connection may last, and this future with it.
+            Some(Preface::Catch) => return Box::pin(caught::catch(self, request, &head)).await,
+            Some(Preface::Resolve) => return caught::resolve(self, request, &head).await,
+            None => {}
+        }
+        let completed = self.role.complete(&mut head);
+        request.describe(&head.method, &head.target);
+        match completed {
+            Ok(()) => self.serve_head(request, &head).await,
+            Err(denial) => self.refuse(&request, denial).await,
+        }
+    }
+
+    /// Decides a request and carries what is allowed.
+    pub(super) async fn serve_head(&mut self, mut request: Request, head: &RequestHead) -> Next {
+        let wanted = match destination(head) {
             Ok(wanted) => wanted,
             Err(error) => return self.refuse(&request, Denial::new(error.code(), error.to_string())).await,
         };
-        request.resolve_to(&wanted);
-        self.serve_request(&request, &head, &wanted).await
+        request.resolve_to(&wanted.host, wanted.port);
+        self.serve_request(&mut request, head, &wanted).await
     }
 
-    async fn serve_request(&mut self, request: &Request, head: &RequestHead, wanted: &Destination) -> Next {
+    async fn serve_request(
+        &mut self,
+        request: &mut Request,
+        head: &RequestHead,
+        wanted: &Destination,
+    ) -> Next {
+        if let Err(denial) = self.check_log() {
+            return self.refuse(request, denial).await;
+        }
+        // Before the policy, since its answer repeats the name.
+        if let Err(denial) = request.note(request.words.clone()) {
+            return self.refuse(request, denial).await;
+        }
         let decision = match admit::decide(&request.snapshot, wanted) {
             Ok(decision) => decision,
             Err(denial) => return self.refuse(request, denial).await,
         };
         // Before any lookup, since the name itself may carry something out.
-        if let Err(denial) = request.note(request.snapshot.inspector.head(head, wanted)) {
+        let findings = request.snapshot.inspector.head(head, wanted);
+        request.hide_parts(&findings);
+        if let Err(denial) = request.note(findings) {
             return self.refuse(request, denial.after(&decision)).await;
         }
         let served = match wanted.scheme {
@@ -100,6 +119,14 @@ impl Client {
         match served {
             Ok(next) => next,
             Err(denial) => self.refuse(request, denial.after(&decision)).await,
+        }
+    }
+
+    /// Refuses while decisions cannot be written.
+    pub(super) fn check_log(&self) -> Result<(), Denial> {
+        match self.server.logger.is_failing() {
+            true => Err(Denial::new(Code::LogFailed, "the guard cannot write its decisions")),
+            false => Ok(()),
         }
     }
 
@@ -135,25 +162,33 @@ impl Client {
         }
     }
 
+    /// Writes a few bytes to the client, which may have stopped reading; not longer than a moment, nor than the guard runs.
+    pub(crate) async fn tell(&self, bytes: &[u8]) -> bool {
+        tokio::select! {
+            // What the socket takes at once is written even when the guard stops.
+            biased;
+            told = tokio::time::timeout(LINGER, self.stream.write_all(bytes)) => matches!(told, Ok(Ok(()))),
+            () = self.server.stopped() => false,
+        }
+    }
+
     /// Tells the client why, writes the log line, and ends the connection.
     pub(crate) async fn refuse(&mut self, request: &Request, denial: Denial) -> Next {
-        let answer = response::refusal(&response::Refusal {
-            error: "egress_denied",
-            code: denial.code,
-            host: &request.host,
-            port: request.port,
-            rule: denial.rule.as_deref(),
-            reason: &denial.reason,
-            hint: denial.code.hint(),
-        });
+        let denial = request.masked(denial);
+        let answer = match self.role {
+            Role::Tunnel { is_tls: true } => tunnel::ALERT.to_vec(),
+            Role::Tunnel { is_tls: false } => Vec::new(),
+            Role::Proxy | Role::Plain(_) => refusal(request, &denial),
+        };
         self.log_denial(request, LogEvent::Request, denial).await;
-        if matches!(tokio::time::timeout(LINGER, self.stream.write_all(&answer)).await, Ok(Ok(()))) {
+        if self.tell(&answer).await {
             self.stream.linger(LINGER).await;
         }
         Next::Close
     }
 
     pub(crate) async fn log_denial(&self, request: &Request, event: LogEvent, denial: Denial) {
+        let denial = request.masked(denial);
         let reason = match denial.detail {
             Some(detail) => format!("{}: {detail}", denial.reason),
             None => denial.reason,
@@ -175,7 +210,7 @@ impl Client {
         let mut record = LogRecord {
             rule: decision.rule.clone(),
             origin: decision.origin.clone(),
-            reason,
+            reason: request.mask(reason),
             ..self.record(request, event)
         };
         if let Some(finding) = request.warning.get() {
@@ -209,42 +244,16 @@ impl Client {
     }
 }
 
-impl Request {
-    fn new(snapshot: Arc<Snapshot>) -> Self {
-        Self {
-            snapshot,
-            activity: Activity::default(),
-            warning: OnceLock::new(),
-            time: clock::now(),
-            method: String::new(),
-            host: String::new(),
-            port: 0,
-        }
-    }
-
-    /// Takes what inspection found: the first warning is kept for the log, a blocking finding is a denial.
-    pub(crate) fn note(&self, findings: Findings) -> Result<(), Denial> {
-        if let Some(finding) = findings.warn {
-            self.warning.get_or_init(|| finding);
-        }
-        match findings.block {
-            Some(finding) => Err(Denial::new(finding.code(), finding.to_string())),
-            None => Ok(()),
-        }
-    }
-
-    /// Notes the target as sent, cut before the path, for a request whose host has no canonical form.
-    fn describe(&mut self, head: &RequestHead) {
-        self.method.clone_from(&head.method);
-        let rest = head.target.split_once("://").map_or(head.target.as_str(), |(_, rest)| rest);
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        self.host = authority.chars().take(MAX_LOGGED_TARGET).collect();
-    }
-
-    fn resolve_to(&mut self, wanted: &Destination) {
-        self.host = wanted.host.to_string();
-        self.port = wanted.port;
-    }
+fn refusal(request: &Request, denial: &Denial) -> Vec<u8> {
+    response::refusal(&response::Refusal {
+        error: "egress_denied",
+        code: denial.code,
+        host: &request.host,
+        port: request.port,
+        rule: denial.rule.as_deref(),
+        reason: &denial.reason,
+        hint: denial.code.hint(),
+    })
 }
 
 pub(super) fn bad(error: HeadError) -> Denial {
@@ -264,7 +273,7 @@ fn code(code: Code) -> String {
 fn verdict(code: Code) -> Verdict {
     match code {
         Code::NoSuchHost | Code::ResolveFailed | Code::NoResolver | Code::ConnectFailed => Verdict::Error,
-        Code::UpstreamFailed | Code::Timeout | Code::Internal => Verdict::Error,
+        Code::UpstreamFailed | Code::UpstreamProxyFailed | Code::Timeout | Code::Internal => Verdict::Error,
         _ => Verdict::Deny,
     }
 }

@@ -10,13 +10,15 @@ use hyper::body::Incoming;
 use hyper::{Method, Request as Outgoing, Response, StatusCode, Uri};
 
 use super::admit::{self, Denial};
-use super::answer::{self, Plan};
-use super::client::{Client, Next, Request, bad, gone};
-use super::feed::{self, BODY_QUEUE, BodySender, Feed};
+use super::client::{Client, Next, bad, gone};
 use super::headers;
+use super::request::Request;
+use super::request_body::{self, BODY_QUEUE, BodySender, Feed};
 use super::state::Server;
 use super::upstream::{Body, Upstream, failed};
-use crate::dlp::body::{BodyScan, Packing};
+use super::upstream_proxy;
+use super::upstream_response::{self, Plan};
+use crate::dlp::body::Packing;
 use crate::http::destination::Destination;
 use crate::http::framing::{self, BodyDecoder, BodyLength};
 use crate::http::head::{HeadError, RequestHead};
@@ -30,12 +32,14 @@ pub(crate) async fn serve(
     (wanted, decision): (&Destination, &Decision),
 ) -> Result<Next, Denial> {
     let length = framing::body_length(head).map_err(bad)?;
-    feed::check_size(length, request.snapshot.config.limits.max_body_bytes)?;
-    let packing = feed::packing(head, request)?;
-    let (outgoing, sender) = outgoing(head, wanted, length)?;
+    request_body::check_size(length, request.snapshot.config.limits.max_body_bytes)?;
+    let packing = request_body::packing(head, request)?;
+    let (mut outgoing, sender) = outgoing(head, wanted, length)?;
+    upstream_proxy::address(&mut outgoing, &request.snapshot, wanted)?;
     let upstream = upstream(client, request, wanted).await?;
-    if head.has_token("expect", "100-continue") && length != BodyLength::None {
-        client.stream.write_all(CONTINUE).await.map_err(|_| gone())?;
+    let waits = head.has_token("expect", "100-continue") && length != BodyLength::None;
+    if waits && !client.tell(CONTINUE).await {
+        return Err(gone());
     }
     let idle = Duration::from_secs(request.snapshot.config.limits.idle_timeout_seconds);
     let server = Arc::clone(&client.server);
@@ -130,7 +134,7 @@ impl Exchange<'_> {
             buffer: &mut self.client.buffer,
             decoder: &mut self.decoder,
             request: self.request,
-            scan: BodyScan::new(&self.request.snapshot.inspector, &wanted.host, self.packing),
+            scan: request_body::scan(self.head, self.request, &wanted.host, self.packing),
         };
         let feeding = feed.run(sender);
         tokio::pin!(feeding);
@@ -145,10 +149,11 @@ impl Exchange<'_> {
                 }
             }
         };
+        upstream_proxy::check(response.status(), &self.request.snapshot, wanted)?;
         self.answered = true;
         let plan = Plan::new(self.head, &response, fed);
         let reason = format!("answered {}", response.status().as_u16());
-        let answering = answer::write(&self.client.stream, &self.request.activity, response, plan);
+        let answering = upstream_response::write(&self.client.stream, &self.request.activity, response, plan);
         tokio::pin!(answering);
         loop {
             tokio::select! {

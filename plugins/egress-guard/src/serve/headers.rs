@@ -49,7 +49,7 @@ pub(crate) fn for_upstream(head: &RequestHead, wanted: &Destination) -> Result<H
     Ok(headers)
 }
 
-/// Tells whether a header of an upstream's answer stays behind. The length is written anew.
+/// Tells whether a header of an upstream's answer stays behind. The length is rewritten.
 pub(crate) fn is_dropped(name: &str) -> bool {
     HOP_BY_HOP.contains(&name) || name.starts_with(OWN_PREFIX)
 }

@@ -1,15 +1,18 @@
 //! Serves clients: accepts them, reads their requests, decides, and carries what is allowed.
 
 mod admit;
-mod answer;
+mod caught;
 mod client;
-mod feed;
+mod client_hello;
 mod forward;
 mod headers;
-mod opening;
+mod request;
+mod request_body;
 mod state;
 mod tunnel;
 mod upstream;
+mod upstream_proxy;
+mod upstream_response;
 
 pub use state::{Server, Snapshot};
 
@@ -51,7 +54,7 @@ fn admit_client(server: &Arc<Server>, stream: Stream, peer: Peer) {
         // Whoever this is learns nothing, not even that a proxy is here.
         return;
     }
-    let Some(place) = server.take_place(snapshot.config.limits.max_connections) else {
+    let Some(place) = server.take_permit(snapshot.config.limits.max_connections) else {
         tokio::spawn(turn_away(stream));
         return;
     };

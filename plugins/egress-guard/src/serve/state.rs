@@ -6,9 +6,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use claude_bottle_egress_policy::{DlpConfig, GuardConfig, GuardSecrets};
+use hyper::header::HeaderValue;
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::upstream_proxy;
 use crate::dlp::Inspector;
 use crate::error::GuardError;
 use crate::log::Logger;
@@ -23,6 +25,8 @@ pub struct Snapshot {
     pub(crate) resolver: Resolver,
     /// Looks for credentials as configured.
     pub(crate) inspector: Inspector,
+    /// What the proxy above this one is told of who asks.
+    pub(crate) proxy_authorization: Option<HeaderValue>,
 }
 
 impl Snapshot {
@@ -44,7 +48,8 @@ impl Snapshot {
         for name in inspector.skipped_secrets() {
             event("secret_too_short", &json!({ "name": name }));
         }
-        Ok(Self { resolver: Resolver::new(&servers, timeout), inspector, config })
+        let proxy_authorization = upstream_proxy::authorization(&config, secrets)?;
+        Ok(Self { resolver: Resolver::new(&servers, timeout), inspector, proxy_authorization, config })
     }
 }
 
@@ -72,9 +77,9 @@ pub struct Server {
 }
 
 /// One of the limited places for clients, given back when dropped.
-pub(crate) struct Place(Arc<AtomicUsize>);
+pub(crate) struct Permit(Arc<AtomicUsize>);
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -134,10 +139,10 @@ impl Server {
         self.places.load(Ordering::Acquire)
     }
 
-    pub(crate) fn take_place(&self, limit: usize) -> Option<Place> {
+    pub(crate) fn take_permit(&self, limit: usize) -> Option<Permit> {
         let taken =
             self.places.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < limit).then_some(n + 1));
-        taken.is_ok().then(|| Place(Arc::clone(&self.places)))
+        taken.is_ok().then(|| Permit(Arc::clone(&self.places)))
     }
 
     pub(crate) fn next_connection(&self) -> u64 {

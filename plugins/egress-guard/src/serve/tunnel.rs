@@ -6,18 +6,20 @@ use std::time::Duration;
 use claude_bottle_egress_policy::{Code, Decision, LogEvent};
 
 use super::admit::{self, Denial};
-use super::client::{Client, Next, Request};
-use super::opening::{self, Expected};
+use super::caught::Role;
+use super::client::{Client, Next};
+use super::client_hello::{self, Expected};
+use super::request::Request;
 use crate::http::destination::Destination;
 use crate::http::framing;
 use crate::http::head::RequestHead;
 use crate::http::response::TUNNEL_OPEN;
-use crate::net::splice::{self, End, Pair};
+use crate::net::join::{self, End, Pair};
 use crate::net::stream::Stream;
 
 /// A fatal `access_denied` alert, <https://www.rfc-editor.org/rfc/rfc8446#section-6>, so that a TLS client reports a
 /// refusal and not a broken line. It is unencrypted, as every answer to a ClientHello is.
-const ALERT: &[u8] = &[21, 3, 3, 0, 2, 2, 49];
+pub(super) const ALERT: &[u8] = &[21, 3, 3, 0, 2, 2, 49];
 
 /// Carries one tunnel to its end.
 pub(crate) async fn serve(
@@ -32,7 +34,8 @@ pub(crate) async fn serve(
         connected = admit::connect(&server, &request.snapshot, wanted) => Stream::Tcp(connected?),
         () = server.stopped() => return Ok(Next::Close),
     };
-    if client.stream.write_all(TUNNEL_OPEN).await.is_err() {
+    // One that was caught takes this for the server already.
+    if client.role == Role::Proxy && !client.tell(TUNNEL_OPEN).await {
         return Ok(Next::Close);
     }
     client.log_allowed(request, LogEvent::Request, decision, decision.reason.clone()).await;
@@ -49,14 +52,15 @@ async fn carry(client: &mut Client, request: &Request, wanted: &Destination, ups
     let expected = Expected {
         host: &wanted.host,
         tls_only: config.is_tls_only(wanted.port),
+        may_be_ssh: config.policy.is_ssh(&wanted.host, wanted.port),
         allow_ech: config.allow_ech,
         timeout: Duration::from_secs(config.limits.hello_timeout_seconds),
     };
     let idle = Duration::from_secs(config.limits.idle_timeout_seconds);
-    let opening = opening::read(&client.stream, std::mem::take(&mut client.buffer), expected);
+    let opening = client_hello::read(&client.stream, std::mem::take(&mut client.buffer), expected);
     let pair = Pair { client: &client.stream, upstream };
     tokio::select! {
-        ended = splice::join(pair, &request.activity, idle, opening) => ended.map(Some),
+        ended = join::join(pair, &request.activity, idle, opening) => ended.map(Some),
         () = client.server.stopped() => Ok(None),
     }
 }
@@ -72,7 +76,7 @@ async fn log_end(client: &Client, request: &Request, decision: &Decision, ended:
         }
         Err(denial) => {
             client.log_denial(request, LogEvent::Close, denial.after(decision)).await;
-            if client.stream.write_all(ALERT).await.is_ok() {
+            if client.tell(ALERT).await {
                 client.stream.linger(super::LINGER).await;
             }
             return;

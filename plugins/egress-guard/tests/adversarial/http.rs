@@ -1,20 +1,25 @@
 //! Messages that have two readings, answers that lie, and everything a plain request may not do.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc::channel;
 
 use serde_json::json;
 
-use crate::support::{Guard, Upstream, connect, get, read_answer, send};
+use crate::support::{Guard, Upstream, connect, get, read_all, read_answer, send};
 
 fn scene(upstream: &Upstream) -> (Guard, String) {
-    let guard = Guard::start(&json!({
+    (guard_for(upstream.port), format!("ok.test:{}", upstream.port))
+}
+
+fn guard_for(port: u16) -> Guard {
+    Guard::start(&json!({
         "policy": {
-            "rules": [{ "rule": format!("ok.test:{}", upstream.port) }],
+            "rules": [{ "rule": format!("ok.test:{port}") }],
             "hosts": { "ok.test": ["127.0.0.1"] },
             "private": [{ "host": "ok.test", "range": "127.0.0.1/32" }],
         },
-    }));
-    (guard, format!("ok.test:{}", upstream.port))
+    }))
 }
 
 #[test]
@@ -78,7 +83,6 @@ fn odd_chunks_cut_the_request_off() {
         "5\nhello\n0\n\n",
         "5\r\nhelloworld\r\n0\r\n\r\n",
         "+5\r\nhello\r\n0\r\n\r\n",
-        "5\r\nhello\r\n0\r\nX: y\r\n\r\n",
         "ffffffffffffffffff\r\n",
         "5\r\nhello\r\n0\r\n\n",
     ] {
@@ -92,6 +96,50 @@ fn odd_chunks_cut_the_request_off() {
         "a cut-off body was sent as a whole one: {}",
         upstream.received()
     );
+}
+
+/// As the SDKs of S3 send a checksum that they make while they send.
+#[test]
+fn trailers_are_refused_with_a_way_round() {
+    let upstream = Upstream::ok();
+    let (guard, a) = scene(&upstream);
+    for announced in ["", "Trailer: x-amz-checksum-crc32\r\n"] {
+        let request = format!(
+            "PUT http://{a}/ HTTP/1.1\r\nHost: {a}\r\nTransfer-Encoding: chunked\r\n{announced}\r\n5\r\nhello\r\n0\r\n\
+             x-amz-checksum-crc32: AAAAAA==\r\n\r\n"
+        );
+        let answer = send(guard.address(), request.as_bytes());
+        assert_eq!((answer.status, answer.code()), (400, "trailers_refused"), "{announced}");
+        assert!(answer.body.contains("use https:// through CONNECT"), "{answer:?}");
+    }
+    assert!(!upstream.received().contains("checksum-crc32: "), "{}", upstream.received());
+}
+
+/// The second event is sent when the first one has arrived.
+#[test]
+fn events_arrive_as_they_are_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (go_on, wait) = channel();
+    std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        assert!(stream.read(&mut [0; 4096]).unwrap() > 0, "a request comes first");
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: one\n\n").unwrap();
+        wait.recv().unwrap();
+        stream.write_all(b"data: two\n\n").unwrap();
+    });
+    let guard = guard_for(port);
+    let mut stream = connect(guard.address());
+    stream.write_all(&get(&format!("ok.test:{port}"), "/events")).unwrap();
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("data: one\n\n") {
+        let mut piece = [0; 1024];
+        let count = stream.read(&mut piece).unwrap();
+        assert!(count > 0, "it ended early: {seen:?}");
+        seen.extend_from_slice(&piece[..count]);
+    }
+    go_on.send(()).unwrap();
+    assert!(String::from_utf8_lossy(&read_all(&mut stream)).contains("data: two\n\n"));
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Guard, Relay, Upstream, binary, get, open_tunnel, read_all, send};
+use crate::support::{
+    Guard, Upstream, binary, connect, free_port, get, open_tunnel, read_all, relay, relay_with, send,
+};
 
 pub(crate) fn allowing(upstream: &Upstream) -> Value {
     json!({
@@ -52,7 +54,8 @@ fn a_stop_is_quick_and_leaves_no_tunnel_unlogged() {
     let begun = Instant::now();
     guard.signal("TERM");
     assert!(guard.wait().success());
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    // Far above what it takes on a busy machine, far below the time that the tunnel may be idle.
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     let line = guard.decision(&json!({ "event": "close" }));
     assert_eq!((&line["reason"], &line["bytes_up"]), (&json!("the guard stops"), &json!(5)));
     drop(read_all(&mut stream));
@@ -85,7 +88,7 @@ fn a_log_that_nobody_reads_does_not_hold_the_stop_up() {
     assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
     let begun = Instant::now();
     assert!(child.wait().unwrap().success());
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -138,7 +141,7 @@ fn a_unix_socket_and_a_relay_are_one_way_out() {
     let listen = format!("unix:{}", socket.display());
     let guard = Guard::start_on(&listen, &allowing(&upstream), &[]);
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
-    let (_relay, to) = Relay::start(&listen);
+    let to = relay(&listen);
     assert_eq!(send(to, &get("evil.test", "/")).code(), "not_in_allowlist");
     let mut stream = open_tunnel(to, &format!("ok.test:{}", upstream.port));
     stream.write_all(b"through both").unwrap();
@@ -150,6 +153,32 @@ fn a_unix_socket_and_a_relay_are_one_way_out() {
     assert!(read_all(&mut stream).is_empty());
     let answer = send(to, &get("evil.test", "/"));
     assert_eq!((answer.status, answer.head.as_str()), (0, ""));
+}
+
+#[test]
+fn a_forwarded_port_leads_to_its_host_and_is_decided_like_any_request() {
+    let upstream = Upstream::greeting("ready\n");
+    let dir = tempfile::tempdir().unwrap();
+    let listen = format!("unix:{}", dir.path().join("guard.sock").display());
+    let guard = Guard::start_on(&listen, &allowing(&upstream), &[]);
+    let (allowed, refused) = (free_port(), free_port());
+    let places = [
+        (allowed.port(), format!("ok.test:{}", upstream.port)),
+        (refused.port(), "evil.test:5432".to_owned()),
+    ];
+    relay_with(&listen, places.into());
+    // The server speaks first, and the client knows nothing of a proxy.
+    let mut stream = connect(allowed);
+    let mut greeting = [0; 6];
+    stream.read_exact(&mut greeting).unwrap();
+    assert_eq!(&greeting, b"ready\n");
+    stream.write_all(b"ping").unwrap();
+    stream.read_exact(&mut greeting[..4]).unwrap();
+    assert_eq!(&greeting[..4], b"ping");
+    guard.decision(&json!({ "host": "ok.test", "verdict": "allow" }));
+    // One that the guard refuses ends without a byte of its answer.
+    assert!(read_all(&mut connect(refused)).is_empty());
+    guard.decision(&json!({ "host": "evil.test", "code": "not_in_allowlist" }));
 }
 
 #[test]
@@ -169,7 +198,7 @@ fn an_agent_that_is_there_before_the_guard_gets_nowhere_and_then_to_the_guard() 
     let upstream = Upstream::ok();
     let dir = tempfile::tempdir().unwrap();
     let listen = format!("unix:{}", dir.path().join("guard.sock").display());
-    let (_relay, to) = Relay::start(&listen);
+    let to = relay(&listen);
     let allowed = get(&format!("ok.test:{}", upstream.port), "/");
     for request in [&allowed, &get("evil.test", "/"), &b"CONNECT ok.test:443 HTTP/1.1\r\n\r\n".to_vec()] {
         let answer = send(to, request);

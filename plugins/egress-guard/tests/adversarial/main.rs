@@ -5,10 +5,12 @@
 
 #![cfg(test)]
 
+mod caught;
 mod http;
 mod large;
 mod lifecycle;
 mod limits;
+mod log;
 mod names;
 mod policy;
 mod program;
@@ -17,3 +19,5 @@ mod secrets;
 mod stdin;
 mod support;
 mod tunnel;
+mod upstream_proxy;
+mod words;

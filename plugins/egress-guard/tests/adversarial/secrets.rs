@@ -61,6 +61,8 @@ fn secrets_in_urls_and_headers_reach_nobody() {
         "X-Note: s3cr3t\u{200b}Value0123456789xyz".to_owned(),
         "X-Note: ѕ3сr3tVаluе0123456789хуz".to_owned(),
         "X-A: s3cr3tVa\r\nX-B: lue01234\r\nX-C: 56789xyz".to_owned(),
+        "Cookie: a=s3cr3tVa; b=lue01234; c=56789xyz".to_owned(),
+        "X-S3c: 1\r\nX-R3t: 1\r\nX-Val: 1\r\nX-Ue0: 1\r\nX-123: 1\r\nX-456: 1\r\nX-78: 9xyz\r\nCookie: Val; ue0".to_owned(),
     ] {
         let request = format!("GET http://{a}/ HTTP/1.1\r\nHost: {a}\r\n{header}\r\n\r\n");
         refused(&guard, &upstream, request.as_bytes(), "dlp_secret");
@@ -110,6 +112,13 @@ fn secrets_in_bodies_are_stopped_before_they_leave() {
     let escaped =
         format!("POST http://{a}/ HTTP/1.1\r\nHost: {a}\r\nContent-Length: {}\r\n\r\n{json}", json.len());
     assert_eq!(send(guard.address(), escaped.as_bytes()).code(), "dlp_secret");
+    let form = "a=s3&b=cr&c=3tVa&d=lue01234&e=56789xyz";
+    let fields = format!(
+        "POST http://{a}/ HTTP/1.1\r\nHost: {a}\r\nContent-Type: application/x-www-form-urlencoded; charset=utf-8\r\n\
+         Content-Length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    assert_eq!(send(guard.address(), fields.as_bytes()).code(), "dlp_secret");
     assert!(!upstream.received().contains("s3cr3t"), "part of the secret left");
 }
 
@@ -152,8 +161,20 @@ fn packed_bodies_are_looked_into_or_refused() {
     };
     assert_eq!(send_packed("gzip", &gzip("nothing of note")).status, 200);
     assert_eq!(send_packed("gzip", &gzip(&format!("and {VALUE}"))).code(), "dlp_secret");
+    assert_eq!(send_packed("identity", &gzip(&format!("and {VALUE}"))).code(), "dlp_secret");
+    assert_eq!(send_packed("identity", &gzip("nothing of note")).status, 200);
     assert_eq!(send_packed("br", b"\x0b\x02\x80hello\x03").code(), "body_encoded");
     assert_eq!(send_packed("gzip", b"not gzip").code(), "body_encoded");
+    let of_s3 = send_packed("aws-chunked", b"5;chunk-signature=0\r\nhello\r\n0;chunk-signature=0\r\n\r\n");
+    assert_eq!(of_s3.code(), "body_encoded");
+    assert!(of_s3.body.contains("`secrets: warn` and `rules: warn` under `egress.dlp`"), "{of_s3:?}");
+    // What the hint says is so.
+    let mut lenient = config(&upstream);
+    lenient["dlp"]["secrets"] = json!("warn");
+    lenient["dlp"]["rules"] = json!("warn");
+    guard.reload(&lenient);
+    guard.event("reloaded");
+    assert_eq!(send_packed("aws-chunked", b"5;chunk-signature=0\r\nhello\r\n").status, 200);
 }
 
 #[test]
@@ -197,5 +218,44 @@ fn credentials_of_known_forms_are_found_and_ordinary_traffic_passes() {
         "/@babel%2fcore/-/core-7.25.2.tgz",
     ] {
         assert_eq!(send(guard.address(), &get(&a, path)).status, 200, "{path}");
+    }
+}
+
+#[test]
+fn a_strangers_token_in_a_credential_header_reaches_its_vendor_alone() {
+    let upstream = Upstream::ok();
+    let mut config = config(&upstream);
+    config["policy"]["rules"] = json!([{ "rule": format!("ok.test:{}", upstream.port) }, { "rule": format!("api.github.com:{}", upstream.port) }]);
+    config["policy"]["hosts"]["api.github.com"] = json!(["127.0.0.1"]);
+    config["policy"]["private"] = json!([{ "host": "ok.test", "range": "127.0.0.1/32" }, { "host": "api.github.com", "range": "127.0.0.1/32" }]);
+    let guard = start(&config);
+    let token = ["gh", "p_", "9aZ3kQ7xW1vB5nM8cL2jH6gF4dS0pReTyU1q"].concat();
+    let with = |host: &str| {
+        let authority = format!("{host}:{}", upstream.port);
+        format!(
+            "GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+        )
+    };
+    refused(&guard, &upstream, with("ok.test").as_bytes(), "dlp_rule");
+    assert_eq!(send(guard.address(), with("api.github.com").as_bytes()).status, 200);
+}
+
+#[test]
+fn more_kinds_are_looked_for_when_they_are_asked_for() {
+    let upstream = Upstream::ok();
+    let a = format!("ok.test:{}", upstream.port);
+    let values = [
+        ("cards", "4111-1111-1111-1111".to_owned()),
+        ("accounts", "DE89370400440532013000".to_owned()),
+        ("wallets", ["5HueCGU8rMjxEXxiPuD5BDk", "u4MkFqeZyd4dZ1jvhTVqvbTLvyTJ"].concat()),
+        ("jwts", ["eyJhbGciOiJIUzI1NiJ9", "eyJzdWIiOiIxMjM0In0", "c2lnbmF0dXJlLW9mLXRoaXM"].join(".")),
+    ];
+    let plain = start(&config(&upstream));
+    for (kind, value) in &values {
+        let request = get(&a, &format!("/?v={value}&x=1"));
+        assert_eq!(send(plain.address(), &request).status, 200, "{kind}");
+        let mut config = config(&upstream);
+        config["dlp"]["also"] = json!([kind]);
+        refused(&start(&config), &upstream, &request, "dlp_rule");
     }
 }

@@ -2,10 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::support::{Guard, Upstream, client_hello, open_tunnel, read_all};
+use crate::support::{Guard, PATIENCE, Upstream, client_hello, get, open_tunnel, read_all, send};
 
 /// A tunnel to `ok.test` on a port where only TLS may go.
 fn tls_only(upstream: &Upstream, more: &[(&str, Value)]) -> Guard {
@@ -186,4 +187,69 @@ fn a_request_in_a_tunnel_is_not_read_as_one() {
     drop(stream);
     guard.decision(&json!({ "event": "close" }));
     assert!(guard.log().iter().all(|line| line["host"] != "evil.test"));
+}
+
+/// An upstream that floods and a client that never reads leave no room for the alert. Neither the tunnel nor its place may
+/// wait for it.
+#[test]
+fn an_alert_that_is_not_read_holds_no_place() {
+    let upstream = Upstream::flood();
+    let guard = Guard::start(&json!({
+        "limits": { "max_connections": 1 },
+        "policy": {
+            "rules": [{ "rule": format!("ok.test:{}", upstream.port) }],
+            "hosts": { "ok.test": ["127.0.0.1"] },
+            "private": [{ "host": "ok.test", "range": "127.0.0.1/32" }],
+        },
+    }));
+    let authority = format!("ok.test:{}", upstream.port);
+    let mut stream = open_tunnel(guard.address(), &authority);
+    upstream.wait_until_blocked();
+    stream.write_all(&client_hello(Some("evil.test"), &[], 16_384)).unwrap();
+    guard.decision(&json!({ "event": "close", "code": "sni_mismatch" }));
+    let deadline = Instant::now() + PATIENCE;
+    while send(guard.address(), &get("other.test", "/")).code() == "too_many_connections" {
+        assert!(Instant::now() < deadline, "the place of the tunnel never came back");
+    }
+    drop(stream);
+}
+
+/// Makes `ok.test` a server of SSH, as an SSH entry of a manifest does.
+fn with_ssh(upstream: &Upstream, port: u16) -> Guard {
+    let mut policy = json!({
+        "rules": [{ "rule": format!("ok.test:{}", upstream.port) }],
+        "hosts": { "ok.test": ["127.0.0.1"] },
+        "private": [{ "host": "ok.test", "range": "127.0.0.1/32" }],
+    });
+    policy["ssh"] = json!([{ "host": "ok.test", "port": port }]);
+    tls_only(upstream, &[("policy", policy)])
+}
+
+#[test]
+fn ssh_goes_to_its_own_server_on_a_port_of_tls() {
+    let upstream = Upstream::echo();
+    let guard = with_ssh(&upstream, upstream.port);
+    let mut stream = tunnel(&guard, &upstream);
+    echoes(&mut stream, b"SSH-2.0-OpenSSH_9.2\r\n");
+    let mut stream = tunnel(&guard, &upstream);
+    for byte in b"SSH-2.0-x\r\n" {
+        stream.write_all(&[*byte]).unwrap();
+    }
+    stream.read_exact(&mut [0; 11]).unwrap();
+    // TLS for the host itself goes as before.
+    echoes(&mut tunnel(&guard, &upstream), &client_hello(Some("ok.test"), &[], 16_000));
+}
+
+#[test]
+fn what_is_neither_ssh_nor_tls_ends_the_tunnel_of_an_ssh_server() {
+    let upstream = Upstream::echo();
+    let guard = with_ssh(&upstream, upstream.port);
+    for bytes in [&b"SSH-1.5-old\r\n"[..], b"ssh-2.0-x\r\n", b"GET / HTTP/1.1\r\n\r\n"] {
+        ends(&guard, &upstream, bytes, "not_tls");
+    }
+    ends(&guard, &upstream, &client_hello(Some("evil.test"), &[], 16_000), "sni_mismatch");
+    ends(&guard, &upstream, b"SSH-", "timeout");
+    // Another port of the same host is no server of SSH.
+    let guard = with_ssh(&upstream, upstream.port ^ 1);
+    ends(&guard, &upstream, b"SSH-2.0-x\r\n", "not_tls");
 }

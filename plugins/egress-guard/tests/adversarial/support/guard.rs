@@ -36,11 +36,15 @@ impl Lines {
     }
 
     fn wait(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.wait_for(what, |lines| lines.iter().find(|line| wanted(line)).cloned())
+    }
+
+    fn wait_for(&self, what: &str, wanted: impl Fn(&[Value]) -> Option<Value>) -> Value {
         let deadline = Instant::now() + PATIENCE;
         let mut lines = self.lines.lock().unwrap();
         loop {
-            if let Some(found) = lines.iter().find(|line| wanted(line)) {
-                return found.clone();
+            if let Some(found) = wanted(&lines) {
+                return found;
             }
             let left = deadline.checked_duration_since(Instant::now());
             let left = left.unwrap_or_else(|| panic!("{what} never came; there was {lines:#?}"));
@@ -67,10 +71,21 @@ impl Guard {
 
     /// Starts a guard elsewhere, with these variables in its otherwise empty environment.
     pub(crate) fn start_on(listen: &str, config: &Value, env: &[(&str, &str)]) -> Self {
+        Self::spawn(&[], listen, config, env)
+    }
+
+    /// Starts a guard by another program, which runs it as its child.
+    pub(crate) fn start_within(launcher: &[&str], config: &Value) -> Self {
+        Self::spawn(launcher, "127.0.0.1:0", config, &[("PATH", &std::env::var("PATH").unwrap())])
+    }
+
+    fn spawn(launcher: &[&str], listen: &str, config: &Value, env: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("guard.yaml");
         write_config(&path, listen, config);
-        let mut child = Command::new(binary())
+        let line = [launcher, &[binary()]].concat();
+        let mut child = Command::new(line[0])
+            .args(&line[1..])
             .args(["run", "--config"])
             .arg(&path)
             .env_clear()
@@ -79,13 +94,21 @@ impl Guard {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
+            .unwrap_or_else(|error| panic!("start `{}`: {error}", line[0]));
         let (decisions, events) = (Arc::<Lines>::default(), Arc::<Lines>::default());
         decisions.collect(child.stdout.take().unwrap());
         events.collect(child.stderr.take().unwrap());
         let listening = events.wait("`listening`", |line| line["event"] == "listening");
         let address = listening["address"].as_str().unwrap().to_owned();
         Self { child, address, decisions, events, config: path, _dir: dir }
+    }
+
+    /// The root directory of a guard that another program runs.
+    pub(crate) fn root(&self) -> PathBuf {
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        let guard = children.split_ascii_whitespace().next().unwrap();
+        PathBuf::from(format!("/proc/{guard}/root"))
     }
 
     /// Where it listens, when it does so over TCP.
@@ -128,6 +151,11 @@ impl Guard {
         let wanted = wanted.as_object().unwrap();
         let fits = |line: &Value| wanted.iter().all(|(key, value)| line[key] == *value);
         self.decisions.wait(&format!("{wanted:?}"), fits)
+    }
+
+    /// Waits for the first decision behind the first `count`.
+    pub(crate) fn decision_after(&self, count: usize) -> Value {
+        self.decisions.wait_for(&format!("decision {count}"), |lines| lines.get(count).cloned())
     }
 
     /// Everything logged so far.

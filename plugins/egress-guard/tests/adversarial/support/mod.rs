@@ -9,7 +9,7 @@ mod upstream;
 pub(crate) use dns::Dns;
 pub(crate) use guard::{Guard, binary};
 pub(crate) use hello::client_hello;
-pub(crate) use relay::Relay;
+pub(crate) use relay::{free_port, relay, relay_with};
 pub(crate) use upstream::Upstream;
 
 use std::io::{Read, Write};
@@ -17,7 +17,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Longest wait for anything; passing tests never come near.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An answer, taken apart.
 #[derive(Debug)]

@@ -1,29 +1,24 @@
-//! The relay as a process.
+//! The relay of a bottle: that of `bottle-guest`, in a thread which lives as long as the tests.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-use super::binary;
+use bottle_guest::protocol;
 
-/// A running relay. Killed when dropped.
-pub(crate) struct Relay(Child);
-
-impl Relay {
-    /// Starts one on a free port of loopback, and returns where it listens.
-    pub(crate) fn start(to: &str) -> (Self, SocketAddr) {
-        let args = ["relay", "--listen", "127.0.0.1:0", "--to", to];
-        let mut relay = Self(Command::new(binary()).args(args).stdout(Stdio::piped()).spawn().unwrap());
-        let mut line = String::new();
-        BufReader::new(relay.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening ").unwrap().parse().unwrap();
-        (relay, address)
-    }
+/// Starts one that leads to a guard's socket, written `unix:/path`, and returns where it listens.
+pub(crate) fn relay(to: &str) -> SocketAddr {
+    relay_with(to, Vec::new())
 }
 
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
+/// Starts one with other ports, which lead through the guard to places written `host:port`.
+pub(crate) fn relay_with(to: &str, forward: Vec<(u16, String)>) -> SocketAddr {
+    let address = free_port();
+    let guard = to.strip_prefix("unix:").unwrap().into();
+    let relay = protocol::Relay { port: address.port(), guard, forward, names: false };
+    bottle_guest::relay::start(&relay).unwrap();
+    address
+}
+
+/// Returns an address of loopback at which nothing listens.
+pub(crate) fn free_port() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }

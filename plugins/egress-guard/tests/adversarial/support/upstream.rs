@@ -3,9 +3,15 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::PATIENCE;
+
+/// Noted when an upstream that floods can send no more.
+const BLOCKED: &str = "blocked";
+
+/// Time without room after which every buffer on the way is full.
+const FULL: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 struct Seen {
@@ -69,6 +75,28 @@ impl Upstream {
                 stream.write_all(&piece[..count]).ok();
             }
         })
+    }
+
+    /// Sends without an end, and reads nothing.
+    pub(crate) fn flood() -> Self {
+        Self::start(|stream, seen, index| {
+            stream.set_write_timeout(Some(FULL)).unwrap();
+            loop {
+                match stream.write(&[b'x'; 65536]) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                        seen.bytes.lock().unwrap()[index].extend_from_slice(BLOCKED.as_bytes());
+                        seen.changed.notify_all();
+                    }
+                    Err(_) => return,
+                }
+            }
+        })
+    }
+
+    /// Waits until a flood has filled every buffer on its way.
+    pub(crate) fn wait_until_blocked(&self) {
+        self.wait_for(BLOCKED);
     }
 
     fn start(serve: impl Fn(&mut TcpStream, &Seen, usize) + Send + Sync + 'static) -> Self {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::pipe::{self, Moved};
+use super::splice::{self, Moved};
 use super::stream::Stream;
 
 /// Bytes after which a direction goes through a pipe: a short one is not worth the making of it.
@@ -41,7 +41,7 @@ async fn go_on(from: &Stream, to: &Stream, note: &impl Fn(usize)) -> io::Result<
     let mut share = 0;
     loop {
         let moved = match splices {
-            true => pipe::forward(from, to, note).await?,
+            true => splice::forward(from, to, note).await?,
             false => Moved::Bytes(from.forward(to, note).await?),
         };
         match moved {

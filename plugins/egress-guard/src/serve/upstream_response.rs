@@ -9,7 +9,7 @@ use super::client::{Next, gone};
 use super::headers;
 use super::upstream::failed;
 use crate::http::head::{RequestHead, Version};
-use crate::net::splice::Activity;
+use crate::net::join::Activity;
 use crate::net::stream::Stream;
 
 /// How the answer's end is told.

@@ -15,12 +15,17 @@ use crate::tls::hello::{self, Hello, HelloError};
 /// First byte of a TLS handshake.
 const HANDSHAKE: u8 = 22;
 
+/// What a client of SSH says first: <https://www.rfc-editor.org/rfc/rfc4253#section-4.2>. It is no beginning of TLS.
+const SSH: &[u8] = b"SSH-2.0-";
+
 /// How a tunnel's beginning is judged.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expected<'a> {
     pub(crate) host: &'a HostOrIp,
     /// Nothing but TLS may go.
     pub(crate) tls_only: bool,
+    /// SSH may go all the same.
+    pub(crate) may_be_ssh: bool,
     pub(crate) allow_ech: bool,
     pub(crate) timeout: Duration,
 }
@@ -34,6 +39,13 @@ pub(crate) async fn read(
     if !expected.tls_only {
         return read_raw(client, buffer, expected).await;
     }
+    let buffer = match expected.may_be_ssh {
+        true => match read_ssh(client, buffer, expected.timeout).await? {
+            Begun::Ssh(bytes) => return Ok(bytes),
+            Begun::Other(bytes) => bytes,
+        },
+        false => buffer,
+    };
     match tokio::time::timeout(expected.timeout, read_hello(client, buffer)).await {
         Err(_) => Err(Denial::new(Code::Timeout, "no TLS ClientHello arrived in time")),
         Ok((_, Err(error))) => Err(Denial::new(Code::NotTls, error.to_string())),
@@ -42,6 +54,26 @@ pub(crate) async fn read(
         Ok((_, Ok(None))) => Err(Denial::new(Code::NotTls, "the tunnel ended inside the TLS ClientHello")),
         Ok((bytes, Ok(Some(hello)))) => check(&hello, expected).map(|()| bytes),
     }
+}
+
+/// The first bytes, and whether they are SSH's.
+enum Begun {
+    Ssh(BytesMut),
+    Other(BytesMut),
+}
+
+/// Reads until it is clear whether the client speaks SSH.
+async fn read_ssh(client: &Stream, mut buffer: BytesMut, limit: Duration) -> Result<Begun, Denial> {
+    let read = async {
+        while buffer.len() < SSH.len() && SSH.starts_with(&buffer) {
+            if !matches!(client.read(&mut buffer).await, Ok(1..)) {
+                break;
+            }
+        }
+        if buffer.starts_with(SSH) { Begun::Ssh(buffer) } else { Begun::Other(buffer) }
+    };
+    let begun = tokio::time::timeout(limit, read).await;
+    begun.map_err(|_| Denial::new(Code::Timeout, "neither SSH nor a TLS ClientHello arrived in time"))
 }
 
 async fn read_raw(client: &Stream, mut buffer: BytesMut, expected: Expected<'_>) -> Result<BytesMut, Denial> {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use claude_bottle_egress_policy::Code;
+use claude_bottle_egress_policy::{Code, HostOrIp};
 use http_body_util::channel::Sender;
 
 use super::admit::Denial;
-use super::client::{Request, bad, gone};
+use super::client::{bad, gone};
+use super::request::Request;
 use super::upstream::BodyAborted;
 use crate::dlp::body::{self, BodyScan, Packing, PackingError};
 use crate::http::framing::{BodyDecoder, BodyLength, Piece};
@@ -19,6 +20,9 @@ pub(super) const BODY_QUEUE: usize = 2;
 
 /// Silence of a client after which it may be waiting for an answer to what it has sent of its body.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Media type of a body that is the fields of a form.
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
 /// The end of a body's channel that the client's bytes go into.
 pub(super) type BodySender = Sender<Bytes, BodyAborted>;
@@ -114,6 +118,18 @@ pub(super) fn packing(head: &RequestHead, request: &Request) -> Result<Packing, 
         Err(_) => Ok(Packing::Plain),
         Ok(packing) => Ok(packing),
     }
+}
+
+/// Returns the look at the body of this request.
+pub(super) fn scan<'a>(
+    head: &RequestHead,
+    request: &'a Request,
+    host: &'a HostOrIp,
+    packing: Packing,
+) -> BodyScan<'a> {
+    let scan = BodyScan::new(&request.snapshot.inspector, host, packing);
+    let is_form = |value: &[u8]| value.get(..FORM.len()).is_some_and(|name| name.eq_ignore_ascii_case(FORM));
+    if head.values("content-type").any(is_form) { scan.of_form() } else { scan }
 }
 
 fn unreadable(error: PackingError) -> Denial {

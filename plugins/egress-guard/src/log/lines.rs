@@ -1,0 +1,142 @@
+//! Decisions on their way to the disk: those that cannot be written wait, those too many to wait are counted.
+//!
+//! The file is where decisions are kept; standard output is, when there is no file.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+
+use claude_bottle_egress_policy::{Code, LogEvent, LogRecord, Verdict};
+
+use super::file::LogFile;
+use crate::clock;
+
+/// Where lines go, and those that have not got there.
+pub(super) struct Lines {
+    stdout: bool,
+    file: Option<LogFile>,
+    /// Whether standard output ends in half a line.
+    is_torn: bool,
+    waiting: VecDeque<Vec<u8>>,
+    most: usize,
+    lost: u64,
+    bottle: String,
+}
+
+impl Lines {
+    /// Returns lines that go to these places, of which at most `most` wait.
+    pub(super) fn new(stdout: bool, file: Option<LogFile>, most: usize) -> Self {
+        let (waiting, bottle) = (VecDeque::new(), String::new());
+        Self { stdout, file, is_torn: false, waiting, most, lost: 0, bottle }
+    }
+
+    /// Adds a decision and writes all that wait; an error when some still do.
+    pub(super) fn write(&mut self, record: &LogRecord) -> io::Result<()> {
+        let Ok(mut line) = serde_json::to_vec(record) else { return Ok(()) };
+        line.push(b'\n');
+        if self.stdout && self.file.is_some() {
+            // Standard output may be closed; the file still has the line.
+            self.print(&line).ok();
+        }
+        if self.waiting.len() < self.most {
+            self.waiting.push_back(line);
+        } else {
+            self.bottle.clone_from(&record.bottle);
+            self.lost += 1;
+        }
+        self.write_waiting()
+    }
+
+    /// Writes all that wait, in their order, and then how many could not even do that.
+    pub(super) fn write_waiting(&mut self) -> io::Result<()> {
+        while let Some(line) = self.waiting.pop_front() {
+            if let Err(error) = self.keep(&line) {
+                self.waiting.push_front(line);
+                return Err(error);
+            }
+        }
+        if self.lost > 0 {
+            let mut line = serde_json::to_vec(&lost(&self.bottle, self.lost))?;
+            line.push(b'\n');
+            self.keep(&line)?;
+            self.lost = 0;
+        }
+        Ok(())
+    }
+
+    /// Returns how many decisions are not written.
+    pub(super) fn unwritten(&self) -> u64 {
+        self.waiting.len() as u64 + self.lost
+    }
+
+    fn keep(&mut self, line: &[u8]) -> io::Result<()> {
+        match &mut self.file {
+            Some(file) => file.write(line),
+            None if self.stdout => self.print(line),
+            None => Ok(()),
+        }
+    }
+
+    fn print(&mut self, line: &[u8]) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        if self.is_torn {
+            stdout.write_all(b"\n")?;
+        }
+        self.is_torn = true;
+        stdout.write_all(line)?;
+        stdout.flush()?;
+        self.is_torn = false;
+        Ok(())
+    }
+}
+
+/// Returns the line that stands for decisions that were lost.
+fn lost(bottle: &str, count: u64) -> LogRecord {
+    LogRecord {
+        time: clock::now(),
+        event: LogEvent::Request,
+        connection: 0,
+        bottle: bottle.to_owned(),
+        client: String::new(),
+        method: String::new(),
+        host: String::new(),
+        port: 0,
+        verdict: Verdict::Error,
+        rule: None,
+        origin: None,
+        code: Code::LogFailed.as_str().to_owned(),
+        reason: format!("{count} decisions before this line could not be written"),
+        bytes_up: 0,
+        bytes_down: 0,
+        duration_ms: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_waits_and_what_cannot_wait_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("egress.jsonl");
+        // <https://man7.org/linux/man-pages/man4/full.4.html>
+        let full = LogFile::open(Path::new("/dev/full"), 0).unwrap();
+        let mut lines = Lines::new(false, Some(full), 2);
+        let record = |connection| LogRecord { connection, ..lost("dev", 0) };
+        for connection in 1..=5 {
+            assert!(lines.write(&record(connection)).is_err());
+        }
+        assert_eq!(lines.unwritten(), 5);
+        lines.file = Some(LogFile::open(&path, 0).unwrap());
+        lines.write_waiting().unwrap();
+        lines.write(&record(6)).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let read: Vec<LogRecord> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(read.iter().map(|record| record.connection).collect::<Vec<_>>(), [1, 2, 0, 6]);
+        assert_eq!(read[2].code, "log_failed");
+        assert_eq!(read[2].reason, "3 decisions before this line could not be written");
+        assert_eq!(lines.unwritten(), 0);
+    }
+}
