@@ -1,6 +1,6 @@
 //! The bottles that exist now, found by label.
 
-use claude_bottle_backend_shared::{Labels, key};
+use claude_bottle_kit::{Labels, key};
 use claude_bottle_plugin_api::{ActiveBottle, Bottle, BottleState as Word, Result};
 
 use crate::engine::{Engine, Found, Kind};
@@ -51,10 +51,14 @@ fn record(found: &Found, labels: &Labels) -> BottleState {
         sidecar: None,
         networks: Vec::new(),
         volume: None,
+        volumes: Vec::new(),
         proxy: None,
         port: 0,
         workspace: String::new(),
+        user: None,
+        image: None,
         bounds: None,
         state_dir: None,
+        variables: Vec::new(),
     }
 }

@@ -4,18 +4,19 @@ use std::future::Future;
 use std::sync::Arc;
 
 use claude_bottle_plugin_api::{
-    ActiveBottle, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope, Context,
-    ErrorExt, ExecRequest, ExitStatus, FailureKind, Plan, Probe, Provisioned, Result, Spec,
+    ActiveBottle, AgentFile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope,
+    Context, ErrorExt, ExecRequest, ExitStatus, ExportRequest, Exported, FailureKind, ForwardSpec, Plan,
+    Probe, Provisioned, Restore, Result, Spec,
 };
 use tokio::runtime::Runtime;
 
 use crate::close::Faults;
-use crate::config::Config;
+use crate::config::{Config, SETTINGS};
 use crate::engine::{Address, AddressError, DockerApi};
 use crate::error::DockerError;
 use crate::plan::BottleState;
 use crate::sidecar::log::{Followers, follow};
-use crate::{active, cleanup, close, exec, guest, launch, probe, resolve};
+use crate::{active, cleanup, close, exec, export, guest, launch, probe, resolve};
 
 /// The Docker backend.
 pub struct Docker {
@@ -44,6 +45,12 @@ impl Docker {
         }
     }
 
+    fn end_following(&self, bottle: &Bottle) {
+        if let Ok(state) = bottle.state::<BottleState>() {
+            self.runtime.block_on(self.followers.end(&state.id));
+        }
+    }
+
     fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.runtime.block_on(work)
     }
@@ -53,6 +60,8 @@ impl Backend for Docker {
     const CAPABILITIES: &'static [Capability] = &[
         Capability::TTY,
         Capability::WORKSPACE,
+        Capability::EXPORT,
+        Capability::RESUME,
         Capability::SKILLS,
         Capability::SSH,
         Capability::EGRESS,
@@ -60,7 +69,17 @@ impl Backend for Docker {
         Capability::IMAGE,
         Capability::PIPELOCK,
     ];
-    const FEATURES: &'static [&'static str] = &["options"];
+    const SETTINGS: Option<&'static [&'static str]> = Some(SETTINGS);
+    const FEATURES: &'static [&'static str] = &[
+        "options",
+        AgentFile::FEATURE,
+        ForwardSpec::FEATURE,
+        "bottle.shm",
+        "bottle.user",
+        Restore::WORKSPACE,
+        Restore::SEALED,
+        Restore::HISTORY,
+    ];
 
     fn open(context: Context) -> Result<Self> {
         let config = Config::read(&context)?;
@@ -68,7 +87,7 @@ impl Backend for Docker {
             Address::find(&|name| std::env::var(name).ok()).map(|address| Arc::new(DockerApi::new(address)));
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(2).thread_name("docker").enable_all().build();
-        let runtime = runtime.failure(FailureKind::Internal, || "start the backend's threads")?;
+        let runtime = runtime.failure(FailureKind::Internal, || "cannot start the backend's threads")?;
         Ok(Self { config, engine, runtime, followers: Followers::default() })
     }
 
@@ -102,17 +121,26 @@ impl Backend for Docker {
         self.run(exec::exec(engine, &self.config, call, bottle, request))
     }
 
+    fn halt(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
+        let engine = self.engine()?;
+        self.end_following(bottle);
+        self.run(export::halt(engine, bottle))
+    }
+
+    fn export(&self, call: &Call, bottle: &Bottle, request: &ExportRequest) -> Result<Exported> {
+        let engine = self.engine()?;
+        self.run(export::export(engine, call, bottle, request))
+    }
+
     fn close(&self, call: &Call, bottle: &Bottle) -> Result<()> {
         let engine = self.engine()?;
-        if let Ok(state) = bottle.state::<BottleState>() {
-            self.runtime.block_on(self.followers.end(&state.id));
-        }
+        self.end_following(bottle);
         self.run(close::close(engine, &Faults { fault: &self.config.fault, call }, bottle))
     }
 
     fn prepare_cleanup(&self, call: &Call, scope: &CleanupScope) -> Result<CleanupPlan> {
         let engine = self.engine()?;
-        self.run(cleanup::find(engine, call, scope))
+        self.run(cleanup::find(engine, &self.config, call, scope))
     }
 
     fn cleanup(&self, _call: &Call, plan: &CleanupPlan) -> Result<CleanupReport> {

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use claude_bottle_plugin_api::{Call, Failure, Result};
 
-use crate::waiting::readable;
+use crate::fd_reader::readable;
 
 /// Waits until the call should end; for good when the host cannot say so.
 pub(crate) async fn cancelled(call: &Call) -> Failure {

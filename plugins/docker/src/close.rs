@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use claude_bottle_plugin_api::{Bottle, Call, Failure, FailureKind, Result};
+use claude_bottle_kit::cleanup::joined;
+use claude_bottle_plugin_api::{Bottle, Call, Failure, Result};
 use futures_util::future::join_all;
 
 use crate::engine::{Engine, Kind};
@@ -33,16 +34,14 @@ pub(crate) async fn close(engine: &impl Engine, faults: &Faults<'_>, bottle: &Bo
     failures.extend(remove_known(engine, faults, &state).await);
     failures.extend(sweep(engine, &state.selector()).await);
     failures.extend(faults.after("sweep").await);
-    match failures.len() {
-        0 => Ok(()),
-        1 => Err(failures.remove(0)),
-        _ => Err(Failure::new(FailureKind::Internal, format!("remove bottle `{}`", bottle.name))
-            .with_undo(failures)),
-    }
+    joined(failures)
 }
 
 /// Saves the log and removes what the record names, as much of it at once as depends on nothing.
 async fn remove_known(engine: &impl Engine, faults: &Faults<'_>, state: &BottleState) -> Vec<Failure> {
+    // Of a halted bottle nothing runs, and that is as it should be.
+    let agent = engine.inspect_container(&state.agent).await;
+    let is_open = agent.is_ok_and(|found| found.running);
     let agent = async {
         drop(engine.kill_container(&state.agent).await);
         let killed = faults.after("kill-agent").await;
@@ -50,7 +49,7 @@ async fn remove_known(engine: &impl Engine, faults: &Faults<'_>, state: &BottleS
         [killed, faults.after("remove-agent").await]
     };
     let sidecar = async {
-        let saved = save_log(engine, state).await.err().map(Failure::from);
+        let saved = save_log(engine, state, is_open).await.err().map(Failure::from);
         let log = faults.after("save-log").await;
         if let Some(sidecar) = &state.sidecar {
             drop(engine.remove(Kind::Container, sidecar).await);
@@ -63,20 +62,37 @@ async fn remove_known(engine: &impl Engine, faults: &Faults<'_>, state: &BottleS
         faults.after("remove-networks").await
     };
     let volume = async {
-        if let Some(name) = &state.volume {
-            drop(engine.remove(Kind::Volume, name).await);
-        }
+        let names = state.volume.iter().chain(&state.volumes);
+        join_all(names.map(|name| engine.remove(Kind::Volume, name))).await;
         faults.after("remove-volume").await
     };
     let (networks, volume) = tokio::join!(networks, volume);
     agent.into_iter().chain(sidecar).chain([networks, volume]).flatten().collect()
 }
 
-async fn save_log(engine: &impl Engine, state: &BottleState) -> Result<(), DockerError> {
+/// Ends the sidecar, whose decisions are kept; its container stays.
+pub(crate) async fn end_sidecar(engine: &impl Engine, state: &BottleState) -> Result<()> {
+    save_log(engine, state, false).await?;
+    let known = match &state.sidecar {
+        Some(sidecar) => Some(sidecar.clone()),
+        None => {
+            let found = engine.list(Kind::Container, &state.part(role::SIDECAR)).await;
+            let name = state.id.clone();
+            let found = found.map_err(|source| DockerError::ListLeftovers { name, source })?;
+            found.into_iter().next().map(|found| found.id)
+        }
+    };
+    let Some(sidecar) = known else { return Ok(()) };
+    let killed = engine.kill_container(&sidecar).await;
+    let name = state.names.sidecar.clone();
+    Ok(killed.map_err(|source| DockerError::Halt { name, source })?)
+}
+
+async fn save_log(engine: &impl Engine, state: &BottleState, is_open: bool) -> Result<(), DockerError> {
     match sidecar(engine, state).await {
         Some((sidecar, dir)) => {
             // Saving ends it, so this is asked before.
-            if engine.inspect_container(&sidecar).await.is_ok_and(|found| !found.running) {
+            if is_open && engine.inspect_container(&sidecar).await.is_ok_and(|found| !found.running) {
                 tracing::error!("the proxy ended before the agent did, and nothing has gone out since");
             }
             log::save(engine, &sidecar, &dir).await

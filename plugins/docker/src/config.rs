@@ -1,5 +1,7 @@
 //! The settings of this backend: the user's `CLAUDE_BOTTLE_*` variables.
 
+use std::path::PathBuf;
+
 use claude_bottle_plugin_api::{Context, Failure, FailureKind, Result};
 
 use crate::fault::Fault;
@@ -14,6 +16,19 @@ const DEFAULT_HOME: &str = "/home/node";
 const DEFAULT_PIPELOCK: &str = "ghcr.io/luckypipewrench/pipelock@sha256:3b1a39417b98406ddc5dc2d8fcb42865ddc0c68a43d355db55f0f8cb06bc6de9";
 /// Where a proxy listens inside unless told otherwise.
 const DEFAULT_PORT: u16 = 8888;
+
+/// The names of all settings.
+pub(crate) const SETTINGS: &[&str] = &[
+    "BASE_IMAGE",
+    "CLAUDE_CODE_VERSION",
+    "CONTAINER",
+    "CONTAINER_HOME",
+    "CONTAINER_SKILLS_DIR",
+    "FAULT",
+    "IMAGE",
+    "PIPELOCK_IMAGE",
+    "PIPELOCK_PORT",
+];
 
 /// The settings, read once.
 #[derive(Debug, Clone)]
@@ -30,10 +45,14 @@ pub(crate) struct Config {
     pub(crate) pipelock_image: String,
     /// `PIPELOCK_PORT`.
     pub(crate) port: u16,
-    /// `CONTAINER_HOME`.
-    pub(crate) home: String,
+    /// `GUEST`: the program for the inside, when the user chose it.
+    pub(crate) guest: Option<String>,
+    /// `CONTAINER_HOME`: the agent's home, when the user chose it.
+    pub(crate) home: Option<String>,
     /// `CONTAINER_SKILLS_DIR`.
-    pub(crate) skills_dir: String,
+    pub(crate) skills_dir: Option<String>,
+    /// Where this backend keeps what it may forget.
+    pub(crate) data_dir: PathBuf,
     /// `FAULT`, see [`crate::fault`].
     pub(crate) fault: Fault,
 }
@@ -45,9 +64,9 @@ impl Config {
     /// Fails on one that makes no sense.
     pub(crate) fn read(context: &Context) -> Result<Self> {
         let text = |name: &str| context.setting(name).map(str::to_owned);
-        let home = text("CONTAINER_HOME").unwrap_or_else(|| DEFAULT_HOME.to_owned());
-        let skills_dir = text("CONTAINER_SKILLS_DIR").unwrap_or_else(|| format!("{home}/.claude/skills"));
-        for (name, path) in [("CONTAINER_HOME", &home), ("CONTAINER_SKILLS_DIR", &skills_dir)] {
+        let (home, skills_dir) = (text("CONTAINER_HOME"), text("CONTAINER_SKILLS_DIR"));
+        let paths = [("CONTAINER_HOME", &home), ("CONTAINER_SKILLS_DIR", &skills_dir)];
+        for (name, path) in paths.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?))) {
             let plain = path.starts_with('/') && path.split('/').all(|part| part != "..") && path.len() > 1;
             if !plain {
                 return Err(invalid(name, path).hint("use an absolute path without `..`"));
@@ -71,10 +90,22 @@ impl Config {
             container,
             pipelock_image: text("PIPELOCK_IMAGE").unwrap_or_else(|| DEFAULT_PIPELOCK.to_owned()),
             port,
+            guest: text("GUEST"),
             home,
             skills_dir,
+            data_dir: context.data_dir.clone(),
             fault: Fault::read(context)?,
         })
+    }
+
+    /// Returns the agent's home in this plug-in's own image.
+    pub(crate) fn home(&self) -> &str {
+        self.home.as_deref().unwrap_or(DEFAULT_HOME)
+    }
+
+    /// Returns where the skills of an agent with this home go.
+    pub(crate) fn skills_dir(&self, home: &str) -> String {
+        self.skills_dir.clone().unwrap_or_else(|| format!("{home}/.claude/skills"))
     }
 
     /// Returns the agent image's tag.
@@ -103,8 +134,9 @@ mod tests {
         let config = read(&[]).unwrap();
         assert_eq!(config.image_tag(), "claude-bottle:latest");
         assert_eq!((config.base_image.as_str(), config.port), ("node:22-slim", 8888));
-        assert_eq!(config.skills_dir, "/home/node/.claude/skills");
-        assert_eq!(read(&[("CONTAINER_HOME", "/h")]).unwrap().skills_dir, "/h/.claude/skills");
+        assert_eq!(config.skills_dir(config.home()), "/home/node/.claude/skills");
+        let config = read(&[("CONTAINER_HOME", "/h")]).unwrap();
+        assert_eq!(config.skills_dir(config.home()), "/h/.claude/skills");
     }
 
     #[test]

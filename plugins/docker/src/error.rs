@@ -3,8 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use claude_bottle_backend_shared::tree::TreeError;
 use claude_bottle_egress_policy::ConfigError;
+use claude_bottle_kit::tree::TreeError;
+use claude_bottle_kit::{closed, printable};
 use claude_bottle_plugin_api::{Failure, FailureKind};
 use thiserror::Error;
 
@@ -13,9 +14,9 @@ use crate::engine::{EngineError, disk_full_hint};
 /// A failure of this backend.
 #[derive(Debug, Error)]
 pub(crate) enum DockerError {
-    #[error("find the engine: {reason}")]
+    #[error("cannot find the engine: {reason}")]
     FindEngine { reason: String, hint: String },
-    #[error("ask the engine what it can do")]
+    #[error("cannot ask the engine for its features")]
     AskEngine { source: EngineError },
     #[error("the engine speaks API {}.{}, and {}.{} or newer is needed", api.0, api.1, needed.0, needed.1)]
     EngineTooOld { api: (usize, usize), needed: (usize, usize) },
@@ -24,71 +25,81 @@ pub(crate) enum DockerError {
          owners of tmpfs mounts and without networks that have no address of the host"
     )]
     EngineIsPodman { version: String },
-    #[error("create network `{name}`")]
+    #[error("cannot create network `{name}`")]
     CreateNetwork { name: String, source: EngineError },
-    #[error("read the addresses of network `{name}`")]
+    #[error("cannot read the addresses of network `{name}`")]
     ReadNetwork { name: String, source: EngineError },
     #[error("network `{name}` got no IPv4 range from the engine")]
     NetworkWithoutRange { name: String },
     #[error("the engine's network range `{range}` cannot be read")]
     ReadRange { range: String },
-    #[error("create container `{name}`")]
+    #[error("cannot create container `{name}`")]
     CreateContainer { name: String, source: EngineError },
-    #[error("configure the sidecar `{name}`")]
+    #[error("cannot configure the sidecar `{name}`")]
     ConfigureSidecar { name: String, source: EngineError },
-    #[error("connect the sidecar `{name}` to the agent's network")]
+    #[error("cannot connect the sidecar `{name}` to the agent's network")]
     ConnectSidecar { name: String, source: EngineError },
-    #[error("start container `{name}`")]
+    #[error("cannot start container `{name}`")]
     StartContainer { name: String, source: EngineError },
     #[error("the engine put container `{name}` on another network than its own")]
-    AgentAstray { name: String },
-    #[error("inspect container `{name}`")]
+    AgentOnWrongNetwork { name: String },
+    #[error("cannot inspect container `{name}`")]
     InspectContainer { name: String, source: EngineError },
     #[error("the sidecar `{name}` ended at once, with exit code {code}{}", said(.output))]
     SidecarEnded { name: String, code: i64, output: String },
     #[error("the sidecar `{name}` does not answer on port {port}{}", said(.output))]
-    SidecarSilent { name: String, port: u16, output: String },
-    #[error("read the configuration of the egress guard")]
+    SidecarNotReady { name: String, port: u16, output: String },
+    #[error("cannot read the configuration of the egress guard")]
     ReadGuardConfig { source: ConfigError },
-    #[error("read the egress guard's program `{}`", path.display())]
-    ReadGuard { path: PathBuf, source: io::Error },
-    #[error("the egress guard's program `{}` is {found}, and the engine runs {wanted}", path.display())]
-    GuardArchitecture { path: PathBuf, found: String, wanted: String },
-    #[error("load the egress guard's image `{tag}`")]
+    #[error("cannot read the program `{}`", path.display())]
+    ReadProgram { path: PathBuf, source: io::Error },
+    #[error("the program `{}` is {found}, and the engine runs {wanted}", path.display())]
+    ProgramArchitecture { path: PathBuf, found: String, wanted: String },
+    #[error("cannot load the egress guard's image `{tag}`")]
     LoadImage { tag: String, source: EngineError },
-    #[error("look for image `{reference}`")]
+    #[error("cannot look for image `{reference}`")]
     FindImage { reference: String, source: EngineError },
-    #[error("build image `{tag}`")]
+    #[error("cannot build image `{tag}`")]
     BuildImage { tag: String, base: String, tail: Vec<String>, pull: bool, source: EngineError },
     #[error("the image `{tag}` was not built by claude-bottle, so it is not built over")]
     ReplaceImage { tag: String },
-    #[error("pull image `{reference}`")]
+    #[error("cannot pull image `{reference}`")]
     PullImage { reference: String, source: EngineError },
-    #[error("copy into the bottle")]
+    #[error("cannot copy into the bottle")]
     CopyIn { source: TreeError },
-    #[error("copy into the bottle")]
+    #[error("cannot read what is in the bottle")]
+    ReadArchive { source: EngineError },
+    #[error("cannot end container `{name}`")]
+    Halt { name: String, source: EngineError },
+    #[error("cannot copy into the bottle")]
     PutArchive { source: EngineError },
-    #[error("run `{program}` in the bottle")]
+    #[error("cannot run `{program}` in the bottle")]
     RunInside { program: String, source: EngineError },
     #[error(
         "the engine no longer knows of `{program}`: the bottle was removed, or the engine restarted, while it ran"
     )]
     LostProgram { program: String },
-    #[error("read what the program in the bottle writes")]
+    #[error("the image `{image}` has no user `{user}`")]
+    NoUser { user: String, image: String, users: Vec<String> },
+    #[error("`{user}` is root in the image `{image}`, and the agent cannot run as root")]
+    AgentAsRoot { user: String, image: String },
+    #[error("the agent's program `{program}` is not in the image{}", named(.image.as_deref()))]
+    NoProgram { program: String, image: Option<String> },
+    #[error("cannot read what the program in the bottle writes")]
     ReadOutput { source: EngineError },
-    #[error("run `{program}`: the bottle was closed from elsewhere, or its container has ended")]
+    #[error("{}", closed(.program).message)]
     Closed { program: String },
     #[error("{action} in the bottle: exit code {code}{}", said(.output))]
     FailedInside { action: &'static str, code: i32, output: String },
-    #[error("the variable `{name}` cannot be carried by a shell: its name or a NUL byte in its value")]
+    #[error("the variable `{name}` cannot be carried into the bottle: its name, or a NUL byte in its value")]
     CarryVariable { name: String },
-    #[error("list what is left of bottle `{name}`")]
+    #[error("cannot list what is left of bottle `{name}`")]
     ListLeftovers { name: String, source: EngineError },
-    #[error("remove {kind} `{name}`")]
+    #[error("cannot remove {kind} `{name}`")]
     Remove { kind: &'static str, name: String, source: EngineError },
-    #[error("save the egress log to `{}`", path.display())]
+    #[error("cannot save the egress log to `{}`", path.display())]
     SaveLog { path: PathBuf, source: io::Error },
-    #[error("read the egress log of the sidecar")]
+    #[error("cannot read the egress log of the sidecar")]
     ReadLog { source: EngineError },
     #[error("the name `{name}` is taken")]
     NameTaken { name: String },
@@ -103,7 +114,12 @@ pub(crate) enum DockerError {
 /// Output of a program as the end of a sentence.
 fn said(output: &str) -> String {
     let text = output.trim();
-    if text.is_empty() { String::new() } else { format!(": {}", text.escape_debug()) }
+    if text.is_empty() { String::new() } else { format!(": {}", printable(text)) }
+}
+
+/// An image's name, where it is known.
+fn named(image: Option<&str>) -> String {
+    image.map_or_else(String::new, |image| format!(" `{image}`"))
 }
 
 impl DockerError {
@@ -135,17 +151,21 @@ impl DockerError {
         match self {
             Self::FindEngine { .. }
             | Self::ReadGuardConfig { .. }
-            | Self::GuardArchitecture { .. }
+            | Self::ProgramArchitecture { .. }
             | Self::CopyIn { .. }
             | Self::CarryVariable { .. }
+            | Self::NoUser { .. }
+            | Self::AgentAsRoot { .. }
             | Self::ReplaceImage { .. } => FailureKind::Invalid,
             Self::EngineTooOld { .. } | Self::EngineIsPodman { .. } => FailureKind::Unsupported,
             Self::Closed { .. } => FailureKind::NotFound,
-            Self::ReadGuard { .. } | Self::PullImage { .. } => FailureKind::Missing,
+            Self::ReadProgram { .. } | Self::PullImage { .. } | Self::NoProgram { .. } => {
+                FailureKind::Missing
+            }
             Self::NameTaken { .. } | Self::NamesTaken { .. } | Self::RunExists { .. } => {
                 FailureKind::Conflict
             }
-            Self::SidecarSilent { .. } => FailureKind::Timeout,
+            Self::SidecarNotReady { .. } => FailureKind::Timeout,
             Self::LostProgram { .. } => FailureKind::Unreachable,
             _ => self.engine().map_or(FailureKind::Internal, EngineError::kind),
         }
@@ -175,11 +195,19 @@ impl DockerError {
             } if message.contains("address pool") => Some(
                 "claude-bottle cleanup   # the engine has no address range left for a network".to_owned(),
             ),
-            Self::CopyIn { source: TreeError::Special { .. } | TreeError::TooLarge { .. } } => {
-                Some("name it in .claude-bottleignore, or remove it".to_owned())
+            Self::CopyIn { source } => source.hint(),
+            Self::NoUser { users, .. } if users.is_empty() => {
+                Some("set `user` of the bottle to a number, such as 1000: it needs no entry in the image".to_owned())
             }
+            Self::NoUser { users, .. } => Some(format!("its users are: {}", users.join(", "))),
+            Self::AgentAsRoot { .. } => Some(
+                "leave `user` out: the agent is then the image's user 1000, or one that is added".to_owned(),
+            ),
+            Self::NoProgram { program, .. } => Some(format!(
+                "use an image with `{program}` in its PATH, or set `command` of the agent to a program that is there"
+            )),
             Self::FailedInside { output, .. } | Self::SidecarEnded { output, .. } => disk_full_hint(output),
-            Self::ReadGuard { .. } => Some("reinstall claude-bottle: its egress-guard is missing".to_owned()),
+            Self::ReadProgram { .. } => Some("reinstall claude-bottle: one of its programs is missing".to_owned()),
             _ => None,
         };
         own.into_iter().chain(self.engine().and_then(EngineError::hint)).collect()
@@ -198,9 +226,9 @@ fn build_hints(base: &str, tail: &[String], pull: bool) -> Vec<String> {
         )];
     }
     vec![
-        format!("the base image `{base}` cannot be pulled here; CLAUDE_BOTTLE_BASE_IMAGE names another one"),
-        "export CLAUDE_BOTTLE_BASE_IMAGE=$(tests/setup/base-image.sh)   # makes one from Debian packages"
+        "export CLAUDE_BOTTLE_BACKEND=bubblewrap   # it needs no image: the agent runs with this machine's programs"
             .to_owned(),
+        format!("docker pull {base}   # by hand, where it can be had; CLAUDE_BOTTLE_BASE_IMAGE names another one"),
     ]
 }
 

@@ -110,7 +110,7 @@ impl Fault {
             }
             Some((Action::Pause, at)) if at == step => {
                 let paused = kill_process(getpid(), Signal::STOP);
-                paused.failure(FailureKind::Internal, || format!("pause at step `{step}`"))
+                paused.failure(FailureKind::Internal, || format!("cannot pause at step `{step}`"))
             }
             _ => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! The agent's container as the provisioners see it: copy in, and run something short.
+//! The agent's container as the provisioners see it: copy in, and run a short command.
 
 use claude_bottle_plugin_api::{Bottle, Call, Plan, Provisioned, Result};
 
@@ -6,15 +6,16 @@ use crate::config::Config;
 pub(crate) use crate::engine::{Body, Output};
 use crate::engine::{Engine, ExecSpec, Run, run};
 use crate::error::DockerError;
-use crate::plan::{BottleState, PlanState, USER};
-use crate::provision::{self, Guest, Script, Task};
+use crate::image::guard::GUEST;
+use crate::plan::{BottleState, Planned, place};
+use crate::provision::{self, Command, Guest, Task};
 
 /// Copies files into an agent's container, at a time when its sidecar may still be starting.
 pub(crate) async fn copy_in(
     engine: &impl Engine,
     config: &Config,
     call: &Call,
-    plan: &PlanState,
+    plan: &Planned,
     container: &str,
 ) -> Result<()> {
     let (guest, task) = (ContainerGuest { engine, container }, task(config, plan, None));
@@ -29,19 +30,24 @@ pub(crate) async fn provision(
     plan: &Plan,
     bottle: &Bottle,
 ) -> Result<Provisioned> {
-    let plan: PlanState = plan.state()?;
+    let mut plan = Planned::read(plan)?;
     let bottle: BottleState = bottle.state()?;
     let guest = ContainerGuest { engine, container: &bottle.agent };
+    // The plan was made before a look at the image.
+    if let Some(user) = bottle.user {
+        plan.user = user;
+    }
     let task = task(config, &plan, bottle.proxy.as_deref());
     crate::cancel::unless_cancelled(call, provision::set_up(&guest, call, &task, config)).await
 }
 
-fn task<'a>(config: &'a Config, plan: &'a PlanState, proxy: Option<&'a str>) -> Task<'a> {
+fn task<'a>(config: &Config, plan: &'a Planned, proxy: Option<&'a str>) -> Task<'a> {
     Task {
         spec: &plan.spec,
-        home: &plan.home,
-        skills_dir: &config.skills_dir,
-        workspace: plan.workspace(),
+        home: &plan.user.home,
+        owner: plan.user.ids,
+        skills_dir: config.skills_dir(&plan.user.home),
+        place: place(plan),
         proxy,
         bytes: plan.bytes,
     }
@@ -59,21 +65,19 @@ impl<E: Engine> Guest for ContainerGuest<'_, E> {
         Ok(put.map_err(|source| DockerError::PutArchive { source })?)
     }
 
-    async fn run(&self, script: Script<'_>) -> Result<Output> {
-        let words = ["sh".to_owned(), "-c".to_owned(), script.text.to_owned(), "sh".to_owned()];
+    async fn run(&self, command: Command) -> Result<Output> {
         let spec = ExecSpec {
-            command: words.into_iter().chain(script.arguments).collect(),
-            user: if script.root { "0:0" } else { USER }.to_owned(),
-            stdin: !script.input.is_empty(),
+            command: [GUEST.to_owned()].into_iter().chain(command.words).collect(),
+            user: if command.root { "0:0" } else { "" }.to_owned(),
+            stdin: !command.input.is_empty(),
             ..ExecSpec::default()
         };
-        let output = run(self.engine, self.container, &Run { spec, input: script.input }).await;
-        let output = output.map_err(|source| DockerError::RunInside { program: "sh".to_owned(), source })?;
+        let output = run(self.engine, self.container, &Run { spec, input: command.input }).await;
+        let output = output.map_err(|source| DockerError::RunInside { program: GUEST.to_owned(), source })?;
         if output.code != 0 {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(
-                DockerError::FailedInside { action: script.action, code: output.code, output: said }.into()
-            );
+            let action = command.action;
+            return Err(DockerError::FailedInside { action, code: output.code, output: said }.into());
         }
         Ok(output)
     }

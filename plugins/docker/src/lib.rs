@@ -16,10 +16,11 @@ mod config;
 mod engine;
 mod error;
 mod exec;
+mod export;
 mod fault;
-#[cfg(test)]
-mod granting;
+mod fd_reader;
 mod guest;
+mod hardening;
 mod image;
 mod launch;
 mod limits;
@@ -31,9 +32,12 @@ mod plan;
 mod probe;
 mod protection;
 mod provision;
+mod pruned;
 mod resolve;
 mod sidecar;
-mod waiting;
+#[cfg(test)]
+mod test_host;
+mod volumes;
 
 pub use backend::Docker;
 

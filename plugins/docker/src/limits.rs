@@ -1,6 +1,7 @@
 //! Limits of a bottle: what was asked for, the defaults, and what the engine can enforce.
 
 use bollard::models::{HostConfig, HostConfigLogConfig};
+use claude_bottle_kit::limits::Bounds;
 use claude_bottle_plugin_api::Limits;
 use serde::{Deserialize, Serialize};
 
@@ -9,73 +10,56 @@ use crate::engine::EngineFacts;
 const GIB: u64 = 1 << 30;
 const DEFAULT_CPUS: f64 = 4.0;
 const DEFAULT_MEMORY: u64 = 4 * GIB;
-const DEFAULT_PIDS: u64 = 1024;
 /// What gVisor needs of the host's tasks for itself and for a process inside. The engine's limit counts those, not the
 /// processes: measured 55 and 8 on its platform `ptrace`, 37 and 3 on `systrap`.
 const GVISOR_TASKS: (u64, u64) = (128, 8);
 
-/// Limits with nothing left open.
+/// The bottle's limits, as this engine is to keep them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Bounds {
-    pub(crate) cpus: f64,
-    pub(crate) memory_bytes: u64,
-    pub(crate) pids: u64,
+pub(crate) struct ResolvedLimits {
+    #[serde(flatten)]
+    pub(crate) bounds: Bounds,
     /// What the engine's limit on processes is instead, where it counts the sandbox's own tasks.
     pub(crate) sandbox_tasks: Option<u64>,
 }
 
 /// What the sidecar gets: it holds no more than buffers.
-pub(crate) const SIDECAR: Bounds =
-    Bounds { cpus: 1.0, memory_bytes: GIB / 4, pids: 256, sandbox_tasks: None };
+pub(crate) const SIDECAR: ResolvedLimits = ResolvedLimits {
+    bounds: Bounds { cpus: Some(1.0), memory_bytes: GIB / 4, pids: 256, shm_bytes: 1 << 20 },
+    sandbox_tasks: None,
+};
 
-impl Bounds {
+impl ResolvedLimits {
     /// Fills what is not said with defaults, and keeps to the machine's processors.
     pub(crate) fn of(asked: &Limits, facts: &EngineFacts) -> Self {
         let machine = if facts.cpus > 0 { facts.cpus as f64 } else { DEFAULT_CPUS };
-        Self {
-            // An engine refuses more processors than it has.
-            cpus: asked.cpus.unwrap_or(DEFAULT_CPUS).min(machine),
-            memory_bytes: asked.memory_bytes.unwrap_or(DEFAULT_MEMORY),
-            pids: asked.pids.unwrap_or(DEFAULT_PIDS),
-            sandbox_tasks: None,
-        }
+        let mut bounds = Bounds::of(asked, Some(DEFAULT_CPUS), DEFAULT_MEMORY);
+        // An engine refuses more processors than it has.
+        bounds.cpus = bounds.cpus.map(|cpus| cpus.min(machine));
+        Self { bounds, sandbox_tasks: None }
     }
 
     /// Makes room for gVisor's own tasks: what is allowed are about as many processes inside.
     pub(crate) fn in_gvisor(self) -> Self {
         let (own, each) = GVISOR_TASKS;
-        Self { sandbox_tasks: Some(self.pids.saturating_mul(each).saturating_add(own)), ..self }
+        Self { sandbox_tasks: Some(self.bounds.pids.saturating_mul(each).saturating_add(own)), ..self }
     }
 
-    /// Puts the limits and the hardening every container of a bottle has into its settings.
+    /// Puts the limits into a container's settings.
     pub(crate) fn apply(self, host: &mut HostConfig) {
+        let Bounds { cpus, memory_bytes, pids, shm_bytes } = self.bounds;
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        host.memory = Some(number(self.memory_bytes));
+        host.memory = Some(number(memory_bytes));
         // Memory and swap together: no swap.
-        host.memory_swap = Some(number(self.memory_bytes));
-        host.nano_cpus = Some((self.cpus * 1e9) as i64);
-        host.pids_limit = Some(number(self.sandbox_tasks.unwrap_or(self.pids)));
-        host.cap_drop = Some(vec!["ALL".to_owned()]);
-        host.security_opt = Some(vec!["no-new-privileges".to_owned()]);
+        host.memory_swap = Some(number(memory_bytes));
+        host.nano_cpus = cpus.map(|cpus| (cpus * 1e9) as i64);
+        host.pids_limit = Some(number(self.sandbox_tasks.unwrap_or(pids)));
+        host.shm_size = Some(number(shm_bytes));
         let options = [("max-size", "16m"), ("max-file", "2")];
         host.log_config = Some(HostConfigLogConfig {
             typ: Some("json-file".to_owned()),
             config: Some(options.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
         });
-    }
-
-    /// Says the limits for a plan.
-    pub(crate) fn describe(self) -> String {
-        format!("{} cpus, {} memory, {} processes", self.cpus, gib(self.memory_bytes), self.pids)
-    }
-}
-
-/// Says an amount of memory for people.
-pub(crate) fn gib(bytes: u64) -> String {
-    if bytes.is_multiple_of(GIB) {
-        format!("{} GiB", bytes / GIB)
-    } else {
-        format!("{} MiB", bytes / (GIB / 1024))
     }
 }
 
@@ -99,16 +83,18 @@ mod tests {
     #[test]
     fn nothing_is_left_open() {
         let facts = EngineFacts { cpus: 2, ..EngineFacts::default() };
-        let bounds = Bounds::of(&Limits::default(), &facts);
-        assert_eq!(bounds.describe(), "2 cpus, 4 GiB memory, 1024 processes");
+        let bounds = ResolvedLimits::of(&Limits::default(), &facts);
+        assert_eq!(
+            bounds.bounds.describe(),
+            "2 cpus, 4 GiB memory (256 MiB of it may be shared), 1024 processes"
+        );
         let mut host = HostConfig::default();
         bounds.apply(&mut host);
         assert_eq!(host.memory, host.memory_swap);
         assert_eq!(host.nano_cpus, Some(2_000_000_000));
-        assert_eq!(host.cap_drop.as_deref(), Some(&["ALL".to_owned()][..]));
         assert_eq!(missing(&facts).len(), 1);
         assert_eq!(host.pids_limit, Some(1024));
         bounds.in_gvisor().apply(&mut host);
-        assert_eq!((host.pids_limit, bounds.in_gvisor().pids), (Some(8320), 1024));
+        assert_eq!((host.pids_limit, bounds.in_gvisor().bounds.pids), (Some(8320), 1024));
     }
 }

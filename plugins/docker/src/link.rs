@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use bollard::models::{HostConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig};
-use claude_bottle_backend_shared::Labels;
-use claude_bottle_plugin_api::{Failure, FailureKind, Proxy, Result, Spec};
+use bottle_guest::protocol::Relay;
+use claude_bottle_kit::Labels;
+use claude_bottle_plugin_api::{Failure, FailureKind, ForwardSpec, Proxy, Result, Spec, Subject};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineFacts;
-use crate::image::guard::{LINK_DIR, PROGRAM};
+use crate::image::guard::{LINK_DIR, SOCKET_DIR};
 use crate::names::PREFIX;
 use crate::network::{self, Isolation};
 use crate::plan::{labels, role};
@@ -22,7 +23,7 @@ pub(crate) const LOOPBACK: &str = "127.0.0.1";
 
 /// The guard's socket, in the volume both containers have.
 pub(crate) fn socket() -> String {
-    format!("{LINK_DIR}/guard.sock")
+    format!("{SOCKET_DIR}/guard.sock")
 }
 
 /// The way from the agent to its sidecar.
@@ -56,8 +57,28 @@ impl Link {
             (Some(Asked::Socket), Some(reason)) => {
                 let message = format!("the option `{OPTION}` is `socket`, and {reason}");
                 Err(Failure::new(FailureKind::Unsupported, message)
+                    .about(Subject::Option(OPTION.to_owned()))
                     .hint(format!("leave `{OPTION}` out, or set it to network")))
             }
+        }
+    }
+
+    /// Refuses forwarded ports where no relay of ours runs that could serve them.
+    ///
+    /// # Errors
+    /// Fails over a network.
+    pub(crate) fn check(self, forward: &[ForwardSpec]) -> Result<()> {
+        match (self, forward.first()) {
+            (Self::Network(_), Some(first)) => {
+                let message = format!(
+                    "the port {} cannot be forwarded: this bottle is linked to its proxy by a network, and a forwarded \
+                     port needs the socket",
+                    first.port
+                );
+                Err(Failure::new(FailureKind::Unsupported, message)
+                    .hint("leave `options.docker.link` out; pipelock, gVisor and SELinux need the network"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -65,25 +86,20 @@ impl Link {
     pub(crate) fn describe(self) -> &'static str {
         match self {
             Self::Socket => "none; the proxy is reached through a socket",
-            Self::Network(_) => "one without a way out, with the proxy",
+            Self::Network(_) => "one without a way out, with the proxy; programs need its variables",
         }
     }
 
-    /// Returns what the container's own process does at last, as a shell's words.
-    pub(crate) fn last_words(self, port: u16) -> String {
-        match self {
-            // It ends with the bottle, and the bottle with it.
-            Self::Socket => format!("exec {PROGRAM} relay --listen {LOOPBACK}:{port} --to unix:{}", socket()),
-            Self::Network(_) => "echo ready; exec sleep infinity".to_owned(),
-        }
+    /// Returns how the container's own process leads to the guard, when that listens on a socket.
+    pub(crate) fn relay(self, port: u16, forward: &[ForwardSpec]) -> Option<Relay> {
+        let place = |to: &ForwardSpec| (to.port, format!("{}:{}", to.host, to.host_port));
+        let forward = forward.iter().map(place).collect();
+        (self == Self::Socket).then(|| Relay { port, guard: socket().into(), forward, names: true })
     }
 
-    /// Returns what that process says once all is ready.
-    pub(crate) fn ready_word(self) -> &'static str {
-        match self {
-            Self::Socket => "listening",
-            Self::Network(_) => "ready",
-        }
+    /// Returns `true` if the agent's container has the program for the inside by what it shares with the sidecar.
+    pub(crate) fn brings_guest(self) -> bool {
+        self == Self::Socket
     }
 
     /// Puts the agent's end into the settings of its container, which has this name for itself.
@@ -106,7 +122,7 @@ impl Link {
         }
     }
 
-    /// Returns the sidecar's end, when that is a volume. The engine fills it with the guard's program, which the relay is.
+    /// Returns the sidecar's end, when that is a volume. The engine fills it from the sidecar's image.
     pub(crate) fn mount(self, run: &str, owner: &Labels) -> Option<Mount> {
         (self == Self::Socket).then(|| volume(run, owner))
     }
@@ -149,6 +165,7 @@ pub(crate) fn asked(spec: &Spec) -> Result<Option<Asked>> {
     let Some(value) = spec.options.get(OPTION) else { return Ok(None) };
     Asked::deserialize(value).map(Some).map_err(|_| {
         Failure::new(FailureKind::Invalid, format!("the option `{OPTION}` is `{value}`"))
+            .about(Subject::Option(OPTION.to_owned()))
             .hint("use socket or network")
     })
 }

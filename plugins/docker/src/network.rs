@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use bollard::models::NetworkCreateRequest;
-use claude_bottle_backend_shared::Labels;
+use claude_bottle_kit::Labels;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{EngineFacts, Network};

@@ -1,6 +1,6 @@
 //! The options of this backend, from `bottles.<name>.options.docker` and the command line: what there are, and no others.
 
-use claude_bottle_plugin_api::{Failure, FailureKind, Result, Spec};
+use claude_bottle_plugin_api::{Failure, FailureKind, Result, Spec, Subject};
 use serde_json::Value;
 
 use crate::link::{self, Asked};
@@ -36,6 +36,7 @@ impl Options {
         if let Some(name) = given.keys().find(|name| !KNOWN.contains(&name.as_str())) {
             let message = format!("the docker backend has no option `{}`", name.escape_debug());
             return Err(Failure::new(FailureKind::Invalid, message)
+                .about(Subject::Option(name.clone()))
                 .hint(format!("the options of the docker backend: {}", KNOWN.join(", "))));
         }
         let options = Self {
@@ -50,7 +51,9 @@ impl Options {
                     "the option `rebuild` is for an image that is built here, and bottle `{}` has `{image}`",
                     spec.bottle.name
                 );
-                Err(Failure::new(FailureKind::Invalid, message).hint("use --pull to get that image anew"))
+                Err(Failure::new(FailureKind::Invalid, message)
+                    .about(Subject::Option("rebuild".to_owned()))
+                    .hint("use --pull to pull that image again"))
             }
             _ => Ok(options),
         }
@@ -63,7 +66,9 @@ fn switch(options: &Value, name: &str) -> Result<bool> {
         Some(Value::Bool(value)) => Ok(*value),
         Some(other) => {
             let message = format!("the option `{name}` is `{other}`");
-            Err(Failure::new(FailureKind::Invalid, message).hint("use true or false"))
+            Err(Failure::new(FailureKind::Invalid, message)
+                .about(Subject::Option(name.to_owned()))
+                .hint("use true or false"))
         }
     }
 }
@@ -89,13 +94,18 @@ mod tests {
         assert_eq!(options, Options { pull: true, ..Options::default() });
         assert!(read(json!({ "pull": true }), Some("debian")).unwrap().pull);
         for (options, image, name) in [
-            (json!({ "rebild": true }), None, "`rebild`"),
-            (json!({ "pull": "yes" }), None, "option `pull`"),
-            (json!({ "allow_missing": ["all"] }), None, "option `allow_missing`"),
-            (json!({ "rebuild": true }), Some("debian"), "option `rebuild`"),
+            (json!({ "rebild": true }), None, "rebild"),
+            (json!({ "pull": "yes" }), None, "pull"),
+            (json!({ "allow_missing": ["all"] }), None, "allow_missing"),
+            (json!({ "link": "wire" }), None, "link"),
+            (json!({ "rebuild": true }), Some("debian"), "rebuild"),
         ] {
             let failure = read(options, image).unwrap_err();
-            assert!(failure.message.contains(name) && failure.hints.len() == 1, "{failure:?}");
+            assert_eq!(failure.subject.as_deref(), Some(&Subject::Option(name.to_owned())), "{failure:?}");
+            assert!(
+                failure.message.contains(&format!("`{name}`")) && failure.hints.len() == 1,
+                "{failure:?}"
+            );
         }
     }
 }

@@ -1,51 +1,61 @@
 //! What the documents of this backend hold: the plan's state and the bottle's.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use claude_bottle_backend_shared::{Labels, key};
+use claude_bottle_kit::workspace::Place;
+use claude_bottle_kit::{Labels, key};
 use claude_bottle_plugin_api::{Owner, Spec};
 use serde::{Deserialize, Serialize};
 
 use crate::image::AgentImage;
-use crate::limits::Bounds;
+use crate::image::user::AgentUser;
+use crate::limits::ResolvedLimits;
 use crate::link::Link;
 use crate::names::{NameSource, Names};
 use crate::protection::Protection;
 
-/// The user the agent runs as, in the image.
-pub(crate) const USER: &str = "node";
-/// That user's number and group.
+/// The number and group of the user in the image of this plug-in. What is copied in is described with them.
 pub(crate) const USER_IDS: (u32, u32) = (1000, 1000);
-/// A directory of the agent's container that is in memory alone.
-pub(crate) const RUN_DIR: &str = "/run/claude-bottle";
 
-/// What `launch` and `provision` need, made by `prepare`.
+/// What `prepare` resolved.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PlanState {
-    pub(crate) spec: Spec,
     pub(crate) names: NameSource,
     pub(crate) image: AgentImage,
     pub(crate) link: Link,
-    pub(crate) bounds: Bounds,
+    pub(crate) bounds: ResolvedLimits,
     /// Protections the engine cannot give and the manifest does not do without.
     #[serde(default)]
     pub(crate) refused: Vec<Protection>,
+    /// Whether the engine takes the call filter.
+    pub(crate) call_filter: bool,
     /// The runtime to ask the engine for; `None` is the engine's own choice.
     pub(crate) runtime: Option<String>,
     /// The engine's architecture, which the guard's must be.
     pub(crate) arch: String,
     pub(crate) port: u16,
-    pub(crate) home: String,
+    /// The program for the inside, on the host.
+    pub(crate) guest: PathBuf,
+    /// The agent's user; of an image that is not ours, what is known of it before a look at the image.
+    pub(crate) user: AgentUser,
     /// About how many bytes will be copied in.
     #[serde(default)]
     pub(crate) bytes: u64,
 }
 
-impl PlanState {
-    /// Returns the working directory of the agent.
-    pub(crate) fn workspace(&self) -> String {
-        format!("{}/workspace", self.home)
-    }
+/// A run with what was resolved of it, for `launch` and `provision`.
+pub(crate) type Planned = claude_bottle_kit::Planned<PlanState>;
+
+/// Returns where the working directory is inside, and where programs start.
+pub(crate) fn place(plan: &Planned) -> Place {
+    place_in(&plan.spec, &plan.user.home)
+}
+
+/// Returns the same for an agent with this home.
+pub(crate) fn place_in(spec: &Spec, home: &str) -> Place {
+    // One is in memory alone, where the engine cannot put anything; the other is root's in most images.
+    let is_closed = |path: &Path| ["/tmp", "/root"].iter().any(|closed| path.starts_with(closed));
+    Place::of(spec, home, |path| path.starts_with(home) || !is_closed(path))
 }
 
 /// What reaches a bottle that exists, from any process.
@@ -67,16 +77,29 @@ pub(crate) struct BottleState {
     /// The name of the volume with the guard's socket, when there is one and it is known.
     #[serde(default)]
     pub(crate) volume: Option<String>,
+    /// The names of the volumes with what the agent leaves, when they are known.
+    #[serde(default)]
+    pub(crate) volumes: Vec<String>,
     /// The proxy as a URL; looked up when it is not known.
     #[serde(default)]
     pub(crate) proxy: Option<String>,
     pub(crate) port: u16,
+    /// Where its programs start.
     pub(crate) workspace: String,
+    /// The agent's user, when it is known.
     #[serde(default)]
-    pub(crate) bounds: Option<Bounds>,
+    pub(crate) user: Option<AgentUser>,
+    /// The image of the agent's container, when it is known.
+    #[serde(default)]
+    pub(crate) image: Option<String>,
+    #[serde(default)]
+    pub(crate) bounds: Option<ResolvedLimits>,
     /// Where the egress log goes at the end.
     #[serde(default)]
     pub(crate) state_dir: Option<PathBuf>,
+    /// The names of the bottle's own variables, which win over those of one program.
+    #[serde(default)]
+    pub(crate) variables: Vec<String>,
 }
 
 impl BottleState {
@@ -105,6 +128,12 @@ pub(crate) mod role {
     pub(crate) const INTERNAL: &str = "net";
     pub(crate) const EGRESS: &str = "egress";
     pub(crate) const LINK: &str = "link";
+    /// The volume with the copy of the working directory.
+    pub(crate) const WORK: &str = "work";
+    /// The volume with what the agent remembers of its sessions.
+    pub(crate) const HISTORY: &str = "history";
+    /// A container that is never started, from which something is read.
+    pub(crate) const LOOK: &str = "look";
 }
 
 /// Returns a resource's labels as the engine takes them.

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use claude_bottle_plugin_api::{Failure, FailureKind, Result, Spec};
+use claude_bottle_plugin_api::{Failure, FailureKind, Result, Spec, Subject};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::engine::EngineFacts;
+use crate::hardening;
 
 /// The option by which a manifest does without: a list of names.
 const OPTION: &str = "allow_missing";
@@ -40,7 +41,9 @@ impl Protection {
     /// Says what it means that an engine lacks it.
     pub(crate) fn absence(self) -> &'static str {
         match self {
-            Self::Seccomp => "the engine filters no system calls (seccomp is off)",
+            Self::Seccomp => {
+                "the engine takes no call filter (seccomp is off, or it runs neither on x86-64 nor on arm64)"
+            }
             Self::Memory => "the engine cannot limit memory",
             Self::Pids => "the engine cannot limit the number of processes",
             Self::Isolation => "the engine lets the agent reach the host's own addresses",
@@ -54,9 +57,11 @@ impl Protection {
 
     /// Returns what an engine lacks by its own account.
     pub(crate) fn missing(facts: &EngineFacts) -> Vec<Self> {
-        let seccomp = facts.security.iter().any(|option| option.contains("name=seccomp"));
-        let has =
-            [(seccomp, Self::Seccomp), (facts.limits.memory, Self::Memory), (facts.limits.pids, Self::Pids)];
+        let has = [
+            (hardening::can_filter(facts), Self::Seccomp),
+            (facts.limits.memory, Self::Memory),
+            (facts.limits.pids, Self::Pids),
+        ];
         has.into_iter().filter(|(has, _)| !has).map(|(_, protection)| protection).collect()
     }
 
@@ -70,6 +75,7 @@ impl Protection {
             let known = ALL.map(|protection| protection.to_string()).join(", ");
             let found = serde_json::to_string(list).unwrap_or_default();
             Failure::new(FailureKind::Invalid, format!("the option `{OPTION}` is `{found}`"))
+                .about(Subject::Option(OPTION.to_owned()))
                 .hint(format!("use a list of: {known}"))
         })
     }

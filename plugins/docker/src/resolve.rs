@@ -1,16 +1,19 @@
 //! Spec → Plan: reads the host and the engine, refuses what cannot work, and makes nothing.
 
+use claude_bottle_kit::companions::guest_program;
 use claude_bottle_plugin_api::{Call, Failure, FailureKind, Plan, Proxy, Result, Spec};
 
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::DockerError;
-use crate::image::AgentImage;
-use crate::limits::Bounds;
+use crate::hardening;
+use crate::image::user::AgentUser;
+use crate::image::{self, AgentImage};
+use crate::limits::ResolvedLimits;
 use crate::link::Link;
 use crate::names::NameSource;
 use crate::options::Options;
-use crate::plan::PlanState;
+use crate::plan::{PlanState, place_in};
 use crate::probe::{self, GVISOR};
 use crate::protection::Protection;
 use crate::{provision, sidecar};
@@ -22,10 +25,17 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
         return Err(Failure::new(FailureKind::Invalid, "the agent's command is empty"));
     }
     let options = Options::read(spec)?;
+    if spec.bottle.user.is_some() && spec.bottle.image.is_none() {
+        let message =
+            "`user` is for a bottle with an `image`; this backend's own image has the user `node` alone";
+        return Err(Failure::new(FailureKind::Invalid, message).hint("leave `user` out, or name an `image`"));
+    }
     let facts = engine.facts().await.map_err(|source| DockerError::AskEngine { source })?;
     probe::supported(&facts)?;
     sidecar::check(spec, &facts.arch)?;
-    let contents = provision::survey(spec)?;
+    let guest = guest_program(config.guest.as_deref(), Some(spec))?;
+    image::guard::check(&guest, &facts.arch)?;
+    let mut contents = provision::survey(spec)?;
     let missing = Protection::missing(&facts);
     if let Some(name) = &config.container {
         refuse_taken(engine, name).await?;
@@ -40,30 +50,43 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
         port => port,
     };
     let runtime = probe::has_gvisor(&facts).then(|| GVISOR.to_owned());
-    let bounds = Bounds::of(&spec.bottle.limits, &facts);
+    let bounds = ResolvedLimits::of(&spec.bottle.limits, &facts);
+    let link = Link::choose(options.link, spec.bottle.egress.proxy, &facts)?;
+    link.check(&spec.bottle.forward)?;
     let state = PlanState {
         names,
         image: AgentImage::of(spec, config, &options),
-        link: Link::choose(options.link, spec.bottle.egress.proxy, &facts)?,
+        link,
         refused: missing
             .into_iter()
             .filter(|protection| !options.allow_missing.contains(protection))
             .collect(),
         bounds: if runtime.is_some() { bounds.in_gvisor() } else { bounds },
+        call_filter: hardening::can_filter(&facts),
         runtime,
         arch: facts.arch.clone(),
         port,
-        home: config.home.clone(),
+        guest,
+        user: AgentUser::own(config.home()),
         bytes: contents.bytes,
-        spec: spec.clone(),
     };
     let mut plan = Plan::new(state.names.candidate(1).agent, &state)?;
     plan.image = Some(state.image.reference().to_owned());
     plan.runtime = Some(probe::runtime_fact(&facts).to_owned());
+    if spec.bottle.image.is_some() {
+        let user = spec.bottle.user.as_deref();
+        plan.fact(
+            "user",
+            user.unwrap_or("as the image says; in place of root its user 1000, or one that is added"),
+        );
+    }
     plan.fact("engine", facts.version.clone());
     plan.fact("proxy", proxy_fact(spec.bottle.egress.proxy, config));
     plan.fact("network", state.link.describe());
-    plan.fact("limits", state.bounds.describe());
+    plan.fact("limits", state.bounds.bounds.describe());
+    // The home of an image that is not ours is found at its launch.
+    let home = config.home.as_deref().or(spec.bottle.image.as_ref().map(|_| "~"));
+    contents.facts.extend(place_in(spec, home.unwrap_or(&state.user.home)).fact(spec));
     contents.facts.into_iter().for_each(|(label, value)| plan.fact(label, value));
     plan.limitations = probe::limitations(&facts);
     plan.limitations.extend(options.allow_missing.iter().map(|protection| protection.consent()));

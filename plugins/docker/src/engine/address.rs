@@ -31,7 +31,7 @@ pub(crate) enum AddressError {
     Scheme { address: String },
     #[error("the engine at `{address}` wants TLS, which this backend does not speak")]
     Tls { address: String },
-    #[error("read docker's settings in `{}`", path.display())]
+    #[error("cannot read docker's settings in `{}`", path.display())]
     ReadSettings { path: PathBuf, source: io::Error },
     #[error("docker's settings in `{}` are damaged", path.display())]
     ParseSettings { path: PathBuf, source: serde_json::Error },

@@ -1,27 +1,30 @@
 //! The engine over its API: bollard for nearly everything, [`super::wire`] for the rest.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, NetworkConnectRequest, NetworkCreateRequest};
 use bollard::query_parameters as query;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 
 use super::client::DockerApi;
 use super::error::understand;
 use super::listing::list;
 use super::progress::follow;
 use super::{
-    Attached, Body, Build, Container, Engine, EngineError, EngineFacts, ExecSpec, ExecState, Found, Kind,
-    Network, Result, Said, wire,
+    Abandoned, Address, Attached, Body, Build, Container, Engine, EngineError, EngineFacts, ExecSpec,
+    ExecState, Found, Kind, Network, OutputStream, Result, wire,
 };
 
 /// How long the engine may take to answer; an answer that is a stream may then take longer.
 pub(super) const DEADLINE: Duration = Duration::from_secs(120);
 /// How often, and how long each time, the engine is asked whether a container that somebody else removes is gone.
 const REMOVAL: (u32, Duration) = (400, Duration::from_millis(25));
+/// The most that is read of a file in a container, such as a list of users.
+const LARGEST_FILE: usize = 1 << 20;
 /// How long taking in an archive may last: a large working directory over a slow link.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(3600);
 
@@ -62,6 +65,11 @@ impl Engine for DockerApi {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    async fn image_user(&self, reference: &str) -> Result<String> {
+        let image = self.client().await?.inspect_image(reference).await.map_err(understand)?;
+        Ok(image.config.and_then(|config| config.user).unwrap_or_default())
     }
 
     async fn load_image(&self, tar: Body) -> Result<()> {
@@ -132,6 +140,7 @@ impl Engine for DockerApi {
         let address = |(_, end): (String, bollard::models::EndpointSettings)| {
             Some((end.network_id?, end.ip_address.filter(|address| !address.is_empty())?))
         };
+        let volume = |mount: bollard::models::MountPoint| mount.name.zip(mount.destination);
         let state = found.state.unwrap_or_default();
         Ok(Container {
             id: found.id.unwrap_or_default(),
@@ -139,6 +148,7 @@ impl Engine for DockerApi {
             exit_code: state.exit_code.unwrap_or(0),
             oom_killed: state.oom_killed == Some(true),
             addresses: networks.into_iter().filter_map(address).collect(),
+            volumes: found.mounts.into_iter().flatten().filter_map(volume).collect(),
             error: state.error.unwrap_or_default(),
         })
     }
@@ -148,6 +158,36 @@ impl Engine for DockerApi {
         let client = self.client().await?.clone().with_timeout(UPLOAD_DEADLINE);
         let body = bollard::body_try_stream(tar);
         client.upload_to_container(container, Some(options), body).await.map_err(understand)
+    }
+
+    async fn archive(&self, container: &str, path: &str) -> Result<OutputStream> {
+        let options = query::DownloadFromContainerOptionsBuilder::default().path(path).build();
+        let stream = self.client().await?.download_from_container(container, Some(options));
+        let mut stream = Box::pin(stream.map_err(understand));
+        // With the first piece it is known whether the path is there.
+        match stream.try_next().await? {
+            None => Ok(Box::pin(futures_util::stream::empty())),
+            Some(first) => Ok(Box::pin(futures_util::stream::iter([Ok(first)]).chain(stream))),
+        }
+    }
+
+    async fn file(&self, container: &str, path: &str) -> Result<Option<Vec<u8>>> {
+        let options = query::DownloadFromContainerOptionsBuilder::default().path(path).build();
+        let mut stream = self.client().await?.download_from_container(container, Some(options));
+        let mut archive = Vec::new();
+        loop {
+            match stream.try_next().await.map_err(understand) {
+                Ok(None) => return first_file(&archive).map_err(|source| EngineError::Io { source }),
+                Ok(Some(piece)) if archive.len() + piece.len() <= LARGEST_FILE => archive.extend(piece),
+                Ok(Some(_)) => {
+                    return Err(EngineError::Failed {
+                        message: format!("`{path}` in the image is too large"),
+                    });
+                }
+                Err(error) if error.is_not_found() => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn logs(&self, container: &str, tail: Option<u32>) -> Result<(Vec<u8>, Vec<u8>)> {
@@ -165,7 +205,7 @@ impl Engine for DockerApi {
         Ok((stdout, stderr))
     }
 
-    async fn follow_output(&self, container: &str) -> Result<Said> {
+    async fn follow_output(&self, container: &str) -> Result<OutputStream> {
         let options = query::LogsOptionsBuilder::default().follow(true).stdout(true).tail("all").build();
         let stream = self.client().await?.logs(container, Some(options));
         Ok(Box::pin(stream.map_ok(bollard::container::LogOutput::into_bytes).map_err(understand)))
@@ -229,9 +269,22 @@ impl Engine for DockerApi {
         self.client().await?.resize_exec(exec, size).await.map_err(understand)
     }
 
+    fn abandoned(&self) -> Abandoned {
+        let Address::Unix(path) = &self.address else { return Abandoned::default() };
+        Abandoned::at(path).unwrap_or_else(|error| {
+            tracing::debug!(%error, "list the engine's connections");
+            Abandoned::default()
+        })
+    }
+
     async fn list(&self, kind: Kind, labels: &[String]) -> Result<Vec<Found>> {
         let filters = HashMap::from([("label".to_owned(), labels.to_vec())]);
         list(self.client().await?, kind, filters).await
+    }
+
+    async fn has_container(&self, image: &str) -> Result<bool> {
+        let filters = HashMap::from([("ancestor".to_owned(), vec![image.to_owned()])]);
+        Ok(!list(self.client().await?, Kind::Container, filters).await?.is_empty())
     }
 
     async fn remove(&self, kind: Kind, id: &str) -> Result<()> {
@@ -246,6 +299,10 @@ impl Engine for DockerApi {
                 let options = query::RemoveVolumeOptionsBuilder::default().force(true).build();
                 client.remove_volume(id, Some(options)).await
             }
+            Kind::Image => {
+                let options = query::RemoveImageOptionsBuilder::default().build();
+                client.remove_image(id, Some(options), None).await.map(drop)
+            }
         };
         match removed.map_err(understand) {
             Err(error) if error.is_not_found() => Ok(()),
@@ -255,6 +312,19 @@ impl Engine for DockerApi {
             other => other,
         }
     }
+}
+
+/// Returns the content of the first entry of an archive, if that is a regular file.
+fn first_file(archive: &[u8]) -> std::io::Result<Option<Vec<u8>>> {
+    let mut archive = tar::Archive::new(archive);
+    let Some(entry) = archive.entries()?.next() else { return Ok(None) };
+    let mut entry = entry?;
+    if !entry.header().entry_type().is_file() {
+        return Ok(None);
+    }
+    let mut content = Vec::new();
+    entry.read_to_end(&mut content)?;
+    Ok(Some(content))
 }
 
 /// Waits for another removal of the same container, without which its networks cannot be removed.

@@ -29,9 +29,9 @@ pub(crate) enum EngineError {
     Refused { status: u16, message: String },
     #[error("{message}")]
     Failed { message: String },
-    #[error("talk to the engine")]
+    #[error("lost the connection to the engine")]
     Io { source: io::Error },
-    #[error("understand the engine")]
+    #[error("unexpected answer from the engine")]
     Protocol { source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the program in the container did not end after its streams had")]
     NeverEnded,

@@ -1,6 +1,6 @@
 //! Lists of what exists in the engine, all kinds as one shape.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bollard::{Docker, query_parameters as query};
 
@@ -29,6 +29,11 @@ pub(super) async fn list(
             let list = client.list_volumes(Some(options)).await.map_err(understand)?;
             list.volumes.unwrap_or_default().into_iter().map(volume).collect()
         }
+        Kind::Image => {
+            let options = query::ListImagesOptionsBuilder::default().filters(&filters).build();
+            let list = client.list_images(Some(options)).await.map_err(understand)?;
+            list.into_iter().flat_map(images).collect()
+        }
     };
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
@@ -52,6 +57,13 @@ fn network(network: bollard::models::Network) -> Found {
         labels: network.labels.unwrap_or_default().into_iter().collect(),
         ..Found::default()
     }
+}
+
+/// Returns an image once under each of its names, by which it is removed.
+fn images(image: bollard::models::ImageSummary) -> Vec<Found> {
+    let labels: BTreeMap<_, _> = image.labels.into_iter().collect();
+    let named = |name: String| Found { id: name.clone(), name, labels: labels.clone(), ..Found::default() };
+    image.repo_tags.into_iter().map(named).collect()
 }
 
 fn volume(volume: bollard::models::Volume) -> Found {

@@ -3,6 +3,7 @@
 //! Invariant: nothing outside this folder talks to an engine. Documents of the engine's API (bodies of requests) are
 //! bollard's data types; its client is known to the modules of this folder alone.
 
+mod abandoned;
 mod address;
 mod api;
 mod client;
@@ -23,18 +24,19 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub(crate) use abandoned::Abandoned;
 pub(crate) use address::{Address, AddressError};
 pub(crate) use client::DockerApi;
 pub(crate) use error::{EngineError, disk_full_hint};
-pub(crate) use run::{ExecSpec, Output, Run, exit_code, frame, run};
+pub(crate) use run::{ExecSpec, Frames, Output, Run, container_exit_code, exit_code, run};
 
 type Result<T, E = EngineError> = std::result::Result<T, E>;
 
 /// Bytes on their way to the engine; an error ends the request.
 pub(crate) type Body = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
 
-/// What a container says, as it says it.
-pub(crate) type Said = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+/// What a container says, as it says it; or an archive of its files.
+pub(crate) type OutputStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
 /// What an engine says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,6 +87,8 @@ pub(crate) struct Container {
     pub(crate) oom_killed: bool,
     /// Its address in each network, by the network's id.
     pub(crate) addresses: BTreeMap<String, String>,
+    /// Where it has its volumes, by their names.
+    pub(crate) volumes: BTreeMap<String, String>,
     /// The runtime's own complaint when it did not start.
     pub(crate) error: String,
 }
@@ -134,6 +138,7 @@ pub(crate) enum Kind {
     Container,
     Network,
     Volume,
+    Image,
 }
 
 impl Kind {
@@ -143,6 +148,7 @@ impl Kind {
             Self::Container => "container",
             Self::Network => "network",
             Self::Volume => "volume",
+            Self::Image => "image",
         }
     }
 }
@@ -157,6 +163,8 @@ pub(crate) trait Engine: Send + Sync + 'static {
 
     /// Returns the image's id and labels, or `None` when there is none of this name.
     async fn image(&self, reference: &str) -> Result<Option<(String, BTreeMap<String, String>)>>;
+    /// Returns the user that an image says; empty when it says none.
+    async fn image_user(&self, reference: &str) -> Result<String>;
     async fn load_image(&self, tar: Body) -> Result<()>;
     async fn build_image(&self, build: &Build, context: Body, line: &mut dyn FnMut(String)) -> Result<()>;
     async fn pull_image(&self, reference: &str, line: &mut dyn FnMut(String)) -> Result<()>;
@@ -169,10 +177,14 @@ pub(crate) trait Engine: Send + Sync + 'static {
     async fn stop_container(&self, id: &str, grace: Duration) -> Result<()>;
     async fn inspect_container(&self, id: &str) -> Result<Container>;
     async fn put_archive(&self, container: &str, path: &str, tar: Body) -> Result<()>;
+    /// Returns an archive of a path in a container, which need not run; a link is not followed when it is the last part.
+    async fn archive(&self, container: &str, path: &str) -> Result<OutputStream>;
+    /// Returns the content of a regular file in a container, which need not run; `None` when there is none.
+    async fn file(&self, container: &str, path: &str) -> Result<Option<Vec<u8>>>;
     /// Returns what the container has written, each stream in order: standard output, standard error.
     async fn logs(&self, container: &str, tail: Option<u32>) -> Result<(Vec<u8>, Vec<u8>)>;
     /// Returns a container's standard output from its beginning and on, until the container ends.
-    async fn follow_output(&self, container: &str) -> Result<Said>;
+    async fn follow_output(&self, container: &str) -> Result<OutputStream>;
     /// Returns whether the kernel killed a process of the container for want of memory since a time.
     async fn out_of_memory_since(&self, container: &str, since: SystemTime) -> Result<bool>;
 
@@ -185,9 +197,13 @@ pub(crate) trait Engine: Send + Sync + 'static {
     async fn exec_state(&self, exec: &str) -> Result<ExecState>;
     async fn resize_exec(&self, exec: &str, columns: u16, rows: u16) -> Result<()>;
 
+    /// Returns the requests that the engine still works on although their process is gone, as far as that can be seen.
+    fn abandoned(&self) -> Abandoned;
     /// Lists what carries all of these labels, `key` or `key=value`, running or not.
     async fn list(&self, kind: Kind, labels: &[String]) -> Result<Vec<Found>>;
-    /// Removes by force; a container's anonymous volumes go with it. What is already gone is no error.
+    /// Returns whether there is a container, running or not, that was made from an image.
+    async fn has_container(&self, image: &str) -> Result<bool>;
+    /// Removes by force, but an image only when no container was made from it; a container's anonymous volumes go with it. What is already gone is no error.
     async fn remove(&self, kind: Kind, id: &str) -> Result<()>;
 }
 

@@ -1,6 +1,6 @@
 //! A recording double: keeps what was made in memory, notes every call in order, and fails where a test asks for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -9,8 +9,8 @@ use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Attached, Body, Build, Container, Engine, EngineError, EngineFacts, EngineLimits, ExecSpec, ExecState,
-    Found, Kind, Network, Result, Said,
+    Abandoned, Attached, Body, Build, Container, Engine, EngineError, EngineFacts, EngineLimits, ExecSpec,
+    ExecState, Found, Kind, Network, OutputStream, Result,
 };
 
 /// The address of every container of the double.
@@ -37,6 +37,8 @@ pub(crate) struct Recording {
     /// Calls that fail, and things the engine has not or that end: `seccomp`, `memory`, `pids`, `internal`, `astray`,
     /// `api` for one that is new enough, `ended` for a container's own process, `exited` for one that is run in it.
     pub(crate) fail: BTreeSet<String>,
+    /// Containers whose image is removed just before they are made.
+    pub(crate) gone: Mutex<BTreeSet<String>>,
     /// Whether it says that it is Podman.
     pub(crate) podman: bool,
     /// What a container has said.
@@ -45,6 +47,8 @@ pub(crate) struct Recording {
     pub(crate) followed: Mutex<Vec<Vec<u8>>>,
     /// Held by everybody who follows a container.
     pub(crate) following: Arc<()>,
+    /// A request of a dead process for each look at those, and what the engine has made of it by then, by id.
+    pub(crate) abandoned: Mutex<VecDeque<(u32, BTreeMap<String, Thing>)>>,
     /// Archives that were unpacked, by container and path.
     pub(crate) archives: Mutex<BTreeMap<String, Vec<u8>>>,
 }
@@ -118,6 +122,10 @@ impl Engine for Recording {
         Ok(Some(("sha256:1".to_owned(), BTreeMap::new())))
     }
 
+    async fn image_user(&self, reference: &str) -> Result<String> {
+        self.call(format!("image-user {reference}")).map(|()| "dev".to_owned())
+    }
+
     async fn load_image(&self, _tar: Body) -> Result<()> {
         self.call("load-image".to_owned())
     }
@@ -133,6 +141,9 @@ impl Engine for Recording {
 
     async fn create_container(&self, name: &str, body: ContainerCreateBody) -> Result<String> {
         self.call(format!("create-container {name}"))?;
+        if self.gone.lock().unwrap().remove(name) {
+            return Err(EngineError::NotFound { message: "no such image".to_owned() });
+        }
         let id = self.make(Kind::Container, name, body.labels.clone().unwrap_or_default())?;
         let mounts = body.host_config.clone().and_then(|host| host.mounts).unwrap_or_default();
         for (volume, mount) in mounts.into_iter().filter_map(|mount| Some((mount.source.clone()?, mount))) {
@@ -176,7 +187,10 @@ impl Engine for Recording {
         let mut networks: Vec<_> = own.into_iter().chain(later).collect();
         networks.extend(self.fail.contains("astray").then(|| "id-bridge".to_owned()));
         let addresses = networks.into_iter().map(|id| (id, ADDRESS.to_owned())).collect();
-        Ok(Container { id: id.to_owned(), running: true, addresses, ..Container::default() })
+        let running = !self.calls.lock().unwrap().contains(&format!("kill-container {id}"));
+        let mounts = host.mounts.into_iter().flatten();
+        let volumes = mounts.filter_map(|mount| mount.source.zip(mount.target)).collect();
+        Ok(Container { id: id.to_owned(), running, addresses, volumes, ..Container::default() })
     }
 
     async fn put_archive(&self, container: &str, path: &str, mut tar: Body) -> Result<()> {
@@ -188,12 +202,27 @@ impl Engine for Recording {
         self.call(format!("put-archive {container} {path}"))
     }
 
+    async fn archive(&self, container: &str, path: &str) -> Result<OutputStream> {
+        self.call(format!("archive {container} {path}"))?;
+        let archives = self.archives.lock().unwrap();
+        let Some(archive) = archives.get(&format!("{container}:{path}")).cloned() else {
+            return Err(EngineError::NotFound { message: format!("no `{path}`") });
+        };
+        let pieces: Vec<_> = archive.chunks(700).map(|piece| Ok(piece.to_vec().into())).collect();
+        Ok(Box::pin(futures_util::stream::iter(pieces)))
+    }
+
+    async fn file(&self, container: &str, path: &str) -> Result<Option<Vec<u8>>> {
+        self.call(format!("file {container} {path}"))?;
+        Ok(Some(b"root:x:0:0::/root:/bin/sh\ndev:x:1001:1001::/home/dev:/bin/sh\n".to_vec()))
+    }
+
     async fn logs(&self, container: &str, _tail: Option<u32>) -> Result<(Vec<u8>, Vec<u8>)> {
         self.call(format!("logs {container}"))?;
         Ok((self.output.lock().unwrap().clone(), b"guard: trouble\n".to_vec()))
     }
 
-    async fn follow_output(&self, container: &str) -> Result<Said> {
+    async fn follow_output(&self, container: &str) -> Result<OutputStream> {
         self.call(format!("follow {container}"))?;
         let frames = self.followed.lock().unwrap().clone();
         let frames = futures_util::stream::iter(frames).map(|frame| Ok(frame.into()));
@@ -211,12 +240,15 @@ impl Engine for Recording {
 
     async fn attach(&self, container: &str, stdin: bool) -> Result<Attached> {
         self.call(format!("attach {container}{}", if stdin { " stdin" } else { "" }))?;
-        let (stream, said) = match self.fail.contains("ended") {
-            true => (2, "guard: trouble\n"),
-            false => (1, "{\"event\":\"listening\"}\nready\n"),
+        let said = match self.fail.contains("ended") {
+            true => &[(2, "guard: trouble\n")][..],
+            false => &[(2, "{\"event\":\"listening\"}\n"), (1, "{\"event\":\"startup\"}\nready\n")],
         };
-        let mut frame = vec![stream, 0, 0, 0, 0, 0, 0, said.len() as u8];
-        frame.extend_from_slice(said.as_bytes());
+        let mut frames = Vec::new();
+        for (stream, text) in said {
+            frames.extend([*stream, 0, 0, 0, 0, 0, 0, text.len() as u8]);
+            frames.extend_from_slice(text.as_bytes());
+        }
         let (input, mut written) = tokio::io::duplex(64 * 1024);
         let (mut talk, output) = tokio::io::duplex(64 * 1024);
         let (inputs, id) = (Arc::clone(&self.inputs), container.to_owned());
@@ -226,7 +258,8 @@ impl Engine for Recording {
                 written.read_to_end(&mut bytes).await.unwrap();
             }
             inputs.lock().unwrap().insert(id, bytes);
-            talk.write_all(&frame).await.unwrap();
+            // A launch that failed has let go of it.
+            talk.write_all(&frames).await.unwrap_or_default();
         });
         Ok(Attached { id: container.to_owned(), output: Box::new(output), input: Box::new(input) })
     }
@@ -252,6 +285,13 @@ impl Engine for Recording {
         self.call(format!("resize {exec} {columns} {rows}"))
     }
 
+    fn abandoned(&self) -> Abandoned {
+        let mut looks = self.abandoned.lock().unwrap();
+        let Some((request, made)) = looks.pop_front() else { return Abandoned::default() };
+        self.things.lock().unwrap().extend(made);
+        Abandoned { waiting: false, taken: [request].into() }
+    }
+
     async fn list(&self, kind: Kind, labels: &[String]) -> Result<Vec<Found>> {
         self.call(format!("list {}", kind.word()))?;
         let has = |have: &BTreeMap<String, String>| {
@@ -270,6 +310,11 @@ impl Engine for Recording {
             created_unix: 1,
         };
         Ok(found.map(entry).collect())
+    }
+
+    async fn has_container(&self, image: &str) -> Result<bool> {
+        self.call(format!("has-container {image}"))?;
+        Ok(self.bodies.lock().unwrap().values().any(|body| body.image.as_deref() == Some(image)))
     }
 
     async fn remove(&self, kind: Kind, id: &str) -> Result<()> {

@@ -13,19 +13,34 @@ pub(super) enum Stream {
     Stderr,
 }
 
+/// What the thread is to do.
+enum Job {
+    Write(Stream, Vec<u8>),
+    /// Say when all before is written.
+    Report(oneshot::Sender<()>),
+}
+
 /// The way to both.
 pub(super) struct Writer {
-    chunks: mpsc::Sender<(Stream, Vec<u8>)>,
+    chunks: mpsc::Sender<Job>,
     done: oneshot::Receiver<()>,
 }
 
 impl Writer {
     /// Starts the thread.
     pub(super) fn start(stdout: OwnedFd, stderr: OwnedFd) -> Result<Self> {
-        let (chunks, mut receiver) = mpsc::channel::<(Stream, Vec<u8>)>(16);
+        let (chunks, mut receiver) = mpsc::channel::<Job>(16);
         let (finished, done) = oneshot::channel();
-        crate::waiting::spawn("output", move || {
-            while let Some((stream, bytes)) = receiver.blocking_recv() {
+        crate::fd_reader::spawn("output", move || {
+            while let Some(job) = receiver.blocking_recv() {
+                let (stream, bytes) = match job {
+                    Job::Write(stream, bytes) => (stream, bytes),
+                    Job::Report(written) => {
+                        // Nobody waits any more when the call was cancelled.
+                        written.send(()).ok();
+                        continue;
+                    }
+                };
                 let fd = if stream == Stream::Stderr { &stderr } else { &stdout };
                 if write_all(fd, &bytes).is_err() {
                     break;
@@ -40,7 +55,15 @@ impl Writer {
 
     /// Hands bytes on; returns whether anybody still reads.
     pub(super) async fn write(&self, stream: Stream, bytes: Vec<u8>) -> bool {
-        self.chunks.send((stream, bytes)).await.is_ok()
+        self.chunks.send(Job::Write(stream, bytes)).await.is_ok()
+    }
+
+    /// Waits until everything so far is written.
+    pub(super) async fn flush(&self) {
+        let (sender, written) = oneshot::channel();
+        if self.chunks.send(Job::Report(sender)).await.is_ok() {
+            drop(written.await);
+        }
     }
 
     /// Waits until everything is written.

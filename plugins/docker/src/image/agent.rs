@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
-use claude_bottle_backend_shared::key;
-use claude_bottle_backend_shared::tree::{Entry, TarWriter};
+use claude_bottle_kit::key;
+use claude_bottle_kit::tree::{Entry, TarWriter};
 use claude_bottle_plugin_api::{Call, Result, Spec};
 use serde::{Deserialize, Serialize};
 
@@ -139,7 +139,7 @@ fn uncoloured(text: &str) -> String {
 }
 
 /// Returns the build's context: the Dockerfile alone.
-fn context() -> Result<Vec<u8>, claude_bottle_backend_shared::tree::TreeError> {
+fn context() -> Result<Vec<u8>, claude_bottle_kit::tree::TreeError> {
     let mut bytes = Vec::new();
     let mut writer = TarWriter::new(&mut bytes);
     let entry = Entry { owner: (0, 0), mode: 0o644, mtime: 0 };

@@ -2,6 +2,9 @@
 
 mod agent;
 pub(crate) mod guard;
+pub(crate) mod known;
+pub(crate) mod superseded;
+pub(crate) mod user;
 
 use claude_bottle_plugin_api::{Call, Result};
 

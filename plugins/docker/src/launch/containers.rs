@@ -65,9 +65,15 @@ impl<E: Engine> Launch<'_, E> {
     async fn pair(&self, names: &Names, proxy: &Sidecar) -> Result<(String, String)> {
         let agent = description::agent(self.plan, self.owner, &names.agent);
         let agent = self.create(&names.agent, agent, "create-agent").await?;
-        let sidecar = proxy.container(self.plan, self.owner);
-        let sidecar = self.create(&names.sidecar, sidecar, "create-sidecar").await;
-        match sidecar {
+        let sidecar =
+            || self.create(&names.sidecar, proxy.container(self.plan, self.owner), "create-sidecar");
+        let mut made = sidecar().await;
+        // A `cleanup` may have taken an image that had no container yet.
+        if made.as_ref().is_err_and(|failure| failure.kind == FailureKind::NotFound) {
+            self.sidecar_image().await?;
+            made = sidecar().await;
+        }
+        match made {
             Ok(sidecar) => Ok((agent, sidecar)),
             Err(failure) if failure.kind == FailureKind::Conflict => {
                 let removed = self.engine.remove(Kind::Container, &agent).await;

@@ -1,49 +1,57 @@
 //! The agent's container: what it may, what it may not, and what it sees.
 
 use bollard::models::{ContainerCreateBody, HostConfig};
-use claude_bottle_backend_shared::Labels;
+use claude_bottle_kit::Labels;
 use claude_bottle_plugin_api::{EnvValue, Spec};
 
-use crate::plan::{PlanState, RUN_DIR, USER, USER_IDS, labels, role};
-use crate::provision::environment;
+use crate::hardening;
+use crate::image::guard::GUEST;
+use crate::plan::{Planned, labels, place, role};
+use crate::volumes;
 
-/// A name server nobody is: the container's own loopback address.
+/// The name server: the container's own loopback address, where process 1 answers when there is no network, and nothing does
+/// when there is one.
 ///
 /// The engine's resolver at 127.0.0.11 would otherwise forward names to the host's servers, on some engines also from an
-/// internal network (CVE-2024-29018). With this it asks inside the container's own network, where nothing answers.
-const NO_RESOLVER: &str = "127.0.0.1";
+/// internal network (CVE-2024-29018). With this it asks inside the container's own network.
+const NAME_SERVER: &str = "127.0.0.1";
+
+/// No domain is put behind a name. Otherwise the engine takes the host's.
+const NO_SEARCH: &str = ".";
 
 /// Describes the agent's container, which is linked to its sidecar and to nothing else. The agent is not its main process; it is run in it later.
 ///
-/// The main process reads its secrets from a standard input that is open once.
-pub(super) fn agent(plan: &PlanState, owner: &Labels, name: &str) -> ContainerCreateBody {
-    let (uid, gid) = USER_IDS;
-    let tmpfs = [
-        (RUN_DIR, format!("rw,noexec,nosuid,nodev,size=4m,mode=0700,uid={uid},gid={gid}")),
-        ("/tmp", "rw,exec,nosuid,nodev,size=1g,mode=1777".to_owned()),
-    ];
+/// The main process reads what the bottle is, with its secrets, from a standard input that is open once.
+pub(super) fn agent(plan: &Planned, owner: &Labels, name: &str) -> ContainerCreateBody {
+    let tmpfs = [("/tmp".to_owned(), "rw,exec,nosuid,nodev,size=1g,mode=1777".to_owned())];
     let mut host = HostConfig {
-        init: Some(true),
+        // The program for the inside is process 1.
+        init: Some(false),
         runtime: plan.runtime.clone(),
-        dns: Some(vec![NO_RESOLVER.to_owned()]),
+        dns: Some(vec![NAME_SERVER.to_owned()]),
+        dns_search: Some(vec![NO_SEARCH.to_owned()]),
         ipc_mode: Some("private".to_owned()),
-        tmpfs: Some(tmpfs.map(|(path, options)| (path.to_owned(), options)).into()),
+        tmpfs: Some(tmpfs.into()),
         ..HostConfig::default()
     };
     plan.bounds.apply(&mut host);
+    hardening::apply(plan, &mut host);
     let hostname = hostname(name);
     let networking_config = plan.link.join(&plan.spec.id, owner, &hostname, &mut host);
-    let last = plan.link.last_words(plan.port);
+    let volumes = volumes::mounts(plan, owner);
+    if !volumes.is_empty() {
+        host.mounts.get_or_insert_default().extend(volumes);
+    }
     ContainerCreateBody {
         hostname: Some(hostname),
         image: Some(plan.image.reference().to_owned()),
-        user: Some(USER.to_owned()),
-        env: Some(literal_env(&plan.spec)),
-        entrypoint: Some(environment::command(&plan.home, &plan.workspace(), &last)),
+        user: Some(plan.user.engine.clone()),
+        env: Some(home(plan).into_iter().chain(literal_env(&plan.spec)).collect()),
+        entrypoint: Some(vec![GUEST.to_owned(), "container".to_owned()]),
         cmd: Some(Vec::new()),
         open_stdin: Some(true),
         stdin_once: Some(true),
-        working_dir: Some(plan.workspace()),
+        working_dir: Some(place(plan).start),
         labels: labels(owner, role::AGENT),
         host_config: Some(host),
         networking_config,
@@ -54,6 +62,12 @@ pub(super) fn agent(plan: &PlanState, owner: &Labels, name: &str) -> ContainerCr
 /// Returns a container's name as the kernel takes it for a host's: 63 bytes of it.
 fn hostname(name: &str) -> String {
     name.chars().take(63).collect::<String>().trim_end_matches(['-', '.', '_']).to_owned()
+}
+
+/// Returns the variable of the agent's home, where an image of the user's own may say another one.
+fn home(plan: &Planned) -> Option<String> {
+    let is_set = plan.spec.bottle.env.iter().any(|variable| variable.name == "HOME");
+    (!plan.user.is_own && !is_set).then(|| format!("HOME={}", plan.user.home))
 }
 
 /// Returns the variables whose values may be seen. Invariant: a secret is never among them, since `inspect` shows them.

@@ -10,23 +10,25 @@
 mod containers;
 mod description;
 mod networks;
-mod process;
+pub(crate) mod process;
 mod start;
 pub(crate) mod undo;
 
 use std::rc::Rc;
 
-use claude_bottle_backend_shared::Labels;
+use claude_bottle_kit::Labels;
 use claude_bottle_plugin_api::{Bottle, Call, Plan, Result};
 use futures_util::{FutureExt, TryFutureExt};
 
 use crate::config::Config;
 use crate::engine::{Engine, Kind};
 use crate::error::DockerError;
+use crate::image;
 use crate::link::Link;
-use crate::plan::{BottleState, PlanState, selector};
+use crate::plan::{BottleState, Planned, place, selector};
 use crate::protection::Protection;
 use crate::provision::environment;
+use crate::volumes;
 use containers::Containers;
 use networks::Networks;
 use undo::Undo;
@@ -36,7 +38,7 @@ struct Launch<'a, E> {
     engine: &'a E,
     config: &'a Config,
     call: &'a Call,
-    plan: &'a PlanState,
+    plan: &'a Planned,
     owner: &'a Labels,
     undo: Undo,
 }
@@ -48,9 +50,12 @@ pub(crate) async fn launch(
     call: &Call,
     plan: &Plan,
 ) -> Result<Bottle> {
-    let plan: PlanState = plan.state()?;
+    let mut plan = Planned::read(plan)?;
     let owner = Labels::new(&plan.spec);
     refuse_second(engine, &plan).await?;
+    if let Err(failure) = find_user(engine, config, call, &mut plan, &owner).await {
+        return Err(failure.with_undo(undo::sweep(engine, &selector(&owner.id, &owner.owner)).await));
+    }
     let launch = Launch { engine, config, call, plan: &plan, owner: &owner, undo: Undo::default() };
     let failure = match launch.run().await {
         Ok(state) => return Bottle::new(state.names.agent.clone(), &state),
@@ -63,18 +68,29 @@ pub(crate) async fn launch(
 }
 
 /// Refuses a plan whose bottle exists: two of one run could not be told apart, and closing one would remove the other.
-async fn refuse_second(engine: &impl Engine, plan: &PlanState) -> Result<()> {
+async fn refuse_second(engine: &impl Engine, plan: &Planned) -> Result<()> {
     let (id, owner) = (&plan.spec.id, &plan.spec.owner);
     let found = engine.list(Kind::Container, &selector(id, owner)).await;
     let found = found.map_err(|source| DockerError::ListLeftovers { name: id.clone(), source })?;
     if found.is_empty() { Ok(()) } else { Err(DockerError::RunExists { id: id.clone() }.into()) }
 }
 
+/// Finds the agent's user, once nothing else forbids a launch.
+async fn find_user(
+    engine: &impl Engine,
+    config: &Config,
+    call: &Call,
+    plan: &mut Planned,
+    owner: &Labels,
+) -> Result<()> {
+    call.check()?;
+    Protection::refuse(&plan.refused)?;
+    image::user::find(engine, call, plan, owner, config.home.as_deref()).await
+}
+
 impl<E: Engine> Launch<'_, E> {
     async fn run(&self) -> Result<BottleState> {
-        self.call.check()?;
-        Protection::refuse(&self.plan.refused)?;
-        let secrets = environment::input(&self.plan.spec, self.call)?;
+        let secrets = environment::input(self.plan, self.call)?;
         // Each is waited for by both branches below.
         let networks = self.networks().map_ok(Rc::new).boxed_local().shared();
         let made = self.images_and_containers().map_ok(Rc::new).boxed_local().shared();
@@ -98,7 +114,7 @@ impl<E: Engine> Launch<'_, E> {
         let (address, networks, made) = served?;
         started?;
         let (containers, proxy) = &*made;
-        if proxy.word().is_none() {
+        if !proxy.listens_at_its_word() {
             self.ask_sidecar(containers, &address).await?;
         }
         self.after("await-sidecar").await?;
@@ -116,10 +132,14 @@ impl<E: Engine> Launch<'_, E> {
             sidecar: Some(containers.sidecar.clone()),
             networks: networks.ids().map(str::to_owned).collect(),
             volume: plan.link.volume(&spec.id),
+            volumes: spec.workspace.iter().flat_map(|_| volumes::names(&spec.id)).collect(),
             proxy: Some(format!("http://{address}:{}", plan.port)),
             port: plan.port,
-            workspace: plan.workspace(),
+            workspace: place(plan).start,
+            user: Some(plan.user.clone()),
+            image: Some(plan.image.reference().to_owned()),
             bounds: Some(plan.bounds),
+            variables: spec.bottle.env.iter().map(|variable| variable.name.clone()).collect(),
             state_dir: (!spec.state_dir.as_os_str().is_empty()).then(|| spec.state_dir.clone()),
         }
     }

@@ -2,16 +2,24 @@
 
 use std::io;
 
-use tokio::io::AsyncWriteExt;
+use claude_bottle_kit::Ready;
+use tokio::io::{AsyncRead, AsyncWriteExt};
 
-use crate::engine::{Attached, frame};
+use crate::engine::{Attached, Frames};
 
-/// How much of what a process says is kept.
+/// How much of what a process says is kept, and of a line that is not at its end.
 const KEEP: usize = 16 * 1024;
 
-/// What a process said.
+/// What a process says once it is ready, and on which of its streams. What an image's own programs say is not taken for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Word {
+    pub(crate) stream: u8,
+    pub(crate) ready: Ready,
+}
+
+/// What was heard of a process.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum Readiness {
     /// The word that was waited for.
     Word,
     /// Something else, and then nothing more.
@@ -19,8 +27,8 @@ pub(super) enum Heard {
 }
 
 /// Writes all of `input`, ends it, and listens for `word`.
-pub(super) async fn converse(attached: Attached, input: &[u8], word: &str) -> io::Result<Heard> {
-    let Attached { mut output, input: mut stdin, .. } = attached;
+pub(super) async fn wait_until_ready(attached: Attached, input: &[u8], word: &Word) -> io::Result<Readiness> {
+    let Attached { output, input: mut stdin, .. } = attached;
     let feed = async {
         // A process that ends without reading everything is heard to end.
         if !input.is_empty() && stdin.write_all(input).await.is_ok() {
@@ -28,34 +36,54 @@ pub(super) async fn converse(attached: Attached, input: &[u8], word: &str) -> io
         }
         std::future::pending().await
     };
-    let hear = async {
-        let mut said = String::new();
-        while let Some((_, bytes)) = frame(&mut output).await? {
-            said.push_str(&String::from_utf8_lossy(&bytes));
-            if said.contains(word) {
-                return Ok(Heard::Word);
-            }
-            if said.len() > KEEP {
-                let from = said.ceil_char_boundary(said.len() - KEEP / 2);
-                said.drain(..from);
-            }
-        }
-        Ok(Heard::End(said))
-    };
     tokio::select! {
-        heard = hear => heard,
+        heard = hear(output, word) => heard,
         never = feed => never,
     }
+}
+
+async fn hear(mut output: impl AsyncRead + Unpin, word: &Word) -> io::Result<Readiness> {
+    let (mut said, mut line, mut frames) = (String::new(), Vec::new(), Frames::default());
+    while let Some((stream, bytes)) = frames.piece(&mut output).await? {
+        if stream == word.stream && has_line(&mut line, &bytes, &word.ready) {
+            return Ok(Readiness::Word);
+        }
+        said.push_str(&String::from_utf8_lossy(&bytes));
+        if said.len() > KEEP {
+            let from = said.ceil_char_boundary(said.len() - KEEP / 2);
+            said.drain(..from);
+        }
+    }
+    Ok(Readiness::End(said))
+}
+
+/// Returns `true` if one of the lines that these bytes end is the word; keeps the beginning of the next one.
+fn has_line(line: &mut Vec<u8>, bytes: &[u8], ready: &Ready) -> bool {
+    for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+        line.extend_from_slice(&part[..part.len().min(KEEP.saturating_sub(line.len()))]);
+        if let Some(whole) = line.strip_suffix(b"\n") {
+            if ready.is(&String::from_utf8_lossy(whole)) {
+                return true;
+            }
+            line.clear();
+        } else if part.ends_with(b"\n") {
+            // It was cut, so it is not the word.
+            line.clear();
+        }
+    }
+    false
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn attached(said: &[&str]) -> (Attached, tokio::io::DuplexStream) {
+    /// A process that says these, each on its stream.
+    fn attached(said: &[(u8, &str)]) -> (Attached, tokio::io::DuplexStream) {
         let mut frames = Vec::new();
-        for text in said {
-            frames.extend([2, 0, 0, 0, 0, 0, 0, u8::try_from(text.len()).unwrap()]);
+        for (stream, text) in said {
+            frames.extend([*stream, 0, 0, 0, 0, 0]);
+            frames.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
             frames.extend_from_slice(text.as_bytes());
         }
         let (input, written) = tokio::io::duplex(64);
@@ -63,13 +91,34 @@ mod tests {
         (Attached { id: "c".to_owned(), output, input: Box::new(input) }, written)
     }
 
+    async fn heard(said: &[(u8, &str)], word: &Word) -> Readiness {
+        let (streams, _written) = attached(said);
+        wait_until_ready(streams, b"", word).await.unwrap()
+    }
+
+    fn ready() -> Word {
+        Word { stream: 1, ready: Ready::Line("ready".to_owned()) }
+    }
+
     #[tokio::test]
-    async fn a_word_in_two_frames_is_heard_and_an_end_is_told() {
-        let (streams, _written) = attached(&["starting\nlist", "ening\n"]);
-        assert_eq!(converse(streams, b"", "listening").await.unwrap(), Heard::Word);
-        let (streams, _written) = attached(&["no such file\n"]);
-        let heard = converse(streams, b"", "listening").await.unwrap();
-        assert_eq!(heard, Heard::End("no such file\n".to_owned()));
+    async fn a_line_in_two_frames_is_heard_and_an_end_is_told() {
+        assert_eq!(heard(&[(1, "starting\nrea"), (1, "dy\nmore")], &ready()).await, Readiness::Word);
+        let end = heard(&[(2, "no such file\n")], &ready()).await;
+        assert_eq!(end, Readiness::End("no such file\n".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn what_only_holds_the_word_is_not_taken_for_it() {
+        let long = format!("{}ready\n", " ".repeat(KEEP));
+        for said in [
+            &[(1, "already\n")][..],
+            &[(1, "not ready\n")],
+            &[(2, "ready\n")],
+            &[(1, &long)],
+            &[(1, "ready")],
+        ] {
+            assert!(matches!(heard(said, &ready()).await, Readiness::End(_)), "{said:?}");
+        }
     }
 
     #[tokio::test]
@@ -85,7 +134,7 @@ mod tests {
             talk.write_all(b"ready\n").await.unwrap();
             bytes.len()
         });
-        assert_eq!(converse(streams, &input, "ready").await.unwrap(), Heard::Word);
+        assert_eq!(wait_until_ready(streams, &input, &ready()).await.unwrap(), Readiness::Word);
         assert_eq!(other.await.unwrap(), input.len());
     }
 }

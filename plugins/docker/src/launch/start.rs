@@ -1,18 +1,25 @@
 //! Starting what was made: each container is given its input, heard until it is ready, and asked on which networks it is.
 
+use std::path::Path;
 use std::time::Duration;
 
+use bottle_guest::container::init::READY;
+use claude_bottle_kit::Ready;
+use claude_bottle_kit::tree::{Entry, TarWriter, TreeError};
 use claude_bottle_plugin_api::Result;
 
 use super::networks::{Internal, Networks};
 use super::{Containers, Launch};
-use crate::engine::{Attached, Container, Engine, EngineError};
+use crate::engine::{Attached, Body, Container, Engine, EngineError, container_exit_code, whole};
 use crate::error::DockerError;
 use crate::guest;
+use crate::image::guard::{GUEST, LINK_DIR};
+use crate::image::{self, AgentImage};
 use crate::link::LOOPBACK;
+use crate::plan::Planned;
 use crate::sidecar::{self, Place, Sidecar};
 
-use super::process::{Heard, converse};
+use super::process::{Readiness, Word, wait_until_ready};
 
 /// How long a proxy may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,25 +36,30 @@ impl<E: Engine> Launch<'_, E> {
     ) -> Result<()> {
         let (id, name) = (&containers.agent, &containers.names.agent);
         let shown = self.call.step("start-agent", format!("starting container {name}"));
-        let word = self.plan.link.ready_word();
-        let begun = self.begin(id, name, Some(word)).await?;
-        let heard = self.hear(begun, name, Some(word), secrets).await?;
-        let found = self.inspect(id, name).await?;
-        if let Heard::End(output) = heard {
+        let word = Word { stream: 1, ready: Ready::Line(READY.to_owned()) };
+        if let Some(archive) = before_start(self.plan)? {
+            let put = self.engine.put_archive(id, "/", archive).await;
+            put.map_err(|source| DockerError::PutArchive { source })?;
+        }
+        let begun = self.begin(id, name).await?;
+        let heard = self.hear(begun, name, &word, secrets).await?;
+        if let Readiness::End(output) = heard {
             let action = "start the bottle's own process";
-            let code = i32::try_from(found.exit_code).unwrap_or(i32::MAX);
+            let code = container_exit_code(self.engine, id).await.unwrap_or_default();
+            let code = i32::try_from(code).unwrap_or(i32::MAX);
             return Err(DockerError::FailedInside { action, code, output }.into());
         }
+        let found = self.inspect(id, name).await?;
         // A container names its network before that exists, so the engine looks it up by name. Linked by a socket it has none.
         if found.addresses.keys().ne(internal.map(|internal| &internal.id)) {
-            return Err(DockerError::AgentAstray { name: name.clone() }.into());
+            return Err(DockerError::AgentOnWrongNetwork { name: name.clone() }.into());
         }
         self.after("start-agent").await?;
         shown.done();
         guest::copy_in(self.engine, self.config, self.call, self.plan, id).await
     }
 
-    /// Starts the sidecar, and waits until it listens when it says so itself. Returns the address at which the agent finds it.
+    /// Starts the sidecar, and waits until it has read its secrets. Returns the address at which the agent finds it.
     pub(super) async fn start_sidecar(
         &self,
         containers: &Containers,
@@ -83,17 +95,17 @@ impl<E: Engine> Launch<'_, E> {
 
     async fn run_sidecar(&self, containers: &Containers, proxy: &Sidecar, input: &[u8]) -> Result<()> {
         let (id, name) = (&containers.sidecar, &containers.names.sidecar);
-        let begun = self.begin(id, name, proxy.word()).await?;
+        let begun = self.begin(id, name).await?;
         let heard = tokio::time::timeout(PATIENCE, self.hear(begun, name, proxy.word(), input));
         let Ok(heard) = heard.await else { return Err(self.silent(containers).await.into()) };
-        if let Heard::End(output) = heard? {
-            let code = self.inspect(id, name).await?.exit_code;
+        if let Readiness::End(output) = heard? {
+            let code = container_exit_code(self.engine, id).await.unwrap_or_default();
             return Err(DockerError::SidecarEnded { name: name.clone(), code, output }.into());
         }
         Ok(())
     }
 
-    /// Waits for a sidecar that does not say when it listens.
+    /// Waits for a sidecar that listens later than it speaks.
     pub(super) async fn ask_sidecar(&self, containers: &Containers, address: &str) -> Result<()> {
         let shown = self.call.step("await-sidecar", "waiting for the sidecar");
         let (agent, port) = (&containers.agent, self.plan.port);
@@ -111,30 +123,20 @@ impl<E: Engine> Launch<'_, E> {
         Ok(())
     }
 
-    /// Starts a container; one that has a word to say reads its input first, and is hooked into before it can.
-    async fn begin(&self, id: &str, name: &str, word: Option<&str>) -> Result<Option<Attached>> {
+    /// Starts a container, and is hooked into its streams before it says anything.
+    async fn begin(&self, id: &str, name: &str) -> Result<Attached> {
         let failed = |source| DockerError::StartContainer { name: name.to_owned(), source };
-        let attached = match word {
-            Some(_) => Some(self.engine.attach(id, true).await.map_err(failed)?),
-            None => None,
-        };
+        let attached = self.engine.attach(id, true).await.map_err(failed)?;
         let started = self.engine.start_container(id).await;
         started.map_err(EngineError::unless_ambiguous).map_err(failed)?;
         Ok(attached)
     }
 
     /// Gives a container's own process its input and waits until it says `word`.
-    async fn hear(
-        &self,
-        begun: Option<Attached>,
-        name: &str,
-        word: Option<&str>,
-        input: &[u8],
-    ) -> Result<Heard> {
-        let (Some(word), Some(attached)) = (word, begun) else { return Ok(Heard::Word) };
+    async fn hear(&self, begun: Attached, name: &str, word: &Word, input: &[u8]) -> Result<Readiness> {
         let failed = |source| DockerError::StartContainer { name: name.to_owned(), source };
         let heard = async {
-            let heard = converse(attached, input, word).await;
+            let heard = wait_until_ready(begun, input, word).await;
             Ok(heard.map_err(|source| failed(EngineError::Io { source }))?)
         };
         crate::cancel::unless_cancelled(self.call, heard).await
@@ -163,7 +165,7 @@ impl<E: Engine> Launch<'_, E> {
         let output = self.log_tail(id).await;
         match self.engine.inspect_container(id).await {
             Ok(found) if !found.running => DockerError::SidecarEnded { name, code: found.exit_code, output },
-            _ => DockerError::SidecarSilent { name, port: self.plan.port, output },
+            _ => DockerError::SidecarNotReady { name, port: self.plan.port, output },
         }
     }
 
@@ -173,4 +175,35 @@ impl<E: Engine> Launch<'_, E> {
         stdout.extend(stderr);
         String::from_utf8_lossy(&stdout).into_owned()
     }
+}
+
+/// Returns what is put into the agent's container before it starts: what an image of the user's own may lack, and the program
+/// for the inside where nothing shared holds it.
+fn before_start(plan: &Planned) -> Result<Option<Body>> {
+    // One with a tag of the user's own may be another than that of this plug-in, and lack what a volume takes its owner from.
+    let has_home = plan.user.is_own
+        && (plan.spec.workspace.is_none()
+            || !matches!(plan.image, AgentImage::Built { tag_chosen: true, .. }));
+    if has_home && plan.link.brings_guest() {
+        return Ok(None);
+    }
+    let guest = match plan.link.brings_guest() {
+        true => None,
+        false => Some(image::guard::read(&plan.guest, &plan.arch)?.0),
+    };
+    let write = || -> Result<Vec<u8>, TreeError> {
+        let mut bytes = Vec::new();
+        let mut writer = TarWriter::new(&mut bytes);
+        if !has_home {
+            plan.user.write(&mut writer)?;
+        }
+        if let Some(guest) = &guest {
+            let entry = |mode| Entry { owner: (0, 0), mode, mtime: 0 };
+            writer.dir(Path::new(LINK_DIR), entry(0o755))?;
+            writer.file(Path::new(GUEST), entry(0o555), guest)?;
+        }
+        writer.finish()?;
+        Ok(bytes)
+    };
+    Ok(Some(whole(write().map_err(|source| DockerError::CopyIn { source })?)))
 }

@@ -1,8 +1,11 @@
 //! Launch, close and clean-up on a recording engine: order, undoing, names, and what a container is given.
 
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 
 use bollard::models::HostConfig;
+use bottle_guest::protocol::{self, Relay, Setup};
 use claude_bottle_plugin_api::{
     AgentSpec, Backend, CleanupScope, Context, EnvVar, FailureKind, Health, Owner, Proxy, Spec,
 };
@@ -11,18 +14,19 @@ use super::*;
 use crate::close::Faults;
 use crate::engine::recording::Recording;
 use crate::fault::Fault;
-use crate::{active, cleanup, granting, resolve};
+use crate::{active, cleanup, resolve, test_host};
 
 struct Bench {
     runtime: tokio::runtime::Runtime,
     config: Config,
     spec: Spec,
-    _guard: tempfile::NamedTempFile,
+    _program: tempfile::NamedTempFile,
 }
 
 impl Bench {
     fn new(settings: &[(&str, &str)]) -> Self {
-        let mut guard = tempfile::NamedTempFile::new().unwrap();
+        let mut file = tempfile::Builder::new();
+        let mut guard = file.permissions(Permissions::from_mode(0o755)).tempfile().unwrap();
         let mut program = b"\x7fELF".to_vec();
         program.resize(18, 0);
         program.extend([62, 0, 1, 2, 3]);
@@ -33,15 +37,16 @@ impl Bench {
         let mut spec =
             Spec::new("dev-1", AgentSpec::new("dev", vec!["claude".to_owned()]), Owner::new("here", 7, 9));
         spec.bottle.egress.guard = Some(guard.path().to_owned());
+        spec.guest = Some(guard.path().to_owned());
         spec.bottle.env = vec![EnvVar::literal("PLAIN", "seen"), EnvVar::secret("TOKEN")];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { runtime, config: Config::read(&context).unwrap(), spec, _guard: guard }
+        Self { runtime, config: Config::read(&context).unwrap(), spec, _program: guard }
     }
 
     fn launch(&self, engine: &Recording) -> Result<Bottle> {
-        let call = granting::call(|name| format!("canary of '{name}'"));
+        let call = test_host::call(|name| format!("canary of '{name}'"));
         self.runtime.block_on(async {
-            let plan = resolve::resolve(engine, &self.config, &call, &self.spec).await?;
+            let plan = resolve::resolve(engine, &self.config, &call, &self.spec).await?.with_spec(&self.spec);
             launch(engine, &self.config, &call, &plan).await
         })
     }
@@ -86,7 +91,10 @@ fn what_is_named_before_it_exists_exists_before_anything_starts() {
     ];
     assert!(order.is_sorted(), "{calls:#?}");
     assert!(at("attach id-claude-bottle-dev stdin") < at("start-container id-claude-bottle-dev"));
-    assert!(at("start-container id-claude-bottle-dev") < at("put-archive id-claude-bottle-dev /"));
+    // The program for the inside comes before the start, what is granted after it.
+    assert!(at("put-archive id-claude-bottle-dev /") < at("start-container id-claude-bottle-dev"));
+    let last = calls.iter().rposition(|call| call == "put-archive id-claude-bottle-dev /").unwrap();
+    assert!(at("start-container id-claude-bottle-dev") < last);
     let others = ["exec", "put-archive id-claude-bottle-guard"];
     assert!(!calls.iter().any(|call| others.iter().any(|other| call.starts_with(other))), "{calls:#?}");
 }
@@ -108,9 +116,18 @@ fn linked_by_a_socket_the_agent_has_no_network_and_the_volume_for_reading() {
     assert_eq!(agent.source.as_deref(), Some("claude-bottle-link-dev-1"));
     assert_eq!(agent.source, sidecar.source);
     let config = engine.inputs.lock().unwrap()["id-claude-bottle-guard-dev"].clone();
-    assert!(String::from_utf8_lossy(&config).contains("listen: unix:/run/claude-bottle-link/guard.sock"));
+    assert!(
+        String::from_utf8_lossy(&config).contains("listen: unix:/run/claude-bottle-link/guard/guard.sock")
+    );
     let state: BottleState = bottle.state().unwrap();
     assert_eq!(state.proxy.as_deref(), Some("http://127.0.0.1:8888"));
+    let setup: Setup =
+        protocol::read(&mut &engine.inputs.lock().unwrap()["id-claude-bottle-dev"][..]).unwrap();
+    let guard = "/run/claude-bottle-link/guard/guard.sock".into();
+    assert_eq!(setup.relay, Some(Relay { port: 8888, guard, forward: Vec::new(), names: true }));
+    // Nothing was put into the container before it started: the program for the inside is in the volume.
+    let first = calls.iter().position(|call| call.starts_with("put-archive")).unwrap();
+    assert!(first > position(&calls, "start-container id-claude-bottle-dev"), "{calls:#?}");
 }
 
 #[test]
@@ -138,7 +155,9 @@ fn every_part_is_labelled_and_hardened_and_holds_no_secret() {
     // Both read the secrets from their standard input, which ends.
     let inputs = engine.inputs.lock().unwrap();
     let input = |id: &str| String::from_utf8_lossy(&inputs[id]).into_owned();
-    assert!(input("id-claude-bottle-dev").contains("export TOKEN='canary of '\\''TOKEN'\\'''\n"));
+    let setup: Setup = protocol::read(&mut &inputs["id-claude-bottle-dev"][..]).unwrap();
+    assert_eq!(setup.env, [("TOKEN".to_owned(), b"canary of 'TOKEN'".to_vec())]);
+    assert_eq!(setup.relay, None);
     assert!(input("id-claude-bottle-guard-dev").contains(r#"{"name":"TOKEN","value":"canary of 'TOKEN'""#));
     let config = input("id-claude-bottle-guard-dev");
     assert!(config.contains("172.30.0.0/16") && config.contains("0.0.0.0:8888"), "{config}");
@@ -180,8 +199,10 @@ fn what_cannot_be_undone_is_told_beside_the_reason() {
     let fail = ["start-container id-claude-bottle-dev", "remove network id-claude-bottle-egress-dev-1"];
     let engine = Recording { fail: fail.map(str::to_owned).into(), ..Recording::default() };
     let failure = Bench::new(&[]).launch(&engine).unwrap_err();
-    assert_eq!(failure.message, "start container `claude-bottle-dev`");
-    assert!(failure.undo.iter().all(|undo| undo.message == "remove network `claude-bottle-egress-dev-1`"));
+    assert_eq!(failure.message, "cannot start container `claude-bottle-dev`");
+    assert!(
+        failure.undo.iter().all(|undo| undo.message == "cannot remove network `claude-bottle-egress-dev-1`")
+    );
     assert!(!failure.undo.is_empty());
     assert_eq!(engine.names(), ["claude-bottle-egress-dev-1"]);
 }
@@ -258,7 +279,7 @@ fn closing_needs_the_document_alone_and_goes_on_after_a_failure() {
     let bottle = bench.launch(&engine).unwrap();
     let failure = bench.runtime.block_on(close(&engine, &bottle)).unwrap_err();
     assert_eq!(engine.names(), ["claude-bottle-dev"]);
-    assert_eq!(failure.message, "remove container `claude-bottle-dev`");
+    assert_eq!(failure.message, "cannot remove container `claude-bottle-dev`");
 }
 
 #[test]
@@ -269,7 +290,9 @@ fn clean_up_takes_dead_runs_and_names_what_is_unowned() {
     let other = (Kind::Container, "postgres".to_owned(), Default::default());
     engine.things.lock().unwrap().extend([("u".to_owned(), unowned), ("p".to_owned(), other)]);
     let call = Call::detached();
-    let find = |all| bench.runtime.block_on(cleanup::find(&engine, &call, &CleanupScope::new(all))).unwrap();
+    let find = |all| {
+        bench.runtime.block_on(cleanup::find(&engine, &bench.config, &call, &CleanupScope::new(all))).unwrap()
+    };
     // A detached call takes every owner for alive.
     let plan = find(false);
     assert_eq!((plan.remove.len(), plan.keep.len()), (0, 5));
@@ -280,6 +303,29 @@ fn clean_up_takes_dead_runs_and_names_what_is_unowned() {
     let report = bench.runtime.block_on(cleanup::apply(&engine, &plan));
     assert_eq!((report.removed.len(), report.failures.len()), (4, 0));
     assert_eq!(engine.names(), ["postgres", "claude-bottle-old"]);
+}
+
+#[test]
+fn an_answer_about_a_killed_process_waits_for_what_the_engine_still_makes_for_it() {
+    let (bench, engine) = (Bench::new(&[]), Recording::default());
+    let owner = Owner::new("here", 7, 9);
+    let call = test_host::call_among_the_dead();
+    let find = |scope| {
+        let plan = bench.runtime.block_on(cleanup::find(&engine, &bench.config, &call, &scope)).unwrap();
+        plan.remove.into_iter().map(|item| item.name).collect::<Vec<_>>()
+    };
+    bench.launch(&engine).unwrap();
+    let network = std::mem::take(&mut *engine.things.lock().unwrap());
+    let network = network.into_iter().filter(|(_, (kind, ..))| *kind == Kind::Network).collect();
+    let slow = |last| [(3, Default::default()), (3, Default::default()), (3, last)];
+    *engine.abandoned.lock().unwrap() = slow(network).into();
+    assert_eq!(find(CleanupScope::new(false)), Vec::<String>::new(), "a final answer was not asked for");
+    assert_eq!(find(CleanupScope::new(false).killed(owner.clone())), ["claude-bottle-egress-dev-1"]);
+    // What somebody else's process left in the meantime is not waited for.
+    engine.things.lock().unwrap().clear();
+    *engine.abandoned.lock().unwrap() = [(3, Default::default()), (4, Default::default())].into();
+    assert_eq!(find(CleanupScope::new(false).killed(owner)), Vec::<String>::new());
+    assert_eq!(engine.abandoned.lock().unwrap().len(), 0);
 }
 
 #[test]
@@ -339,7 +385,7 @@ fn what_an_unsupported_engine_holds_is_found_and_removed_all_the_same() {
     engine.fail.insert("api".to_owned());
     assert_eq!(bench.runtime.block_on(active::list(&engine)).unwrap().len(), 1);
     let (call, everything) = (Call::detached(), CleanupScope::new(true));
-    let plan = bench.runtime.block_on(cleanup::find(&engine, &call, &everything)).unwrap();
+    let plan = bench.runtime.block_on(cleanup::find(&engine, &bench.config, &call, &everything)).unwrap();
     assert_eq!(plan.remove.len(), 4, "{plan:?}");
     bench.runtime.block_on(close(&engine, &bottle)).unwrap();
     assert_eq!(engine.names(), Vec::<String>::new());
@@ -355,4 +401,43 @@ fn a_second_launch_of_a_run_is_refused_and_touches_nothing() {
     assert_eq!(failure.kind, FailureKind::Conflict);
     assert_eq!(failure.message, "run `dev-1` has a bottle already");
     assert_eq!(format!("{:?}", *engine.things.lock().unwrap()), format!("{before:?}"));
+}
+
+#[test]
+fn a_sidecars_image_that_was_just_removed_is_loaded_again() {
+    let engine = Recording::default();
+    engine.gone.lock().unwrap().insert("claude-bottle-guard-dev".to_owned());
+    Bench::new(&[]).launch(&engine).unwrap();
+    let calls = engine.calls.lock().unwrap();
+    let made = calls.iter().filter(|call| *call == "create-container claude-bottle-guard-dev").count();
+    let looked = calls.iter().filter(|call| call.starts_with("image claude-bottle-guard:")).count();
+    assert_eq!((made, looked), (2, 2), "{calls:#?}");
+}
+
+#[test]
+fn what_the_agent_leaves_is_in_volumes_of_the_run_which_go_with_it() {
+    let engine = Recording::default();
+    let mut bench = Bench::new(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    bench.spec.workspace = Some(claude_bottle_plugin_api::Workspace::new(directory.path()));
+    let bottle = bench.launch(&engine).unwrap();
+    let volumes = ["claude-bottle-work-dev-1", "claude-bottle-history-dev-1"];
+    for (name, role) in volumes.iter().zip(["work", "history"]) {
+        let (_, _, labels) = engine.things.lock().unwrap()[*name].clone();
+        assert_eq!(labels["io.claude-bottle.id"], "dev-1");
+        assert_eq!(labels["io.claude-bottle.role"], role);
+    }
+    let body = engine.bodies.lock().unwrap()["claude-bottle-dev"].clone();
+    let mounts = body.host_config.unwrap().mounts.unwrap();
+    let places: Vec<_> = mounts.iter().filter_map(|mount| mount.target.as_deref()).skip(1).collect();
+    assert_eq!(places, ["/home/node/workspace", "/home/node/.claude"]);
+    bench.runtime.block_on(crate::export::halt(&engine, &bottle)).unwrap();
+    assert!(volumes.iter().all(|name| engine.names().contains(&(*name).to_owned())));
+    let calls = engine.calls.lock().unwrap().clone();
+    assert!(
+        position(&calls, "kill-container id-claude-bottle-dev")
+            < position(&calls, "kill-container id-claude-bottle-guard-dev")
+    );
+    bench.runtime.block_on(close(&engine, &bottle)).unwrap();
+    assert_eq!(engine.names(), Vec::<String>::new());
 }

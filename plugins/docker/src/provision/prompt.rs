@@ -10,7 +10,7 @@ pub(super) fn add(task: &Task<'_>, files: &mut Files) {
 }
 
 /// Returns the file's path when there is something in it.
-pub(super) fn handed_on(task: &Task<'_>) -> Option<String> {
+pub(super) fn prompt_path(task: &Task<'_>) -> Option<String> {
     (!task.spec.agent.prompt.is_empty()).then(|| path(task))
 }
 

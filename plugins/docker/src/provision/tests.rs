@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 
 use super::files::Item;
 use super::*;
-use crate::granting;
+use crate::test_host;
 
 /// A guest that keeps what it is given.
 #[derive(Default)]
@@ -28,10 +28,10 @@ impl Guest for Recording {
         Ok(())
     }
 
-    async fn run(&self, script: Script<'_>) -> Result<Output> {
-        let who = if script.root { "root" } else { "agent" };
-        self.steps.lock().unwrap().push(format!("{who}: {} {:?}", script.action, script.arguments));
-        self.inputs.lock().unwrap().push(script.input.to_vec());
+    async fn run(&self, command: Command) -> Result<Output> {
+        let who = if command.root { "root" } else { "agent" };
+        self.steps.lock().unwrap().push(format!("{who}: {} {:?}", command.action, command.words));
+        self.inputs.lock().unwrap().push(command.input.to_vec());
         Ok(Output::default())
     }
 }
@@ -44,27 +44,35 @@ fn task(spec: &Spec) -> Task<'_> {
     Task {
         spec,
         home: "/home/node",
-        skills_dir: "/home/node/.claude/skills",
-        workspace: "/home/node/workspace".to_owned(),
+        owner: (1000, 1000),
+        skills_dir: "/home/node/.claude/skills".to_owned(),
+        place: Place::of(spec, "/home/node", |_| true),
         proxy: Some("http://172.30.0.2:8888"),
         bytes: 0,
     }
 }
 
-const KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ==\n-----END OPENSSH PRIVATE KEY-----\n";
+/// Makes a key, and returns its path and its text.
+fn make_key(dir: &std::path::Path) -> (PathBuf, String) {
+    let path = dir.join("id");
+    let mut keygen = std::process::Command::new("ssh-keygen");
+    let status = keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&path).status().unwrap();
+    assert!(status.success());
+    let text = fs::read_to_string(&path).unwrap();
+    (path, text)
+}
 
 #[test]
 fn files_go_first_then_the_keys() {
     let dir = tempfile::tempdir().unwrap();
-    let key = dir.path().join("id");
-    fs::write(&key, KEY).unwrap();
+    let (key, text) = make_key(dir.path());
     let mut spec = spec();
     spec.agent.prompt = "be brief".to_owned();
     spec.agent.skills.push(SkillSpec::new("s", dir.path()));
     spec.bottle.env.push(EnvVar::secret("TOKEN"));
     spec.bottle.ssh.push(SshEntry::new("git", "git.example.com", &key));
     survey(&spec).unwrap();
-    let (guest, call) = (Recording::default(), granting::call(|_| "canary'\n".to_owned()));
+    let (guest, call) = (Recording::default(), test_host::call(|_| "canary'\n".to_owned()));
     let config = Config::read(&Context::default()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let unknown = Task { proxy: None, ..task(&spec) };
@@ -76,12 +84,7 @@ fn files_go_first_then_the_keys() {
     assert!(steps[2].starts_with("root: start the ssh agent"), "{steps:?}");
     assert!(!steps.concat().contains("canary") && !steps.concat().contains("b3Blbn"), "{steps:?}");
     let inputs = guest.inputs.lock().unwrap();
-    assert_eq!(String::from_utf8_lossy(&inputs[0]), format!("{KEY}\n"));
-    let early = environment::input(&spec, &call).unwrap();
-    let socket = "export SSH_AUTH_SOCK='/run/claude-bottle-agent-public.sock'\n";
-    assert!(String::from_utf8_lossy(&early).contains(socket));
-    assert!(String::from_utf8_lossy(&early).contains("export TOKEN='canary'\\''\n'\n"));
-    assert!(!environment::command("/home/node", "/home/node/workspace", "exit").concat().contains("canary"));
+    assert_eq!(String::from_utf8_lossy(&inputs[0]), text);
     // The key is in the skill's directory on purpose here; the archive holds it there and nowhere else.
     let archive = String::from_utf8_lossy(&guest.archive.lock().unwrap()).into_owned();
     assert_eq!(archive.matches("PRIVATE KEY").count(), 2);
@@ -89,59 +92,34 @@ fn files_go_first_then_the_keys() {
 }
 
 #[test]
-fn ssh_settings_lead_through_the_proxy_and_check_the_host_strictly() {
+fn ssh_settings_lead_through_the_proxy_and_offer_the_hosts_own_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let (key, _) = make_key(dir.path());
     let mut spec = spec();
-    let mut entry = SshEntry::new("git", "git.example.com", "/k");
-    entry.known_host_key = Some("git.example.com ssh-ed25519 AAAAC3 comment".to_owned());
-    entry.port = 2222;
-    spec.bottle.ssh = vec![entry, SshEntry::new("other.example.com", "other.example.com", "/k")];
+    spec.bottle.ssh =
+        vec![SshEntry::new("git", "git.example.com", &key), SshEntry::new("six", "2001:db8::1", &key)];
     let mut files = Files::default();
     ssh::add(&task(&spec), &mut files).unwrap();
     let content = |name: &str| {
-        let found = files.0.iter().find_map(|item| match item {
+        let found = files.items.iter().find_map(|item| match item {
             Item::File { path, content, mode: 0o600, .. } if path.ends_with(name) => Some(content.clone()),
             _ => None,
         });
         String::from_utf8(found.unwrap()).unwrap()
     };
-    assert_eq!(content("known_hosts"), "[git.example.com]:2222 ssh-ed25519 AAAAC3\n");
-    assert_eq!(
-        content("config"),
-        "Host git git.example.com\n  HostName git.example.com\n  User git\n  Port 2222\n  \
-         IdentityAgent /run/claude-bottle-agent-public.sock\n  StrictHostKeyChecking yes\n  \
-         ProxyCommand socat - PROXY:172.30.0.2:%h:%p,proxyport=8888\n\
-         Host other.example.com\n  HostName other.example.com\n  User git\n  Port 22\n  \
-         IdentityAgent /run/claude-bottle-agent-public.sock\n  StrictHostKeyChecking accept-new\n  \
-         ProxyCommand socat - PROXY:172.30.0.2:%h:%p,proxyport=8888\n"
-    );
-}
-
-#[test]
-fn keys_with_a_passphrase_and_words_with_a_meaning_are_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("id");
-    let check = |key: &str, change: &dyn Fn(&mut SshEntry), expected: &str| {
-        fs::write(&path, key).unwrap();
-        let mut spec = spec();
-        let mut entry = SshEntry::new("git", "git.example.com", &path);
-        change(&mut entry);
-        spec.bottle.ssh.push(entry);
-        let message = ssh::survey(&spec).map_or_else(|failure| failure.message, |()| "taken".to_owned());
-        assert!(message.contains(expected), "{message}");
+    let block = |name: &str, host: &str| {
+        format!(
+            "Host {name} {host}\n  HostName {host}\n  User git\n  Port 22\n  \
+             IdentityAgent /run/claude-bottle-agent-public.sock\n  \
+             IdentityFile ~/.ssh/claude-bottle-1.pub\n  IdentitiesOnly yes\n  \
+             StrictHostKeyChecking accept-new\n  \
+             ProxyCommand /run/claude-bottle-link/bottle-guest connect 172.30.0.2:8888 %h %p\n\n"
+        )
     };
-    let same = |_: &mut SshEntry| {};
-    check(KEY, &same, "taken");
-    check("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n", &same, "taken");
-    check(&KEY.replace("G5vbmU", "GFlczI"), &same, "has a passphrase");
-    check("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n", &same, "has a passphrase");
-    check("-----BEGIN ENCRYPTED PRIVATE KEY-----\nx\n", &same, "has a passphrase");
-    check("ssh-ed25519 AAAA", &same, "has a passphrase or is none");
-    check(KEY, &|entry| entry.identity_file = "/nowhere".into(), "read the key");
-    check(KEY, &|entry| entry.host = "a\n  ProxyCommand x".to_owned(), "no plain word");
-    check(KEY, &|entry| entry.user = "$(id)".to_owned(), "no plain word");
-    check(KEY, &|entry| entry.hostname = "-oProxyCommand=x".to_owned(), "no plain word");
-    check(KEY, &|entry| entry.known_host_key = Some("nonsense".to_owned()), "no public key");
-    check(KEY, &|entry| entry.known_host_key = Some("ssh-rsa A\n* ssh-rsa B".to_owned()), "no public key");
+    let expected = block("git", "git.example.com") + &block("six", "2001:db8::1");
+    assert_eq!(content("config"), expected);
+    let public = fs::read_to_string(key.with_extension("pub")).unwrap();
+    assert!(public.starts_with(content("claude-bottle-1.pub").trim()));
 }
 
 /// Runs the host's git, for fixtures alone.

@@ -1,7 +1,9 @@
 //! The working directory: copied into the bottle, so that nothing the agent does there reaches the host.
 
-use claude_bottle_backend_shared::tree::{self, Amount};
-use claude_bottle_backend_shared::workspace::{self, Checkout, facts};
+use std::path::Path;
+
+use claude_bottle_kit::tree::{self, Amount};
+use claude_bottle_kit::workspace::{self, Checkout, facts};
 use claude_bottle_plugin_api::{Failure, Result, Spec, Workspace};
 
 use super::{Files, Surveyed, Task};
@@ -15,15 +17,16 @@ const HEADER: u64 = 768;
 /// Looks at the directory: what comes along, and where its repository is.
 pub(super) fn checkout(workspace: &Workspace) -> Result<Checkout> {
     let found = workspace::checkout(workspace, Some(USER_IDS), MAX_BYTES);
-    found.map_err(|error| Failure::from(error).context("copy the working directory"))
+    found.map_err(|error| Failure::from(error).context("cannot copy the working directory"))
 }
 
 /// Walks the directory and its repository, and says how much there is.
 pub(super) fn survey(spec: &Spec) -> Result<Surveyed> {
     let Some(workspace) = &spec.workspace else { return Ok(Surveyed::default()) };
     let checkout = checkout(workspace)?;
-    let refuse =
-        |error| Failure::from(workspace::WorkspaceError::from(error)).context("copy the working directory");
+    let refuse = |error| {
+        Failure::from(workspace::WorkspaceError::from(error)).context("cannot copy the working directory")
+    };
     let found = tree::survey(&workspace.source, &checkout.options).map_err(refuse)?;
     let mut bytes = in_archive(found.amount);
     for (source, options) in checkout.repository.iter().flat_map(|repository| &repository.trees) {
@@ -39,11 +42,20 @@ fn in_archive(amount: Amount) -> u64 {
 
 /// Adds the directory, empty when there is nothing to copy: it is where the agent starts.
 pub(super) fn add(task: &Task<'_>, files: &mut Files) -> Result<()> {
+    // The engine makes the directories on the way, for root; in the home they are the agent's.
+    let above =
+        Path::new(&task.place.root).ancestors().skip(1).take_while(|path| *path != Path::new(task.home));
+    let mut above: Vec<_> = above.filter(|path| path.starts_with(task.home)).collect();
+    above.reverse();
+    above.into_iter().for_each(|path| files.dir(path, 0o755));
     match &task.spec.workspace {
         Some(workspace) => {
-            files.tree(&workspace.source, &task.workspace, checkout(workspace)?.options);
+            if let Some(index) = &workspace.index {
+                files.index(index, &task.place.root);
+            }
+            files.tree(&workspace.source, &task.place.root, checkout(workspace)?.options);
         }
-        None => files.dir(&task.workspace, 0o755),
+        None => files.dir(&task.place.root, 0o755),
     }
     Ok(())
 }

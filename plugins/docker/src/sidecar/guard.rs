@@ -3,21 +3,26 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use claude_bottle_egress_policy::{ConfigError, GuardConfig, Listen, LogConfig, Policy, SocketAccess};
+use claude_bottle_egress_policy::{GuardConfig, HostOrIp, Listen, LogConfig, SocketAccess, UpstreamProxy};
+use claude_bottle_kit::{Ready, guard_config};
 use claude_bottle_plugin_api::{Failure, FailureKind, Result, Spec};
 use zeroize::Zeroizing;
 
 use super::{Delivery, Place, Sidecar};
 use crate::error::DockerError;
 use crate::image::guard::USER;
+use crate::launch::process::Word;
 use crate::link;
-use crate::plan::PlanState;
+use crate::plan::Planned;
 
 /// What ends the configuration on the guard's standard input; its secrets follow.
 const END: &[u8] = b"\n...\n";
 
+/// The stream on which the guard tells of itself. On the other one are its decisions.
+const STDERR: u8 = 2;
+
 /// What the guard says once it listens.
-const WORD: &str = r#""event":"listening""#;
+const WORD: Word = Word { stream: STDERR, ready: Ready::Event("listening") };
 
 /// Returns where the guard's program is on the host.
 pub(super) fn program(spec: &Spec) -> Result<&Path> {
@@ -28,42 +33,66 @@ pub(super) fn program(spec: &Spec) -> Result<&Path> {
 }
 
 /// Describes the sidecar that runs the image `tag`.
-pub(super) fn sidecar(tag: String, plan: &PlanState, secrets: Zeroizing<Vec<u8>>) -> Sidecar {
+pub(super) fn sidecar(tag: String, plan: &Planned, secrets: Zeroizing<Vec<u8>>) -> Sidecar {
     Sidecar {
         image: tag,
         user: USER,
         command: ["run", "--config", "-"].map(str::to_owned).into(),
-        delivery: Delivery::Stdin { secrets, word: WORD },
+        delivery: Delivery::Stdin,
+        secrets,
+        word: WORD,
         extra_hosts: Vec::new(),
         port: plan.port,
         state_dir: super::state_dir(&plan.spec),
     }
 }
 
+/// Checks before anything is made that the configuration can be read, and that a container reaches a proxy above the guard.
+pub(super) fn check(spec: &Spec) -> Result<()> {
+    let config = read(spec, &Place::Socket)?;
+    config.upstream_proxy.as_ref().map_or(Ok(()), check_upstream)
+}
+
+/// Refuses a proxy above the guard that a container cannot reach.
+fn check_upstream(proxy: &UpstreamProxy) -> Result<()> {
+    let is_loopback = match &proxy.address.host {
+        HostOrIp::Ip(address) => address.is_loopback(),
+        HostOrIp::Name(name) => name.to_string() == "localhost",
+    };
+    if !is_loopback {
+        return Ok(());
+    }
+    let message = format!(
+        "the upstream proxy `{}` is on the host's loopback, which no container reaches",
+        proxy.address
+    );
+    Err(Failure::new(FailureKind::Unsupported, message)
+        .hint("let it listen on an address that containers reach, such as that of the bridge `docker0`")
+        .hint("to go without it, set `egress.upstream_proxy: none`"))
+}
+
+/// Returns the guard's configuration, as it reads it.
+pub(super) fn config(spec: &Spec, place: &Place<'_>) -> Result<String, DockerError> {
+    read(spec, place)?.to_yaml().map_err(|source| DockerError::ReadGuardConfig { source })
+}
+
 /// Returns the guard's configuration: the host's policy, where to listen, and whom to serve.
 ///
 /// On a network the inner one alone is served: the sidecar's other address is open to every user of the host. A socket is
 /// open to all who have its volume, which are the agent and the sidecar.
-pub(super) fn config(spec: &Spec, place: &Place<'_>) -> Result<String, DockerError> {
-    let read = |source: ConfigError| DockerError::ReadGuardConfig { source };
+fn read(spec: &Spec, place: &Place<'_>) -> Result<GuardConfig, DockerError> {
     let (listen, subnets): (_, &[String]) = match *place {
         Place::Socket => (Listen::Unix(link::socket().into()), &[]),
         Place::Network { port, subnets } => (Listen::Tcp((Ipv4Addr::UNSPECIFIED, port).into()), subnets),
     };
-    let mut config = if spec.bottle.egress.config.is_empty() {
-        GuardConfig::new(&spec.id, listen.clone(), Policy::default())
-    } else {
-        GuardConfig::from_yaml(&spec.bottle.egress.config).map_err(read)?
-    };
-    config.listen = listen;
+    let mut config = guard_config(spec, listen).map_err(|source| DockerError::ReadGuardConfig { source })?;
     config.socket_access = SocketAccess::Everyone;
-    (config.dlp.secrets_file, config.dlp.secrets_env) = (None, None);
     // The engine keeps what is written to standard output, within the container's log limits; `close` fetches it.
     config.log = LogConfig::default();
     // An empty list would serve everyone, so a range that cannot be read must end the launch.
     let range = |range: &String| range.parse().map_err(|_| DockerError::ReadRange { range: range.clone() });
     config.clients = subnets.iter().map(range).collect::<Result<_, _>>()?;
-    config.to_yaml().map_err(read)
+    Ok(config)
 }
 
 /// Returns what the guard reads from its standard input, which the engine keeps nowhere.
@@ -73,6 +102,7 @@ pub(super) fn input(config: &[u8], secrets: &[u8]) -> Zeroizing<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use claude_bottle_egress_policy::Policy;
     use claude_bottle_plugin_api::{AgentSpec, Owner};
 
     use super::*;
@@ -97,7 +127,7 @@ mod tests {
         let spec = Spec::new("dev-1", AgentSpec::new("dev", Vec::new()), Owner::new("h", 1, 1));
         let read = GuardConfig::from_yaml(&config(&spec, &Place::Socket).unwrap()).unwrap();
         assert_eq!(read.policy, Policy::default());
-        assert_eq!(read.listen.to_string(), "unix:/run/claude-bottle-link/guard.sock");
+        assert_eq!(read.listen.to_string(), "unix:/run/claude-bottle-link/guard/guard.sock");
         assert!(read.clients.is_empty());
     }
 }

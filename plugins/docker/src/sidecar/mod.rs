@@ -3,26 +3,28 @@
 mod guard;
 pub(crate) mod log;
 mod pipelock;
-mod secrets;
 
 use std::path::Path;
 use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions};
-use claude_bottle_backend_shared::tree::{Entry, TarWriter};
-use claude_bottle_backend_shared::{Labels, key};
-use claude_bottle_plugin_api::{Call, Failure, FailureKind, Proxy, Result, Spec};
+use claude_bottle_kit::tree::{Entry, TarWriter};
+use claude_bottle_kit::{Labels, guard_secrets, key};
+use claude_bottle_plugin_api::{Call, ErrorExt, Failure, FailureKind, Proxy, Result, Spec};
 use futures_util::StreamExt;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::engine::{Body, Engine, ExecSpec, Run, run, whole};
 use crate::error::DockerError;
-use crate::image::{self, guard::GuardImage};
+use crate::hardening;
+use crate::image;
+use crate::image::guard::{GUEST, GuardImage, Programs};
+use crate::launch::process::Word;
 use crate::limits;
 use crate::link;
 use crate::network;
-use crate::plan::{PlanState, USER, labels, role};
+use crate::plan::{Planned, labels, role};
 
 /// A proxy, ready to be made into a container.
 pub(crate) struct Sidecar {
@@ -30,6 +32,10 @@ pub(crate) struct Sidecar {
     user: &'static str,
     command: Vec<String>,
     delivery: Delivery,
+    /// The bottle's secrets, as it reads them from its standard input.
+    secrets: Zeroizing<Vec<u8>>,
+    /// What it says once it has read them.
+    word: Word,
     extra_hosts: Vec<String>,
     port: u16,
     /// Where whoever removes it saves what it decided.
@@ -38,8 +44,8 @@ pub(crate) struct Sidecar {
 
 /// How a proxy gets its configuration.
 enum Delivery {
-    /// On its standard input, and behind it the secrets it is to look for. Such a proxy says this word once it listens.
-    Stdin { secrets: Zeroizing<Vec<u8>>, word: &'static str },
+    /// On its standard input, before the secrets. Such a proxy listens once it has read them.
+    Stdin,
     /// As a file in a volume without a name, since an engine copies nothing into a read-only root. No secret goes there.
     Volume { dir: &'static str, file: &'static str },
 }
@@ -70,17 +76,24 @@ pub(crate) async fn ensure_image(
     engine: &impl Engine,
     config: &Config,
     call: &Call,
-    plan: &PlanState,
+    plan: &Planned,
 ) -> Result<Sidecar> {
     let egress = &plan.spec.bottle.egress;
     if kind(egress.proxy)? == "pipelock" {
         image::ensure_given(engine, call, &config.pipelock_image).await?;
-        return Ok(pipelock::sidecar(&config.pipelock_image, plan));
+        let secrets = pipelock::secrets(&plan.spec, call)?;
+        return Ok(pipelock::sidecar(&config.pipelock_image, plan, secrets));
     }
-    let image = GuardImage::read(guard::program(&plan.spec)?, &plan.arch)?;
-    image::guard::ensure(engine, call, &image).await?;
-    let secrets = secrets::for_guard(&plan.spec, call)?;
-    Ok(guard::sidecar(image.tag, plan, secrets))
+    let (guard, guest, arch) =
+        (guard::program(&plan.spec)?.to_owned(), plan.guest.clone(), plan.arch.clone());
+    let data_dir = config.data_dir.clone();
+    let image = tokio::task::spawn_blocking(move || {
+        GuardImage::find(Programs { guard: &guard, guest: &guest }, &arch, &data_dir)
+    });
+    let image = image.await.failure(FailureKind::Internal, || "cannot find the egress guard")??;
+    let tag = image::guard::ensure(engine, call, image).await?;
+    let secrets = guard_secrets(&plan.spec, call)?;
+    Ok(guard::sidecar(tag, plan, secrets))
 }
 
 /// Returns the run's state directory as a label says it.
@@ -91,14 +104,14 @@ fn state_dir(spec: &Spec) -> Option<String> {
 /// Checks before anything is made that the proxy's configuration can be read.
 pub(crate) fn check(spec: &Spec, arch: &str) -> Result<()> {
     if kind(spec.bottle.egress.proxy)? == "guard" {
-        GuardImage::check(guard::program(spec)?, arch)?;
-        guard::config(spec, &Place::Socket)?;
+        image::guard::check(guard::program(spec)?, arch)?;
+        guard::check(spec)?;
     }
     Ok(())
 }
 
 /// Returns the proxy's configuration.
-pub(crate) fn config(plan: &PlanState, place: &Place<'_>) -> Result<Vec<u8>> {
+pub(crate) fn config(plan: &Planned, place: &Place<'_>) -> Result<Vec<u8>> {
     match plan.spec.bottle.egress.proxy {
         Proxy::Pipelock => Ok(plan.spec.bottle.egress.config.clone().into_bytes()),
         _ => Ok(guard::config(&plan.spec, place)?.into_bytes()),
@@ -107,7 +120,7 @@ pub(crate) fn config(plan: &PlanState, place: &Place<'_>) -> Result<Vec<u8>> {
 
 impl Sidecar {
     /// Describes the sidecar's container, on its way out and with its end of the link.
-    pub(crate) fn container(&self, plan: &PlanState, owner: &Labels) -> ContainerCreateBody {
+    pub(crate) fn container(&self, plan: &Planned, owner: &Labels) -> ContainerCreateBody {
         let run = &plan.spec.id;
         let volumes = self.config_volume(owner).into_iter().chain(plan.link.mount(run, owner));
         let mut host = HostConfig {
@@ -120,6 +133,7 @@ impl Sidecar {
             ..HostConfig::default()
         };
         limits::SIDECAR.apply(&mut host);
+        hardening::apply(plan, &mut host);
         let networking_config = link::member(network::egress_name(run), &mut host);
         let mut labels = owner.with_role(role::SIDECAR);
         labels.insert(key::PORT.to_owned(), self.port.to_string());
@@ -128,8 +142,8 @@ impl Sidecar {
             image: Some(self.image.clone()),
             user: Some(self.user.to_owned()),
             cmd: Some(self.command.clone()),
-            open_stdin: Some(self.has_input()),
-            stdin_once: Some(self.has_input()),
+            open_stdin: Some(true),
+            stdin_once: Some(true),
             labels: Some(labels.into_iter().collect()),
             host_config: Some(host),
             networking_config: Some(networking_config),
@@ -137,16 +151,14 @@ impl Sidecar {
         }
     }
 
-    /// Returns what the proxy says once it listens, when it says so.
-    pub(crate) fn word(&self) -> Option<&'static str> {
-        match self.delivery {
-            Delivery::Stdin { word, .. } => Some(word),
-            Delivery::Volume { .. } => None,
-        }
+    /// Returns what the proxy says once it has read its input.
+    pub(crate) fn word(&self) -> &Word {
+        &self.word
     }
 
-    fn has_input(&self) -> bool {
-        matches!(self.delivery, Delivery::Stdin { .. })
+    /// Returns `true` if it listens once it has said its word; it has to be asked otherwise.
+    pub(crate) fn listens_at_its_word(&self) -> bool {
+        matches!(self.delivery, Delivery::Stdin)
     }
 
     fn config_volume(&self, owner: &Labels) -> Option<Mount> {
@@ -164,11 +176,11 @@ impl Sidecar {
         })
     }
 
-    /// Returns what the proxy is to read from its standard input; empty when it reads nothing.
+    /// Returns what the proxy is to read from its standard input, which the engine keeps nowhere.
     pub(crate) fn input(&self, config: &[u8]) -> Zeroizing<Vec<u8>> {
         match &self.delivery {
-            Delivery::Stdin { secrets, .. } => guard::input(config, secrets),
-            Delivery::Volume { .. } => Zeroizing::default(),
+            Delivery::Stdin => guard::input(config, &self.secrets),
+            Delivery::Volume { .. } => self.secrets.clone(),
         }
     }
 
@@ -186,40 +198,23 @@ impl Sidecar {
     }
 }
 
-/// Waits, from inside the agent's container, until the proxy accepts a connection.
-///
-/// It is asked over the very path the agent will use, with whatever of three programs the image has.
+/// Waits, from inside the agent's container, until the proxy accepts a connection: over the very path the agent will use.
 pub(crate) async fn await_ready(
     engine: &impl Engine,
     agent: &str,
     address: &str,
     port: u16,
 ) -> Result<bool, DockerError> {
-    const SCRIPT: &str = r#"
-        if command -v bash; then try() { bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2"; }
-        elif command -v socat; then try() { socat -u OPEN:/dev/null "TCP:$1:$2"; }
-        elif command -v node; then try() { node -e 'require("net").connect(process.argv[2],process.argv[1])
-            .on("connect",()=>process.exit(0)).on("error",()=>process.exit(1))' "$1" "$2"; }
-        else exit 3; fi >/dev/null
-        n=0
-        until try "$1" "$2" 2>/dev/null; do
-            n=$((n + 1)); [ "$n" -lt 200 ] || exit 1; sleep 0.05
-        done"#;
-    let words = ["sh", "-c", SCRIPT, "sh", address, &port.to_string()];
-    let spec =
-        ExecSpec { command: words.map(str::to_owned).into(), user: USER.to_owned(), ..ExecSpec::default() };
+    let words = [GUEST.to_owned(), "reach".to_owned(), format!("{address}:{port}")];
+    let spec = ExecSpec { command: words.into(), ..ExecSpec::default() };
     let output = run(engine, agent, &Run { spec, input: Zeroizing::default() }).await;
-    let output = output.map_err(|source| DockerError::RunInside { program: "sh".to_owned(), source })?;
+    let output = output.map_err(|source| DockerError::RunInside { program: GUEST.to_owned(), source })?;
     match output.code {
         0 => Ok(true),
         1 => Ok(false),
         code => {
             let output = String::from_utf8_lossy(&output.stderr).into_owned();
-            Err(DockerError::FailedInside {
-                action: "reach the sidecar (bash, socat or node is needed)",
-                code,
-                output,
-            })
+            Err(DockerError::FailedInside { action: "reach the sidecar", code, output })
         }
     }
 }

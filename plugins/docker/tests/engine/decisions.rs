@@ -6,7 +6,7 @@ use claude_bottle_plugin_api::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 
-use crate::support::{Live, Run, backend, docker};
+use crate::support::{Live, Run, backend, bridge_address};
 
 const LOG: &str = "egress.jsonl";
 
@@ -61,9 +61,8 @@ fn decisions_are_in_the_file_while_the_bottle_runs_and_once_each_after_it() {
 fn a_tunnel_that_is_open_at_the_end_has_its_last_line() {
     let backend = backend(&[]);
     let mut run = Run::new("tunnel", &[]);
-    let subnet = docker(&["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}"]);
-    let address = format!("{}.1", subnet.trim().rsplit_once('.').unwrap().0);
-    let upstream = std::net::TcpListener::bind((address.as_str(), 0)).unwrap();
+    let address = bridge_address();
+    let upstream = std::net::TcpListener::bind((address, 0)).unwrap();
     let port = upstream.local_addr().unwrap().port();
     run.spec.bottle.egress.config = format!(
         "{{version: 1, bottle: b, listen: '127.0.0.1:1', policy: {{rules: [{{rule: 'up.test:{port}', origin: t}}], \

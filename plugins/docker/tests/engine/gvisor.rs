@@ -11,9 +11,10 @@ use crate::support::{base_image, guard, root};
 const KEEPER: &str = include_str!("../../../../tests/e2e/support/private-engine.sh");
 
 /// Names need node, which the image lacks; an end-to-end test has them.
-const SAME: [&str; 4] = [
+const SAME: [&str; 5] = [
     "isolation::the_host_and_the_world_are_out_of_reach",
     "isolation::the_agent_has_no_power_and_the_proxy_one_client",
+    "export::the_work_and_the_history_come_out_of_a_halted_bottle_and_nothing_is_left_of_it",
     "session::a_secret_is_inside_and_nowhere_else",
     "secrets::a_secret_goes_to_its_own_hosts_as_a_credential_and_nowhere_else",
 ];

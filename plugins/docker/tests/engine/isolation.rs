@@ -5,8 +5,9 @@ use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
 use claude_bottle_plugin_api::*;
+use claude_bottle_standin::TEST_NETWORK;
 
-use crate::support::{Run, backend, docker};
+use crate::support::{Run, backend, bridge_address, docker};
 
 /// Accepts connections on all addresses of the host and greets them.
 fn greeter() -> u16 {
@@ -46,7 +47,9 @@ fn try_the_host_and_the_world(run: &Run) {
     let backend = backend(&[]);
     let live = run.start(&backend);
     let port = greeter();
-    let control = docker(&["run", "--rm", "claude-bottle:latest", "sh", "-c", &dial("172.17.0.1", port)]);
+    let bridge = bridge_address().to_string();
+    let control = ["run", "--rm", "--network", TEST_NETWORK, "claude-bottle:latest", "sh", "-c"];
+    let control = docker(&control.into_iter().chain([dial(&bridge, port).as_str()]).collect::<Vec<_>>());
     assert_eq!(control, "greetings");
 
     let own = live.sh(&backend, run, "hostname -i", b"").stdout;
@@ -55,7 +58,7 @@ fn try_the_host_and_the_world(run: &Run) {
     let host = host.unwrap();
     // The egress network's bridge belongs to the host, and so do all of its other addresses.
     let mut targets: Vec<_> = host.split_whitespace().filter(|address| !address.contains(':')).collect();
-    targets.extend([gateway.as_str(), "172.17.0.1", "1.1.1.1", "169.254.169.254"]);
+    targets.extend([gateway.as_str(), bridge.as_str(), "1.1.1.1", "169.254.169.254"]);
     for address in targets {
         let said = live.sh(&backend, run, &dial(address, port), b"");
         assert_ne!(said.code, 0, "{address} was reached");
@@ -68,7 +71,8 @@ fn try_the_host_and_the_world(run: &Run) {
 
 #[test]
 fn no_name_is_looked_up_outside() {
-    let canary = UdpSocket::bind("127.0.0.1:53").expect("the canary needs port 53 of the loopback");
+    let canary = UdpSocket::bind("127.0.0.1:53")
+        .expect("the canary stands for a name server of this machine: it needs port 53 of 127.0.0.1, which another program has");
     canary.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let (mut buffer, asker) = ([0; 512], UdpSocket::bind("127.0.0.1:0").unwrap());
     asker.send_to(b"control", "127.0.0.1:53").unwrap();
@@ -117,9 +121,17 @@ fn the_agent_has_no_power_and_the_proxy_one_client() {
     assert_eq!(live.sh(&backend, &run, &script, b"").stdout, "refused\n");
 
     let sidecar = format!("claude-bottle-guard-{}", run.spec.agent.name);
-    let format = "{{.HostConfig.ReadonlyRootfs}} {{.Config.User}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}} {{.HostConfig.Sysctls}}";
+    let format =
+        "{{.HostConfig.ReadonlyRootfs}} {{.Config.User}} {{.HostConfig.CapDrop}} {{.HostConfig.Sysctls}}";
     let inspected = docker(&["inspect", "--format", format, &sidecar]);
-    assert_eq!(inspected, "true 65532:65532 [ALL] [no-new-privileges] map[net.ipv4.ip_forward:0]\n");
+    assert_eq!(inspected, "true 65532:65532 [ALL] map[net.ipv4.ip_forward:0]\n");
+    let security = |name: &str| docker(&["inspect", "--format", "{{json .HostConfig.SecurityOpt}}", name]);
+    assert!(security(&sidecar).starts_with(r#"["no-new-privileges","seccomp={"#), "{}", security(&sidecar));
+    assert_eq!(
+        security(&sidecar),
+        security(&live.bottle.name),
+        "the sidecar's calls are filtered like the agent's"
+    );
     assert_serves_nobody_else(&run, &sidecar, gvisor);
     backend.close(&run.call(), &live.bottle).unwrap();
 
@@ -169,4 +181,17 @@ fn a_limit_that_ends_the_agent_is_named() {
     );
     backend.close(&run.call(), &live.bottle).unwrap();
     assert_eq!(run.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn shared_memory_is_as_large_as_the_bottle_says() {
+    let backend = backend(&[]);
+    for (asked, mib) in [(None, 256), (Some(64 << 20), 64), (Some(300 << 20), 300)] {
+        let mut run = Run::new("shared", &[]);
+        run.spec.bottle.limits.shm_bytes = asked;
+        let live = run.start(&backend);
+        let script = "dd if=/dev/zero of=/dev/shm/x bs=1M count=400 2>/dev/null; stat -c %s /dev/shm/x";
+        assert_eq!(live.sh(&backend, &run, script, b"").stdout, format!("{}\n", mib << 20), "{asked:?}");
+        backend.close(&run.call(), &live.bottle).unwrap();
+    }
 }

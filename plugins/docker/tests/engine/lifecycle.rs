@@ -46,7 +46,7 @@ fn two_bottles_of_one_agent_have_names_of_their_own() {
 
 /// Takes a bottle from plan to close; whatever fails, it is closed.
 fn whole_life(backend: &Docker, run: &Run) -> Result<()> {
-    let plan = backend.prepare(&run.call(), &run.spec)?;
+    let plan = backend.prepare(&run.call(), &run.spec)?.with_spec(&run.spec);
     let bottle = backend.launch(&run.call(), &plan)?;
     let streams = [(); 3].map(|()| tempfile::tempfile().unwrap());
     let used = backend
@@ -74,7 +74,7 @@ fn over_a_network_a_failure_after_any_step_leaves_nothing() {
 fn a_plan_makes_nothing_in_the_engine() {
     let backend = backend(&[]);
     let run = Run::new("planned", &[]);
-    let plan = backend.prepare(&run.call(), &run.spec).unwrap();
+    let plan = backend.prepare(&run.call(), &run.spec).unwrap().with_spec(&run.spec);
     assert_eq!(plan.name, "claude-bottle-planned");
     assert_eq!(plan.image.as_deref(), Some("claude-bottle:latest"));
     // Other tests' containers come and go beside it.
@@ -141,12 +141,11 @@ fn a_base_image_that_cannot_be_had_names_the_way_out() {
     // A registry on the loopback's port 1, where nobody is.
     let backend = backend(&[("BASE_IMAGE", "127.0.0.1:1/none:1"), ("IMAGE", "claude-bottle-test:none")]);
     let run = Run::new("baseless", &[]);
-    let plan = backend.prepare(&run.call(), &run.spec).unwrap();
+    let plan = backend.prepare(&run.call(), &run.spec).unwrap().with_spec(&run.spec);
     let failure = backend.launch(&run.call(), &plan).unwrap_err();
+    assert!(failure.hints[0].starts_with("export CLAUDE_BOTTLE_BACKEND=bubblewrap "), "{failure:?}");
     let hints = failure.hints.join("\n");
-    assert!(
-        hints.contains("CLAUDE_BOTTLE_BASE_IMAGE") && hints.contains("tests/setup/base-image.sh"),
-        "{failure:?}"
-    );
+    // An installed program has no source tree beside it.
+    assert!(hints.contains("CLAUDE_BOTTLE_BASE_IMAGE") && !hints.contains("tests/"), "{failure:?}");
     assert_eq!(run.leftovers(), Vec::<String>::new());
 }

@@ -6,9 +6,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod decisions;
+mod export;
 mod gvisor;
 mod images;
 mod isolation;
+mod kernel;
 mod lifecycle;
 mod provisioning;
 mod secrets;

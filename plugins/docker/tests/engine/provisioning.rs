@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use claude_bottle_plugin_api::*;
 
-use crate::support::{Run, backend};
+use crate::support::{Run, backend, bridge_address};
 
 #[test]
 fn skills_prompt_and_workspace_belong_to_the_agent() {
@@ -17,6 +17,8 @@ fn skills_prompt_and_workspace_belong_to_the_agent() {
     fs::write(skill.join("bin/run"), "#!/bin/sh\necho ran\n").unwrap();
     fs::set_permissions(skill.join("bin/run"), fs::Permissions::from_mode(0o755)).unwrap();
     symlink("bin/run", skill.join("run")).unwrap();
+    fs::write(run.dir.path().join("elsewhere.md"), "# elsewhere").unwrap();
+    symlink(run.dir.path().join("elsewhere.md"), skill.join("linked.md")).unwrap();
     run.spec.agent.skills.push(SkillSpec::new("doer", &skill));
     let project = run.dir.path().join("project");
     fs::create_dir_all(project.join("target")).unwrap();
@@ -29,13 +31,13 @@ fn skills_prompt_and_workspace_belong_to_the_agent() {
     let live = run.start(&backend);
     assert_eq!(live.provisioned.prompt_path, None);
     let script = r#"cd ~; stat -c '%n %U %a' .claude/skills/doer/bin/run .claude/skills .claude .claude-bottle-prompt.txt \
-        workspace/main.rs .claude.json .claude/settings.json; .claude/skills/doer/run; ls -A workspace; touch workspace/new"#;
+        workspace/main.rs .claude.json .claude/settings.json .claude/skills/doer/linked.md; .claude/skills/doer/run; ls -A workspace; touch workspace/new"#;
     let said = live.sh(&backend, &run, script, b"");
     assert_eq!(
         said.stdout,
         ".claude/skills/doer/bin/run node 755\n.claude/skills node 700\n.claude node 700\n\
          .claude-bottle-prompt.txt node 600\nworkspace/main.rs node 644\n.claude.json node 600\n\
-         .claude/settings.json node 600\nran\nmain.rs\n",
+         .claude/settings.json node 600\n.claude/skills/doer/linked.md node 644\nran\nmain.rs\n",
         "{said:?}"
     );
     assert!(!project.join("new").exists());
@@ -48,10 +50,10 @@ fn hostile_trees_are_refused_before_anything_is_made() {
     let mut run = Run::new("hostile", &[]);
     let skill = run.dir.path().join("skill");
     fs::create_dir(&skill).unwrap();
-    symlink("/etc/passwd", skill.join("out")).unwrap();
+    symlink("/nowhere", skill.join("out")).unwrap();
     run.spec.agent.skills.push(SkillSpec::new("bad", &skill));
     let failure = backend.prepare(&run.call(), &run.spec).unwrap_err();
-    assert_eq!(failure.message, "copy skill `bad`");
+    assert_eq!(failure.message, "cannot copy skill `bad`");
     run.spec.agent.skills[0].source = run.dir.path().join("gone");
     assert!(backend.prepare(&run.call(), &run.spec).is_err());
 
@@ -60,10 +62,11 @@ fn hostile_trees_are_refused_before_anything_is_made() {
     let project = run.dir.path().join("project");
     fs::create_dir(&project).unwrap();
     run.spec.workspace = Some(Workspace::new(&project));
-    let plan = backend.prepare(&run.call(), &run.spec).unwrap();
-    let _socket = std::os::unix::net::UnixListener::bind(project.join("socket")).unwrap();
+    let plan = backend.prepare(&run.call(), &run.spec).unwrap().with_spec(&run.spec);
+    let pipe = std::process::Command::new("mkfifo").arg(project.join(".claude-bottleignore")).status();
+    assert!(pipe.unwrap().success());
     let failure = backend.launch(&run.call(), &plan).unwrap_err();
-    assert!(failure.to_string().contains("is a socket"), "{failure}");
+    assert!(failure.to_string().contains("is a FIFO"), "{failure}");
     assert!(failure.hints.iter().any(|hint| hint.contains(".claude-bottleignore")));
     assert_eq!(run.leftovers(), Vec::<String>::new());
 }
@@ -83,7 +86,7 @@ fn what_stays_on_the_host_is_said_and_is_not_inside() {
     let made = std::process::Command::new("sh").args(["-c", script]).current_dir(&project).status().unwrap();
     assert!(made.success());
     run.spec.workspace = Some(Workspace::new(&project));
-    let plan = backend.prepare(&run.call(), &run.spec).unwrap();
+    let plan = backend.prepare(&run.call(), &run.spec).unwrap().with_spec(&run.spec);
     let fact = |label: &str| plan.facts.iter().find(|fact| fact.label == label).unwrap().value.clone();
     assert_eq!(fact("left out"), "2 (.env, target/)");
     assert!(fact("secrets let in").starts_with("1 (.env.test), since .claude-bottleignore"));
@@ -100,6 +103,64 @@ fn what_stays_on_the_host_is_said_and_is_not_inside() {
     let failure = backend.prepare(&run.call(), &run.spec).unwrap_err();
     assert!(failure.to_string().contains("borrows objects"), "{failure}");
     assert!(failure.hints[0].starts_with("git repack -a -d"), "{failure:?}");
+}
+
+#[test]
+fn sockets_stay_out_times_are_kept_and_the_agent_starts_below() {
+    let backend = backend(&[]);
+    let mut run = Run::new("keeper", &[]);
+    let project = run.dir.path().join("project");
+    fs::create_dir(&project).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(project.join("socket")).unwrap();
+    let time = std::time::UNIX_EPOCH + std::time::Duration::new(1_700_000_000, 123_456_789);
+    fs::File::create(project.join("file")).unwrap().set_modified(time).unwrap();
+    symlink("file", project.join("link")).unwrap();
+    fs::create_dir_all(project.join("packages/app")).unwrap();
+    let mut workspace = Workspace::new(&project);
+    workspace.start = "packages/app".into();
+    run.spec.workspace = Some(workspace);
+    let plan = backend.prepare(&run.call(), &run.spec).unwrap().with_spec(&run.spec);
+    let said = &plan.facts.iter().find(|fact| fact.label == "not copied").unwrap().value;
+    assert!(said.starts_with("1 (socket): sockets"), "{said}");
+    let live = run.start(&backend);
+    let said = live.sh(&backend, &run, "pwd; touch new && cd ../..; ls; stat -c %.9Y file", b"");
+    let expected = "/home/node/workspace/packages/app\nfile\nlink\npackages\n1700000000.123456789\n";
+    assert_eq!(said.stdout, expected, "{said:?}");
+    backend.close(&run.call(), &live.bottle).unwrap();
+}
+
+#[test]
+fn git_knows_its_user_and_the_directory_lies_where_it_lies_on_the_host() {
+    let backend = backend(&[]);
+    let mut run = Run::new("placed", &[]);
+    let project = run.dir.path().join("project");
+    fs::create_dir_all(project.join(".idea")).unwrap();
+    fs::write(project.join(".idea/x"), "x").unwrap();
+    let made = std::process::Command::new("git").args(["init", "-q"]).current_dir(&project).status().unwrap();
+    assert!(made.success());
+    run.spec.git_identity = Some(GitIdentity::new("Ada", "ada@example.com"));
+    let place = |path: &str| {
+        let mut workspace = Workspace::new(&project);
+        workspace.git_ignore = ".idea/\n".to_owned();
+        workspace.path = Some(path.to_owned());
+        workspace
+    };
+    run.spec.workspace = Some(place("/home/ada/work/project"));
+    let live = run.start(&backend);
+    let script = "pwd; touch new && stat -c %U . new ~/.config/git; git status --porcelain; \
+                  git commit -qm one --allow-empty && git log --format='%an <%ae>'";
+    let said = live.sh(&backend, &run, script, b"");
+    let expected = "/home/ada/work/project\nnode\nnode\nnode\n?? new\nAda <ada@example.com>\n";
+    assert_eq!(said.stdout, expected, "{said:?}");
+    backend.close(&run.call(), &live.bottle).unwrap();
+
+    // What the engine cannot fill, and what the agent could not enter, is not had.
+    for path in ["/tmp/project", "/root/project", "/usr/src/project"] {
+        run.spec.workspace = Some(place(path));
+        let plan = backend.prepare(&run.call(), &run.spec).unwrap().with_spec(&run.spec);
+        let fact = plan.facts.iter().find(|fact| fact.label == "lies at").unwrap();
+        assert_eq!(fact.value, "/home/node/workspace, since the place on the host cannot be had inside");
+    }
 }
 
 #[test]
@@ -205,10 +266,11 @@ fn ssh_goes_out_through_the_sidecar_to_what_the_policy_names() {
     let backend = backend(&[]);
     let mut run = Run::new("caller", &[]);
     grant_key(&mut run, port);
-    // The host's address on the engine's default bridge, which only the sidecar can reach, stands for a server.
+    // An address of the host that only the sidecar can reach stands for a server.
+    let bridge = bridge_address();
     run.spec.bottle.egress.config = format!(
         "version: 1\nbottle: b\nlisten: 0.0.0.0:1\npolicy:\n  rules: [{{rule: 'git.test:{port}', origin: test}}]\n  \
-         hosts: {{git.test: [172.17.0.1]}}\n  private: [{{host: git.test, range: 172.17.0.1/32}}]\n"
+         hosts: {{git.test: [{bridge}]}}\n  private: [{{host: git.test, range: {bridge}/32}}]\n"
     );
     let live = run.start(&backend);
     let said = live.sh(&backend, &run, "ssh -v -o ConnectTimeout=5 work true", b"");

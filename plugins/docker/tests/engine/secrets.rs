@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use claude_bottle_plugin_api::*;
 
-use crate::support::{Run, backend, docker};
+use crate::support::{Run, backend, bridge_address, docker};
 
 const TOKEN: &str = "canary-token-51f0b7a2c9";
 const REGISTRY: &str = "canary-registry-88d1e6f4b3";
 
 /// A host that answers every request and keeps its head.
 fn listener() -> (u16, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("172.17.0.1:0").unwrap();
+    let listener = TcpListener::bind((bridge_address(), 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let heads = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&heads);
@@ -33,13 +33,16 @@ fn a_secret_goes_to_its_own_hosts_as_a_credential_and_nowhere_else() {
     let backend = backend(&[]);
     let secrets = [("CLAUDE_CODE_OAUTH_TOKEN", TOKEN.as_bytes()), ("NPM_TOKEN", REGISTRY.as_bytes())];
     let mut run = Run::new("discreet", &secrets);
-    let (port, heads) = listener();
+    let ((port, heads), bridge) = (listener(), bridge_address());
     run.spec.bottle.env.push(EnvVar::literal("ANTHROPIC_BASE_URL", format!("http://api.test:{port}")));
+    let meant_for = |name, host: &str| SecretSpec::new(name, vec![host.to_owned()]);
+    run.spec.bottle.secrets =
+        vec![meant_for("CLAUDE_CODE_OAUTH_TOKEN", "api.test"), meant_for("NPM_TOKEN", "plain.test")];
     run.spec.bottle.egress.config = format!(
         "version: 1\nbottle: {}\nlisten: 127.0.0.1:1\npolicy:\n  rules:\n  \
          - {{rule: 'api.test:{port}', origin: default}}\n  - {{rule: 'plain.test:{port}', origin: bottle}}\n  \
-         hosts: {{api.test: [172.17.0.1], plain.test: [172.17.0.1]}}\n  \
-         private: [{{host: api.test, range: 172.17.0.1/32}}, {{host: plain.test, range: 172.17.0.1/32}}]\n",
+         hosts: {{api.test: [{bridge}], plain.test: [{bridge}]}}\n  \
+         private: [{{host: api.test, range: {bridge}/32}}, {{host: plain.test, range: {bridge}/32}}]\n",
         run.spec.id
     );
     let live = run.start(&backend);

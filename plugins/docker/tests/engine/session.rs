@@ -22,13 +22,23 @@ fn a_secret_is_inside_and_nowhere_else() {
     let said = live.sh(&backend, &run, "printf %s \"$TOKEN\"", b"");
     assert_eq!(said.stdout, CANARY);
     let canary = "canary-7f3a";
-    assert_eq!(
-        live.sh(&backend, &run, "find /run/claude-bottle/env -printf '%m %u\\n'", b"").stdout,
-        "400 node\n"
-    );
-
+    // It is in no file, not even in one that is in memory alone.
+    let files = "grep -rlF -- \"${TOKEN%%-*}-7f3a\" /run /tmp /home /dev/shm /var 2>/dev/null; echo searched";
+    assert_eq!(live.sh(&backend, &run, files, b"").stdout, "searched\n");
     let filter = format!("label=io.claude-bottle.id={}", run.spec.id);
     let containers = docker(&["ps", "-aq", "--filter", &filter]);
+    // gVisor lets a user read of all its own processes; what it reads there holds no secret.
+    let mut inspect = vec!["inspect", "--format", "{{.HostConfig.Runtime}}"];
+    inspect.extend(containers.split_whitespace());
+    let is_gvisor = docker(&inspect).contains("runsc");
+    let of_process_1 =
+        "cat /proc/1/environ /proc/1/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -c canary-7f3a";
+    assert_eq!(live.sh(&backend, &run, of_process_1, b"").stdout, "0\n");
+    if !is_gvisor {
+        let of_process_1 = "cat /proc/1/environ /proc/1/maps >/dev/null 2>&1 || echo shut";
+        assert_eq!(live.sh(&backend, &run, of_process_1, b"").stdout, "shut\n");
+    }
+
     for id in containers.split_whitespace() {
         assert!(!docker(&["inspect", id]).contains(canary));
         assert!(!docker(&["logs", id]).contains(canary));
@@ -73,6 +83,24 @@ fn a_secret_is_inside_and_nowhere_else() {
     }
 }
 
+/// Fails when a program that this process starts would have one of its descriptors of this terminal.
+fn assert_is_not_inherited(terminal: &std::ffi::CStr) {
+    let mut seen = 0;
+    for entry in std::fs::read_dir("/proc/self/fd").unwrap().flatten() {
+        let number = entry.file_name().into_string().unwrap();
+        if std::fs::read_link(entry.path())
+            .is_ok_and(|path| path.as_os_str().as_encoded_bytes() == terminal.to_bytes())
+        {
+            let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap();
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim();
+            // `O_CLOEXEC`: <https://man7.org/linux/man-pages/man5/proc_pid_fdinfo.5.html>.
+            assert_ne!(u32::from_str_radix(flags, 8).unwrap() & 0o2_000_000, 0, "{info}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 1, "the backend has none of its own");
+}
+
 /// Streams whose input does not end until the writer is dropped.
 fn held_open() -> (File, [File; 3]) {
     let (reader, writer) = rustix::pipe::pipe().unwrap();
@@ -90,7 +118,8 @@ fn an_input_that_never_ends_holds_nobody_back() {
     let status =
         backend.exec(&run.call(), &live.bottle, &request(&["sh", "-c", "exit 3"], &streams)).unwrap();
     assert_eq!(status.code, 3);
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    // It would wait for the end of the test.
+    assert!(begun.elapsed() < Duration::from_secs(60));
 
     // Much output, and input that is more than any buffer on the way.
     let input = vec![b'x'; 3 << 20];
@@ -98,7 +127,11 @@ fn an_input_that_never_ends_holds_nobody_back() {
     assert!(said.stdout.starts_with("3145728\n"), "{}", &said.stdout[..20]);
     assert_eq!(said.stdout.matches('y').count(), 2_000_000);
     let missing = live.exec(&backend, &run, &["no-such-program"], b"");
-    assert_eq!(missing.code, 127, "{missing:?}");
+    let said = "error: the program `no-such-program` is not in this bottle\n";
+    assert_eq!((missing.code, missing.stderr.as_str()), (127, said));
+    // Of the programs that have run nothing is kept in a file.
+    let noted = live.sh(&backend, &run, "find /run /tmp -type f 2>/dev/null", b"").stdout;
+    assert_eq!(noted, "/run/claude-bottle-link/bottle-guest\n");
 
     // A reader that goes away ends the program as it would in a pipeline.
     let (reader, stdout) = rustix::pipe::pipe().unwrap();
@@ -137,7 +170,7 @@ fn a_cancelled_call_ends_the_program_in_the_bottle() {
 fn a_cancelled_launch_leaves_nothing() {
     let backend = backend(&[("FAULT", "hang:start-sidecar")]);
     let run = Run::new("stopped", &[]);
-    let plan = backend.prepare(&run.call(), &run.spec).unwrap();
+    let plan = backend.prepare(&run.call(), &run.spec).unwrap().with_spec(&run.spec);
     std::thread::scope(|scope| {
         let launching = scope.spawn(|| backend.launch(&run.call(), &plan));
         while run.leftovers().len() < 4 {
@@ -192,7 +225,7 @@ fn a_terminal_has_its_size_and_takes_keys() {
     let mut seen = Vec::new();
     let mut wait_for = |text: &str| {
         while !String::from_utf8_lossy(&seen).contains(text) {
-            let more = screen.recv_timeout(Duration::from_secs(20));
+            let more = screen.recv_timeout(Duration::from_secs(120));
             if more.is_err() {
                 // The scope waits for the program, which must not outlive the failure.
                 run.services.cancel();
@@ -206,6 +239,7 @@ fn a_terminal_has_its_size_and_takes_keys() {
         let running = scope.spawn(|| backend.exec(&run.call(), &live.bottle, &request));
         wait_for("\u{1}\u{2}vt220");
         wait_for("ready");
+        assert_is_not_inherited(&path);
         keys.write_all(b"hello\r").unwrap();
         wait_for("line hello");
         set(120, 40);
@@ -216,4 +250,38 @@ fn a_terminal_has_its_size_and_takes_keys() {
         assert_eq!(running.join().unwrap().unwrap().code, 9);
     });
     backend.close(&run.call(), &live.bottle).unwrap();
+}
+
+#[test]
+fn text_is_utf8_unless_the_bottle_says_otherwise() {
+    let backend = backend(&[]);
+    let mut run = Run::new("texts", &[]);
+    let live = run.start(&backend);
+    let said = live.sh(&backend, &run, "locale charmap; cd /tmp; touch \u{65e5}\u{672c}.txt; ls *.txt", b"");
+    assert_eq!(said.stdout, "UTF-8\n\u{65e5}\u{672c}.txt\n", "{said:?}");
+    backend.close(&run.call(), &live.bottle).unwrap();
+
+    run = Run::new("texts-own", &[]);
+    run.spec.bottle.env = vec![EnvVar::literal("LANG", "C")];
+    let live = run.start(&backend);
+    assert_eq!(live.sh(&backend, &run, "echo $LANG", b"").stdout, "C\n");
+    backend.close(&run.call(), &live.bottle).unwrap();
+}
+
+#[test]
+fn a_program_whose_bottle_is_closed_is_told_so_as_on_every_backend() {
+    let backend = backend(&[]);
+    let run = Run::new("closed", &[]);
+    let live = run.start(&backend);
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    let streams = [File::open("/dev/null").unwrap(), File::from(writer), tempfile::tempfile().unwrap()];
+    let request = request(&["sh", "-c", "echo; sleep 1000"], &streams);
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| backend.exec(&run.call(), &live.bottle, &request));
+        File::from(reader).read_exact(&mut [0]).unwrap();
+        backend.close(&run.call(), &live.bottle).unwrap();
+        let failure = running.join().unwrap().unwrap_err();
+        let expected = claude_bottle_kit::closed("sh");
+        assert_eq!((failure.kind, failure.message), (expected.kind, expected.message));
+    });
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -94,7 +95,7 @@ impl Run {
 
     /// Makes the bottle and puts everything in.
     pub(crate) fn start(&self, backend: &Docker) -> Live {
-        let plan = backend.prepare(&self.call(), &self.spec).unwrap();
+        let plan = backend.prepare(&self.call(), &self.spec).unwrap().with_spec(&self.spec);
         let bottle = backend.launch(&self.call(), &plan).unwrap();
         let provisioned = backend.provision(&self.call(), &plan, &bottle).unwrap();
         Live { bottle, provisioned }
@@ -125,7 +126,7 @@ pub(crate) struct Live {
 
 /// What a program in a bottle said.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct OutputStream {
     pub(crate) code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -134,11 +135,11 @@ pub(crate) struct Said {
 
 impl Live {
     /// Runs a shell script in the bottle, with standard input from a file.
-    pub(crate) fn sh(&self, backend: &Docker, run: &Run, script: &str, input: &[u8]) -> Said {
+    pub(crate) fn sh(&self, backend: &Docker, run: &Run, script: &str, input: &[u8]) -> OutputStream {
         self.exec(backend, run, &["sh", "-c", script], input)
     }
 
-    pub(crate) fn exec(&self, backend: &Docker, run: &Run, words: &[&str], input: &[u8]) -> Said {
+    pub(crate) fn exec(&self, backend: &Docker, run: &Run, words: &[&str], input: &[u8]) -> OutputStream {
         let file = |bytes: &[u8]| {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(bytes).unwrap();
@@ -150,7 +151,7 @@ impl Live {
         request.prompt_path.clone_from(&self.provisioned.prompt_path);
         let status = backend.exec(&run.call(), &self.bottle, &request).unwrap();
         let [_, stdout, stderr] = streams.map(read_all);
-        Said { code: status.code, stdout, stderr, limit: status.limit }
+        OutputStream { code: status.code, stdout, stderr, limit: status.limit }
     }
 }
 
@@ -189,6 +190,12 @@ pub(crate) fn docker(words: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Returns an address of this machine that the engine's containers reach by the tests' own network.
+pub(crate) fn bridge_address() -> IpAddr {
+    static ADDRESS: OnceLock<IpAddr> = OnceLock::new();
+    *ADDRESS.get_or_init(|| claude_bottle_standin::bridge_address().unwrap())
+}
+
 pub(crate) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
@@ -205,7 +212,7 @@ pub(crate) fn base_image() -> &'static str {
     })
 }
 
-/// Returns the guard's program: `EGRESS_GUARD`, or one that is built here.
+/// Returns the guard's program, next to which is that for the inside: `EGRESS_GUARD`, or one that is built here.
 pub(crate) fn guard() -> PathBuf {
     static GUARD: OnceLock<PathBuf> = OnceLock::new();
     let path = GUARD.get_or_init(|| {
@@ -215,14 +222,14 @@ pub(crate) fn guard() -> PathBuf {
         let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
         let dir = root().join("target");
         let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "-p", "claude-bottle-egress-guard", "--bin", "egress-guard"])
+            .args(["build", "--quiet", "-p", "claude-bottle-egress-guard", "-p", "claude-bottle-guest"])
             .args(["--target", &target, "--target-dir"])
             .arg(&dir)
             .env("RUSTFLAGS", "-C target-feature=+crt-static")
             .current_dir(root())
             .status()
             .unwrap();
-        assert!(status.success(), "the egress guard does not build");
+        assert!(status.success(), "the programs do not build");
         dir.join(target).join("debug/egress-guard")
     });
     path.clone()

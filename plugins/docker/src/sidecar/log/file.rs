@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use claude_bottle_egress_policy::rotation;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
@@ -72,7 +73,7 @@ impl LogFile {
     /// Adds bytes at the end.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.size > 0 && self.size + bytes.len() as u64 > self.limit {
-            fs::rename(&self.path, self.older())?;
+            rotation::rotate(&self.path)?;
             let fresh = Self::open_limited(self.path.clone(), self.limit)?;
             *self = fresh.ok_or_else(|| io::Error::from(io::ErrorKind::WouldBlock))?;
         }
@@ -96,7 +97,7 @@ impl LogFile {
     }
 
     fn older(&self) -> PathBuf {
-        self.path.with_file_name(format!("{NAME}.1"))
+        rotation::older(&self.path)
     }
 }
 

@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use tokio::task::JoinHandle;
 
 use super::file::LogFile;
+use super::masked::Lines;
 use crate::engine::{Engine, EngineError};
 
 /// How long to wait before a sidecar that ended is looked at again; the engine may be starting anew.
@@ -60,7 +61,7 @@ pub(crate) async fn follow(engine: Arc<impl Engine>, sidecar: String, dir: PathB
 /// How far it has come.
 #[derive(Default)]
 struct Progress {
-    /// How much the sidecar has said that is in the file.
+    /// How much the sidecar has said in whole lines, which are in the file.
     said: u64,
     /// The size of the file after that.
     size: u64,
@@ -84,7 +85,7 @@ async fn copy(engine: &impl Engine, sidecar: &str, dir: &Path, done: &mut Progre
         Err(error) => return after(&error),
     };
     // The engine begins at the beginning each time.
-    let mut known = done.said;
+    let (mut known, mut lines) = (done.said, Lines::default());
     while let Some(said) = stream.next().await {
         let said = match said {
             Ok(said) => said,
@@ -92,11 +93,12 @@ async fn copy(engine: &impl Engine, sidecar: &str, dir: &Path, done: &mut Progre
         };
         let skip = known.min(said.len() as u64);
         known -= skip;
-        let new = &said[usize::try_from(skip).unwrap_or(said.len())..];
-        if let Err(error) = file.append(new) {
+        let new = lines.take(&said[usize::try_from(skip).unwrap_or(said.len())..]);
+        // A disk may take its time, and the other bottles' tasks have the same threads.
+        if let Err(error) = tokio::task::block_in_place(|| file.append(&new.kept)) {
             return told(&error);
         }
-        *done = Progress { said: done.said + new.len() as u64, size: file.size() };
+        *done = Progress { said: done.said + new.said, size: file.size() };
     }
     Next::Later
 }

@@ -6,13 +6,14 @@
 
 mod file;
 mod follow;
+mod masked;
 mod missing;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use claude_bottle_backend_shared::key;
+use claude_bottle_kit::key;
 
 use crate::engine::{Engine, Found};
 use crate::error::DockerError;
@@ -37,7 +38,7 @@ pub(crate) async fn save(engine: &impl Engine, sidecar: &str, dir: &Path) -> Res
     if said.is_empty() {
         return Ok(());
     }
-    let completed = async { LogFile::open_when_free(dir).await?.complete(&said) };
+    let completed = async { LogFile::open_when_free(dir).await?.complete(&masked::masked(&said)) };
     completed.await.map_err(|source| DockerError::SaveLog { path: dir.join(file::NAME), source })
 }
 

@@ -36,11 +36,12 @@ fn wait_for(dir: &Path, content: &str) {
 #[test]
 fn what_is_said_is_in_the_file_at_once_and_completed_at_the_end() {
     let (runtime, dir) = (runtime(), tempfile::tempdir().unwrap());
-    let engine = engine(b"{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n", &[b"{\"a\":1}\n", b"{\"b\"", b":2}"]);
+    let engine =
+        engine(b"{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n", &[b"{\"a\":1}\n", b"{\"b\"", b":2}\n", b"{\"c"]);
     let followers = Followers::default();
     let task = follow(Arc::clone(&engine), "id".to_owned(), dir.path().to_owned());
     followers.add("run".to_owned(), runtime.spawn(task));
-    wait_for(dir.path(), "{\"a\":1}\n{\"b\":2}");
+    wait_for(dir.path(), "{\"a\":1}\n{\"b\":2}\n");
     assert_eq!(Arc::strong_count(&engine.following), 2);
 
     runtime.block_on(followers.end("run"));

@@ -21,7 +21,7 @@ pub(crate) struct Reader {
 impl Reader {
     /// Starts to read.
     pub(crate) fn start(fd: OwnedFd) -> Result<Self> {
-        let (ended, end) = end_pipe().failure(FailureKind::Internal, || "make a pipe")?;
+        let (ended, end) = end_pipe().failure(FailureKind::Internal, || "cannot make a pipe")?;
         let (sender, bytes) = mpsc::channel(4);
         spawn("reader", move || read(&fd, &ended, &sender))?;
         Ok(Self { bytes, _end: end })
@@ -35,7 +35,7 @@ impl Reader {
 
 /// Waits until a descriptor is readable, and reads nothing from it.
 pub(crate) async fn readable(fd: OwnedFd) -> Result<()> {
-    let (ended, _end) = end_pipe().failure(FailureKind::Internal, || "make a pipe")?;
+    let (ended, _end) = end_pipe().failure(FailureKind::Internal, || "cannot make a pipe")?;
     let (sender, done) = oneshot::channel();
     spawn("watcher", move || {
         if is_next(&fd, &ended) {
@@ -43,7 +43,7 @@ pub(crate) async fn readable(fd: OwnedFd) -> Result<()> {
             sender.send(()).ok();
         }
     })?;
-    done.await.failure(FailureKind::Internal, || "wait for a descriptor")
+    done.await.failure(FailureKind::Internal, || "cannot wait for a descriptor")
 }
 
 fn end_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -77,7 +77,7 @@ fn read(fd: &OwnedFd, ended: &OwnedFd, sender: &mpsc::Sender<Vec<u8>>) {
 /// Starts a thread; a failure to start one is the system's.
 pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
     let started = std::thread::Builder::new().name(name.to_owned()).spawn(body);
-    started.map(drop).failure(FailureKind::Internal, || format!("start the thread `{name}`"))
+    started.map(drop).failure(FailureKind::Internal, || format!("cannot start the thread `{name}`"))
 }
 
 #[cfg(test)]
