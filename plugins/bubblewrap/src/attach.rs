@@ -4,14 +4,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use bottle_init::protocol::{self, Reply, Request};
+use bottle_guest::protocol::{self, Reply, Request};
+use claude_bottle_kit::closed;
 use claude_bottle_plugin_api::{Call, ErrorExt, Failure, FailureKind, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 use rustix::termios::{tcgetwinsize, tcsetwinsize};
 
-use crate::process::timespec;
+use crate::wait::timespec;
 
 /// How much is carried at once: what a pipe that is ready takes without blocking, `PIPE_BUF`.
 const CHUNK: usize = 4096;
@@ -33,6 +34,8 @@ pub(crate) struct Pump {
 /// A program that runs, and what it is joined to.
 pub(crate) struct Session {
     pub(crate) stream: UnixStream,
+    /// The program's name, for messages.
+    pub(crate) program: String,
     pub(crate) pumps: Vec<Pump>,
     pub(crate) resized: Option<OwnedFd>,
     pub(crate) is_terminal: bool,
@@ -116,7 +119,11 @@ pub(crate) fn run(call: &Call, mut session: Session) -> Result<i32> {
             session.resize();
         }
         if round.has_reply {
-            return session.end(deadline.is_some());
+            match session.heard()? {
+                Reply::Stopped => session.suspend(call)?,
+                Reply::Ended(code) => return session.end(code, deadline.is_some()),
+                _ => return Err(closed(&session.program)),
+            }
         }
         if round.is_cancelled {
             let signal = if session.is_terminal { Signal::HUP } else { Signal::TERM };
@@ -141,7 +148,7 @@ impl Session {
         fds.extend(waiting.iter().map(|(_, (fd, flags))| PollFd::new(*fd, *flags)));
         let found = match poll(&mut fds, patience) {
             Err(Errno::INTR) => return Ok(Round::default()),
-            other => other.failure(FailureKind::Internal, || "wait for the program")?,
+            other => other.failure(FailureKind::Internal, || "cannot wait for the program")?,
         };
         let is_ready = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
         let ready = waiting.iter().enumerate().filter(|(place, _)| is_ready(first_pump + place));
@@ -171,23 +178,37 @@ impl Session {
         }
     }
 
-    /// Takes the program's end, and what it wrote last.
-    fn end(&mut self, is_cancelled: bool) -> Result<i32> {
-        let reply = protocol::receive::<Reply>(&self.stream);
-        let Ok(Some((Reply::Ended(code), _))) = reply else {
-            return Err(Failure::new(FailureKind::Unreachable, "the bottle ended while the program ran"));
-        };
+    /// Reads what the bottle says of the program.
+    fn heard(&self) -> Result<Reply> {
+        match protocol::receive::<Reply>(&self.stream) {
+            Ok(Some((reply, _))) => Ok(reply),
+            _ => Err(closed(&self.program)),
+        }
+    }
+
+    /// Suspends the host with a program that has stopped, and continues the program with the host.
+    fn suspend(&mut self, call: &Call) -> Result<()> {
+        self.drain()?;
+        call.suspend();
+        // A bottle that has ended meanwhile is noticed when it is waited for.
+        protocol::send(&self.stream, &Request::Signal(Signal::CONT.as_raw()), &[]).ok();
+        Ok(())
+    }
+
+    /// Takes what the program wrote last.
+    fn end(&mut self, code: i32, is_cancelled: bool) -> Result<i32> {
         self.pumps.retain(|pump| !pump.is_input);
         self.drain()?;
         if is_cancelled { Err(Failure::cancelled()) } else { Ok(code) }
     }
 
+    /// Shows what the program has written so far.
     fn drain(&mut self) -> Result<()> {
         let linger = if self.is_terminal { LINGER } else { Timespec { tv_sec: 0, tv_nsec: 0 } };
         loop {
             // What is pending is written however long that takes; only for more to read is there no waiting.
-            let is_pending = self.pumps.iter().any(|pump| !pump.pending.is_empty());
-            let round = self.wait_for_pumps(if is_pending { None } else { Some(&linger) })?;
+            let is_pending = self.pumps.iter().any(|pump| !pump.is_input && !pump.pending.is_empty());
+            let round = self.wait_for_outputs(if is_pending { None } else { Some(&linger) })?;
             if round.is_quiet {
                 return Ok(());
             }
@@ -195,8 +216,8 @@ impl Session {
         }
     }
 
-    fn wait_for_pumps(&self, patience: Option<&Timespec>) -> Result<Round> {
-        let waiting = self.pumps.iter().enumerate();
+    fn wait_for_outputs(&self, patience: Option<&Timespec>) -> Result<Round> {
+        let waiting = self.pumps.iter().enumerate().filter(|(_, pump)| !pump.is_input);
         let waiting: Vec<_> = waiting.filter_map(|(index, pump)| Some((index, pump.waits_for()?))).collect();
         if waiting.is_empty() {
             return Ok(Round { is_quiet: true, ..Round::default() });
@@ -204,7 +225,7 @@ impl Session {
         let mut fds: Vec<_> = waiting.iter().map(|(_, (fd, flags))| PollFd::new(*fd, *flags)).collect();
         let found = match poll(&mut fds, patience) {
             Err(Errno::INTR) => return Ok(Round::default()),
-            other => other.failure(FailureKind::Internal, || "hear the program out")?,
+            other => other.failure(FailureKind::Internal, || "cannot wait for the program's output")?,
         };
         let ready = waiting.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty());
         let pumps = ready.map(|((index, _), _)| *index).collect();

@@ -1,31 +1,46 @@
 //! The backend: one method a verb.
 
 use claude_bottle_plugin_api::{
-    ActiveBottle, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope, Context,
-    ExecRequest, ExitStatus, Plan, Probe, Provisioned, Result, Spec,
+    ActiveBottle, AgentFile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope,
+    Context, ExecRequest, ExitStatus, ExportRequest, Exported, ForwardSpec, Plan, Probe, Provisioned,
+    Restore, Result, Spec,
 };
 
-use crate::rundir::Bottles;
-use crate::{cleanup, close, exec, launch, probe, provision, resolve};
+use crate::rundir::Store;
+use crate::{cleanup, close, exec, export, launch, probe, provision, resolve};
 
 /// The bubblewrap backend; public for this crate's tests alone.
 pub struct Bubblewrap {
     context: Context,
-    bottles: Bottles,
+    bottles: Store,
 }
 
 impl Backend for Bubblewrap {
     const CAPABILITIES: &'static [Capability] = &[
         Capability::TTY,
         Capability::WORKSPACE,
+        Capability::EXPORT,
+        Capability::RESUME,
         Capability::SKILLS,
         Capability::SSH,
         Capability::EGRESS,
         Capability::LIMITS,
     ];
 
+    const SETTINGS: Option<&'static [&'static str]> =
+        Some(&["BWRAP", "CONTAINER_HOME", "CONTAINER_SKILLS_DIR", "GUEST"]);
+    const FEATURES: &'static [&'static str] = &[
+        AgentFile::FEATURE,
+        "bottle.tools",
+        ForwardSpec::FEATURE,
+        "bottle.shm",
+        Restore::WORKSPACE,
+        Restore::SEALED,
+        Restore::HISTORY,
+    ];
+
     fn open(context: Context) -> Result<Self> {
-        Ok(Self { bottles: Bottles::new(&context.data_dir), context })
+        Ok(Self { bottles: Store::new(&context.data_dir), context })
     }
 
     fn probe(&self, _call: &Call) -> Result<Probe> {
@@ -47,6 +62,14 @@ impl Backend for Bubblewrap {
 
     fn exec(&self, call: &Call, bottle: &Bottle, request: &ExecRequest) -> Result<ExitStatus> {
         exec::exec(call, bottle, request)
+    }
+
+    fn halt(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
+        close::halt(&self.bottles, bottle)
+    }
+
+    fn export(&self, call: &Call, bottle: &Bottle, request: &ExportRequest) -> Result<Exported> {
+        export::export(call, &self.bottles, bottle, request)
     }
 
     fn close(&self, _call: &Call, bottle: &Bottle) -> Result<()> {

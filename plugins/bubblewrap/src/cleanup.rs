@@ -1,14 +1,15 @@
 //! cleanup and list: what the directory of bottles says.
 
+use claude_bottle_kit::cleanup::{Judge, joined};
 use claude_bottle_plugin_api::{
     ActiveBottle, Call, CleanupItem, CleanupPlan, CleanupReport, CleanupScope, Result,
 };
 
 use crate::close;
-use crate::rundir::{Bottles, Found};
+use crate::rundir::{Found, Store};
 
 /// Lists every bottle.
-pub(crate) fn list(bottles: &Bottles) -> Result<Vec<ActiveBottle>> {
+pub(crate) fn list(bottles: &Store) -> Result<Vec<ActiveBottle>> {
     let bottles = bottles.all()?.into_iter().filter_map(|found| match found {
         Found::Bottle(record) => Some(record.to_active()),
         Found::Stray(..) => None,
@@ -17,17 +18,14 @@ pub(crate) fn list(bottles: &Bottles) -> Result<Vec<ActiveBottle>> {
 }
 
 /// Finds what dead runs left.
-pub(crate) fn plan(call: &Call, bottles: &Bottles, scope: &CleanupScope) -> Result<CleanupPlan> {
-    let mut plan = CleanupPlan::default();
+pub(crate) fn plan(call: &Call, bottles: &Store, scope: &CleanupScope) -> Result<CleanupPlan> {
+    let (mut plan, mut judge) = (CleanupPlan::default(), Judge::new(call, scope));
     for found in bottles.all()? {
         match found {
             Found::Bottle(record) => {
-                let is_alive = call.owner_alive(&record.owner);
-                let reason = if is_alive { "its run is alive" } else { "its run is gone" };
-                let mut item = CleanupItem::new("bottle", &record.name, &record.name, reason);
+                let mut item = CleanupItem::new("bottle", &record.name, &record.name, "");
                 item.state = Some(record.state());
-                item.owner = Some(record.owner);
-                if is_alive && !scope.all { plan.keep.push(item) } else { plan.remove.push(item) }
+                judge.place(&mut plan, item, record.owner);
             }
             Found::Stray(path, reason) => {
                 let name =
@@ -41,10 +39,14 @@ pub(crate) fn plan(call: &Call, bottles: &Bottles, scope: &CleanupScope) -> Resu
 }
 
 /// Removes what a plan names.
-pub(crate) fn apply(call: &Call, bottles: &Bottles, plan: &CleanupPlan) -> Result<CleanupReport> {
+pub(crate) fn apply(call: &Call, bottles: &Store, plan: &CleanupPlan) -> Result<CleanupReport> {
     let mut report = CleanupReport::default();
     for item in &plan.remove {
-        call.check()?;
+        if let Err(cancelled) = call.check() {
+            // What was removed so far is told all the same.
+            report.failures.push(cancelled);
+            break;
+        }
         match remove(bottles, &item.id) {
             Ok(()) => report.removed.push(item.clone()),
             Err(failure) => report.failures.push(failure),
@@ -53,11 +55,10 @@ pub(crate) fn apply(call: &Call, bottles: &Bottles, plan: &CleanupPlan) -> Resul
     Ok(report)
 }
 
-fn remove(bottles: &Bottles, id: &str) -> Result<()> {
+fn remove(bottles: &Store, id: &str) -> Result<()> {
     let dir = bottles.named(id)?;
     match dir.record() {
-        Ok(record) if record.dir == dir.path => close::all_of(close::tear_down(&dir, &record)),
-        // What has no record of its own has no processes of its own.
-        _ => dir.remove(),
+        Ok(record) if record.dir == dir.path => joined(close::tear_down(&dir, &record)),
+        _ => close::sweep(&dir).and_then(|()| dir.remove()),
     }
 }

@@ -1,22 +1,48 @@
-//! close: a bottle's processes, control groups and directory go, in this order.
+//! halt: a bottle's processes and control groups go, in this order. close: its directory too.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use claude_bottle_kit::cleanup::joined;
 use claude_bottle_plugin_api::{Bottle, ErrorExt, Failure, FailureKind, Result};
 
 use crate::error::PathExt;
 use crate::guard;
+use crate::process::{self, Killed};
 use crate::record::Record;
-use crate::rundir::{Bottles, RunDir};
+use crate::rundir::{RunDir, Store};
 
 /// How long a process that was killed may keep its control group.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Removes the bottle; one that is gone is fine.
-pub(crate) fn close(bottles: &Bottles, bottle: &Bottle) -> Result<()> {
+pub(crate) fn close(bottles: &Store, bottle: &Bottle) -> Result<()> {
+    let (dir, known) = find(bottles, bottle)?;
+    // The record may know of processes that were started since.
+    let record = dir.record().unwrap_or(known);
+    joined(tear_down(&dir, &record))
+}
+
+/// Ends every process of the bottle and keeps its directory.
+pub(crate) fn halt(bottles: &Store, bottle: &Bottle) -> Result<()> {
+    let (dir, record) = existing(bottles, bottle)?;
+    joined(end(&dir, &record))
+}
+
+/// Returns the directory and the record of a bottle that exists.
+pub(crate) fn existing(bottles: &Store, bottle: &Bottle) -> Result<(RunDir, Record)> {
+    let (dir, known) = find(bottles, bottle)?;
+    if !dir.path.is_dir() {
+        return Err(Failure::new(FailureKind::NotFound, format!("the bottle `{}` is gone", known.name)));
+    }
+    let record = dir.record().unwrap_or(known);
+    Ok((dir, record))
+}
+
+/// Returns where a bottle is, and what its document says of it.
+fn find(bottles: &Store, bottle: &Bottle) -> Result<(RunDir, Record)> {
     let known: Record = bottle.state()?;
     let dir = bottles.named(&known.name)?;
     if dir.path != known.dir {
@@ -25,37 +51,44 @@ pub(crate) fn close(bottles: &Bottles, bottle: &Bottle) -> Result<()> {
             format!("the bottle `{}` is not one of this backend's", known.name),
         ));
     }
-    // The record may know of processes that were started since.
-    let record = dir.record().unwrap_or(known);
-    all_of(tear_down(&dir, &record))
-}
-
-/// Makes one failure of many.
-pub(crate) fn all_of(failures: Vec<Failure>) -> Result<()> {
-    let mut failures = failures.into_iter();
-    match failures.next() {
-        None => Ok(()),
-        Some(first) => Err(first.with_undo(failures.collect())),
-    }
+    Ok((dir, known))
 }
 
 /// Removes what the record names, goes on after a failure, and returns all of them.
 pub(crate) fn tear_down(dir: &RunDir, record: &Record) -> Vec<Failure> {
-    let mut failures = Vec::new();
-    // The agent first, what it used after it.
-    for process in record.processes.iter().rev() {
-        if process.part == guard::PART {
-            process.ask_to_end();
-        }
-        let killed = process.kill();
-        failures.extend(killed.failure(FailureKind::Internal, || format!("end the {}", process.part)).err());
-    }
-    failures.extend(record.groups.iter().filter_map(|group| remove_group(group).err()));
+    let mut failures = end(dir, record);
     // While something lives in it the directory is kept, and with it the record to try again by.
     if failures.is_empty() {
         failures.extend(dir.remove().err());
     }
     failures
+}
+
+/// Ends what the record names, goes on after a failure, and returns all of them.
+fn end(dir: &RunDir, record: &Record) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    // One that was made and is whole has nothing else than what its record names.
+    let mut is_whole = record.is_ready;
+    // The agent first, what it used after it.
+    for process in record.processes.iter().rev() {
+        if process.part == guard::PART {
+            process.terminate();
+        }
+        let killed =
+            process.kill().failure(FailureKind::Internal, || format!("cannot end the {}", process.part));
+        is_whole &= matches!(killed, Ok(Killed::WithAll));
+        failures.extend(killed.err());
+    }
+    if !is_whole {
+        failures.extend(sweep(dir).err());
+    }
+    failures.extend(record.groups.iter().filter_map(|group| remove_group(group).err()));
+    failures
+}
+
+/// Ends what is left of a bottle's processes and no record leads to.
+pub(crate) fn sweep(dir: &RunDir) -> Result<()> {
+    process::sweep(&dir.path).failure(FailureKind::Internal, || "cannot end what is left of a bottle")
 }
 
 /// Removes a control group. One that is busy still holds a process that is being taken down, of a host that was

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use claude_bottle_kit::printable;
 use claude_bottle_plugin_api::{Failure, FailureKind, Result};
 
 /// An error of this backend's own.
@@ -16,7 +17,7 @@ pub(crate) enum BubblewrapError {
     #[error("this system lets bubblewrap make no user namespace")]
     MakeNamespace { said: String },
     /// A sandbox ended before it was ready.
-    #[error("start the {part}")]
+    #[error("cannot start the {part}")]
     StartPart { part: &'static str, said: String },
     /// A part of a bottle did not answer.
     #[error("the {part} did not answer within {seconds} seconds")]
@@ -43,7 +44,8 @@ impl From<BubblewrapError> for Failure {
                 BubblewrapError::MakeNamespace { said }.into()
             }
             BubblewrapError::StartPart { said, .. } => {
-                with_cause(Self::new(FailureKind::Internal, message), &said)
+                let failure = with_cause(Self::new(FailureKind::Internal, message), &said);
+                hint_for(&said).into_iter().fold(failure, Self::hint)
             }
             BubblewrapError::AwaitPart { .. } => Self::new(FailureKind::Timeout, message),
             BubblewrapError::ReachBottle { .. } => Self::new(FailureKind::NotFound, message),
@@ -64,6 +66,19 @@ pub(crate) fn is_namespace_refusal(said: &str) -> bool {
     ["No permissions to creat", "setting up uid map", "Creating new namespace failed", "Failed RTM_NEWADDR"]
         .iter()
         .any(|text| said.contains(text))
+}
+
+/// Names what helps against a refusal that a container's engine brings about.
+pub(crate) fn hint_for(said: &str) -> Option<String> {
+    let hint = if said.contains("mount proc") {
+        "in a container a part of /proc is covered, and then no other can be mounted: run the container with \
+         --security-opt systempaths=unconfined"
+    } else if said.contains("make a mount namespace") {
+        "root needs a capability for it: run the container with --cap-add SYS_ADMIN, or claude-bottle as an ordinary user"
+    } else {
+        return None;
+    };
+    Some(hint.to_owned())
 }
 
 /// Names the command that installs a program.
@@ -113,8 +128,8 @@ pub(crate) fn namespace_hint() -> String {
     if is("/proc/sys/user/max_user_namespaces", "0") {
         return "sudo sysctl -w user.max_user_namespaces=15000".to_owned();
     }
-    "a container needs leave to make user namespaces: run it with --security-opt seccomp=unconfined, \
-     or use CLAUDE_BOTTLE_BACKEND=docker"
+    "a container needs leave to make user namespaces: run it with --security-opt seccomp=unconfined \
+     --security-opt systempaths=unconfined, or use CLAUDE_BOTTLE_BACKEND=docker"
         .to_owned()
 }
 
@@ -133,9 +148,23 @@ impl<T, E: Into<io::Error>> PathExt<T> for std::result::Result<T, E> {
                 io::ErrorKind::PermissionDenied => FailureKind::Denied,
                 _ => FailureKind::Internal,
             };
-            Failure::new(kind, format!("{verb} `{}`", show(path))).caused_by(&error)
+            let failure = Failure::new(kind, format!("{verb} `{}`", show(path))).caused_by(&error);
+            full_disk_hint(&error, path).into_iter().fold(failure, Failure::hint)
         })
     }
+}
+
+/// Names what helps when a file system or the user's share of it is full.
+pub(crate) fn full_disk_hint(error: &io::Error, path: &Path) -> Option<String> {
+    let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    // What is below the directory of bottles is gone when the user reads this.
+    let place = path.ancestors().find(|place| place.ends_with("bottles")).unwrap_or(path);
+    is_full.then(|| {
+        format!(
+            "df -h '{}'   # it is full; free space there, or set XDG_DATA_HOME to a directory elsewhere",
+            show(place)
+        )
+    })
 }
 
 /// Returns a path that drives no terminal.
@@ -147,6 +176,6 @@ pub(crate) fn show(path: &Path) -> String {
 pub(crate) fn last_words(path: &PathBuf) -> String {
     let text = std::fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<_> = text.lines().rev().take(3).map(|line| line.escape_debug().to_string()).collect();
+    let lines: Vec<_> = text.lines().rev().take(3).map(printable).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("; ")
 }

@@ -3,16 +3,18 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
-use bottle_init::protocol::{Exec, Reply, Request};
-use claude_bottle_backend_shared::agent_command;
+use bottle_guest::protocol::{Exec, Reply, Request};
+use bottle_guest::terminal;
+use claude_bottle_kit::limits;
 use claude_bottle_plugin_api::{
     Bottle, Call, ErrorExt, ExecIo, ExecRequest, ExitStatus, Failure, FailureKind, Result,
 };
 use rustix::fs::OFlags;
 
 use crate::attach::{self, Pump, Session};
-use crate::door;
+use crate::control;
 use crate::error::BubblewrapError;
 use crate::limits::was_out_of_memory;
 use crate::record::Record;
@@ -26,7 +28,7 @@ pub(crate) fn exec(call: &Call, bottle: &Bottle, request: &ExecRequest) -> Resul
     call.check()?;
     let record: Record = bottle.state()?;
     let io = request.io()?;
-    let mut command = agent_command(request);
+    let mut command = request.command_line();
     let Some(program) = command.first_mut() else {
         return Err(Failure::new(FailureKind::Invalid, "the command is empty"));
     };
@@ -35,9 +37,11 @@ pub(crate) fn exec(call: &Call, bottle: &Bottle, request: &ExecRequest) -> Resul
         program.clone_from(inside);
     }
     let terminal = request.tty.then(|| io.terminal_size().unwrap_or(USUAL_SIZE));
-    let term = request.term.clone().filter(|_| request.tty).map(|term| ("TERM".to_owned(), term));
-    let message =
-        Exec { command, env: term.into_iter().collect(), directory: record.directory.clone(), terminal };
+    // The bottle has the host's descriptions of terminals.
+    let term = request.term.as_deref().filter(|_| request.tty);
+    let term = term.map(|term| ("TERM".to_owned(), terminal::known(term, Path::new("/")).to_owned()));
+    let env = request.env.clone().into_iter().chain(term).collect();
+    let message = Exec { command, env, directory: record.directory.clone(), terminal };
     let code = match request.tty {
         true => with_terminal(call, &record, message, io)?,
         false => with_pipes(call, &record, message, io)?,
@@ -48,28 +52,29 @@ pub(crate) fn exec(call: &Call, bottle: &Bottle, request: &ExecRequest) -> Resul
 fn status(record: &Record, code: i32) -> ExitStatus {
     let mut status = ExitStatus::code(code);
     if code == 137 && was_out_of_memory(&record.groups) {
-        let limit = record.memory_bytes.unwrap_or_default() >> 20;
-        status.limit =
-            Some(format!("memory limit of {limit} MiB; raise bottles.{}.limits.memory", record.bottle));
+        let memory = record.memory_bytes.map(limits::amount);
+        status.limit = Some(limits::reached(&record.bottle, "memory", memory, "memory"));
     }
     status
 }
 
 fn with_terminal(call: &Call, record: &Record, message: Exec, io: ExecIo) -> Result<i32> {
+    let program = named(&message);
     let (stream, mut fds) = begin(call, record, message, &[])?;
     let controller =
         fds.pop().ok_or_else(|| Failure::new(FailureKind::Internal, "the bottle sent no terminal"))?;
     set_nonblocking(&controller)?;
-    let copy = controller.try_clone().failure(FailureKind::Internal, || "use the terminal")?;
+    let copy = controller.try_clone().failure(FailureKind::Internal, || "cannot use the terminal")?;
     let pumps = vec![Pump::input(io.stdin, copy), Pump::output(controller, io.stdout)];
-    let session = Session { stream, pumps, resized: io.resized, is_terminal: true };
+    let session = Session { stream, program, pumps, resized: io.resized, is_terminal: true };
     attach::run(call, session)
 }
 
 fn with_pipes(call: &Call, record: &Record, message: Exec, io: ExecIo) -> Result<i32> {
-    let pipe = || io::pipe().failure(FailureKind::Internal, || "make a pipe");
+    let pipe = || io::pipe().failure(FailureKind::Internal, || "cannot make a pipe");
     let ((their_in, our_out), (our_in, their_out), (our_err, their_err)) = (pipe()?, pipe()?, pipe()?);
     let fds = [their_in.as_fd(), their_out.as_fd(), their_err.as_fd()];
+    let program = named(&message);
     let (stream, _) = begin(call, record, message, &fds)?;
     drop((their_in, their_out, their_err));
     set_nonblocking(&our_out)?;
@@ -78,7 +83,11 @@ fn with_pipes(call: &Call, record: &Record, message: Exec, io: ExecIo) -> Result
         Pump::output(our_in.into(), io.stdout),
         Pump::output(our_err.into(), io.stderr),
     ];
-    attach::run(call, Session { stream, pumps, resized: None, is_terminal: false })
+    attach::run(call, Session { stream, program, pumps, resized: None, is_terminal: false })
+}
+
+fn named(message: &Exec) -> String {
+    message.command.first().cloned().unwrap_or_default()
 }
 
 fn begin(
@@ -88,8 +97,8 @@ fn begin(
     fds: &[std::os::fd::BorrowedFd<'_>],
 ) -> Result<(UnixStream, Vec<OwnedFd>)> {
     let dir = RunDir { path: record.dir.clone() };
-    let stream = door::knock(&dir, &record.name, &Request::Exec(message), fds)?;
-    match door::answer(call, &stream)? {
+    let stream = control::send_request(&dir, &record.name, &Request::Exec(message), fds)?;
+    match control::answer(call, &stream)? {
         Some((Reply::Started, fds)) => Ok((stream, fds)),
         _ => Err(BubblewrapError::ReachBottle { name: record.name.clone() }.into()),
     }
@@ -99,5 +108,5 @@ fn set_nonblocking(fd: &impl AsFd) -> Result<()> {
     let set = || -> rustix::io::Result<()> {
         rustix::fs::fcntl_setfl(fd, rustix::fs::fcntl_getfl(fd)? | OFlags::NONBLOCK)
     };
-    set().failure(FailureKind::Internal, || "use a stream of the program")
+    set().failure(FailureKind::Internal, || "cannot use a stream of the program")
 }

@@ -9,7 +9,7 @@ pub(crate) const USER: &str = "node";
 
 /// Everything of ours that is not the agent's.
 pub(crate) const OURS: &str = "/run/claude-bottle";
-pub(crate) const INIT: &str = "/run/claude-bottle/bottle-init";
+pub(crate) const INIT: &str = "/run/claude-bottle/bottle-guest";
 pub(crate) const GUARD_DIR: &str = "/run/claude-bottle/egress";
 pub(crate) const GUARD_SOCKET: &str = "/run/claude-bottle/egress/guard.sock";
 pub(crate) const SSH_DIR: &str = "/run/claude-bottle/ssh";
@@ -18,10 +18,7 @@ pub(crate) const SSH_SOCKET: &str = "/run/claude-bottle/ssh/agent.sock";
 /// Where a program of the host that is not in `/usr` is found.
 pub(crate) const PROGRAMS: &str = "/opt/claude-bottle";
 
-const SEARCH: &str = ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// The working directory, relative to the home.
-pub(crate) const WORKSPACE: &str = "workspace";
+const SEARCH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Where the agent lives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,14 +56,11 @@ impl Home {
         format!("{}/{relative}", self.path)
     }
 
-    /// Returns where programs start; the working directory's copy, when there is one.
-    pub(crate) fn workspace(&self) -> String {
-        self.join(WORKSPACE)
-    }
-
-    /// Returns the search path: the host's agent first, what the agent installs for itself next.
-    pub(crate) fn search_path(&self) -> String {
-        format!("{PROGRAMS}/bin:{}{SEARCH}", self.join(".local/bin"))
+    /// Returns the search path: the host's agent first, what the agent installs for itself next, then what
+    /// the host grants.
+    pub(crate) fn search_path(&self, granted: &[String]) -> String {
+        let own = [format!("{PROGRAMS}/bin"), self.join(".local/bin")];
+        own.iter().chain(granted).map(String::as_str).chain([SEARCH]).collect::<Vec<_>>().join(":")
     }
 }
 

@@ -1,28 +1,36 @@
 //! launch: a plan becomes a bottle, or nothing is left.
 
-use bottle_init::protocol::{Reply, Request, Setup};
-use claude_bottle_plugin_api::EnvValue;
-use claude_bottle_plugin_api::{Bottle, Call, Plan, Result};
+use std::thread;
+
+use bottle_guest::protocol::{Relay, Reply, Request, Setup};
+use claude_bottle_kit::{LOCALE, proxy_variables};
+use claude_bottle_plugin_api::{Bottle, Call, EnvValue, Failure, FailureKind, ForwardSpec, Plan, Result};
 
 use crate::error::{BubblewrapError, last_words};
 use crate::guest::{GUARD_SOCKET, SSH_SOCKET, USER};
-use crate::outer;
-use crate::plan::PlanState;
+use crate::launcher;
+use crate::plan::Planned;
 use crate::provision::workspace;
 use crate::record::Record;
-use crate::rundir::{Bottles, RunDir};
+use crate::rundir::{RunDir, Store};
 use crate::sandbox::{self, PART};
-use crate::{close, door, guard};
+use crate::{close, control, etc, guard, low_ports};
 
 /// The port inside when the spec says none.
 const DEFAULT_PORT: u16 = 8888;
 
 /// Makes the bottle. On failure everything made is undone.
-pub(crate) fn launch(call: &Call, bottles: &Bottles, plan: &Plan) -> Result<Bottle> {
+pub(crate) fn launch(call: &Call, bottles: &Store, plan: &Plan) -> Result<Bottle> {
     call.check()?;
-    let state: PlanState = plan.state()?;
+    let state = Planned::read(plan)?;
     let (dir, mut record) = bottles.claim(|path| Record::new(&state, path), &state.name)?;
-    match build(call, &state, &dir, &mut record) {
+    // The host's `/etc` is looked through while the processes start. The scope ends after both.
+    let built = thread::scope(|scope| {
+        let etc = scope.spawn(|| etc::make(bottles, &dir, &state));
+        let etc = || etc.join().unwrap_or_else(|_| Err(Failure::new(FailureKind::Internal, "read `/etc`")));
+        build(call, &state, &dir, &mut record, etc)
+    });
+    match built {
         Ok(()) => record.to_bottle(),
         Err(failure) => {
             let undone = close::tear_down(&dir, &record);
@@ -31,11 +39,17 @@ pub(crate) fn launch(call: &Call, bottles: &Bottles, plan: &Plan) -> Result<Bott
     }
 }
 
-fn build(call: &Call, state: &PlanState, dir: &RunDir, record: &mut Record) -> Result<()> {
+fn build(
+    call: &Call,
+    state: &Planned,
+    dir: &RunDir,
+    record: &mut Record,
+    etc: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let step = call.step("start-bottle", "starting the bottle");
     state.limits.make_groups(&record.groups)?;
     // The sandbox takes longest, so it begins first.
-    let begun = outer::begin(state, dir, PART, door::make(dir)?, None, &record.groups)?;
+    let begun = launcher::begin(state, dir, PART, control::make(dir)?, None, &record.groups)?;
     record.processes.push(begun.process.clone());
     let (guard, ready) = guard::start(call, state, dir)?;
     // The sandbox stays the last, the first to go.
@@ -43,7 +57,8 @@ fn build(call: &Call, state: &PlanState, dir: &RunDir, record: &mut Record) -> R
     sandbox::make_directories(state, dir)?;
     workspace::copy(call, state, dir)?;
     call.check()?;
-    begun.become_bwrap(state, sandbox::arguments(state, dir)?)?;
+    etc()?;
+    begun.exec_bwrap(state, sandbox::arguments(state, dir)?)?;
     // Both die with this process, so nothing is lost when it dies before it can say which they are.
     dir.save(record)?;
     set_up(call, state, dir)?;
@@ -55,22 +70,39 @@ fn build(call: &Call, state: &PlanState, dir: &RunDir, record: &mut Record) -> R
 }
 
 /// Tells process 1 what it must know, and so learns that it is there.
-fn set_up(call: &Call, state: &PlanState, dir: &RunDir) -> Result<()> {
+fn set_up(call: &Call, state: &Planned, dir: &RunDir) -> Result<()> {
     let setup = Setup {
         env: environment(call, state)?,
-        port: port(state),
-        guard: GUARD_SOCKET.to_owned(),
+        relay: Some(Relay {
+            port: port(state),
+            guard: GUARD_SOCKET.into(),
+            forward: state.spec.bottle.forward.iter().map(forward).collect(),
+            names: true,
+        }),
+        files: Vec::new(),
         limits: state.limits.of_processes(),
     };
-    let failed = || BubblewrapError::StartPart { part: PART, said: last_words(&outer::errors(dir, PART)) };
-    let stream = door::knock(dir, &state.name, &Request::Setup(setup), &[]).map_err(|_| failed())?;
-    match door::answer(call, &stream)? {
+    let failed = || BubblewrapError::StartPart { part: PART, said: last_words(&launcher::errors(dir, PART)) };
+    low_ports::open(call, dir, &state.name).map_err(|failure| {
+        match last_words(&launcher::errors(dir, PART)) {
+            said if said.is_empty() => failure,
+            _ => failed().into(),
+        }
+    })?;
+    let stream =
+        control::send_request(dir, &state.name, &Request::Setup(setup), &[]).map_err(|_| failed())?;
+    match control::answer(call, &stream)? {
         Some((Reply::Ready, _)) => Ok(()),
         _ => Err(failed().into()),
     }
 }
 
-pub(crate) fn port(state: &PlanState) -> u16 {
+/// Returns a port inside and the place that the guard is asked for.
+fn forward(forward: &ForwardSpec) -> (u16, String) {
+    (forward.port, format!("{}:{}", forward.host, forward.host_port))
+}
+
+pub(crate) fn port(state: &Planned) -> u16 {
     match state.spec.bottle.egress.port {
         0 => DEFAULT_PORT,
         port => port,
@@ -78,28 +110,27 @@ pub(crate) fn port(state: &PlanState) -> u16 {
 }
 
 /// Returns the environment of every program: a basis, the way out, and then what the manifest says.
-fn environment(call: &Call, state: &PlanState) -> Result<Vec<(String, Vec<u8>)>> {
+fn environment(call: &Call, state: &Planned) -> Result<Vec<(String, Vec<u8>)>> {
     let proxy = format!("http://127.0.0.1:{}", port(state));
     let mut env: Vec<(String, Vec<u8>)> = [
         ("HOME", state.home.path.as_str()),
-        ("LANG", "C.UTF-8"),
+        LOCALE,
         ("LOGNAME", USER),
-        ("NODE_USE_ENV_PROXY", "1"),
-        ("NO_PROXY", "localhost,127.0.0.1,::1"),
-        ("PATH", &state.home.search_path()),
+        ("PATH", &state.home.search_path(&state.grants.search)),
         ("SHELL", "/bin/bash"),
         ("USER", USER),
-        ("no_proxy", "localhost,127.0.0.1,::1"),
     ]
     .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
     .into();
-    for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
-        env.push((name.to_owned(), proxy.clone().into_bytes()));
-    }
+    env.extend(
+        proxy_variables(&proxy).into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())),
+    );
     if !state.spec.bottle.ssh.is_empty() {
         // ssh is told by its own configuration; `ssh-add` and git's signing look here.
         env.push(("SSH_AUTH_SOCK".to_owned(), SSH_SOCKET.as_bytes().to_vec()));
     }
+    let granted = state.grants.variables.iter();
+    env.extend(granted.map(|(name, value)| (name.clone(), value.clone().into_bytes())));
     for variable in &state.spec.bottle.env {
         let value = match &variable.value {
             EnvValue::Literal { value } => value.clone().into_bytes(),

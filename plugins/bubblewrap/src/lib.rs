@@ -1,7 +1,7 @@
 //! The bubblewrap backend: a bottle in tens of milliseconds, with nothing but `bwrap`.
 //!
 //! A bottle is a directory of this backend's own and two processes that die with the host: `egress-guard`, in a
-//! sandbox that has the network and nothing else, and `bottle-init`, process 1 of a sandbox that has everything
+//! sandbox that has the network and nothing else, and `bottle-guest`, process 1 of a sandbox that has everything
 //! but the network. Programs are started by process 1 on request over a socket that has no name inside. What
 //! protects and what does not is in `docs/bubblewrap.md`.
 //!
@@ -14,23 +14,27 @@
 
 #![forbid(unsafe_code)]
 
-mod agent;
 mod attach;
 mod backend;
 mod cleanup;
 mod close;
-mod door;
+mod control;
 mod error;
 mod etc;
 mod exec;
+mod export;
+mod grants;
 mod guard;
 mod guest;
+mod inherited;
 mod launch;
+mod launcher;
 mod limits;
-mod outer;
+mod low_ports;
 mod plan;
 mod probe;
 mod process;
+mod program;
 mod provision;
 mod record;
 mod resolve;
@@ -38,6 +42,8 @@ mod rundir;
 mod sandbox;
 mod tools;
 mod tree;
+mod trial;
+mod wait;
 
 #[doc(hidden)]
 pub use backend::Bubblewrap;

@@ -3,20 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bottle_init::protocol;
+use bottle_guest::protocol;
+use claude_bottle_kit::limits::Bounds;
 use claude_bottle_plugin_api::{Limits as Wanted, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::error::PathExt;
 
-/// Processes and threads of a bottle unless its manifest says otherwise.
-const DEFAULT_PROCESSES: u64 = 1024;
-
 /// Open descriptors of one process.
 const DESCRIPTORS: u64 = 65_536;
 
 /// Bytes of one file; a runaway log ends here.
-const FILE_BYTES: u64 = 64 << 30;
+pub(crate) const FILE_BYTES: u64 = 64 << 30;
 
 /// Where control groups are mounted: <https://docs.kernel.org/admin-guide/cgroup-v2.html>.
 const ROOT: &str = "/sys/fs/cgroup";
@@ -24,9 +22,9 @@ const ROOT: &str = "/sys/fs/cgroup";
 /// Resolved limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Limits {
-    pub(crate) cpus: Option<f64>,
-    pub(crate) memory_bytes: u64,
-    pub(crate) processes: u64,
+    /// What is kept.
+    #[serde(flatten)]
+    pub(crate) bounds: Bounds,
     /// Where control groups for the bottle can be made, and for what.
     pub(crate) groups: Vec<Parent>,
 }
@@ -63,11 +61,8 @@ impl Controller {
 impl Limits {
     /// Takes what the manifest wants and what this machine allows.
     pub(crate) fn resolve(wanted: &Wanted) -> Self {
-        let memory = total_memory() / 4 * 3;
         Self {
-            cpus: wanted.cpus,
-            memory_bytes: wanted.memory_bytes.unwrap_or(memory),
-            processes: wanted.pids.unwrap_or(DEFAULT_PROCESSES),
+            bounds: Bounds::of(wanted, None, total_memory() / 4 * 3),
             groups: parents(Path::new(ROOT), &fs::read_to_string("/proc/self/cgroup").unwrap_or_default()),
         }
     }
@@ -80,9 +75,9 @@ impl Limits {
     /// Returns what every process in the bottle sets on itself.
     pub(crate) fn of_processes(&self) -> protocol::Limits {
         protocol::Limits {
-            processes: Some(self.processes),
+            processes: Some(self.bounds.pids),
             // With a control group the bottle as a whole is limited; without, each process is.
-            data_bytes: (!self.has(Controller::Memory)).then_some(self.memory_bytes),
+            data_bytes: (!self.has(Controller::Memory)).then_some(self.bounds.memory_bytes),
             file_bytes: Some(FILE_BYTES),
             descriptors: Some(DESCRIPTORS),
         }
@@ -97,7 +92,7 @@ impl Limits {
                     .to_owned(),
             );
         }
-        if self.cpus.is_some() && !self.has(Controller::Cpu) {
+        if self.bounds.cpus.is_some() && !self.has(Controller::Cpu) {
             sentences.push(
                 "the processor limit is not enforced: no control group was delegated to this user".to_owned(),
             );
@@ -126,15 +121,17 @@ impl Limits {
 
     fn settings(&self, controller: Controller, is_v2: bool) -> Vec<(&'static str, String)> {
         let period = 100_000;
-        let quota = self.cpus.map(|cpus| (cpus * f64::from(period)) as u64);
+        let quota = self.bounds.cpus.map(|cpus| (cpus * f64::from(period)) as u64);
         match (controller, is_v2) {
             (Controller::Memory, true) => {
-                let limit = self.memory_bytes.to_string();
+                let limit = self.bounds.memory_bytes.to_string();
                 vec![("memory.max", limit), ("memory.swap.max", "0".to_owned())]
             }
-            (Controller::Memory, false) => vec![("memory.limit_in_bytes", self.memory_bytes.to_string())],
+            (Controller::Memory, false) => {
+                vec![("memory.limit_in_bytes", self.bounds.memory_bytes.to_string())]
+            }
             // Process 1 and the relay are not the agent's.
-            (Controller::Pids, _) => vec![("pids.max", (self.processes + 16).to_string())],
+            (Controller::Pids, _) => vec![("pids.max", (self.bounds.pids + 16).to_string())],
             (Controller::Cpu, true) => {
                 quota.map(|quota| ("cpu.max", format!("{quota} {period}"))).into_iter().collect()
             }
@@ -237,7 +234,8 @@ mod tests {
 
     #[test]
     fn without_a_group_the_plan_says_so() {
-        let limits = Limits { cpus: Some(1.5), memory_bytes: 1 << 30, processes: 9, groups: Vec::new() };
+        let bounds = Bounds { cpus: Some(1.5), memory_bytes: 1 << 30, pids: 9, shm_bytes: 1 };
+        let limits = Limits { bounds, groups: Vec::new() };
         assert_eq!(limits.shortcomings().len(), 2);
         assert_eq!(limits.of_processes().data_bytes, Some(1 << 30));
     }

@@ -2,23 +2,21 @@
 
 use std::fmt;
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use claude_bottle_kit::printable;
 use claude_bottle_plugin_api::{Context, ErrorExt, Failure, FailureKind, Probe, Result};
 
-use crate::error::{BubblewrapError, install_hint, is_namespace_refusal, namespace_hint};
-use crate::tools::find_bwrap;
+use crate::error::install_hint;
+use crate::tools::{Tools, find_bwrap};
+use crate::{etc, trial};
 
 /// The first `bwrap` with everything used here: `--size` came last.
 const OLDEST: Version = Version(0, 6, 3);
 
 /// The first that can switch nested user namespaces off.
 pub(crate) const DISABLES_USERNS: Version = Version(0, 8, 0);
-
-/// The user that `probe` tries it as when it runs as root.
-const NOBODY: u32 = 65534;
 
 /// A version of `bwrap`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,11 +38,29 @@ pub(crate) fn probe(context: &Context) -> Probe {
         Ok(version) => version,
         Err(failure) => return unusable(&failure),
     };
-    match try_namespaces(&bwrap) {
+    match claude_bottle_kit::companions::guest_program(context.setting("GUEST"), None)
+        .and_then(|init| trial::run(&init, &bwrap, version))
+    {
         Err(failure) => unusable(&failure),
-        Ok(()) => Probe::usable()
-            .fact("bubblewrap", version.to_string())
-            .fact("program", bwrap.display().to_string()),
+        Ok(()) => {
+            let probe = Probe::usable()
+                .fact("bubblewrap", version.to_string())
+                .fact("program", bwrap.display().to_string());
+            match etc::changed() {
+                changed if changed.is_empty() => probe,
+                changed => probe.fact("left out of /etc, changed here", listed(&changed)),
+            }
+        }
+    }
+}
+
+/// Names a few of many.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let shown: Vec<_> = names.iter().take(SHOWN).map(|name| name.escape_default().to_string()).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 
@@ -55,10 +71,10 @@ fn unusable(failure: &Failure) -> Probe {
 /// Asks `bwrap` which one it is, and refuses one that is too old.
 pub(crate) fn version(bwrap: &Path) -> Result<Version> {
     let output = Command::new(bwrap).arg("--version").stdin(Stdio::null()).output();
-    let output = output.failure(FailureKind::Missing, || format!("run `{}`", bwrap.display()))?;
+    let output = output.failure(FailureKind::Missing, || format!("cannot run `{}`", bwrap.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let version = parse(&text).ok_or_else(|| {
-        let said = text.trim().escape_debug();
+        let said = printable(text.trim());
         Failure::new(FailureKind::Invalid, format!("`{}` says it is `{said}`", bwrap.display()))
     })?;
     if version < OLDEST {
@@ -74,40 +90,13 @@ fn parse(text: &str) -> Option<Version> {
 }
 
 /// Tries it before the launch does, where a switch of the system makes a refusal likely.
-pub(crate) fn check_switches(context: &Context, bwrap: &Path) -> Result<()> {
+pub(crate) fn check_switches(context: &Context, tools: &Tools, version: Version) -> Result<()> {
     let is = |path: &str, value: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
     let is_doubtful = is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1")
         || is("/proc/sys/kernel/unprivileged_userns_clone", "0")
         || is("/proc/sys/user/max_user_namespaces", "0")
         || context.setting("BWRAP").is_some();
-    if is_doubtful { try_namespaces(bwrap) } else { Ok(()) }
-}
-
-fn try_namespaces(bwrap: &Path) -> Result<()> {
-    let mut command = Command::new(bwrap);
-    command.args([
-        "--unshare-user",
-        "--unshare-pid",
-        "--unshare-net",
-        "--ro-bind",
-        "/",
-        "/",
-        "--",
-        "/bin/true",
-    ]);
-    command.env_clear().stdin(Stdio::null()).current_dir("/");
-    if rustix::process::geteuid().is_root() {
-        command.uid(NOBODY).gid(NOBODY);
-    }
-    let output = command.output().failure(FailureKind::Missing, || format!("run `{}`", bwrap.display()))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).trim().escape_debug().to_string();
-    if is_namespace_refusal(&said) {
-        return Err(BubblewrapError::MakeNamespace { said }.into());
-    }
-    Err(Failure::new(FailureKind::Denied, format!("bubblewrap fails here: {said}")).hint(namespace_hint()))
+    if is_doubtful { trial::run(&tools.init, &tools.bwrap, version) } else { Ok(()) }
 }
 
 #[cfg(test)]

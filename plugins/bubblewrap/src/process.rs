@@ -2,20 +2,25 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use bottle_guest::launcher::MARK;
+use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
 use serde::{Deserialize, Serialize};
 
+use crate::wait;
+
 /// How long a killed process may take to be gone; the kernel is what takes the time.
-const GRACE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+const GRACE: Duration = Duration::from_secs(5);
 /// How long a program that was asked to end may take.
-const PATIENCE: Timespec = Timespec { tv_sec: 3, tv_nsec: 0 };
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A process of a bottle, told from a later one with the same number by its start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +65,12 @@ fn starter() -> io::Result<&'static Sender<Job>> {
 }
 
 impl Process {
+    /// Returns this very process.
+    pub(crate) fn this(part: &str) -> Self {
+        let pid = std::process::id();
+        Self { part: part.to_owned(), pid, started: start_time(pid).unwrap_or(0) }
+    }
+
     fn pid(&self) -> Option<Pid> {
         i32::try_from(self.pid).ok().and_then(Pid::from_raw)
     }
@@ -70,7 +81,7 @@ impl Process {
     }
 
     /// Asks the program it contains to end, and waits for that, within bounds. It may have something left to write.
-    pub(crate) fn ask_to_end(&self) {
+    pub(crate) fn terminate(&self) {
         let Some(handle) = self.pid().and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
             return;
         };
@@ -78,7 +89,7 @@ impl Process {
             // Process 1 of a sandbox takes no signal that would end it but SIGKILL; the program is the last in the line.
             let line = std::iter::successors(Some(self.pid), |pid| children_of(*pid).first().copied());
             signal(line.last().unwrap_or(self.pid), Signal::TERM);
-            poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&PATIENCE)).ok();
+            wait::ready(&mut [PollFd::new(&handle, PollFlags::IN)], PATIENCE).ok();
         }
     }
 
@@ -86,28 +97,64 @@ impl Process {
     ///
     /// The process is a `bwrap`, its only child is process 1 of the sandbox: when that is killed the kernel kills
     /// the sandbox, and only then does `bwrap` end.
-    pub(crate) fn kill(&self) -> io::Result<()> {
-        let Some(pid) = self.pid() else { return Ok(()) };
-        let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(()) };
+    pub(crate) fn kill(&self) -> io::Result<Killed> {
+        let Some(pid) = self.pid() else { return Ok(Killed::Before) };
+        let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(Killed::Before) };
         // Only now, with the process held, does the start time say that it is the right one.
-        if self.is_alive() {
-            let children = children_of(self.pid);
-            for child in &children {
-                signal(*child, Signal::KILL);
-            }
-            if children.is_empty() {
-                pidfd_send_signal(&handle, Signal::KILL).ok();
-            }
-            let mut waiting = [PollFd::new(&handle, PollFlags::IN)];
-            if poll(&mut waiting, Some(&GRACE))? == 0 {
-                pidfd_send_signal(&handle, Signal::KILL).ok();
-                poll(&mut waiting, Some(&GRACE))?;
-            }
-        }
+        let killed = if self.is_alive() { self.kill_held(&handle)? } else { Killed::Before };
         // It is a child of this process, or of another that reaps it.
         waitpid(Some(pid), WaitOptions::NOHANG).ok();
-        if self.is_alive() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+        if self.is_alive() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(killed) }
     }
+
+    fn kill_held(&self, handle: &OwnedFd) -> io::Result<Killed> {
+        let children = children_of(self.pid);
+        children.iter().for_each(|child| signal(*child, Signal::KILL));
+        let mut waiting = [PollFd::new(handle, PollFlags::IN)];
+        if !children.is_empty() && wait::ready(&mut waiting, GRACE)? > 0 {
+            return Ok(Killed::WithAll);
+        }
+        pidfd_send_signal(handle, Signal::KILL).ok();
+        wait::ready(&mut waiting, GRACE)?;
+        Ok(Killed::Alone)
+    }
+}
+
+/// What a process that was killed may have left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Killed {
+    /// It ended after its child did: nothing.
+    WithAll,
+    /// It may just have been making its child.
+    Alone,
+    /// It was gone before, in whatever way.
+    Before,
+}
+
+/// Kills every process with a bottle's mark, and waits until they are gone.
+///
+/// They are stages and `bwrap`s. A `bwrap` that is killed in the microseconds between its `clone` and the word to its
+/// child leaves a child that waits for that word for ever, with what it inherited: a key, the guard's secrets. Neither
+/// a record nor a parent leads to it.
+pub(crate) fn sweep(dir: &Path) -> io::Result<()> {
+    let mark = [MARK.as_bytes(), b"=", dir.as_os_str().as_bytes()].concat();
+    // Again until a look finds none: one may just have made another.
+    while sweep_once(&mark)? > 0 {}
+    Ok(())
+}
+
+fn sweep_once(mark: &[u8]) -> io::Result<usize> {
+    let mut found = 0;
+    for entry in fs::read_dir("/proc")? {
+        let pid = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+        let Some((pid, started)) = pid.and_then(|pid| Some((pid, start_time(pid)?))) else { continue };
+        let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        if environ.split(|byte| *byte == 0).any(|variable| variable == mark) {
+            Process { part: String::new(), pid, started }.kill()?;
+            found += 1;
+        }
+    }
+    Ok(found)
 }
 
 fn signal(pid: u32, signal: Signal) {
@@ -132,17 +179,11 @@ fn start_time(pid: u32) -> Option<u64> {
     if matches!(fields.next()?, "Z" | "X") { None } else { fields.nth(18)?.parse().ok() }
 }
 
-/// Turns a duration into what `poll` takes.
-pub(crate) fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: i64::from(duration.subsec_nanos()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
+    use std::process::Stdio;
 
     #[test]
     fn a_process_outlives_the_thread_that_asked_and_not_its_killing() {
@@ -169,11 +210,38 @@ mod tests {
             assert!(process.is_alive());
             std::thread::sleep(Duration::from_millis(5));
         }
-        process.ask_to_end();
+        process.terminate();
         assert_eq!(fs::read_to_string(&last).unwrap(), "line");
         process.kill().unwrap();
         assert!(!process.is_alive());
-        process.ask_to_end();
+        process.terminate();
+    }
+
+    #[test]
+    fn a_child_that_waits_for_a_dead_bwrap_is_swept_and_nothing_else_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let start = |dir: &Path| {
+            let (mut reader, writer) = io::pipe().unwrap();
+            let mut shell = Command::new("sh");
+            // The shell ends, as a `bwrap` that was killed does, and its child waits.
+            shell
+                .args(["-c", "sleep 60 & echo $!"])
+                .env_clear()
+                .env(MARK, dir)
+                .stdout(writer)
+                .stderr(Stdio::null());
+            let process = spawn("test", shell).unwrap();
+            let mut said = [0; 16];
+            let length = reader.read(&mut said).unwrap();
+            let pid = std::str::from_utf8(&said[..length]).unwrap().trim().parse().unwrap();
+            (process, Process { part: "child".to_owned(), pid, started: start_time(pid).unwrap() })
+        };
+        let ((parent, child), (_, others)) = (start(dir.path()), start(&dir.path().join("other")));
+        assert_eq!(parent.kill().unwrap(), Killed::Before);
+        sweep(dir.path()).unwrap();
+        assert!(!child.is_alive());
+        assert!(others.is_alive());
+        others.kill().unwrap();
     }
 
     #[test]

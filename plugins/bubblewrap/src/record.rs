@@ -7,7 +7,7 @@ use claude_bottle_plugin_api::{ActiveBottle, Bottle, BottleState, Owner, Result}
 use serde::{Deserialize, Serialize};
 
 use crate::guest::Home;
-use crate::plan::PlanState;
+use crate::plan::{Planned, place, workspace};
 use crate::process::Process;
 
 /// The version of the record's form.
@@ -28,6 +28,9 @@ pub(crate) struct Record {
     /// Where the agent lives inside, and where programs start.
     pub(crate) home: Home,
     pub(crate) directory: String,
+    /// Where the copy of the working directory is, below the bottle's directory; unknown of bottles of earlier versions.
+    #[serde(default)]
+    pub(crate) workspace: Option<PathBuf>,
     /// What the agent's command calls its program and what it is called inside, when the two differ.
     #[serde(default)]
     pub(crate) renamed: Option<(String, String)>,
@@ -46,7 +49,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(state: &PlanState, dir: PathBuf) -> Self {
+    pub(crate) fn new(state: &Planned, dir: PathBuf) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             version: VERSION,
@@ -58,11 +61,12 @@ impl Record {
             created_unix: now.as_secs(),
             dir,
             home: state.home.clone(),
-            directory: state.home.workspace(),
+            directory: place(&state.spec, &state.home).start,
+            workspace: Some(workspace(state).0.into()),
             renamed: state.program.renamed.clone(),
             processes: Vec::new(),
             groups: state.limits.groups_of(&state.name),
-            memory_bytes: Some(state.limits.memory_bytes),
+            memory_bytes: Some(state.limits.bounds.memory_bytes),
             is_ready: false,
         }
     }

@@ -2,11 +2,12 @@
 
 use claude_bottle_plugin_api::{Context, Failure, FailureKind, Plan, Proxy, Result, Spec};
 
+use crate::grants::Grants;
 use crate::guest::Home;
-use crate::limits::Limits;
-use crate::plan::PlanState;
+use crate::limits::{self, Limits};
+use crate::plan::{self, PlanState};
 use crate::tools::Tools;
-use crate::{agent, probe, provision};
+use crate::{inherited, probe, program, provision};
 
 /// Where users that nobody has begin: <https://systemd.io/UIDS-GIDS/> leaves 1879048192 to 2147483647 to no one.
 const UNUSED_IDS: u32 = 0x7000_0000;
@@ -17,24 +18,26 @@ pub(crate) fn resolve(context: &Context, spec: &Spec) -> Result<Plan> {
     let home = Home::from_context(context)?;
     let tools = Tools::find(context, spec)?;
     let version = probe::version(&tools.bwrap)?;
-    probe::check_switches(context, &tools.bwrap)?;
+    probe::check_switches(context, &tools, version)?;
     let command = spec.agent.command.first();
     let command =
         command.ok_or_else(|| Failure::new(FailureKind::Invalid, "the agent's command is empty"))?;
-    let program = agent::find(command, &home)?;
+    let mut grants = Grants::of(&spec.bottle.tools)?;
+    let program = program::find(command, &home, &mut grants)?;
     let workspace = provision::check(spec)?;
     let state = PlanState {
         name: format!("claude-bottle-{}", spec.id),
         workspace_bytes: workspace.bytes,
         limits: Limits::resolve(&spec.bottle.limits),
-        drop_to: drop_to(&spec.id),
+        run_as_uid: run_as_uid(&spec.id),
         can_disable_userns: version >= probe::DISABLES_USERNS,
-        spec: spec.clone(),
         tools,
         home,
         program,
+        grants: grants.settle(),
     };
     let mut plan = show(&state, version)?;
+    plan::place(spec, &state.home).fact(spec).into_iter().for_each(|(label, value)| plan.fact(label, value));
     workspace.facts.into_iter().for_each(|(label, value)| plan.fact(label, value));
     Ok(plan)
 }
@@ -63,7 +66,7 @@ fn refuse_what_is_not_offered(spec: &Spec) -> Result<()> {
 }
 
 /// Returns the user that root becomes for this bottle: one of its own, so that bottles of root are strangers.
-fn drop_to(id: &str) -> Option<u32> {
+fn run_as_uid(id: &str) -> Option<u32> {
     rustix::process::geteuid().is_root().then(|| {
         // FNV-1a, <http://www.isthe.com/chongo/tech/comp/fnv/>; any even spread does.
         let hash =
@@ -76,12 +79,15 @@ fn show(state: &PlanState, version: probe::Version) -> Result<Plan> {
     let mut plan = Plan::new(state.name.clone(), state)?;
     plan.runtime = Some(format!("bubblewrap {version}"));
     plan.fact("agent program", crate::error::show(&state.program.file));
-    plan.fact("memory", format!("{} MiB", state.limits.memory_bytes >> 20));
-    plan.fact("processes", state.limits.processes.to_string());
-    if let Some(id) = state.drop_to {
+    if let Some(places) = state.grants.listed() {
+        plan.fact("tools", places);
+    }
+    plan.fact("limits", state.limits.bounds.describe());
+    if let Some(id) = state.run_as_uid {
         plan.fact("user", format!("{id} (root is given up)"));
     }
     plan.limitations.push("the bottle shares the host's kernel and sees the host's /usr".to_owned());
     plan.limitations.extend(state.limits.shortcomings());
+    plan.limitations.extend(inherited::sentences(state.limits.bounds.pids, limits::FILE_BYTES));
     Ok(plan)
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use claude_bottle_plugin_api::{ErrorExt, Failure, FailureKind, Result};
 
 use crate::error::PathExt;
+use crate::process::Process;
 use crate::record::Record;
 use crate::tree;
 
@@ -21,7 +22,7 @@ const NEW: &str = ".new-";
 
 /// All bottles of one user.
 #[derive(Debug, Clone)]
-pub(crate) struct Bottles {
+pub(crate) struct Store {
     dir: PathBuf,
 }
 
@@ -39,27 +40,36 @@ pub(crate) enum Found {
     Stray(PathBuf, String),
 }
 
-impl Bottles {
+impl Store {
     pub(crate) fn new(data_dir: &Path) -> Self {
         Self { dir: data_dir.join("bottles") }
+    }
+
+    /// Returns the path of something of this backend's that is no bottle.
+    pub(crate) fn sibling(&self, name: &str) -> PathBuf {
+        self.dir.with_file_name(name)
     }
 
     /// Makes the directory of a bottle with its record in it.
     pub(crate) fn claim(&self, make: impl FnOnce(PathBuf) -> Record, name: &str) -> Result<(RunDir, Record)> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).at("create", &self.dir)?;
-        let new = RunDir { path: self.dir.join(format!("{NEW}{}-{name}", std::process::id())) };
+        let maker = Process::this("maker");
+        let new = RunDir { path: self.dir.join(format!("{NEW}{}.{}-{name}", maker.pid, maker.started)) };
         DirBuilder::new().mode(0o700).create(&new.path).at("create", &new.path)?;
         let dir = RunDir { path: self.dir.join(name) };
         let record = make(dir.path.clone());
         let named = new.save(&record).and_then(|()| {
-            fs::rename(&new.path, &dir.path)
-                .failure(FailureKind::Conflict, || format!("claim the name `{name}`"))
+            sync(&new.path.join(RECORD))?;
+            fs::rename(&new.path, &dir.path).map_err(|error| taken(name, &error))?;
+            // What is made from now on is on the disk after its record is. A later record that a power cut takes only
+            // names processes, and control groups that the first one names too.
+            sync(&self.dir)
         });
         match named {
             Ok(()) => Ok((dir, record)),
             Err(failure) => {
                 let undone = new.remove().err().into_iter().collect();
-                Err(failure.hint(format!("claude-bottle stop {name}")).with_undo(undone))
+                Err(failure.with_undo(undone))
             }
         }
     }
@@ -78,9 +88,8 @@ impl Bottles {
     fn find(&self, path: PathBuf) -> Option<Found> {
         let name = path.file_name()?.to_str()?;
         if let Some(rest) = name.strip_prefix(NEW) {
-            let maker = rest.split('-').next()?;
             // Its maker may be at it this very moment.
-            let is_busy = Path::new("/proc").join(maker).exists();
+            let is_busy = maker(rest).is_some_and(|maker| maker.is_alive());
             return (!is_busy).then(|| Found::Stray(path.clone(), "its making was interrupted".to_owned()));
         }
         match (RunDir { path: path.clone() }).record() {
@@ -120,7 +129,7 @@ impl RunDir {
     pub(crate) fn record(&self) -> Result<Record> {
         let path = self.path.join(RECORD);
         let text = fs::read(&path).at("read", &path)?;
-        serde_json::from_slice(&text).failure(FailureKind::Invalid, || "read the record of a bottle")
+        serde_json::from_slice(&text).failure(FailureKind::Invalid, || "cannot read the record of a bottle")
     }
 
     pub(crate) fn join(&self, name: &str) -> PathBuf {
@@ -150,6 +159,31 @@ impl RunDir {
     }
 }
 
+/// Makes the failure to give a directory its name, which is that of another bottle if it is not an error of the disk.
+fn taken(name: &str, error: &io::Error) -> Failure {
+    let message = format!("claim the name `{name}`");
+    match error.kind() {
+        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => {
+            Failure::new(FailureKind::Conflict, message)
+                .caused_by(error)
+                .hint(format!("claude-bottle stop {name}"))
+        }
+        _ => Failure::new(FailureKind::Internal, message).caused_by(error),
+    }
+}
+
+/// Reads the process that makes a directory from what follows [`NEW`] in its name.
+fn maker(name: &str) -> Option<Process> {
+    let (maker, _) = name.split_once('-')?;
+    let (pid, started) = maker.split_once('.')?;
+    Some(Process { part: String::new(), pid: pid.parse().ok()?, started: started.parse().ok()? })
+}
+
+/// Waits until a file or a directory is on the disk.
+fn sync(path: &Path) -> Result<()> {
+    File::open(path).and_then(|file| file.sync_all()).at("write", path)
+}
+
 /// Writes a file that does not exist yet.
 pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     let write = || -> io::Result<()> {
@@ -170,5 +204,28 @@ pub(crate) fn give(path: &Path, owner: Option<u32>) -> Result<()> {
     match owner {
         Some(id) => std::os::unix::fs::lchown(path, Some(id), Some(id)).at("give away", path),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_half_made_directory_is_busy_while_that_very_process_lives() {
+        let dir = tempfile::tempdir().unwrap();
+        let bottles = Store::new(dir.path());
+        let this = Process::this("test");
+        let check = |name: String, is_found: bool| {
+            let path = bottles.dir.join(name);
+            fs::create_dir_all(&path).unwrap();
+            let found = bottles.all().unwrap();
+            assert_eq!(found.len(), usize::from(is_found), "{}", path.display());
+            fs::remove_dir(path).unwrap();
+        };
+        check(format!("{NEW}{}.{}-x", this.pid, this.started), false);
+        // Another process has got the number since.
+        check(format!("{NEW}{}.{}-x", this.pid, this.started - 1), true);
+        check(format!("{NEW}{}-x", this.pid), true);
     }
 }

@@ -1,10 +1,12 @@
-//! What a bottle is granted beyond its program: prompt, skills, ssh, git, each in a module of its own.
+//! What a bottle is granted beyond its program: prompt, skills, files of the user's own, ssh, git, each in a module of its own.
 //!
 //! Each writes into the fresh home from outside, before the agent runs.
 
+mod agent_files;
 mod git;
 mod onboarding;
 mod prompt;
+mod restore;
 mod skills;
 mod ssh;
 pub(crate) mod workspace;
@@ -12,11 +14,12 @@ pub(crate) mod workspace;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use claude_bottle_kit::skills::survey;
 use claude_bottle_plugin_api::{Bottle, Call, Plan, Provisioned, Result, Spec};
 
 use crate::error::PathExt;
 use crate::guest::Home;
-use crate::plan::PlanState;
+use crate::plan::Planned;
 use crate::record::Record;
 use crate::rundir::{RunDir, give, write_new};
 use crate::sandbox::HOME;
@@ -24,29 +27,34 @@ use crate::sandbox::HOME;
 /// The bottle, from outside.
 pub(crate) struct Guest<'a> {
     pub(crate) call: &'a Call,
-    pub(crate) state: &'a PlanState,
+    pub(crate) state: &'a Planned,
     pub(crate) dir: RunDir,
 }
 
 /// Puts everything in, in this order.
 pub(crate) fn provision(call: &Call, plan: &Plan, bottle: &Bottle) -> Result<Provisioned> {
     call.check()?;
-    let state: PlanState = plan.state()?;
+    let state = Planned::read(plan)?;
     let record: Record = bottle.state()?;
     let guest = Guest { call, state: &state, dir: RunDir { path: record.dir } };
     onboarding::provision(&guest)?;
     let prompt = prompt::provision(&guest)?;
     skills::provision(&guest)?;
+    agent_files::provision(&guest)?;
     ssh::provision(&guest)?;
     git::provision(&guest)?;
+    restore::provision(&guest)?;
     Ok(Provisioned::with_prompt(prompt))
 }
 
 /// Refuses before the launch what could not be put in.
 pub(crate) fn check(spec: &Spec) -> Result<workspace::Surveyed> {
-    skills::check(&spec.agent.skills)?;
+    let mut facts = survey(&spec.agent.skills)?;
+    facts.extend(claude_bottle_kit::agent_files::survey(&spec.agent.files)?);
     ssh::check(&spec.bottle.ssh)?;
-    workspace::survey(spec)
+    let found = workspace::survey(spec)?;
+    facts.extend(found.facts);
+    Ok(workspace::Surveyed { facts, ..found })
 }
 
 impl Guest<'_> {
@@ -61,10 +69,14 @@ impl Guest<'_> {
 
     /// Writes a file of the agent's, in place of one that is there.
     fn write(&self, relative: &str, content: &[u8], mode: u32) -> Result<()> {
-        let path = self.outside(relative);
-        self.clear(&path)?;
-        write_new(&path, content, mode)?;
-        give(&path, self.state.drop_to)
+        self.write_at(&self.outside(relative), content, mode)
+    }
+
+    /// The same by a path of the host.
+    fn write_at(&self, path: &Path, content: &[u8], mode: u32) -> Result<()> {
+        self.clear(path)?;
+        write_new(path, content, mode)?;
+        give(path, self.state.run_as_uid)
     }
 
     /// Makes the directories on the way to a path of the home.
@@ -73,7 +85,7 @@ impl Guest<'_> {
         for part in Path::new(relative).components() {
             path.push(part);
             if !self.outside(&path.to_string_lossy()).is_dir() {
-                self.dir.make_dir(&format!("{HOME}/{}", path.display()), mode, self.state.drop_to)?;
+                self.dir.make_dir(&format!("{HOME}/{}", path.display()), mode, self.state.run_as_uid)?;
             }
         }
         Ok(())

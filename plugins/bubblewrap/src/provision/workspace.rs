@@ -1,13 +1,14 @@
 //! The working directory: copied into the home, before the sandbox is there.
 
-use claude_bottle_backend_shared::workspace::{WorkspaceError, checkout, facts};
-use claude_bottle_backend_shared::{Meter, tree};
+use std::path::Path;
+
+use claude_bottle_kit::tree::Baseline;
+use claude_bottle_kit::workspace::{WorkspaceError, checkout, facts};
+use claude_bottle_kit::{Meter, tree};
 use claude_bottle_plugin_api::{Call, Failure, Result, Spec};
 
-use crate::guest::WORKSPACE;
-use crate::plan::PlanState;
+use crate::plan::{self, Planned};
 use crate::rundir::RunDir;
-use crate::sandbox::HOME;
 
 const STEP: &str = "copy-workspace";
 
@@ -24,7 +25,7 @@ pub(crate) struct Surveyed {
 pub(crate) fn survey(spec: &Spec) -> Result<Surveyed> {
     let Some(workspace) = &spec.workspace else { return Ok(Surveyed::default()) };
     let refuse =
-        |error: WorkspaceError| Failure::from(error).context("copy the working directory".to_owned());
+        |error: WorkspaceError| Failure::from(error).context("cannot copy the working directory".to_owned());
     let found = checkout(workspace, None, u64::MAX).map_err(refuse)?;
     let survey = tree::survey(&workspace.source, &found.options).map_err(|error| refuse(error.into()))?;
     for (source, options) in found.repository.iter().flat_map(|repository| &repository.trees) {
@@ -34,15 +35,24 @@ pub(crate) fn survey(spec: &Spec) -> Result<Surveyed> {
 }
 
 /// Makes the place where programs start: a copy of the working directory, or an empty one.
-pub(crate) fn copy(call: &Call, state: &PlanState, dir: &RunDir) -> Result<()> {
-    let place = format!("{HOME}/{WORKSPACE}");
+pub(crate) fn copy(call: &Call, state: &Planned, dir: &RunDir) -> Result<()> {
+    let (place, _) = plan::workspace(state);
+    for above in Path::new(&place).ancestors().skip(1).collect::<Vec<_>>().into_iter().rev() {
+        if !dir.join(&above.to_string_lossy()).is_dir() {
+            dir.make_dir(&above.to_string_lossy(), 0o755, state.run_as_uid)?;
+        }
+    }
     let Some(workspace) = &state.spec.workspace else {
-        return dir.make_dir(&place, 0o755, state.drop_to).map(drop);
+        return dir.make_dir(&place, 0o755, state.run_as_uid).map(drop);
     };
     let step = call.step(STEP, "copying the working directory");
-    let found = checkout(workspace, state.drop_to.map(|id| (id, id)), u64::MAX)?;
+    let found = checkout(workspace, state.run_as_uid.map(|id| (id, id)), u64::MAX)?;
     let mut meter = Meter::new(call, STEP, Some(state.workspace_bytes));
-    crate::tree::copy(call, &workspace.source, &dir.join(&place), &found.options, |done| meter.tell(done))?;
+    let (source, target) = (&workspace.source, dir.join(&place));
+    let mut baseline = workspace.index.as_deref().map(Baseline::create).transpose()?;
+    let record = baseline.as_mut().map(|baseline| baseline.below(Path::new("")));
+    crate::tree::copy(call, source, &target, &found.options, record, |done| meter.tell(done))?;
+    baseline.map_or(Ok(()), Baseline::finish)?;
     step.done();
     Ok(())
 }

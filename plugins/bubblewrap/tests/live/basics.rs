@@ -4,7 +4,7 @@ use std::io::Write;
 
 use claude_bottle_plugin_api::{Backend, ExecRequest, ExecRole, Failure, FailureKind};
 
-use crate::support::Bench;
+use crate::support::{AGAIN, Bench, programs};
 
 #[test]
 fn a_bottle_runs_a_program_and_leaves_nothing() {
@@ -28,7 +28,7 @@ fn the_environment_is_ours_alone() {
     let live = bench.launch(&bench.spec("env"));
     let said = live.sh("env | sort");
     let names: Vec<_> = said.out.lines().filter_map(|line| line.split('=').next()).collect();
-    let expected = "HOME HTTPS_PROXY HTTP_PROXY LANG LOGNAME NODE_USE_ENV_PROXY NO_PROXY PATH PWD SHELL USER \
+    let expected = "CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL DISABLE_AUTOUPDATER HOME HTTPS_PROXY HTTP_PROXY LANG LOGNAME NODE_USE_ENV_PROXY NO_PROXY PATH PWD SHELL USER \
                     http_proxy https_proxy no_proxy";
     assert_eq!(names.join(" "), expected, "{said:?}");
     assert!(said.out.contains("HTTPS_PROXY=http://127.0.0.1:8888\n"));
@@ -101,7 +101,8 @@ fn prepare_says_what_is_missing() {
 
 #[test]
 fn a_system_that_refuses_namespaces_is_named() {
-    let dir = tempfile::tempdir().unwrap();
+    // Root's own programs are not seen from a stage when they are in /tmp.
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
     let stub = dir.path().join("bwrap");
     let script = "#!/bin/sh\n[ \"$1\" = --version ] && { echo bubblewrap 0.8.0; exit; }\n\
                   echo 'bwrap: setting up uid map: Permission denied' >&2; exit 1\n";
@@ -115,6 +116,55 @@ fn a_system_that_refuses_namespaces_is_named() {
     assert_eq!(failure.kind, FailureKind::Denied);
     assert_eq!(failure.causes, ["bwrap: setting up uid map: Permission denied"]);
     assert!(!failure.hints.is_empty());
+}
+
+/// In a process of its own: where its bench is.
+const REFUSED: &str = "BUBBLEWRAP_TESTS_REFUSED";
+
+/// Runs in a process of its own, which the system refuses something: says what the probe and a launch say.
+#[test]
+fn probe_and_launch() {
+    let Some(dir) = std::env::var_os(REFUSED).map(std::path::PathBuf::from) else { return };
+    let bench = Bench::in_dir(&dir);
+    let probe = bench.backend.probe(&bench.call).unwrap();
+    let spec = bench.spec(&format!("refused-{}", std::process::id()));
+    let plan = bench.backend.prepare(&bench.call, &spec).unwrap().with_spec(&spec);
+    let failure = bench.backend.launch(&bench.call, &plan).unwrap_err();
+    let said = [failure.causes, failure.hints].concat().join("\n");
+    std::fs::write(dir.join("said"), format!("{probe:?}\n{said}")).unwrap();
+}
+
+#[test]
+fn what_a_container_refuses_is_found_by_the_probe_and_told_with_what_helps() {
+    if !rustix::process::geteuid().is_root() {
+        return; // Only root may make such a container.
+    }
+    programs();
+    let cases = [
+        (
+            // What an engine does to /proc, so that no other may be mounted below.
+            ["unshare", "-m", "sh", "-c", "mount --bind /dev/null /proc/keys; exec \"$@\"", "sh"].as_slice(),
+            "Can't mount proc on /newroot/proc",
+            "--security-opt systempaths=unconfined",
+        ),
+        (
+            ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"].as_slice(),
+            "make a mount namespace: Operation not permitted",
+            "--cap-add SYS_ADMIN",
+        ),
+    ];
+    for (wrapper, refusal, hint) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let mut refused = std::process::Command::new(wrapper[0]);
+        refused.args(&wrapper[1..]).arg(std::env::current_exe().unwrap());
+        refused.args(["--exact", "basics::probe_and_launch"]).env(REFUSED, dir.path()).env(AGAIN, "1");
+        let output = refused.output().unwrap();
+        let said = std::fs::read_to_string(dir.path().join("said"));
+        let said = said.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stdout)));
+        assert!(said.contains("Unusable"), "{said}");
+        // Both say it: the probe and the launch.
+        assert_eq!((said.matches(refusal).count(), said.matches(hint).count()), (2, 2), "{said}");
+    }
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::net::TcpListener;
 use std::thread;
 
 use claude_bottle_egress_policy::{GuardConfig, Policy, PrivateGrant, Rule};
-use claude_bottle_plugin_api::Spec;
+use claude_bottle_plugin_api::{EnvVar, SecretSpec, Spec};
 
-use crate::support::Bench;
+use crate::support::{Bench, Services};
 
 /// Serves one answer to every request, and returns its port.
 fn server() -> u16 {
@@ -53,6 +53,27 @@ fn an_allowed_host_answers_and_another_is_refused() {
     live.close();
     let log = std::fs::read_to_string(spec.state_dir.join("egress.jsonl")).unwrap();
     assert!(log.contains("allowed.example") && log.contains("refused.example"), "{log}");
+}
+
+#[test]
+fn a_secret_goes_to_the_hosts_that_the_spec_names_for_it_and_no_other() {
+    let secrets = ["MEANT", "OTHER"].map(|name| (name.to_owned(), format!("canary-{name}-51f0b7a2c9")));
+    let bench = Bench::with(Services { secrets: secrets.into(), ..Services::default() }, &[]);
+    let mut spec = bench.spec("meant");
+    let port = server();
+    allow(&mut spec, port);
+    spec.bottle.env = vec![EnvVar::secret("MEANT"), EnvVar::secret("OTHER")];
+    // An older host program says nothing about the other one.
+    spec.bottle.secrets = vec![SecretSpec::new("MEANT", vec!["allowed.example".to_owned()])];
+    let live = bench.launch(&spec);
+    let ask = |secret: &str| {
+        let script =
+            format!("curl -sS -H \"Authorization: Bearer ${secret}\" http://allowed.example:{port}/");
+        live.sh(&script).out
+    };
+    assert_eq!(ask("MEANT"), "hello");
+    assert!(ask("OTHER").contains("dlp_secret"), "{}", ask("OTHER"));
+    live.close();
 }
 
 #[test]

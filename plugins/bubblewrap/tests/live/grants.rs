@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use claude_bottle_plugin_api::{Backend, ExecRequest, ExecRole, SkillSpec, SshEntry, Workspace};
+use claude_bottle_plugin_api::{Backend, ExecRequest, ExecRole, GitIdentity, SkillSpec, SshEntry, Workspace};
 
 use crate::support::Bench;
 
@@ -43,25 +44,37 @@ fn the_prompt_and_the_skills_are_in_the_home() {
 }
 
 #[test]
-fn a_skill_that_leaves_its_directory_is_refused() {
+fn a_skill_of_links_is_followed_and_never_into_a_secret() {
     let bench = Bench::new();
-    let mut spec = bench.spec("leaving");
-    let skill = bench.dir.path().join("skill");
+    let mut spec = bench.spec("linked");
+    let (skill, store) = (bench.dir.path().join("skill"), bench.dir.path().join("store"));
     fs::create_dir(&skill).unwrap();
-    symlink("/etc/passwd", skill.join("SKILL.md")).unwrap();
-    spec.agent.skills = vec![SkillSpec::new("leaving", &skill)];
-    let failure = bench.backend.prepare(&bench.call, &spec).unwrap_err();
-    assert_eq!(failure.message, "copy skill `leaving`");
-    assert!(failure.to_string().contains("points out of its directory"), "{failure}");
+    fs::create_dir_all(store.join("scripts")).unwrap();
+    fs::write(store.join("SKILL.md"), "# skill\n").unwrap();
+    fs::write(store.join("scripts/run"), "#!/bin/sh\necho ran\n").unwrap();
+    fs::set_permissions(store.join("scripts/run"), fs::Permissions::from_mode(0o755)).unwrap();
+    symlink(store.join("SKILL.md"), skill.join("SKILL.md")).unwrap();
+    symlink(store.join("scripts"), skill.join("scripts")).unwrap();
+    spec.agent.skills = vec![SkillSpec::new("linked", &skill)];
+    let live = bench.launch(&spec);
+    let said =
+        live.sh("cd ~/.claude/skills/linked; cat SKILL.md; scripts/run; stat -c '%U %F' SKILL.md scripts");
+    assert_eq!(said.out, "# skill\nran\nnode regular file\nnode directory\n", "{said:?}");
+    drop(live);
 
     // What is swapped after the question is refused as well, and the bottle can be closed.
-    fs::remove_file(skill.join("SKILL.md")).unwrap();
-    let plan = bench.backend.prepare(&bench.call, &spec).unwrap();
+    let mut spec = bench.spec("swapped-skill");
+    spec.agent.skills = vec![SkillSpec::new("linked", &skill)];
+    let plan = bench.backend.prepare(&bench.call, &spec).unwrap().with_spec(&spec);
     let bottle = bench.backend.launch(&bench.call, &plan).unwrap();
-    symlink("/etc/passwd", skill.join("SKILL.md")).unwrap();
+    fs::write(store.join("id_rsa"), "x").unwrap();
+    symlink(store.join("id_rsa"), skill.join("notes.md")).unwrap();
     let failure = bench.backend.provision(&bench.call, &plan, &bottle).unwrap_err();
-    assert!(failure.to_string().contains("points out of its directory"), "{failure}");
+    assert!(failure.to_string().contains("store/id_rsa`, which holds a secret"), "{failure}");
     bench.backend.close(&bench.call, &bottle).unwrap();
+    let failure = bench.backend.prepare(&bench.call, &spec).unwrap_err();
+    assert_eq!(failure.message, "cannot copy skill `linked`");
+    assert!(failure.hints[0].starts_with("remove the link"), "{failure:?}");
 }
 
 #[test]
@@ -100,7 +113,7 @@ fn what_stays_on_the_host_is_said_and_is_not_inside() {
     git(&source, &["commit", "-qm", "first"]);
     let mut spec = bench.spec("ignored");
     spec.workspace = Some(Workspace::new(&source));
-    let plan = bench.backend.prepare(&bench.call, &spec).unwrap();
+    let plan = bench.backend.prepare(&bench.call, &spec).unwrap().with_spec(&spec);
     let fact = |label: &str| plan.facts.iter().find(|fact| fact.label == label).unwrap().value.clone();
     assert_eq!(fact("left out"), "2 (.env, target/)");
     assert!(fact("secrets let in").starts_with("1 (.env.test), since .claude-bottleignore"));
@@ -138,22 +151,193 @@ fn a_worktree_becomes_a_repository() {
 }
 
 #[test]
-fn a_special_file_in_the_workspace_is_refused_and_nothing_is_left() {
+fn what_has_no_content_is_left_out_and_said() {
     let bench = Bench::new();
     let source = bench.dir.path().join("project");
     fs::create_dir(&source).unwrap();
+    git(&source, &["init", "-q"]);
+    fs::write(source.join("file"), "x").unwrap();
     run(Command::new("mkfifo").arg(source.join("pipe")));
+    let _daemon = UnixListener::bind(source.join(".git/fsmonitor--daemon.ipc")).unwrap();
+    git(&source, &["config", "core.fsmonitor", "true"]);
     let mut spec = bench.spec("special");
     spec.workspace = Some(Workspace::new(&source));
-    let failure = bench.backend.prepare(&bench.call, &spec).unwrap_err();
-    assert!(failure.to_string().contains("is a FIFO"), "{failure}");
-    fs::remove_file(source.join("pipe")).unwrap();
-    let plan = bench.backend.prepare(&bench.call, &spec).unwrap();
-    run(Command::new("mkfifo").arg(source.join("pipe")));
+    let plan = bench.backend.prepare(&bench.call, &spec).unwrap().with_spec(&spec);
+    let said = &plan.facts.iter().find(|fact| fact.label == "not copied").unwrap().value;
+    assert!(said.starts_with("2 (.git/fsmonitor--daemon.ipc, pipe): sockets"), "{said}");
+    let live = bench.launch(&spec);
+    let said = live.sh("ls -A . .git | grep -c -e pipe -e daemon; git status --porcelain");
+    assert_eq!(said.out, "0\n?? file\n", "{said:?}");
+}
+
+#[test]
+fn rules_that_are_swapped_after_the_question_are_refused_and_nothing_is_left() {
+    let bench = Bench::new();
+    let source = bench.dir.path().join("project");
+    fs::create_dir(&source).unwrap();
+    let mut spec = bench.spec("swapped");
+    spec.workspace = Some(Workspace::new(&source));
+    let plan = bench.backend.prepare(&bench.call, &spec).unwrap().with_spec(&spec);
+    run(Command::new("mkfifo").arg(source.join(".claude-bottleignore")));
     let failure = bench.backend.launch(&bench.call, &plan).unwrap_err();
     assert!(failure.to_string().contains("is a FIFO"), "{failure}");
     assert!(failure.undo.is_empty());
     assert_eq!(fs::read_dir(bench.bottles()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_may_not_be_read_can_be_named() {
+    if rustix::process::geteuid().is_root() {
+        return; // Root may read everything; the tests run once more as an ordinary user.
+    }
+    let bench = Bench::new();
+    let source = bench.dir.path().join("project");
+    fs::create_dir_all(source.join("locked")).unwrap();
+    for name in ["secret", "file"] {
+        fs::write(source.join(name), "x").unwrap();
+    }
+    fs::set_permissions(source.join("locked"), fs::Permissions::from_mode(0o0)).unwrap();
+    fs::set_permissions(source.join("secret"), fs::Permissions::from_mode(0o0)).unwrap();
+    let mut spec = bench.spec("locked");
+    spec.workspace = Some(Workspace::new(&source));
+    for name in ["locked", "secret"] {
+        let failure = bench.backend.prepare(&bench.call, &spec).unwrap_err();
+        assert!(failure.to_string().contains(&format!("project/{name}`")), "{failure}");
+        assert!(failure.hints[0].starts_with("name it in .claude-bottleignore"), "{failure:?}");
+        let ignore = fs::read_to_string(source.join(".claude-bottleignore")).unwrap_or_default();
+        fs::write(source.join(".claude-bottleignore"), format!("{ignore}{name}\n")).unwrap();
+    }
+    let plan = bench.backend.prepare(&bench.call, &spec).unwrap().with_spec(&spec);
+    assert!(plan.facts.iter().any(|fact| fact.value == "2 (locked/, secret)"), "{:?}", plan.facts);
+}
+
+#[test]
+fn the_agent_starts_where_it_was_called() {
+    let bench = Bench::new();
+    let source = bench.dir.path().join("project");
+    fs::create_dir_all(source.join("packages/app")).unwrap();
+    fs::write(source.join("packages/app/file"), "one\n").unwrap();
+    git(&source, &["init", "-q"]);
+    git(&source, &["add", "."]);
+    git(&source, &["commit", "-qm", "first"]);
+    let mut spec = bench.spec("below");
+    let mut workspace = Workspace::new(&source);
+    workspace.start = "packages/app".into();
+    spec.workspace = Some(workspace);
+    let live = bench.launch(&spec);
+    let said = live.sh("pwd; touch new; git status --porcelain .; grep -c packages/app ~/.claude.json");
+    assert_eq!(said.out, "/home/node/workspace/packages/app\n?? packages/app/new\n1\n", "{said:?}");
+}
+
+#[test]
+fn git_knows_its_user_and_what_is_ignored_everywhere() {
+    let bench = Bench::new();
+    let source = bench.dir.path().join("project");
+    fs::create_dir_all(source.join(".idea")).unwrap();
+    fs::write(source.join(".idea/x"), "x").unwrap();
+    git(&source, &["init", "-q"]);
+    let mut spec = bench.spec("committer");
+    spec.git_identity = Some(GitIdentity::new("Ada \"L\" Lovelace", "ada@example.com"));
+    let mut workspace = Workspace::new(&source);
+    workspace.git_ignore = ".idea/\n".to_owned();
+    spec.workspace = Some(workspace);
+    let live = bench.launch(&spec);
+    let said = live.sh(
+        "git commit -qm one --allow-empty && git log --format='%an <%ae>'; git status --porcelain; git config user.name Bob; \
+         git commit -qm two --allow-empty && git log -1 --format='%an <%ae>'",
+    );
+    assert_eq!(said.out, "Ada \"L\" Lovelace <ada@example.com>\nBob <ada@example.com>\n", "{said:?}");
+}
+
+#[test]
+fn large_files_are_clean_inside_without_the_program_for_them() {
+    let bench = Bench::new();
+    let source = bench.dir.path().join("project");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join(".gitattributes"), "*.bin filter=lfs\n").unwrap();
+    fs::write(source.join("a.bin"), "large\n").unwrap();
+    // Long before the index is written, which otherwise looks again.
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_500_000_000);
+    fs::File::options().write(true).open(source.join("a.bin")).unwrap().set_modified(old).unwrap();
+    git(&source, &["init", "-q"]);
+    // The pointer's place is taken by what `tr` makes of the content.
+    git(&source, &["-c", "filter.lfs.clean=tr a-z A-Z", "add", "."]);
+    git(&source, &["commit", "-qm", "first"]);
+    let mut spec = bench.spec("large-files");
+    let mut workspace = Workspace::new(&source);
+    let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    workspace.git_settings =
+        vec![setting("filter.lfs.clean", "no-such-program clean"), setting("filter.lfs.required", "true")];
+    spec.workspace = Some(workspace);
+    let live = bench.launch(&spec);
+    let said = live.sh("git status --porcelain; git add -A && git diff --cached --stat; echo new >a.bin; git add a.bin; echo $?");
+    assert_eq!(said.out, "128\n", "an unfiltered file is not added: {said:?}");
+}
+
+#[test]
+fn the_working_directory_lies_where_it_lies_on_the_host() {
+    let bench = Bench::new();
+    // A place that can be had, wherever the test's temporary files are: `/var/tmp` is a link in a bottle.
+    let outside = tempfile::tempdir_in("/tmp").unwrap();
+    let source = outside.path().join("project");
+    fs::create_dir(&source).unwrap();
+    // As a Python environment has it: a script names its interpreter, which is a link, by where it lies.
+    fs::create_dir_all(source.join(".venv/bin")).unwrap();
+    symlink("/bin/sh", source.join(".venv/bin/interpreter")).unwrap();
+    let first = source.join(".venv/bin/interpreter");
+    let script = format!("#!{}\necho from the environment\n", first.display());
+    fs::write(source.join(".venv/bin/tool"), script).unwrap();
+    fs::set_permissions(source.join(".venv/bin/tool"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(source.join("app")).unwrap();
+    let places = [
+        (source.to_str().unwrap().to_owned(), "from the environment"),
+        ("/home/ada/work/project".to_owned(), ""),
+        ("/home/node/code/project".to_owned(), ""),
+    ];
+    for (n, (place, tool)) in places.into_iter().enumerate() {
+        let mut spec = bench.spec(&format!("place-{n}"));
+        let mut workspace = Workspace::new(&source);
+        (workspace.path, workspace.start) = (Some(place.clone()), "app".into());
+        spec.workspace = Some(workspace);
+        let plan = bench.backend.prepare(&bench.call, &spec).unwrap().with_spec(&spec);
+        let fact = plan.facts.iter().find(|fact| fact.label == "lies at").unwrap();
+        assert_eq!(fact.value, "the same place as on the host");
+        let live = bench.launch(&spec);
+        let said = live.sh("pwd; touch ../new && stat -c %U . .. ../new; ../.venv/bin/tool 2>/dev/null; ls -d ~/workspace 2>&1");
+        let mut expected = format!("{place}/app\nnode\nnode\nnode\n");
+        if !tool.is_empty() {
+            expected += &format!("{tool}\n");
+        }
+        expected += "ls: cannot access '/home/node/workspace': No such file or directory\n";
+        assert_eq!(said.out, expected, "{said:?}");
+        live.close();
+    }
+    let mut spec = bench.spec("place-taken");
+    let mut workspace = Workspace::new(&source);
+    workspace.path = Some("/usr/src/project".to_owned());
+    spec.workspace = Some(workspace);
+    let plan = bench.backend.prepare(&bench.call, &spec).unwrap().with_spec(&spec);
+    let fact = plan.facts.iter().find(|fact| fact.label == "lies at").unwrap();
+    assert_eq!(fact.value, "/home/node/workspace, since the place on the host cannot be had inside");
+    assert_eq!(bench.launch(&spec).sh("pwd").out, "/home/node/workspace\n");
+}
+
+#[test]
+fn a_build_inside_has_as_much_to_do_as_outside() {
+    let bench = Bench::new();
+    let source = bench.dir.path().join("project");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("Makefile"), "a b: in; touch $@\n").unwrap();
+    // All within one second: `a` is stale by a little, `b` is not.
+    for (file, nanos) in [("a", 100), ("in", 200), ("b", 300)] {
+        let time = std::time::UNIX_EPOCH + std::time::Duration::new(1_700_000_000, nanos);
+        fs::File::create(source.join(file)).unwrap().set_modified(time).unwrap();
+    }
+    let mut spec = bench.spec("builder");
+    spec.workspace = Some(Workspace::new(&source));
+    let live = bench.launch(&spec);
+    let said = live.sh("make -n a; make -n b; stat -c %.9Y in");
+    assert_eq!(said.out, "touch a\nmake: 'b' is up to date.\n1700000000.000000200\n", "{said:?}");
 }
 
 /// Makes a commit that is signed by the key, and verifies it.
@@ -221,8 +405,10 @@ fn claude_gets_its_prompt_by_its_option() {
     let out = tempfile::tempfile().unwrap();
     request.streams = [0, out.as_raw_fd(), out.as_raw_fd()];
     assert_eq!(bench.backend.exec(&bench.call, &live.bottle, &request).unwrap().code, 0);
-    let expected =
-        "/opt/claude-bottle/bin/claude --append-system-prompt-file /home/node/.claude-bottle-prompt.txt -p\n";
+    let expected = format!(
+        "{}/claude --append-system-prompt-file /home/node/.claude-bottle-prompt.txt -p\n",
+        bin.display()
+    );
     assert_eq!(crate::support::text(out), expected);
 }
 

@@ -1,55 +1,16 @@
 //! What the kernel refuses to a program in a bottle.
 
-use crate::support::{Bench, Live};
+use crate::support::Bench;
 
-/// Makes a system call by number, and returns the name of the error.
-fn call(live: &Live<'_>, number: u32, arguments: &str) -> String {
-    let script = format!(
-        "use Errno; my $buffer = chr(0) x 256; my $text = 'user'; my $got = syscall({number}, {arguments}); \
-         if ($got == -1) {{ for (keys %!) {{ print $_ if $!{{$_}} }} }} else {{ print \"got $got\" }}"
-    );
-    live.run(&["perl", "-e", &script], "").out
-}
-
-/// Call numbers of this machine's architecture.
-fn number(x86: u32, arm: u32) -> u32 {
-    if cfg!(target_arch = "x86_64") { x86 } else { arm }
-}
+#[path = "../../../guest/tests/support/probes.rs"]
+mod probes;
 
 #[test]
-fn dangerous_calls_are_refused() {
+fn system_calls_are_answered_as_on_the_other_backend() {
     let bench = Bench::new();
     let live = bench.launch(&bench.spec("calls"));
-    let refused = [
-        ("io_uring_setup", 425, 425, "8, $buffer"),
-        ("userfaultfd", 323, 282, "0"),
-        ("bpf", 321, 280, "0, $buffer, 64"),
-        ("add_key", 248, 217, "$text, $text, $text, 4, -3"),
-        ("request_key", 249, 218, "$text, $text, 0, -3"),
-        ("keyctl", 250, 219, "0, -3, 0"),
-        ("unshare user", 272, 97, "0x10000000"),
-        ("unshare mount", 272, 97, "0x20000"),
-        ("setns", 308, 268, "0, 0"),
-        ("mount", 165, 40, "$text, $text, $text, 0, 0"),
-        ("pivot_root", 155, 41, "$text, $text"),
-        ("chroot", 161, 51, "$text"),
-        ("open_tree", 428, 428, "-100, $text, 1"),
-        ("fsopen", 430, 430, "$text, 0"),
-        ("perf_event_open", 298, 241, "$buffer, 0, -1, -1, 0"),
-        ("pidfd_getfd", 438, 438, "0, 0, 0"),
-        ("reboot", 169, 142, "0xfee1dead, 672274793, 0, 0"),
-        ("kexec_load", 246, 104, "0, 0, 0, 0"),
-        ("init_module", 175, 105, "$buffer, 1, $text"),
-        ("clone with a user namespace", 56, 220, "0x10000011, 0, 0, 0, 0"),
-        ("personality without address randomisation", 135, 92, "0x0040000"),
-    ];
-    for (name, x86, arm, arguments) in refused {
-        assert_eq!(call(&live, number(x86, arm), arguments), "EPERM", "{name}");
-    }
-    assert_eq!(call(&live, 435, "$buffer, 88"), "ENOSYS", "clone3");
-    assert_eq!(call(&live, 470, "0"), "ENOSYS", "a call of a later kernel");
-    let getpid = call(&live, number(39, 172), "");
-    assert!(getpid.starts_with("got "), "{getpid}");
+    let said = live.run(&["perl", "-e", &probes::script()], "");
+    assert_eq!((said.out.as_str(), said.err.as_str()), (probes::ALL_AS_EXPECTED, ""));
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -57,19 +18,10 @@ fn dangerous_calls_are_refused() {
 fn foreign_calls_are_refused() {
     let bench = Bench::new();
     let live = bench.launch(&bench.spec("foreign"));
-    assert_eq!(call(&live, 0x4000_0000 + 39, ""), "ENOSYS", "x32");
-    // A 32-bit program that does nothing but exit(0): mov eax,1; xor ebx,ebx; int 0x80.
-    let program = [
-        "7f454c46010101000000000000000000020003000100000054800408340000000000000000000000340020000100000000000000",
-        "0100000000000000008004080080040860000000600000000500000000100000",
-        "b80100000031dbcd80000000",
-    ]
-    .concat();
-    let said = live.sh(&format!(
-        "perl -e 'print pack(\"H*\", \"{program}\")' > /tmp/exit32; chmod +x /tmp/exit32; /tmp/exit32; echo $?"
-    ));
-    // 128 + SIGSYS; a kernel without 32-bit programs cannot even start it.
-    assert!(["159\n", "126\n"].contains(&said.out.as_str()), "{said:?}");
+    let x32 = "use Errno; print $!{ENOSYS} ? 'ENOSYS' : 'open' if syscall(0x40000000 + 39) == -1";
+    assert_eq!(live.run(&["perl", "-e", x32], "").out, "ENOSYS");
+    let said = live.sh(probes::FOREIGN);
+    assert!(probes::FOREIGN_ENDS.contains(&said.out.as_str()), "{said:?}");
 }
 
 #[test]
@@ -149,4 +101,17 @@ fn a_fork_bomb_and_a_memory_hog_end_by_themselves() {
     let said = live.run(&["perl", "-e", "my $x = 'x' x (1 << 30); print length $x"], "");
     assert_ne!(said.code, 0, "{said:?}");
     assert_eq!(live.sh("echo alive").out, "alive\n");
+}
+
+#[test]
+fn shared_memory_is_as_large_as_the_bottle_says() {
+    let bench = Bench::new();
+    for (asked, mib) in [(None, 256), (Some(64 << 20), 64), (Some(300 << 20), 300)] {
+        let mut spec = bench.spec(&format!("shared-{mib}"));
+        spec.bottle.limits.shm_bytes = asked;
+        let live = bench.launch(&spec);
+        let script = "dd if=/dev/zero of=/dev/shm/x bs=1M count=400 2>/dev/null; stat -c %s /dev/shm/x";
+        assert_eq!(live.sh(script).out, format!("{}\n", mib << 20), "{asked:?}");
+        live.close();
+    }
 }

@@ -39,6 +39,25 @@ fn another_process_can_use_and_close_the_bottle() {
 }
 
 #[test]
+fn a_program_whose_bottle_is_closed_is_told_so_as_on_every_backend() {
+    let bench = Bench::new();
+    let live = bench.launch(&bench.spec("closed"));
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let null = File::open("/dev/null").unwrap();
+    let command = ["sh", "-c", "echo; sleep 1000"].map(str::to_owned);
+    let mut request = ExecRequest::new(command.into(), ExecRole::Command);
+    request.streams = [null.as_raw_fd(), writer.as_raw_fd(), null.as_raw_fd()];
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| bench.backend.exec(&bench.call, &live.bottle, &request));
+        reader.read_exact(&mut [0]).unwrap();
+        live.close();
+        let failure = running.join().unwrap().unwrap_err();
+        let expected = claude_bottle_kit::closed("sh");
+        assert_eq!((failure.kind, failure.message), (expected.kind, expected.message));
+    });
+}
+
+#[test]
 fn a_bottle_is_removed_only_when_its_owner_is_gone() {
     let bench = Bench::new();
     let live = bench.launch(&bench.spec("owned"));
@@ -75,11 +94,49 @@ fn a_directory_without_a_record_is_found_and_a_path_is_no_name() {
 }
 
 #[test]
+fn a_cleanup_that_is_interrupted_tells_what_it_did() {
+    let bench = Bench::new();
+    fs::create_dir_all(bench.bottles().join("stray")).unwrap();
+    let plan = bench.backend.prepare_cleanup(&bench.call, &CleanupScope::default()).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(writer);
+    let services = Services { cancel: Some(reader.into()), ..Services::default() };
+    let call = claude_bottle_plugin_api::Call::new(std::sync::Arc::new(services));
+    let report = bench.backend.cleanup(&call, &plan).unwrap();
+    assert_eq!((report.removed.len(), report.failures.len()), (0, 1));
+    assert_eq!(report.failures[0].kind, FailureKind::Cancelled);
+}
+
+/// A record that is only in the machine's memory would not outlive a power cut, and what it names would.
+#[test]
+fn the_record_is_on_the_disk_before_anything_is_made() {
+    let bench = Bench::new();
+    let trace = bench.dir.path().join("trace");
+    let mut victim = Command::new("strace");
+    victim.args(["-f", "-qq", "-y", "-e", "trace=fsync,rename,renameat2,clone,clone3,vfork", "-o"]);
+    victim.arg(&trace).arg(std::env::current_exe().unwrap());
+    victim.args(["--exact", "lifecycle::victim"]).env(VICTIM, bench.dir.path());
+    victim.env(crate::support::AGAIN, "1").stdin(Stdio::null());
+    let output = victim.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let trace = fs::read_to_string(trace).unwrap();
+    let at = |what: &dyn Fn(&str) -> bool| trace.lines().position(what).unwrap_or_else(|| panic!("{trace}"));
+    let record =
+        at(&|line| line.contains("fsync(") && line.contains("/.new-") && line.contains("record.json"));
+    let claim =
+        at(&|line| line.contains("rename") && line.contains("/.new-") && !line.contains("record.json"));
+    let directory = at(&|line| line.contains("fsync(") && line.contains("data/bottles>"));
+    let later = at(&|line| line.contains("record.json") && line.contains("bottles/claude-bottle-victim-"));
+    assert!(record < claim && claim < directory && directory < later, "{trace}");
+    remove_what_the_dead_left(&bench);
+}
+
+#[test]
 fn a_name_is_taken_once() {
     let bench = Bench::new();
     let spec = bench.spec("taken");
     let _live = bench.launch(&spec);
-    let plan = bench.backend.prepare(&bench.call, &spec).unwrap();
+    let plan = bench.backend.prepare(&bench.call, &spec).unwrap().with_spec(&spec);
     let failure = bench.backend.launch(&bench.call, &plan).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Conflict);
     assert_eq!(fs::read_dir(bench.bottles()).unwrap().count(), 1);
@@ -104,9 +161,10 @@ fn cancelling_ends_the_program_and_not_the_bottle() {
     let failure = bench.backend.exec(&call, &live.bottle, &request).unwrap_err();
     stop.join().unwrap();
     assert_eq!(failure.kind, FailureKind::Cancelled);
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    // The program would end by itself after a minute.
+    assert!(begun.elapsed() < Duration::from_secs(40));
     let said =
-        live.sh("for i in $(seq 100); do pgrep sleep >/dev/null || break; sleep 0.02; done; pgrep -c sleep");
+        live.sh("for i in $(seq 1000); do pgrep sleep >/dev/null || break; sleep 0.02; done; pgrep -c sleep");
     assert_eq!(said.out, "0\n", "{said:?}");
 }
 
@@ -118,8 +176,9 @@ fn victim() {
     context.data_dir = PathBuf::from(&dir).join("data");
     let bench = Bench::new();
     let backend = claude_bottle_backend_bubblewrap::Bubblewrap::open(context).unwrap();
-    let spec = bench.spec("victim");
-    let plan = backend.prepare(&bench.call, &spec).unwrap();
+    // Control groups have names that are the whole machine's.
+    let spec = bench.spec(&format!("victim-{}", std::process::id()));
+    let plan = backend.prepare(&bench.call, &spec).unwrap().with_spec(&spec);
     // On a thread that ends, as the host's do.
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -178,6 +237,10 @@ fn a_killed_host_leaves_no_process() {
     let all_gone =
         || pids.iter().all(|pid| is_gone(&pid.to_string())) && inside.iter().all(|pid| is_gone(pid));
     assert!(until(&all_gone, 2), "{pids:?} {inside:?}");
+    remove_what_the_dead_left(&bench);
+}
+
+fn remove_what_the_dead_left(bench: &Bench) {
     let dead = claude_bottle_plugin_api::Call::new(std::sync::Arc::new(Services {
         dead: true,
         ..Services::default()
@@ -204,7 +267,7 @@ fn a_hog_is_told_which_limit_it_hit_where_a_group_enforces_it() {
     let bench = Bench::new();
     let mut spec = bench.spec("hog");
     spec.bottle.limits.memory_bytes = Some(128 << 20);
-    let plan = bench.backend.prepare(&bench.call, &spec).unwrap();
+    let plan = bench.backend.prepare(&bench.call, &spec).unwrap().with_spec(&spec);
     let is_enforced = !plan.limitations.iter().any(|sentence| sentence.contains("memory limit"));
     let live = bench.launch(&spec);
     let script = "my $x = ''; $x .= 'x' x (1 << 20) for 1 .. 400; print 'survived'";
@@ -217,6 +280,31 @@ fn a_hog_is_told_which_limit_it_hit_where_a_group_enforces_it() {
     if let Some(limit) = status.limit {
         assert!(limit.contains("128 MiB") && limit.contains("bottles.box.limits.memory"), "{limit}");
     }
+}
+
+#[test]
+fn the_processor_limit_is_in_the_plan_and_holds_where_a_group_enforces_it() {
+    let bench = Bench::new();
+    let mut spec = bench.spec(&format!("cpus-{}", std::process::id()));
+    // So little that a busy machine gives it more.
+    spec.bottle.limits.cpus = Some(0.02);
+    let plan = bench.backend.prepare(&bench.call, &spec).unwrap().with_spec(&spec);
+    assert!(
+        plan.facts.iter().any(|fact| fact.label == "limits" && fact.value.starts_with("0.02 cpus")),
+        "{plan:?}"
+    );
+    let is_enforced = !plan.limitations.iter().any(|sentence| sentence.contains("processor limit"));
+    let live = bench.launch(&spec);
+    // More processor time than many periods of the limit have.
+    let said = live.run(&["perl", "-e", "while ((times)[0] < 0.04) { }"], "");
+    assert_eq!(said.code, 0, "{said:?}");
+    let groups = live.bottle.state["groups"].as_array().unwrap();
+    let throttled = groups.iter().any(|group| {
+        let text = fs::read_to_string(Path::new(group.as_str().unwrap()).join("cpu.stat"));
+        let times = text.unwrap_or_default();
+        times.lines().any(|line| line.strip_prefix("nr_throttled ").is_some_and(|times| times != "0"))
+    });
+    assert_eq!(throttled, is_enforced, "{groups:?}");
 }
 
 #[test]

@@ -5,14 +5,22 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod basics;
+mod caller;
 mod conformance;
 mod egress;
+mod export;
 mod files;
+mod full;
 mod grants;
+mod installs;
 mod kernel;
+mod kills;
+mod layouts;
 mod lifecycle;
+mod programs;
 mod secrets;
 mod sockets;
 mod support;
 mod terminal;
+mod tools;
 mod twice;

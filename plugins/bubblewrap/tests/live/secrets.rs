@@ -44,7 +44,7 @@ fn a_secret_that_is_not_granted_ends_the_launch_and_leaves_nothing() {
     let bench = Bench::new();
     let mut spec = bench.spec("ungranted");
     spec.bottle.env = vec![EnvVar::secret("TOKEN")];
-    let plan = bench.backend.prepare(&bench.call, &spec).unwrap();
+    let plan = bench.backend.prepare(&bench.call, &spec).unwrap().with_spec(&spec);
     let failure = bench.backend.launch(&bench.call, &plan).unwrap_err();
     assert!(failure.to_string().contains("TOKEN"));
     assert_eq!(fs::read_dir(bench.bottles()).unwrap().count(), 0);

@@ -59,19 +59,56 @@ fn abstract_sockets_of_the_host_are_not_there() {
 }
 
 #[test]
-fn strange_socket_families_are_refused() {
+fn strange_sockets_are_refused() {
+    const FAMILY: &str = "Address family not supported by protocol";
+    const KIND: &str = "Socket type not supported";
+    const PROTOCOL: &str = "Protocol not supported";
     let bench = Bench::new();
     let live = bench.launch(&bench.spec("families"));
-    // AF_VSOCK reaches a virtual machine's host whatever the network namespace.
-    for (family, kind, protocol) in [(40, 1, 0), (17, 3, 0), (38, 5, 0), (31, 3, 0), (16, 3, 9), (16, 3, 15)]
-    {
-        let script = format!(
-            "import ctypes, os; c = ctypes.CDLL(None, use_errno=True); \
-             print(c.socket({family}, {kind}, {protocol}), os.strerror(ctypes.get_errno()))"
-        );
-        let said = live.run(&["/usr/bin/python3", "-c", &script], "");
-        assert_eq!(said.out, "-1 Address family not supported by protocol\n", "{family}");
+    let cases = [
+        // AF_VSOCK reaches a virtual machine's host whatever the network namespace.
+        (40, 1, 0, FAMILY),
+        (17, 3, 0, FAMILY),
+        (38, 5, 0, FAMILY),
+        (31, 3, 0, FAMILY),
+        (30, 5, 0, FAMILY),
+        // Netlink other than of routes: audit, kernel events, generic.
+        (16, 3, 9, PROTOCOL),
+        (16, 3, 15, PROTOCOL),
+        (16, 3, 16, PROTOCOL),
+        // MPTCP, SMC, UDP-Lite, SCTP by its kind, packets by their old kind.
+        (2, 1, 262, PROTOCOL),
+        (10, 1, 262, PROTOCOL),
+        (2, 1, 256, PROTOCOL),
+        (2, 2, 136, PROTOCOL),
+        (2, 5, 0, KIND),
+        (2, 10, 0x300, KIND),
+        (2, 3, 255, "Operation not permitted"),
+    ];
+    for (family, kind, protocol, expected) in cases {
+        for call in ["c.socket({}, {}, {})", "c.socketpair({}, {}, {}, (ctypes.c_int * 2)())"] {
+            let call = call.replacen("{}", &family.to_string(), 1).replacen("{}", &kind.to_string(), 1);
+            let call = call.replacen("{}", &protocol.to_string(), 1);
+            let script = format!(
+                "import ctypes, os; c = ctypes.CDLL(None, use_errno=True); \
+                 print({call}, os.strerror(ctypes.get_errno()))"
+            );
+            let said = live.run(&["/usr/bin/python3", "-c", &script], "");
+            assert_eq!(said.out, format!("-1 {expected}\n"), "{call}");
+        }
     }
+}
+
+/// What programs open in daily work, by the calls of theirs that fail as a whole when a socket is refused.
+#[test]
+fn ordinary_sockets_open() {
+    let bench = Bench::new();
+    let live = bench.launch(&bench.spec("ordinary"));
+    let script = "import socket as s; [s.socket(*each).close() for each in \
+         [(s.AF_INET, s.SOCK_STREAM), (s.AF_INET6, s.SOCK_DGRAM), (s.AF_INET, s.SOCK_STREAM, 6), (s.AF_UNIX, s.SOCK_SEQPACKET)]]; \
+         s.socketpair(); print(s.if_nameindex(), s.getaddrinfo('localhost', 80)[0][4][1])";
+    let said = live.run(&["/usr/bin/python3", "-c", script], "");
+    assert_eq!(said.out, "[(1, 'lo')] 80\n", "{said:?}");
 }
 
 #[test]

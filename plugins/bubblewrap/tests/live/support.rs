@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
@@ -22,19 +22,27 @@ pub(crate) fn programs() -> PathBuf {
         let dir = exe.parent().unwrap().parent().unwrap().to_owned();
         if std::env::var_os(AGAIN).is_none() {
             let mut cargo = Command::new(env!("CARGO"));
-            cargo.args([
-                "build",
-                "--quiet",
-                "-p",
-                "claude-bottle-egress-guard",
-                "-p",
-                "claude-bottle-bottle-init",
-            ]);
+            cargo.args(["build", "--quiet", "-p", "claude-bottle-egress-guard", "-p", "claude-bottle-guest"]);
             assert!(cargo.status().unwrap().success(), "build the programs of a bottle");
         }
         dir
     };
     BUILT.get_or_init(build).clone()
+}
+
+/// Returns the directory of installers of programs, which the set-up makes.
+pub(crate) fn installers() -> PathBuf {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    let make = || match std::env::var_os(AGAIN) {
+        Some(_) => programs().join("installers"),
+        None => {
+            let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/setup/installers.sh");
+            let output = Command::new(script).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+        }
+    };
+    MADE.get_or_init(make).clone()
 }
 
 /// The host, as far as a backend sees it.
@@ -70,6 +78,7 @@ impl CallServices for Services {
 /// A backend in a directory of its own.
 pub(crate) struct Bench {
     pub(crate) dir: tempfile::TempDir,
+    data: PathBuf,
     pub(crate) backend: Bubblewrap,
     pub(crate) call: Call,
 }
@@ -81,11 +90,24 @@ impl Bench {
 
     pub(crate) fn with(services: Services, settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        Self::of(dir, data, services, settings)
+    }
+
+    /// A bench whose bottles are found by another process, since their directory has a known name.
+    pub(crate) fn in_dir(place: &Path) -> Self {
+        let dir = tempfile::tempdir_in(place).unwrap();
+        Self::of(dir, place.join("data"), Services::default(), &[])
+    }
+
+    fn of(dir: tempfile::TempDir, data: PathBuf, services: Services, settings: &[(&str, &str)]) -> Self {
         let mut context = Context::default();
-        context.data_dir = dir.path().join("data");
+        context.data_dir.clone_from(&data);
         context.settings =
             settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { backend: Bubblewrap::open(context).unwrap(), dir, call: Call::new(Arc::new(services)) }
+        let init = programs().join("bottle-guest").to_str().unwrap().to_owned();
+        context.settings.entry("GUEST".to_owned()).or_insert(init);
+        Self { backend: Bubblewrap::open(context).unwrap(), dir, data, call: Call::new(Arc::new(services)) }
     }
 
     /// A run that may do nothing: its guard lets nothing out.
@@ -101,7 +123,7 @@ impl Bench {
     }
 
     pub(crate) fn launch(&self, spec: &Spec) -> Live<'_> {
-        let plan = self.backend.prepare(&self.call, spec).unwrap();
+        let plan = self.backend.prepare(&self.call, spec).unwrap().with_spec(spec);
         let bottle = self.backend.launch(&self.call, &plan).unwrap_or_else(|failure| panic!("{failure:#?}"));
         let mut live = Live { bench: self, bottle, provisioned: Provisioned::default() };
         let provisioned = self.backend.provision(&self.call, &plan, &live.bottle);
@@ -110,7 +132,7 @@ impl Bench {
     }
 
     pub(crate) fn bottles(&self) -> PathBuf {
-        self.dir.path().join("data/bottles")
+        self.data.join("bottles")
     }
 }
 

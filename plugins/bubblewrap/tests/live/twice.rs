@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{AGAIN, programs};
+use crate::support::{AGAIN, installers, programs};
 
 /// `nobody`, who is in every list of users: `ssh-keygen` wants that.
 const USER: u32 = 65_534;
@@ -31,9 +31,12 @@ fn everything_again_as_an_ordinary_user() {
 fn copy_of_the_programs(home: &Path) -> PathBuf {
     let target = home.join("target");
     std::fs::create_dir_all(target.join("deps")).unwrap();
-    for name in ["egress-guard", "bottle-init"] {
+    for name in ["egress-guard", "bottle-guest"] {
         std::fs::copy(programs().join(name), target.join(name)).unwrap();
     }
+    let mut copy = Command::new("cp");
+    copy.args(["-r", "--reflink=auto", "--"]).arg(installers()).arg(target.join("installers"));
+    assert!(copy.status().unwrap().success());
     let program = target.join("deps/live");
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     program

@@ -5,14 +5,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bottle_init::protocol::{self, Reply, Request};
+use bottle_guest::protocol::{self, Reply, Request};
 use claude_bottle_plugin_api::{Call, ErrorExt, FailureKind, Result};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use crate::error::{BubblewrapError, PathExt};
-use crate::process::timespec;
 use crate::rundir::RunDir;
+use crate::wait;
 
 /// How long a part of a bottle may take to answer; on a busy machine it takes a while to be scheduled.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,7 +25,7 @@ pub(crate) fn make(dir: &RunDir) -> Result<OwnedFd> {
 }
 
 /// Sends a request through the door.
-pub(crate) fn knock(
+pub(crate) fn send_request(
     dir: &RunDir,
     name: &str,
     request: &Request,
@@ -42,19 +42,19 @@ pub(crate) fn answer(call: &Call, stream: &UnixStream) -> Result<Option<(Reply, 
     let cancel = call.cancel_fd();
     let mut waiting = vec![PollFd::new(stream, PollFlags::IN)];
     waiting.extend(cancel.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
-    let found = poll(&mut waiting, Some(&timespec(PATIENCE)));
-    let found = found.failure(FailureKind::Internal, || "wait for the bottle")?;
+    let found = wait::ready(&mut waiting, PATIENCE);
+    let found = found.failure(FailureKind::Internal, || "cannot wait for the bottle")?;
     call.check()?;
     if found == 0 {
         return Err(BubblewrapError::AwaitPart { part: "sandbox", seconds: PATIENCE.as_secs() }.into());
     }
-    stream.set_read_timeout(Some(PATIENCE)).failure(FailureKind::Internal, || "set a deadline")?;
+    stream.set_read_timeout(Some(PATIENCE)).failure(FailureKind::Internal, || "cannot set a deadline")?;
     match protocol::receive::<Reply>(stream) {
         Ok(Some((Reply::Failed(reason), _))) => Err(BubblewrapError::AskBottle { reason }.into()),
         Ok(reply) => Ok(reply),
         // A listener that closes resets those who wait at it.
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(None),
-        Err(error) => Err(error).failure(FailureKind::Internal, || "hear the bottle"),
+        Err(error) => Err(error).failure(FailureKind::Internal, || "cannot read the bottle's answer"),
     }
 }
 

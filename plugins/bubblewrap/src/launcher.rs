@@ -1,4 +1,4 @@
-//! Starting `bwrap` through `bottle-init outer`: the same for the sandbox and for what runs beside it.
+//! Starting `bwrap` through `bottle-guest outer`: the same for the sandbox and for what runs beside it.
 
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
 use std::os::fd::OwnedFd;
@@ -6,15 +6,18 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use bottle_init::outer::{DropRoot, Outer, SOURCES};
+use bottle_guest::launcher::{DropRoot, MARK, Outer, SOURCES};
+use claude_bottle_kit::{Ready, printable};
 use claude_bottle_plugin_api::{Call, ErrorExt, Failure, FailureKind, Result};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags};
 
-use crate::door::PATIENCE;
+use crate::control::PATIENCE;
 use crate::error::{BubblewrapError, last_words, show};
-use crate::plan::PlanState;
-use crate::process::{self, Process, timespec};
+use crate::guest::INIT;
+use crate::plan::Planned;
+use crate::process::{self, Process};
 use crate::rundir::{RunDir, log_file};
+use crate::wait;
 
 /// Collects the arguments of one `bwrap`.
 pub(crate) struct Arguments {
@@ -24,13 +27,18 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// Begins with what every `bwrap` of ours gets.
-    pub(crate) fn new(state: &PlanState) -> Self {
-        let mut arguments = Self { list: Vec::new(), sources: state.drop_to.map(|_| Vec::new()) };
+    pub(crate) fn new(state: &Planned) -> Self {
+        Self::with(state.run_as_uid.is_some(), state.can_disable_userns)
+    }
+
+    /// Begins with it for root, which is given up, or for another user.
+    pub(crate) fn with(is_root: bool, can_disable_userns: bool) -> Self {
+        let mut arguments = Self { list: Vec::new(), sources: is_root.then(Vec::new) };
         // Each by itself: `--unshare-all` goes on without a namespace it cannot have.
         for namespace in ["user", "pid", "ipc", "uts", "cgroup"] {
             arguments.add([&format!("--unshare-{namespace}")]);
         }
-        if state.can_disable_userns {
+        if can_disable_userns {
             arguments.add(["--disable-userns"]);
         }
         arguments.add(["--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--clearenv"]);
@@ -40,6 +48,23 @@ impl Arguments {
 
     pub(crate) fn add<'a>(&mut self, words: impl IntoIterator<Item = impl AsRef<str> + 'a>) {
         self.list.extend(words.into_iter().map(|word| word.as_ref().to_owned()));
+    }
+
+    /// Ends with a helper that is process 1 of its sandbox; it starts only while the outer `bwrap` is there.
+    pub(crate) fn helper<'a>(
+        &mut self,
+        state: &Planned,
+        words: impl IntoIterator<Item = &'a str>,
+    ) -> Result<()> {
+        self.bind("--ro-bind", &state.tools.init, INIT)?;
+        self.add(["--remount-ro", "/", "--chdir", "/", "--", INIT, "inside"]);
+        self.add(words);
+        Ok(())
+    }
+
+    /// Returns the arguments, and for root the host's paths in them.
+    pub(crate) fn take(self) -> (Vec<String>, Option<Vec<PathBuf>>) {
+        (self.list, self.sources)
     }
 
     /// Binds something of the host.
@@ -73,14 +98,14 @@ pub(crate) struct Begun {
 /// Starts the stage, which joins the control groups meanwhile. What it complains of goes to `said` or, when there is
 /// none, to `<part>.err` in the bottle's directory.
 pub(crate) fn begin(
-    state: &PlanState,
+    state: &Planned,
     dir: &RunDir,
     part: &'static str,
     stdin: OwnedFd,
     said: Option<OwnedFd>,
     groups: &[PathBuf],
 ) -> Result<Begun> {
-    let (reader, description) = std::io::pipe().failure(FailureKind::Internal, || "make a pipe")?;
+    let (reader, description) = std::io::pipe().failure(FailureKind::Internal, || "cannot make a pipe")?;
     let stderr = match said {
         Some(fd) => Stdio::from(fd),
         None => Stdio::from(log_file(&errors(dir, part))?),
@@ -89,19 +114,21 @@ pub(crate) fn begin(
     command.arg("outer").arg(std::process::id().to_string());
     command.args(groups.iter().map(|group| group.join("cgroup.procs")));
     // Not in the terminal's foreground: ^C is the agent's, or the host's, and never the sandbox's.
-    command.env_clear().current_dir("/").process_group(0);
+    command.env_clear().env(MARK, &dir.path).current_dir("/").process_group(0);
     command.stdin(Stdio::from(stdin)).stdout(Stdio::from(reader)).stderr(stderr);
-    let process =
-        process::spawn(part, command).failure(FailureKind::Internal, || format!("start the {part}"))?;
+    let process = process::spawn(part, command)
+        .failure(FailureKind::Internal, || format!("cannot start the {part}"))?;
     Ok(Begun { process, part, errors: errors(dir, part), description })
 }
 
 impl Begun {
     /// Tells it what to become.
-    pub(crate) fn become_bwrap(mut self, state: &PlanState, arguments: Arguments) -> Result<()> {
-        let drop = state.drop_to.zip(arguments.sources).map(|(id, sources)| DropRoot { id, sources });
-        let outer = Outer { program: state.tools.bwrap.clone(), arguments: arguments.list, drop };
-        let text = serde_json::to_vec(&outer).failure(FailureKind::Internal, || "describe a sandbox")?;
+    pub(crate) fn exec_bwrap(mut self, state: &Planned, arguments: Arguments) -> Result<()> {
+        let (arguments, sources) = arguments.take();
+        let drop = state.run_as_uid.zip(sources).map(|(id, sources)| DropRoot { id, sources });
+        let outer = Outer { program: state.tools.bwrap.clone(), arguments, drop };
+        let text =
+            serde_json::to_vec(&outer).failure(FailureKind::Internal, || "cannot describe a sandbox")?;
         let ended = |_| BubblewrapError::StartPart { part: self.part, said: last_words(&self.errors) };
         Ok(self.description.write_all(&text).map_err(ended)?)
     }
@@ -112,8 +139,8 @@ pub(crate) fn errors(dir: &RunDir, part: &str) -> PathBuf {
     dir.join(&format!("{part}.err"))
 }
 
-/// Waits until a part says a line with a certain word in it.
-pub(crate) fn await_word(call: &Call, part: &'static str, pipe: PipeReader, word: &str) -> Result<()> {
+/// Waits until a part says the line by which it is known to be ready.
+pub(crate) fn await_ready(call: &Call, part: &'static str, pipe: PipeReader, ready: &Ready) -> Result<()> {
     let mut said = Vec::new();
     let mut reader = BufReader::new(pipe);
     loop {
@@ -121,15 +148,16 @@ pub(crate) fn await_word(call: &Call, part: &'static str, pipe: PipeReader, word
             await_readable(call, part, reader.get_ref())?;
         }
         let mut line = String::new();
-        let length =
-            reader.read_line(&mut line).failure(FailureKind::Internal, || format!("hear the {part}"))?;
-        if line.contains(word) {
+        let length = reader
+            .read_line(&mut line)
+            .failure(FailureKind::Internal, || format!("cannot read the output of the {part}"))?;
+        if ready.is(&line) {
             return Ok(());
         }
         if length == 0 {
             return Err(BubblewrapError::StartPart { part, said: said.join("; ") }.into());
         }
-        said.push(line.trim().escape_debug().to_string());
+        said.push(printable(line.trim()));
     }
 }
 
@@ -137,8 +165,8 @@ fn await_readable(call: &Call, part: &'static str, pipe: &PipeReader) -> Result<
     let cancel = call.cancel_fd();
     let mut waiting = vec![PollFd::new(pipe, PollFlags::IN)];
     waiting.extend(cancel.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
-    let found = poll(&mut waiting, Some(&timespec(PATIENCE)));
-    let found = found.failure(FailureKind::Internal, || format!("wait for the {part}"))?;
+    let found = wait::ready(&mut waiting, PATIENCE);
+    let found = found.failure(FailureKind::Internal, || format!("cannot wait for the {part}"))?;
     call.check()?;
     match found {
         0 => Err(BubblewrapError::AwaitPart { part, seconds: PATIENCE.as_secs() }.into()),

@@ -2,6 +2,8 @@
 //!
 //! The agent is dead by then. No symbolic link is followed.
 
+mod several;
+
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -9,10 +11,14 @@ use std::path::Path;
 
 /// Removes a directory with all in it; one that is gone is fine.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
+    // A link in its place goes itself.
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir()) {
+        return fs::remove_file(path);
+    }
+    match several::remove(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !path.exists() => Ok(()),
-        // Unreadable directories, or more levels than there are descriptors.
+        // Unreadable directories, or paths longer than the kernel takes.
         Err(_) => remove_level_by_level(path),
     }
 }

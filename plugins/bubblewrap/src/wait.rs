@@ -1,0 +1,67 @@
+//! Waiting for descriptors, with a deadline that signals do not cut short.
+
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, Timespec, poll};
+use rustix::io::Errno;
+
+/// Waits until one of the descriptors is ready, and returns how many are; none when the time is over.
+pub(crate) fn ready(fds: &mut [PollFd<'_>], patience: Duration) -> rustix::io::Result<usize> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match poll(fds, Some(&timespec(left))) {
+            // A signal that this process handles, such as the one for a terminal's new size.
+            Err(Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+/// Turns a duration into what `poll` takes.
+pub(crate) fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(duration.subsec_nanos()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::event::PollFlags;
+    use rustix::process::{Signal, kill_process};
+    use std::io::Write;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn a_signal_does_not_end_the_wait() {
+        let is_handled = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGWINCH, Arc::clone(&is_handled)).unwrap();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let waiter = std::thread::spawn(move || {
+            tell.send(rustix::thread::gettid()).unwrap();
+            ready(&mut [PollFd::new(&reader, PollFlags::IN)], Duration::from_secs(60))
+        });
+        let thread = told.recv().unwrap();
+        for _ in 0..50 {
+            is_handled.store(false, Ordering::SeqCst);
+            // The kernel gives a signal to the thread that it is sent to by number, when that takes it.
+            kill_process(thread, Signal::WINCH).unwrap();
+            while !is_handled.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+        }
+        writer.write_all(b"x").unwrap();
+        assert_eq!(waiter.join().unwrap(), Ok(1));
+    }
+
+    #[test]
+    fn the_time_ends_it() {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let waited = ready(&mut [PollFd::new(&reader, PollFlags::IN)], Duration::from_millis(1));
+        assert_eq!(waited, Ok(0));
+    }
+}
