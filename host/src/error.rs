@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use claude_bottle_plugin_api::{ExitStatus, Failure, FailureKind};
 
+use crate::egress::upstream::UpstreamError;
 use crate::manifest::ManifestErrors;
 use crate::plugins::PluginError;
 use crate::plugins::pin::PinError;
@@ -107,7 +108,8 @@ impl CliError {
 
 impl From<anyhow::Error> for CliError {
     fn from(error: anyhow::Error) -> Self {
-        Self { exit: Exit::Failed, error, details: None, others: Vec::new(), hints: Vec::new() }
+        let hints = error.downcast_ref::<UpstreamError>().map(UpstreamError::hint).into_iter().collect();
+        Self { exit: Exit::Failed, error, details: None, others: Vec::new(), hints }
     }
 }
 

@@ -3,28 +3,20 @@
 //! Whatever is not peculiar to one backend is here: manifest, environment, egress policy, all printing and all
 //! questions. What is not here: anything that knows an engine. A backend is a plug-in, loaded at run time.
 
-pub mod backend;
+// Tests of the inside and of the outside share some files.
+#[cfg(test)]
+extern crate self as claude_bottle;
+
+mod caller;
 mod cli;
 pub mod egress;
-pub mod env;
+pub mod environment;
 pub mod error;
-pub mod interrupt;
-pub mod invocation;
+pub mod git;
 pub mod manifest;
-pub mod options;
-mod output;
-pub mod owner;
-pub mod plan_view;
 pub mod plugins;
-pub mod progress;
-pub mod reaper;
-pub mod runs;
-pub mod secrets;
-pub mod services;
-pub mod session;
-pub mod spec;
-pub mod streams;
-pub mod terminal;
+pub mod results;
+pub mod run;
 pub mod trust;
 pub mod ui;
 

@@ -40,7 +40,7 @@ pub struct Trust {
 #[non_exhaustive]
 pub enum TrustError {
     /// The file or its directory cannot be read.
-    #[error("read `{}`", path.display())]
+    #[error("cannot read `{}`", path.display())]
     Read {
         /// Which.
         path: PathBuf,
@@ -49,7 +49,7 @@ pub enum TrustError {
         source: io::Error,
     },
     /// The file or its directory cannot be written.
-    #[error("write `{}`", path.display())]
+    #[error("cannot write `{}`", path.display())]
     Write {
         /// Which.
         path: PathBuf,
@@ -93,7 +93,7 @@ impl TrustError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Parse { path, .. } | Self::Version { path, .. } => {
-                Some(format!("remove it to begin anew: `rm {}`", path.display()))
+                Some(format!("to start again, remove it: `rm {}`", path.display()))
             }
             Self::Foreign { path } => {
                 let path = path.display();

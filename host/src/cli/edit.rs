@@ -13,9 +13,9 @@ use tempfile::NamedTempFile;
 use super::App;
 use super::trust::{locations, open};
 use crate::error::{CliError, CliResult, Exit};
-use crate::interrupt::Interrupt;
 use crate::manifest::{self, Locations, Manifest, ProblemKind, replace_file};
 use crate::ui::Answer;
+use crate::ui::interrupt::Interrupt;
 
 /// What opens when the user has chosen none, as POSIX has it for `crontab -e` and others.
 const DEFAULT_EDITOR: &str = "vi";
@@ -47,6 +47,11 @@ struct Target {
 
 pub(super) fn run(app: &App, args: &Args) -> CliResult {
     let target = target(app, args.here)?;
+    if editor() == DEFAULT_EDITOR && !app.ui.interactive {
+        let message = format!("`{DEFAULT_EDITOR}` needs a terminal, and standard input is not one");
+        return Err(CliError::new(Exit::Failed, message)
+            .hint("run it on a terminal, or choose an editor that needs none: export EDITOR=…"));
+    }
     let interrupt = Interrupt::install()?;
     let copy = copy_of(&target)?;
     loop {
@@ -54,7 +59,8 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult {
         if interrupt.triggered() {
             return Err(CliError::new(Exit::Interrupted, "interrupted; nothing was changed"));
         }
-        let text = fs::read(copy.path()).with_context(|| format!("read `{}`", copy.path().display()))?;
+        let text =
+            fs::read(copy.path()).with_context(|| format!("cannot read `{}`", copy.path().display()))?;
         if text == target.old {
             app.ui.status("nothing was changed");
             return Ok(());
@@ -66,7 +72,7 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult {
             return Err(refused(&target, copy, error));
         }
         app.ui.error(&error);
-        match app.ui.ask("edit it again?", &interrupt)? {
+        match app.ui.ask("edit again?", &interrupt)? {
             Some(Answer::Yes) => {}
             Some(Answer::No) => {
                 let error = CliError::new(Exit::Failed, "the new manifest was not saved");
@@ -78,6 +84,9 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult {
 }
 
 fn target(app: &App, here: bool) -> CliResult<Target> {
+    if here {
+        app.invocation.here()?;
+    }
     let all = locations(app);
     let locations = if here { all } else { Locations { cwd: all.home.clone(), ..all } };
     let path = manifest::path_in(&locations.cwd);
@@ -89,7 +98,9 @@ fn target(app: &App, here: bool) -> CliResult<Target> {
             let hint = format!("write one first: claude-bottle init AGENT{flag}");
             Err(CliError::new(Exit::Failed, message).hint(hint))
         }
-        Err(error) => Err(anyhow::Error::new(error).context(format!("read `{}`", path.display())).into()),
+        Err(error) => {
+            Err(anyhow::Error::new(error).context(format!("cannot read `{}`", path.display())).into())
+        }
     }
 }
 
@@ -104,7 +115,7 @@ fn copy_of(target: &Target) -> CliResult<NamedTempFile> {
         fs::write(copy.path(), &target.old)?;
         Ok(copy)
     };
-    Ok(make().with_context(|| format!("copy `{}` for the editor", target.path.display()))?)
+    Ok(make().with_context(|| format!("cannot copy `{}` for the editor", target.path.display()))?)
 }
 
 fn editor() -> OsString {
@@ -118,7 +129,7 @@ fn open_editor(file: &Path) -> CliResult {
     let mut script = editor.clone();
     script.push(" \"$@\"");
     let status = Command::new("sh").arg("-c").arg(script).arg(&editor).arg(file).status();
-    let status = status.with_context(|| format!("run the editor `{}`", editor.display()))?;
+    let status = status.with_context(|| format!("cannot run the editor `{}`", editor.display()))?;
     if status.success() {
         return Ok(());
     }
@@ -133,15 +144,15 @@ fn judge(app: &App, target: &Target, text: &[u8]) -> CliResult {
 
 fn save(app: &App, target: &Target, text: &[u8]) -> CliResult {
     let path = &target.path;
-    let now = fs::read(path).with_context(|| format!("read `{}`", path.display()))?;
+    let now = fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     if now != target.old {
         let message =
             format!("`{}` was changed by another program meanwhile; nothing was saved", path.display());
         return Err(CliError::new(Exit::Failed, message).hint("edit it again: claude-bottle edit"));
     }
     // The manifest was just read as UTF-8.
-    let text = std::str::from_utf8(text).context("read what was written")?;
-    replace_file(path, text).with_context(|| format!("write `{}`", path.display()))?;
+    let text = std::str::from_utf8(text).context("cannot read what was written")?;
+    replace_file(path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
     app.ui.status(&format!("saved {}", path.display()));
     let loaded = Manifest::load(&target.locations, &open(app)?);
     let needs_trust = loaded.is_err_and(|errors| errors.has(ProblemKind::Untrusted));
@@ -160,6 +171,6 @@ fn refused(target: &Target, copy: NamedTempFile, error: CliError) -> CliError {
 fn kept(copy: NamedTempFile, error: CliError) -> CliError {
     match copy.keep() {
         Ok((_, path)) => error.hint(format!("what you wrote is in `{}`", path.display())),
-        Err(lost) => error.also(anyhow::Error::new(lost).context("keep what you wrote").into()),
+        Err(lost) => error.also(anyhow::Error::new(lost).context("cannot keep what you wrote").into()),
     }
 }

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use claude_bottle_plugin_api::{ExecRequest, ExecRole};
 
 use super::App;
+use super::app::Calls;
 use super::list::{ActiveRow, active};
-use super::open::Calls;
 use crate::error::{CliError, CliResult, Exit, agent_exit};
-use crate::output;
-use crate::session;
-use crate::streams::Streams;
+use crate::run::session;
+use crate::run::surroundings;
+use crate::ui::output;
+use crate::ui::streams::Streams;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -41,13 +42,14 @@ fn exec(app: &App, args: Args) -> CliResult<ExitCode> {
     let streams = Streams::new(false)?;
     request.streams = streams.numbers();
     request.term = std::env::var("TERM").ok();
+    request.env = surroundings::variables(request.tty);
     let status = session::exec(&backend, &row.bottle.record, request)?;
     Ok(agent_exit(&status))
 }
 
 /// Finds a bottle by its name, its run's id, or its agent when only one runs.
 pub(super) fn find(app: &App, wanted: &str) -> CliResult<ActiveRow> {
-    let mut rows = active(app)?;
+    let (mut rows, missed) = active(app)?;
     let named = |row: &ActiveRow| row.bottle.name == wanted || row.bottle.id == wanted;
     if let Some(at) = rows.iter().position(named) {
         return Ok(rows.swap_remove(at));
@@ -61,6 +63,7 @@ pub(super) fn find(app: &App, wanted: &str) -> CliResult<ActiveRow> {
             Err(CliError::new(Exit::Failed, message).hint("name one of them: claude-bottle list active"))
         }
         (None, _) => {
+            missed.into_result()?;
             let running =
                 if running.is_empty() { "none is running".to_owned() } else { format!("running: {running}") };
             Err(CliError::new(Exit::Failed, format!("there is no bottle `{wanted}`; {running}"))

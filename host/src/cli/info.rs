@@ -31,6 +31,8 @@ struct InfoView {
     defined: String,
     command: Vec<String>,
     skills: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    claude: Vec<&'static str>,
     prompt_chars: usize,
     prompt_first_line: String,
     bottle: String,
@@ -39,6 +41,9 @@ struct InfoView {
     ssh: Vec<SshView>,
     egress: EgressView,
     image: Option<String>,
+    tools: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
     limits: LimitsView,
     options: Vec<OptionView>,
 }
@@ -81,6 +86,8 @@ struct LimitsView {
     cpus: Option<f64>,
     memory_bytes: Option<u64>,
     pids: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shm_bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -173,6 +180,7 @@ fn view(agent: &Agent, bottle: &Bottle, egress: EgressView) -> InfoView {
         defined: agent.origin.to_string(),
         command: agent.command.clone(),
         skills: agent.skills.iter().map(|skill| skill.name.to_string()).collect(),
+        claude: agent.claude.iter().map(|file| file.name).collect(),
         prompt_chars: agent.prompt.chars().count(),
         prompt_first_line: agent.prompt.lines().next().unwrap_or_default().to_owned(),
         bottle: bottle.name.to_string(),
@@ -181,10 +189,13 @@ fn view(agent: &Agent, bottle: &Bottle, egress: EgressView) -> InfoView {
         ssh: ssh.collect(),
         egress,
         image: bottle.image.clone(),
+        tools: bottle.tools.iter().map(|tool| tool.path.display().to_string()).collect(),
+        user: bottle.user.clone(),
         limits: LimitsView {
             cpus: bottle.limits.cpus,
             memory_bytes: bottle.limits.memory_bytes,
             pids: bottle.limits.pids,
+            shm_bytes: bottle.limits.shm_bytes,
         },
         options: options.collect(),
     }
@@ -203,7 +214,12 @@ fn describe(view: &InfoView) -> String {
         format!("prompt   {prompt}"),
         format!("bottle   {} ({})", view.bottle, view.bottle_defined),
     ];
+    if !view.claude.is_empty() {
+        lines.insert(3, format!("claude   {}", view.claude.join(", ")));
+    }
     lines.extend(view.image.iter().map(|image| format!("image    {image}")));
+    lines.extend(view.tools.iter().map(|tool| format!("tools    {tool}")));
+    lines.extend(view.user.iter().map(|user| format!("user     {user}")));
     lines.extend(limits(&view.limits).map(|limits| format!("limits   {limits}")));
     lines.push(format!("proxy    {}", view.egress.proxy));
     lines.extend(tables(view));
@@ -214,7 +230,8 @@ fn limits(limits: &LimitsView) -> Option<String> {
     let cpus = limits.cpus.map(|cpus| format!("{cpus} cpus"));
     let memory = limits.memory_bytes.map(|bytes| format!("{} MiB of memory", bytes / (1024 * 1024)));
     let pids = limits.pids.map(|pids| format!("{pids} processes"));
-    let all: Vec<_> = [cpus, memory, pids].into_iter().flatten().collect();
+    let shm = limits.shm_bytes.map(|bytes| format!("{} MiB of shared memory", bytes / (1024 * 1024)));
+    let all: Vec<_> = [cpus, memory, pids, shm].into_iter().flatten().collect();
     (!all.is_empty()).then(|| all.join(", "))
 }
 

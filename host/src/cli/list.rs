@@ -3,11 +3,12 @@
 use claude_bottle_plugin_api::{ActiveBottle, BottleState, Owner};
 use serde::Serialize;
 
-use super::open::Calls;
+use super::app::Calls;
+use super::ask::Missed;
 use super::table::age;
 use super::{App, Format};
-use crate::backend::Verb;
 use crate::error::CliResult;
+use crate::run::backend::Verb;
 use crate::ui::columns;
 
 #[derive(Debug, clap::Args)]
@@ -106,9 +107,15 @@ fn list_agents(app: &App, format: Format) -> CliResult {
 }
 
 fn list_active(app: &App, format: Format) -> CliResult {
-    let rows = active(app)?;
+    let (rows, missed) = active(app)?;
     if format == Format::Json {
-        return Ok(app.ui.json(&rows.iter().map(ActiveView::from).collect::<Vec<_>>())?);
+        app.ui.json(&rows.iter().map(ActiveView::from).collect::<Vec<_>>())?;
+        return missed.into_result();
+    }
+    if rows.is_empty() {
+        missed.into_result()?;
+        app.ui.status("no bottle is running");
+        return Ok(());
     }
     let row = |row: &ActiveRow| {
         let bottle = &row.bottle;
@@ -128,7 +135,7 @@ fn list_active(app: &App, format: Format) -> CliResult {
     };
     let rows: Vec<_> = rows.iter().map(row).collect();
     app.ui.data(&columns(["NAME", "AGENT", "BOTTLE", "BACKEND", "STATE", "AGE", "OWNER"], &rows));
-    Ok(())
+    missed.into_result()
 }
 
 fn state(state: BottleState) -> &'static str {
@@ -141,22 +148,17 @@ fn state(state: BottleState) -> &'static str {
     }
 }
 
-/// Asks every backend that can be loaded; one that cannot be asked is warned of and does not hide the others.
-pub(super) fn active(app: &App) -> CliResult<Vec<ActiveRow>> {
+/// Asks every backend that may have bottles, and says which could not be asked.
+pub(super) fn active(app: &App) -> CliResult<(Vec<ActiveRow>, Missed)> {
     let calls = Calls::new(app)?;
-    let mut rows = Vec::new();
-    for name in app.loadable()? {
-        let listed = app.open(&name, &calls).and_then(|backend| {
+    let (mut rows, mut missed) = (Vec::new(), Missed::default());
+    for candidate in app.candidates()? {
+        let listed = candidate.ask(app, &calls, &mut missed, |backend| {
             Ok(backend.call(Verb::LIST_ACTIVE, |opened, call| opened.list_active(call))?)
         });
-        match listed {
-            Ok(bottles) => {
-                rows.extend(bottles.into_iter().map(|bottle| ActiveRow { backend: name.clone(), bottle }))
-            }
-            Err(error) if app.backend_name(None) == name => return Err(error),
-            Err(error) => app.ui.warning(&format!("backend `{name}` is not listed: {:#}", error.error)),
-        }
+        let bottles = listed.into_iter().flat_map(|(_, bottles)| bottles);
+        rows.extend(bottles.map(|bottle| ActiveRow { backend: candidate.name.clone(), bottle }));
     }
     calls.progress.clear();
-    Ok(rows)
+    Ok((rows, missed))
 }

@@ -9,6 +9,9 @@ use clap_complete::Shell;
 use super::App;
 use crate::error::CliResult;
 
+/// The program's name.
+const NAME: &str = "claude-bottle";
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   claude-bottle completions bash > ~/.local/share/bash-completion/completions/claude-bottle
@@ -28,17 +31,39 @@ pub(super) struct ManArgs {
     directory: PathBuf,
 }
 
-pub(super) fn completions(app: &App, args: &CompletionsArgs, mut command: clap::Command) -> CliResult {
+pub(super) fn completions(app: &App, args: &CompletionsArgs, command: &clap::Command) -> CliResult {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut command, "claude-bottle", &mut script);
-    app.ui.data(&String::from_utf8(script).context("read the completions")?);
+    clap_complete::generate(args.shell, &mut shown(command), NAME, &mut script);
+    let script = String::from_utf8(script).context("cannot read the completions")?;
+    app.ui.data(&corrected(args.shell, script));
     Ok(())
+}
+
+/// Returns the commands that are for users.
+fn shown(command: &clap::Command) -> clap::Command {
+    let commands = command.get_subcommands().filter(|command| !command.is_hide_set());
+    let mut shown = clap::Command::new(NAME).version(env!("CARGO_PKG_VERSION"));
+    shown = shown.args(command.get_arguments().cloned());
+    shown.subcommands(commands.cloned())
+}
+
+/// Corrects what clap_complete 4.6 gets wrong.
+fn corrected(shell: Shell, script: String) -> String {
+    match shell {
+        // It looks for the commands of a program with a hyphen in its name under another name than it notes them by.
+        Shell::Bash => script.replace("claude__subcmd__bottle__subcmd__", "claude__bottle__subcmd__"),
+        // With two colons, zsh takes all that follows the first argument for those that follow `--`, options too.
+        Shell::Zsh => {
+            script.replace("'*::arguments ", "'*:arguments ").replace("'*::command ", "'*:command ")
+        }
+        _ => script,
+    }
 }
 
 pub(super) fn pages(args: &ManArgs, command: clap::Command) -> CliResult {
     let directory = &args.directory;
-    fs::create_dir_all(directory).with_context(|| format!("make `{}`", directory.display()))?;
+    fs::create_dir_all(directory).with_context(|| format!("cannot make `{}`", directory.display()))?;
     clap_mangen::generate_to(command, directory)
-        .with_context(|| format!("write the manual pages into `{}`", directory.display()))?;
+        .with_context(|| format!("cannot write the manual pages into `{}`", directory.display()))?;
     Ok(())
 }

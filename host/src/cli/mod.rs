@@ -1,31 +1,44 @@
 //! The command line: one file a command, each with its arguments and a `run`.
 
-mod afterwards;
+mod app;
+mod apply;
+mod arguments;
+mod ask;
 mod cleanup;
+mod diff;
+mod discard;
 mod doctor;
 mod edit;
 mod exec;
 mod info;
 mod init;
 mod list;
+mod logging;
 mod logs;
 mod man;
-mod open;
 mod plugin;
 mod policy;
 mod reap;
+mod report;
+mod results;
+mod resume;
+mod save;
 mod schema;
+mod settings;
+mod size;
 mod start;
 mod stop;
 mod table;
 mod trust;
+mod work;
 
 use std::process::ExitCode;
 
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
+use crate::caller;
+use crate::environment::Invocation;
 use crate::error::{CliError, CliResult, Exit};
-use crate::invocation::Invocation;
 use crate::ui::{Color, Ui};
 
 /// The heading of the flags that every command has.
@@ -52,15 +65,18 @@ Environment:
   CLAUDE_BOTTLE_PLUGIN_PATH   directories of plug-ins, searched first
   CLAUDE_BOTTLE_LOG           what to log, as `debug` or `plugin=trace`")]
 struct Cli {
-    /// Log more: -v what is done, -vv every detail
+    /// Log more (-v for steps, -vv for details)
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = GLOBAL)]
     verbose: u8,
-    /// Say only what is asked for, and errors
+    /// Print results, warnings and errors only
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = GLOBAL)]
     quiet: bool,
     /// When to use colour; NO_COLOR counts for `auto`
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, help_heading = GLOBAL)]
     color: Color,
+    /// Ignore the manifest of the working directory
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    no_project: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -75,25 +91,37 @@ enum Command {
     Info(info::Args),
     /// Add an agent to the manifest
     Init(init::Args),
-    /// Edit the manifest; a wrong one is not saved
+    /// Edit the manifest (validated before saving)
     Edit(edit::Args),
     /// Run a program in a bottle that is running
     Exec(exec::Args),
-    /// Close a bottle that is running
+    /// Stop a bottle: save its changes and remove it
     Stop(stop::Args),
-    /// Show the runs there were, and what each asked of its proxy
+    /// List saved changes of agents
+    Results(results::Args),
+    /// Show what an agent changed
+    Diff(diff::Args),
+    /// Write an agent's changes into the directory they came from
+    Apply(apply::Args),
+    /// Go on from saved changes in a new bottle
+    Resume(resume::Args),
+    /// Save an agent's changes now
+    Save(save::Args),
+    /// Delete saved changes
+    Discard(discard::Args),
+    /// Show past runs and their network requests
     Logs(logs::Args),
-    /// Remove what dead runs left behind
+    /// Remove leftovers of crashed runs
     Cleanup(cleanup::Args),
     /// Ask what the egress policy allows
     Policy(policy::Args),
-    /// Say which backends work here and, where one does not, what mends it
+    /// Check which backends work here, and how to fix the others
     Doctor(doctor::Args),
-    /// List, pin, check and begin backend plug-ins
+    /// Manage backend plug-ins
     Plugin(plugin::Args),
-    /// Trust the bottles of this directory's manifest, as it is now
+    /// Trust this version of this directory's manifest
     Trust(trust::TrustArgs),
-    /// Take that trust back
+    /// Revoke trust in this directory's manifest
     Untrust(trust::UntrustArgs),
     /// Print the manifest's JSON schema
     Schema(schema::Args),
@@ -124,21 +152,42 @@ enum Format {
 struct App {
     invocation: Invocation,
     ui: Ui,
+    /// Whether the manifest of the working directory is left out.
+    no_project: bool,
+}
+
+impl App {
+    /// Returns the same for another working directory; where that is gone, for this one.
+    fn at(&self, directory: &std::path::Path) -> Self {
+        let mut invocation = self.invocation.clone();
+        if directory.is_dir() {
+            (invocation.cwd, invocation.cwd_is_gone) = (directory.to_owned(), false);
+        }
+        Self { invocation, ui: self.ui.clone(), no_project: self.no_project }
+    }
 }
 
 /// Reads the command line, runs the command, reports its failure.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
-    let invocation = match Invocation::from_process() {
+    let cli = match arguments::read() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let invocation = match caller::forget().and_then(|()| Invocation::from_process()) {
         Ok(invocation) => invocation,
         Err(error) => {
             Ui::new(cli.color, false, cli.quiet).error(&error.into());
             return Exit::Failed.into();
         }
     };
-    log(cli.verbose);
     let ui = Ui::new(cli.color, invocation.no_color, cli.quiet);
-    let app = App { invocation, ui };
+    let app = App { invocation, ui, no_project: cli.no_project };
+    // Its standard error is a file that is there to say what it could not do.
+    let is_watcher = matches!(cli.command, Command::Reap(_));
+    if let Err(error) = logging::start(&app.invocation, cli.verbose, is_watcher) {
+        app.ui.error(&error);
+        return error.exit.into();
+    }
     match dispatch(&app, cli.command).and_then(|code| output_is_whole(&app.ui).map(|()| code)) {
         Ok(code) => code,
         Err(error) => {
@@ -157,7 +206,10 @@ fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
     let done = |result: CliResult| result.map(|()| ExitCode::SUCCESS);
     match command {
         Command::Start(args) => start::run(app, &args),
+        Command::Resume(args) => resume::run(app, &args),
         Command::Exec(args) => exec::run(app, args),
+        Command::Diff(args) => diff::run(app, &args),
+        Command::Apply(args) => apply::run(app, &args),
         Command::Logs(args) => logs::run(app, &args),
         Command::Policy(args) => policy::run(app, &args),
         Command::Doctor(args) => doctor::run(app, &args),
@@ -167,11 +219,14 @@ fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
         Command::Init(args) => done(init::run(app, args)),
         Command::Edit(args) => done(edit::run(app, &args)),
         Command::Stop(args) => done(stop::run(app, &args)),
+        Command::Results(args) => done(results::run(app, &args)),
+        Command::Save(args) => done(save::run(app, &args)),
+        Command::Discard(args) => done(discard::run(app, &args)),
         Command::Cleanup(args) => done(cleanup::run(app, &args)),
         Command::Trust(args) => done(trust::trust(app, &args)),
         Command::Untrust(args) => done(trust::untrust(app, &args)),
         Command::Schema(args) => done(schema::run(app, &args)),
-        Command::Completions(args) => done(man::completions(app, &args, definition())),
+        Command::Completions(args) => done(man::completions(app, &args, &definition())),
         Command::Man(args) => done(man::pages(&args, definition())),
         Command::Reap(args) => done(reap::run(app, &args)),
         Command::PluginCase(args) => done(plugin::case::run(app, &args)),
@@ -180,20 +235,8 @@ fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
 
 /// Fails when data was lost on its way to standard output, by a full disk for example.
 fn output_is_whole(ui: &Ui) -> CliResult {
-    let lost = |error: &std::io::Error| anyhow::anyhow!("{error}").context("write to standard output");
+    let lost = |error: &std::io::Error| anyhow::anyhow!("{error}").context("cannot write to standard output");
     ui.output_error().map_or(Ok(()), |error| Err(lost(error).into()))
-}
-
-/// Starts logging for developers, to standard error: by CLAUDE_BOTTLE_LOG, else by how often `-v` was given.
-fn log(verbose: u8) {
-    let by_flag = match verbose {
-        0 => "error",
-        1 => "claude_bottle=debug,plugin=info",
-        _ => "claude_bottle=trace,plugin=trace",
-    };
-    let filter = std::env::var("CLAUDE_BOTTLE_LOG").ok().filter(|filter| !filter.is_empty());
-    let filter = tracing_subscriber::EnvFilter::new(filter.as_deref().unwrap_or(by_flag));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
 }
 
 /// Makes the error of a command line that clap could not know to be wrong.

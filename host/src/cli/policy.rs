@@ -1,18 +1,21 @@
-//! `policy check`: may an agent reach a host, and by which rule; answered from the effective policy, before any launch.
+//! `policy check`: may an agent reach a host, and by which rule; answered from the effective policy: the manifest's, or that of
+//! the bottle that is running.
 
 use std::process::ExitCode;
 
-use claude_bottle_egress_policy::{Code, Scheme, parse_authority};
+use claude_bottle_egress_policy::{Code, Decision, HostOrIp, Policy, Scheme, parse_authority};
 use claude_bottle_plugin_api::Proxy;
 use serde::Serialize;
 
-use super::afterwards::how_to_allow;
 use super::info::resolve;
+use super::report::how_to_allow;
 use super::{App, Format, usage};
 use crate::egress::summary::Target;
-use crate::egress::{choose_proxy, effective_policy};
+use crate::egress::{choose_proxy, effective_policy, read_policy};
 use crate::error::{CliResult, Exit};
 use crate::manifest::Bottle;
+use crate::run::owner;
+use crate::run::records::{Phase, Record};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -34,10 +37,11 @@ Examples:
   claude-bottle policy check dev deb.debian.org --http
   claude-bottle policy check dev pypi.org --format json
 
-The answer comes from the whole effective policy, before any launch: the defaults, the bottle's
-allowlist, its SSH hosts. Exits 0 when the agent may and 1 when it may not.")]
+The answer comes from the whole effective policy: the defaults, the bottle's allowlist, its SSH
+hosts. A bottle that is running answers with the policy it was started with. Exits 0 when the
+agent may and 1 when it may not.")]
 struct CheckArgs {
-    /// The agent, as the manifest names it
+    /// The agent, as the manifest names it, or a bottle that is running
     agent: String,
     /// The host, with a port unless it is 443
     #[arg(value_name = "HOST[:PORT]")]
@@ -54,43 +58,139 @@ struct CheckArgs {
 #[derive(Serialize)]
 struct AnswerView<'a> {
     agent: &'a str,
+    /// The bottle whose policy answers; none before a launch, when the manifest does.
+    running: Option<&'a str>,
     host: String,
     port: u16,
     allowed: bool,
+    /// What the manifest says now, when a running bottle has answered.
+    manifest_allowed: Option<bool>,
     code: &'static str,
     rule: Option<&'a str>,
     origin: Option<&'a str>,
     reason: &'a str,
 }
 
+/// What is asked.
+struct Question {
+    host: HostOrIp,
+    port: u16,
+    scheme: Scheme,
+}
+
+impl Question {
+    fn answer(&self, policy: &Policy) -> Decision {
+        policy.decide(&self.host, self.port, self.scheme)
+    }
+}
+
 pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
     let What::Check(args) = &args.what;
-    let manifest = app.manifest()?;
-    let (_, bottle) = resolve(&manifest, &args.agent)?;
     let (scheme, default_port) = if args.http { (Scheme::Http, 80) } else { (Scheme::Connect, 443) };
     let (host, port) = parse_authority(&args.target, Some(default_port))
-        .map_err(|error| usage(format!("`{}` is no HOST[:PORT]: {error}", args.target)))?;
-    let decision = effective_policy(bottle)?.decide(&host, port, scheme);
-    let view = AnswerView {
-        agent: &args.agent,
-        host: host.to_string(),
-        port,
-        allowed: decision.is_allowed(),
-        code: decision.code.as_str(),
-        rule: decision.rule.as_deref(),
-        origin: decision.origin.as_deref(),
-        reason: &decision.reason,
+        .map_err(|error| usage(format!("`{}` is not a HOST[:PORT]: {error}", args.target)))?;
+    let question = Question { host, port, scheme };
+    let runs = live_runs(app, &args.agent)?;
+    match runs.as_slice() {
+        [run] => ask_bottle(app, args, &question, run),
+        _ => ask_manifest(app, args, &question, &runs),
+    }
+}
+
+/// Returns the runs that the name means and that go on: one of the bottle or run of that name, else those of the agent.
+fn live_runs(app: &App, name: &str) -> CliResult<Vec<Record>> {
+    let mut runs = app.runs().all()?;
+    runs.retain(|run| {
+        !matches!(run.phase, Phase::Unsaved | Phase::Ended) && owner::is_alive(&run.owner) != Ok(false)
+    });
+    runs.retain(|run| run.policy.is_some());
+    let is_named = |run: &Record| run.name == name || run.id == name;
+    if runs.iter().any(is_named) {
+        runs.retain(is_named);
+    } else {
+        runs.retain(|run| run.agent == name);
+    }
+    Ok(runs)
+}
+
+fn policy_of(run: &Record) -> CliResult<Policy> {
+    Ok(read_policy(run.policy.as_deref().unwrap_or_default())?)
+}
+
+/// Answers from the policy that a bottle was started with, and says when the manifest differs by now.
+fn ask_bottle(app: &App, args: &CheckArgs, question: &Question, run: &Record) -> CliResult<ExitCode> {
+    let decision = question.answer(&policy_of(run)?);
+    let manifest = app.manifest().ok();
+    let bottle = manifest.as_ref().and_then(|manifest| Some(resolve(manifest, &run.agent).ok()?.1));
+    let now = bottle.map(effective_policy).transpose()?.map(|policy| question.answer(&policy).is_allowed());
+    let mut view = view(&run.agent, question, &decision);
+    (view.running, view.manifest_allowed) = (Some(run.name.as_str()), now);
+    let differs = now.filter(|now| *now != view.allowed);
+    let advice = match (differs, bottle) {
+        (None, Some(bottle)) => advice(app, bottle, &view, question.scheme, decision.code),
+        _ => None,
     };
-    match args.format {
-        Format::Json => app.ui.json(&view)?,
-        Format::Text => app.ui.data(&describe(&view, advice(app, bottle, &view, scheme, decision.code))),
+    tell(app, args, &view, advice)?;
+    if let Some(now) = differs {
+        let (says, gets) = if now { ("allows it", "may") } else { ("refuses it", "may not") };
+        app.ui.warning(&format!(
+            "the manifest {says} by now; a new bottle of `{}` {gets}, and `{}` keeps what it was started with",
+            run.agent, run.name
+        ));
+    }
+    Ok(exit(&view))
+}
+
+/// Answers from the manifest, and names the running bottles that answer otherwise.
+fn ask_manifest(app: &App, args: &CheckArgs, question: &Question, runs: &[Record]) -> CliResult<ExitCode> {
+    let manifest = app.manifest()?;
+    let (_, bottle) = resolve(&manifest, &args.agent)?;
+    let decision = question.answer(&effective_policy(bottle)?);
+    let view = view(&args.agent, question, &decision);
+    tell(app, args, &view, advice(app, bottle, &view, question.scheme, decision.code))?;
+    for run in runs {
+        if question.answer(&policy_of(run)?).is_allowed() != view.allowed {
+            let does = if view.allowed { "refuses" } else { "allows" };
+            let text =
+                format!("the running bottle `{}` was started with another policy, which {does} it", run.name);
+            app.ui.warning(&text);
+        }
     }
     if is_pipelock(app, bottle) {
         app.ui.warning(
             "this bottle's proxy is pipelock, which knows no ports: it allows an allowed host on any of them",
         );
     }
-    Ok(if view.allowed { ExitCode::SUCCESS } else { Exit::Failed.into() })
+    Ok(exit(&view))
+}
+
+fn view<'a>(agent: &'a str, question: &Question, decision: &'a Decision) -> AnswerView<'a> {
+    AnswerView {
+        agent,
+        running: None,
+        host: question.host.to_string(),
+        port: question.port,
+        allowed: decision.is_allowed(),
+        manifest_allowed: None,
+        code: decision.code.as_str(),
+        rule: decision.rule.as_deref(),
+        origin: decision.origin.as_deref(),
+        reason: &decision.reason,
+    }
+}
+
+fn tell(app: &App, args: &CheckArgs, view: &AnswerView<'_>, advice: Option<String>) -> CliResult {
+    match args.format {
+        Format::Json => Ok(app.ui.json(view)?),
+        Format::Text => {
+            app.ui.data(&describe(view, advice));
+            Ok(())
+        }
+    }
+}
+
+fn exit(view: &AnswerView<'_>) -> ExitCode {
+    if view.allowed { ExitCode::SUCCESS } else { Exit::Failed.into() }
 }
 
 fn is_pipelock(app: &App, bottle: &Bottle) -> bool {
@@ -113,6 +213,7 @@ fn advice(app: &App, bottle: &Bottle, view: &AnswerView<'_>, scheme: Scheme, cod
 fn describe(view: &AnswerView<'_>, advice: Option<String>) -> String {
     let verdict = if view.allowed { "allowed" } else { "refused" };
     let mut lines = vec![format!("{verdict}: {}", view.reason)];
+    lines.extend(view.running.map(|name| format!("bottle: {name}, as it was started")));
     if let (Some(rule), Some(origin)) = (view.rule, view.origin) {
         lines.push(format!("rule: {rule} ({origin})"));
     }

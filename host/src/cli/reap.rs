@@ -5,9 +5,10 @@ use std::io;
 use anyhow::Context;
 
 use super::App;
-use super::open::Calls;
+use super::app::Calls;
 use crate::error::CliResult;
-use crate::reaper::{reap, wait_for_death};
+use crate::run::ending::Place;
+use crate::run::reaper::{drop_empty_log, reap, wait_for_death};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -16,11 +17,19 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(app: &App, args: &Args) -> CliResult {
-    if !wait_for_death(io::stdin().lock()).context("wait for the run's process")? {
-        return Ok(());
+    let died = wait_for_death(io::stdin().lock()).context("cannot wait for the run's process")?;
+    let done = if died { close(app, args) } else { Ok(()) };
+    if done.is_ok() {
+        drop_empty_log(&app.runs(), &args.id);
     }
-    let record = app.runs().get(&args.id).with_context(|| format!("read the record of run `{}`", args.id))?;
+    done
+}
+
+fn close(app: &App, args: &Args) -> CliResult {
+    let record =
+        app.runs().get(&args.id).with_context(|| format!("cannot read the record of run `{}`", args.id))?;
     let calls = Calls::silent(Some(record.owner.clone()))?;
     let backend = app.open(&record.backend, &calls)?;
-    Ok(reap(&backend, &app.runs(), record)?)
+    let (runs, store) = (app.runs(), app.results());
+    Ok(reap(&Place { backend: &backend, runs: &runs, store: &store }, record)?)
 }

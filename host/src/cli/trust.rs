@@ -3,10 +3,10 @@
 use super::App;
 use crate::egress::{allowed_hosts, effective_policy};
 use crate::error::{CliError, CliResult, Exit};
-use crate::interrupt::Interrupt;
-use crate::manifest::{Bottle, EnvSource, Locations, Manifest, ProjectFile};
+use crate::manifest::{Bottle, EnvSource, Locations, Manifest, ProblemKind, ProjectFile};
 use crate::trust::Trust;
 use crate::ui::clean;
+use crate::ui::interrupt::Interrupt;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -33,9 +33,27 @@ pub(super) fn open(app: &App) -> CliResult<Trust> {
     Ok(Trust::open(&app.invocation.state_dir)?)
 }
 
-/// Loads the manifest of this directory and of the home directory.
+/// Loads the manifest of this directory and of the home directory. That of this directory is left out when the user says so,
+/// and with a warning when it may not define what it defines: code that nobody trusts is what bottles are for.
 pub(super) fn load_manifest(app: &App) -> CliResult<Manifest> {
-    Ok(Manifest::load(&locations(app), &open(app)?)?)
+    let (all, trust) = (locations(app), open(app)?);
+    let own = Locations { cwd: all.home.clone(), ..all.clone() };
+    if app.no_project {
+        return Ok(Manifest::load(&own, &trust)?);
+    }
+    match Manifest::load(&all, &trust) {
+        Err(errors) if errors.has(ProblemKind::Untrusted) => match Manifest::load(&own, &trust) {
+            Ok(manifest) => {
+                app.ui.warning(
+                    "this directory's manifest is left out: it defines bottles and is not trusted; \
+                     see what it would grant: claude-bottle trust",
+                );
+                Ok(manifest)
+            }
+            Err(_) => Err(errors.into()),
+        },
+        other => Ok(other?),
+    }
 }
 
 pub(super) fn trust(app: &App, args: &TrustArgs) -> CliResult {
@@ -62,28 +80,33 @@ pub(super) fn trust(app: &App, args: &TrustArgs) -> CliResult {
         return Ok(());
     }
     trust.trust(&file.path, &file.content)?;
-    app.ui.status("trusted, until its content changes");
+    app.ui.status("trusted; any edit to the file revokes this");
     Ok(())
 }
 
 pub(super) fn untrust(app: &App, _args: &UntrustArgs) -> CliResult {
-    let path = crate::manifest::path_in(&app.invocation.cwd);
+    let path = crate::manifest::path_in(app.invocation.here()?);
     let path = path.canonicalize().unwrap_or(path);
     let known = open(app)?.untrust(&path)?;
-    let said = if known { "is no longer trusted" } else { "was not trusted" };
+    let said = if known { "is not trusted any more" } else { "was not trusted" };
     app.ui.status(&format!("{} {said}", path.display()));
     Ok(())
 }
 
 fn project_file(app: &App) -> CliResult<ProjectFile> {
+    app.invocation.here()?;
     ProjectFile::inspect(&locations(app))?.ok_or_else(|| {
-        CliError::new(Exit::Failed, "there is no manifest in this directory that would need trust")
+        CliError::new(Exit::Failed, "nothing to trust here: no claude-bottle.yaml with bottles")
             .hint("the manifest of the home directory is your own, and trusted")
     })
 }
 
 fn agreed(app: &App) -> CliResult<bool> {
-    app.confirm("trust exactly this content?", "add --yes to trust without asking", &*Interrupt::install()?)
+    app.confirm(
+        "trust this version of the file?",
+        "add --yes to trust without asking",
+        &*Interrupt::install()?,
+    )
 }
 
 /// Says what a bottle grants: names of variables, keys, every host, and where it runs.
@@ -118,6 +141,12 @@ fn describe(bottle: &Bottle, replaces: bool) -> anyhow::Result<String> {
     }
     if let Some(image) = &bottle.image {
         line("image", image.clone());
+    }
+    if !bottle.tools.is_empty() {
+        line("tools", names(bottle.tools.iter().map(|tool| tool.path.display().to_string()).collect()));
+    }
+    if let Some(user) = &bottle.user {
+        line("user", user.clone());
     }
     let options = bottle.options.iter();
     let options = options.map(|option| format!("{} of {}: {}", option.name, option.backend, option.value));

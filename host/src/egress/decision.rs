@@ -2,7 +2,8 @@
 
 use claude_bottle_egress_policy::LogRecord;
 
-use super::pipelock;
+pub use super::pipelock::log::Notice;
+use super::pipelock::log::{self, Reading};
 
 /// A decision, and what else is to be known of the proxy behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,11 +14,33 @@ pub struct Decision {
     pub knows_ports: bool,
 }
 
-/// Reads a line of a run's log; `None` when it is no decision.
-pub fn read(line: &[u8], run: &str) -> Option<Decision> {
-    if let Ok(record) = serde_json::from_slice(line) {
-        return Some(Decision { record, knows_ports: true });
+/// What a line of a run's log is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// A decision.
+    Decision(Decision),
+    /// A finding that stopped nothing, about a request that has a decision of its own.
+    Remark(LogRecord),
+    /// Something about the proxy itself.
+    Notice(Notice),
+}
+
+/// Reads a line of a run's log; `None` when no proxy of ours wrote it.
+pub fn line(text: &[u8], run: &str) -> Option<Line> {
+    if let Ok(record) = serde_json::from_slice(text) {
+        return Some(Line::Decision(Decision { record, knows_ports: true }));
     }
-    let record = pipelock::log::read(line, run)?;
-    Some(Decision { record, knows_ports: false })
+    Some(match log::read(text, run)? {
+        Reading::Decision(record) => Line::Decision(Decision { record, knows_ports: false }),
+        Reading::Remark(record) => Line::Remark(record),
+        Reading::Notice(notice) => Line::Notice(notice),
+    })
+}
+
+/// Reads a line of a run's log; `None` when it is not a decision.
+pub fn read(text: &[u8], run: &str) -> Option<Decision> {
+    match line(text, run)? {
+        Line::Decision(decision) => Some(decision),
+        Line::Remark(_) | Line::Notice(_) => None,
+    }
 }

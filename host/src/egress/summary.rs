@@ -7,8 +7,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use claude_bottle_egress_policy::{Code, HostOrIp, LogEvent, Verdict};
+use claude_bottle_egress_policy::{Code, HostOrIp, LogEvent, Tally, Verdict, rotation};
 
+use super::chatter;
 use super::decision::{self, Decision};
 
 /// The decision log of a run, in its directory.
@@ -24,14 +25,22 @@ const MOST_BYTES: u64 = 64 * 1024;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Requests that went through.
-    pub allowed: usize,
+    pub allowed: u64,
     /// Requests that did not.
-    pub blocked: usize,
-    /// Where those were for, the most frequent first.
+    pub blocked: u64,
+    /// Requests that were allowed and did not reach their host.
+    pub failed: u64,
+    /// Requests that the agent's program made by itself and that were refused; they are not in `blocked`.
+    pub own: u64,
+    /// How much of this is in no file any more.
+    pub dropped: Tally,
+    /// Where refused requests were for, the most frequent first.
     pub targets: Vec<Target>,
+    /// Where failed requests were for, the most frequent first.
+    pub failures: Vec<Target>,
 }
 
-/// A place that was asked for in vain.
+/// A place that was asked for, and not reached.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     /// How often.
@@ -59,9 +68,10 @@ impl Target {
         let code = Code::from_text(&self.code)?;
         let helps = matches!(code, Code::NotInAllowlist | Code::PortNotAllowed | Code::IpLiteral);
         // A host that cannot be spelled cannot be allowed either.
-        let host = HostOrIp::parse(&self.host).ok().filter(|_| helps && self.port != 0)?;
+        let host = HostOrIp::parse(&self.host).ok().filter(|_| helps)?;
         let usual = if self.tunnel { 443 } else { 80 };
-        Some(if self.port == usual || !self.knows_ports {
+        // A name was asked for without a port, and was refused for itself.
+        Some(if self.port == 0 || self.port == usual || !self.knows_ports {
             host.to_string()
         } else {
             format!("{host}:{}", self.port)
@@ -78,9 +88,22 @@ pub fn place(host: &str, port: u16) -> String {
     }
 }
 
+/// Returns the newest file of a run's decision log. A backend may keep the log in a directory of its own, to which it makes a
+/// link; the files that belong to it are there too.
+pub fn log(run_dir: &Path) -> PathBuf {
+    let link = run_dir.join(LOG_FILE);
+    std::fs::read_link(&link).map_or(link, |target| run_dir.join(target))
+}
+
 /// Returns the files of a run's decision log, older first: a full one is renamed once.
 pub fn files(run_dir: &Path) -> [PathBuf; 2] {
-    [run_dir.join(format!("{LOG_FILE}.1")), run_dir.join(LOG_FILE)]
+    let log = log(run_dir);
+    [rotation::older(&log), log]
+}
+
+/// Returns how much a run's decision log no longer has.
+pub fn dropped(run_dir: &Path) -> io::Result<Tally> {
+    rotation::dropped(&log(run_dir))
 }
 
 /// Sums up the decision log in a run's directory; a run without one made no request.
@@ -93,14 +116,23 @@ pub fn read(run_dir: &Path) -> io::Result<Summary> {
             Err(error) => return Err(error),
         }
     }
-    Ok(counter.finish())
+    let dropped = dropped(run_dir)?;
+    let kept = counter.finish();
+    Ok(Summary {
+        allowed: kept.allowed + dropped.allowed,
+        blocked: kept.blocked + dropped.blocked,
+        failed: kept.failed + dropped.failed,
+        dropped,
+        ..kept
+    })
 }
 
 #[derive(Default)]
 struct Counter {
-    allowed: usize,
-    blocked: usize,
+    tally: Tally,
+    own: u64,
     targets: HashMap<Target, usize>,
+    failures: HashMap<Target, usize>,
 }
 
 impl Counter {
@@ -118,48 +150,91 @@ impl Counter {
     }
 
     fn count(&mut self, Decision { record, knows_ports }: Decision) {
-        match (record.event, record.verdict) {
-            (_, Verdict::Deny) => self.blocked += 1,
-            // A tunnel was counted when it was opened.
-            (LogEvent::Request, Verdict::Allow | Verdict::Warn) => {
-                self.allowed += 1;
-                return;
-            }
-            _ => return,
+        if record.verdict == Verdict::Deny && chatter::is_own(&record.host) {
+            self.own += 1;
+            return;
         }
+        self.tally.count(&record);
+        let targets = match (record.event, record.verdict) {
+            (_, Verdict::Deny) => &mut self.targets,
+            (LogEvent::Request, Verdict::Error) => &mut self.failures,
+            _ => return,
+        };
         let tunnel = record.method == "CONNECT";
         let (host, port, code) = (record.host, record.port, record.code);
         let target = Target { count: 0, host, port, tunnel, code, knows_ports };
-        if self.targets.len() < MOST_HOSTS || self.targets.contains_key(&target) {
-            *self.targets.entry(target).or_default() += 1;
+        if targets.len() < MOST_HOSTS || targets.contains_key(&target) {
+            *targets.entry(target).or_default() += 1;
         }
     }
 
     fn finish(self) -> Summary {
-        let counted = self.targets.into_iter().map(|(target, count)| Target { count, ..target });
-        let mut targets: Vec<_> = counted.collect();
-        targets.sort_by(|a, b| (b.count, &a.host, a.port, &a.code).cmp(&(a.count, &b.host, b.port, &b.code)));
-        Summary { allowed: self.allowed, blocked: self.blocked, targets }
+        let Tally { allowed, blocked, failed, .. } = self.tally;
+        let (targets, failures) = (by_frequency(self.targets), by_frequency(self.failures));
+        Summary { allowed, blocked, failed, own: self.own, dropped: Tally::default(), targets, failures }
     }
 }
 
+fn by_frequency(counted: HashMap<Target, usize>) -> Vec<Target> {
+    let counted = counted.into_iter().map(|(target, count)| Target { count, ..target });
+    let mut targets: Vec<_> = counted.collect();
+    targets.sort_by(|a, b| (b.count, &a.host, a.port, &a.code).cmp(&(a.count, &b.host, b.port, &b.code)));
+    targets
+}
+
+/// Formats a headline and the most frequent targets, a line each; nothing without targets.
+fn table(headline: String, targets: &[Target]) -> Option<String> {
+    let mut lines = vec![headline];
+    let named = &targets[..targets.len().min(HOSTS_NAMED)];
+    let width = named.iter().map(|target| target.place().chars().count()).max()?;
+    lines.extend(
+        named
+            .iter()
+            .map(|target| format!("{:>5}  {:<width$}  {}", target.count, target.place(), target.code)),
+    );
+    match targets.len() - named.len() {
+        0 => {}
+        more => lines.push(format!("       and {more} more")),
+    }
+    Some(lines.join("\n"))
+}
+
 impl Summary {
+    /// Returns `true` if the numbers are exact; otherwise there were at least so many.
+    pub fn is_exact(&self) -> bool {
+        self.dropped.unknown == 0
+    }
+
+    /// Formats a number of requests.
+    pub fn number(&self, count: u64) -> String {
+        if self.is_exact() { count.to_string() } else { format!("at least {count}") }
+    }
+
     /// Formats what was refused, a line each; nothing when nothing was. The text is not cleaned.
     pub fn text(&self) -> Option<String> {
         let noun = if self.blocked == 1 { "request" } else { "requests" };
-        let mut lines = vec![format!("{} {noun} blocked", self.blocked)];
-        let named = &self.targets[..self.targets.len().min(HOSTS_NAMED)];
-        let width = named.iter().map(|target| target.place().chars().count()).max()?;
-        lines.extend(
-            named
-                .iter()
-                .map(|target| format!("{:>5}  {:<width$}  {}", target.count, target.place(), target.code)),
-        );
-        match self.targets.len() - named.len() {
-            0 => {}
-            more => lines.push(format!("       and {more} more")),
+        let mut headline = format!("{} {noun} blocked", self.number(self.blocked));
+        if self.dropped.blocked > 0 {
+            headline
+                .push_str(&format!(", of which the log still has {}", self.blocked - self.dropped.blocked));
         }
-        Some(lines.join("\n"))
+        table(headline, &self.targets)
+    }
+
+    /// Formats what was allowed and failed, a line each; nothing when nothing did. The text is not cleaned.
+    pub fn failed_text(&self) -> Option<String> {
+        let noun = if self.failed == 1 { "request" } else { "requests" };
+        table(format!("{} allowed {noun} failed", self.number(self.failed)), &self.failures)
+    }
+
+    /// Says what the log no longer has, if it lacks anything.
+    pub fn dropped_text(&self) -> Option<String> {
+        let Tally { allowed, blocked, failed, lines, .. } = self.dropped;
+        (lines > 0).then(|| {
+            format!(
+                "{lines} older lines are no longer in the log: {allowed} requests allowed, {blocked} blocked, {failed} failed"
+            )
+        })
     }
 
     /// Returns the rules that would have let the named hosts through, each once.
@@ -175,98 +250,5 @@ impl Summary {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(event: &str, method: &str, host: &str, port: u16, verdict: &str, code: &str) -> String {
-        format!(
-            r#"{{"time":"2026-01-02T03:04:05.678Z","event":"{event}","connection":1,"bottle":"b","client":"unix",
-            "method":"{method}","host":"{host}","port":{port},"verdict":"{verdict}","code":"{code}","reason":"r",
-            "bytes_up":0,"bytes_down":0,"duration_ms":1,"more":true}}"#
-        )
-        .replace('\n', "")
-            + "\n"
-    }
-
-    fn sum(lines: &[String]) -> Summary {
-        let mut counter = Counter::default();
-        counter.take(lines.concat().as_bytes()).unwrap();
-        counter.finish()
-    }
-
-    #[test]
-    fn the_most_frequent_is_first_and_each_request_counts_once() {
-        let lines = [
-            line("request", "CONNECT", "api.test", 443, "allow", "allowed"),
-            line("close", "CONNECT", "api.test", 443, "allow", "allowed"),
-            line("request", "CONNECT", "b.test", 443, "deny", "not_in_allowlist"),
-            line("request", "GET", "a.test", 80, "deny", "not_in_allowlist"),
-            line("request", "CONNECT", "a.test", 22, "deny", "port_not_allowed"),
-            line("request", "CONNECT", "a.test", 22, "deny", "port_not_allowed"),
-            line("close", "CONNECT", "api.test", 443, "deny", "sni_mismatch"),
-            "not json\n".to_owned(),
-        ];
-        let summary = sum(&lines);
-        assert_eq!((summary.allowed, summary.blocked), (1, 5));
-        let text = "5 requests blocked
-    2  a.test:22     port_not_allowed
-    1  a.test:80     not_in_allowlist
-    1  api.test:443  sni_mismatch
-    1  b.test:443    not_in_allowlist";
-        assert_eq!(summary.text().unwrap(), text);
-        assert_eq!(summary.rules(), ["a.test:22", "a.test", "b.test"]);
-    }
-
-    #[test]
-    fn only_a_host_that_a_rule_would_let_through_is_offered() {
-        let check = |host: &str, port, code: &str, rule: Option<&str>| {
-            let summary = sum(&[line("request", "CONNECT", host, port, "deny", code)]);
-            assert_eq!(summary.rules(), rule.into_iter().collect::<Vec<_>>(), "{host} {code}");
-        };
-        check("a.test", 443, "not_in_allowlist", Some("a.test"));
-        check("a.test", 8443, "not_in_allowlist", Some("a.test:8443"));
-        check("[2001:db8::1]", 22, "ip_literal", Some("[2001:db8::1]:22"));
-        check("a.test", 443, "denied_by_rule", None);
-        check("a.test", 443, "dlp_secret", None);
-        check("a.test", 443, "a_code_of_tomorrow", None);
-        check("not a host", 443, "not_in_allowlist", None);
-        check("", 0, "not_in_allowlist", None);
-    }
-
-    #[test]
-    fn what_pipelock_refused_is_offered_without_a_port() {
-        let blocked = |target: &str, scanner: &str| {
-            format!(
-                r#"{{"level":"warn","component":"pipelock","event":"blocked","method":"CONNECT","target":"{target}","scanner":"{scanner}","reason":"r","time":"2026-01-02T03:04:05Z"}}"#
-            ) + "\n"
-        };
-        let summary = sum(&[blocked("a.test:8443", "allowlist"), blocked("b.test:443", "ssrf")]);
-        assert_eq!(summary.blocked, 2);
-        assert_eq!(summary.rules(), ["a.test"]);
-        let text =
-            "2 requests blocked\n    1  a.test:8443  not_in_allowlist\n    1  b.test:443   private_address";
-        assert_eq!(summary.text().unwrap(), text);
-    }
-
-    #[test]
-    fn many_hosts_are_counted_and_few_named() {
-        let lines: Vec<_> = (0..8)
-            .map(|n| line("request", "CONNECT", &format!("h{n}.test"), 443, "deny", "not_in_allowlist"))
-            .collect();
-        let text = sum(&lines).text().unwrap();
-        assert!(text.starts_with("8 requests blocked\n") && text.ends_with("and 3 more"), "{text}");
-    }
-
-    #[test]
-    fn a_run_without_a_log_or_refusals_says_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read(dir.path()).unwrap(), Summary::default());
-        assert_eq!(Summary::default().text(), None);
-        let allowed = line("request", "GET", "a.test", 80, "allow", "allowed");
-        let denied = line("request", "GET", "b.test", 80, "deny", "not_in_allowlist");
-        std::fs::write(dir.path().join("egress.jsonl.1"), denied).unwrap();
-        std::fs::write(dir.path().join("egress.jsonl"), allowed).unwrap();
-        let summary = read(dir.path()).unwrap();
-        assert_eq!((summary.allowed, summary.blocked), (1, 1));
-    }
-}
+#[path = "summary_tests.rs"]
+mod tests;

@@ -134,7 +134,7 @@ impl<'s> Walk<'s> {
         let text = serde_json::from_str(quoted).map_err(|_| Fault {
             kind: ProblemKind::Syntax,
             span,
-            message: "this text holds an escape that is no character",
+            message: "this text has an escape that is not a valid character",
         })?;
         Ok(Key { span, text })
     }

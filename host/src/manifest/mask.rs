@@ -1,10 +1,13 @@
-//! Which parts of a manifest no excerpt shows: the values of environment variables. People write secrets there in
-//! clear although they should not, and an error message travels further than the file.
+//! Which parts of a manifest no excerpt shows: the values of environment variables, and the address of a proxy with a user.
+//! People write secrets there in clear although they should not, and an error message travels further than the file.
 
 use super::node::{Node, Value};
 use super::source::{Position, Source, Span};
 
-/// Returns the values of all `env` sections of a parsed manifest.
+/// The key whose value may hold a password.
+const PROXY: &str = "upstream_proxy";
+
+/// Returns the values of all `env` sections of a parsed manifest, and the addresses of proxies that have a user.
 pub(crate) fn by_nodes(root: &Node) -> Vec<Span> {
     let mut masks = Vec::new();
     for (_, bottles) in entries(root).iter().filter(|(key, _)| key.text == "bottles") {
@@ -15,6 +18,10 @@ pub(crate) fn by_nodes(root: &Node) -> Vec<Span> {
                     _ => masks.push(env.span),
                 }
             }
+            let egress = entries(bottle).iter().filter(|(key, _)| key.text == "egress");
+            let proxies = egress.flat_map(|(_, egress)| entries(egress)).filter(|(key, _)| key.text == PROXY);
+            let has_user = |value: &Value| matches!(value, Value::String(text) if text.contains('@'));
+            masks.extend(proxies.filter(|(_, node)| has_user(&node.value)).map(|(_, node)| node.span));
         }
     }
     masks
@@ -48,7 +55,10 @@ pub(crate) fn by_lines(source: &Source) -> Vec<Span> {
                 section = Some(indent);
                 end
             }
-            (None, None) => continue,
+            (None, None) => match line.find(PROXY) {
+                Some(key) => key + PROXY.len(),
+                None => continue,
+            },
         };
         let column = |bytes: usize| line[..bytes].chars().count() + 1;
         let (start, end) = (column(from), column(line.len()));
@@ -81,6 +91,7 @@ mod tests {
 
     #[test]
     fn flow_style_and_json() {
+        check("b: {upstream_proxy: x}\nc: 1", "b: {upstream_proxy****\nc: 1");
         check("b: {env: {A: x}, image: i}\nc: 1", "b: {env:******************\nc: 1");
         check(
             "  \"env\": {\n    \"A\": \"x\"\n  },\n  \"c\": 1",

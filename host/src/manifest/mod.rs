@@ -6,8 +6,10 @@
 //! told at once (`problem`). Invariant: nothing here reads the environment, asks, or prints; paths are arguments.
 
 mod check;
+mod claude_name;
 mod excerpt;
 mod json;
+mod keys;
 mod load;
 mod mask;
 mod model;
@@ -30,8 +32,9 @@ use crate::trust::Trust;
 use load::Candidate;
 
 pub use model::{
-    Agent, AgentName, BackendOption, Bottle, BottleName, DEFAULT_COMMAND, Egress, EnvEntry, EnvName,
-    EnvSource, Limits, Origin, PrivateRange, ProxyKind, Skill, SkillName, SshHost, StaticHost, VariableName,
+    Agent, AgentName, BackendOption, Bottle, BottleName, ClaudeFile, DEFAULT_COMMAND, Egress, EnvEntry,
+    EnvName, EnvSource, Forward, GitIdentity, Limits, Origin, PrivateRange, ProxyKind, Skill, SkillName,
+    SshHost, StaticHost, Tool, Upstream, UpstreamSource, VariableName, WorkspacePlace,
 };
 pub use names::{NameError, RESERVED_VARIABLES, check_slug, slugified};
 pub use problem::{ManifestErrors, Problem, ProblemKind};

@@ -4,11 +4,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use claude_bottle_egress_policy::{DlpConfig, Host, HostOrIp, PrivateGrant, Rule};
+use claude_bottle_egress_policy::{Authority, DlpConfig, Host, HostOrIp, PrivateGrant, Rule};
 use zeroize::Zeroizing;
 
 pub use super::names::{AgentName, BottleName, EnvName, SkillName, VariableName};
-pub use super::raw::ProxyKind;
+pub use super::raw::{ProxyKind, WorkspacePlace};
 pub use super::source::Origin;
 
 /// What runs when an agent names no command.
@@ -27,12 +27,39 @@ pub struct Bottle {
     pub egress: Egress,
     /// Limits.
     pub limits: Limits,
+    /// Ports inside that lead to allowed hosts.
+    pub forward: Vec<Forward>,
     /// Image to use in place of the backend's own.
     pub image: Option<String>,
+    /// Tools of this machine, in the manifest's order.
+    pub tools: Vec<Tool>,
+    /// User of the image that the agent runs as, in place of the image's own.
+    pub user: Option<String>,
+    /// Where the copy of the working directory lies.
+    pub workspace: WorkspacePlace,
+    /// Who commits are by.
+    pub git_identity: GitIdentity,
     /// Settings for backends, in the manifest's order.
     pub options: Vec<BackendOption>,
     /// Where it is defined.
     pub origin: Origin,
+}
+
+/// Who commits are by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum GitIdentity {
+    /// Whom the host's git names.
+    #[default]
+    Host,
+    /// Nobody: git inside asks for a name.
+    None,
+    /// Somebody else.
+    Named {
+        /// The name.
+        name: String,
+        /// The address.
+        email: String,
+    },
 }
 
 /// A setting for one backend alone. What it means, that backend knows.
@@ -44,6 +71,15 @@ pub struct BackendOption {
     pub name: String,
     /// Its value; never null.
     pub value: serde_json::Value,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// Something of this machine that the agent may read and run, at the same path.
+#[derive(Debug, Clone)]
+pub struct Tool {
+    /// Its path, absolute; it was there at load.
+    pub path: PathBuf,
     /// Where it is written.
     pub origin: Origin,
 }
@@ -119,6 +155,40 @@ pub struct Egress {
     pub private: Vec<PrivateRange>,
     /// Inspection of what is sent.
     pub dlp: DlpConfig,
+    /// What is said of a proxy above the guard.
+    pub upstream: Option<Upstream>,
+}
+
+/// What a manifest says of a proxy above the guard.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Which one.
+    pub source: UpstreamSource,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// Which proxy is above the guard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpstreamSource {
+    /// None, whatever the host's variables say.
+    Off,
+    /// The one at this address, without a user.
+    Address(Authority),
+    /// The one that a variable of the host names, perhaps with a user and a password.
+    Host {
+        /// The variable.
+        variable: VariableName,
+    },
+}
+
+/// A port of the bottle's own loopback that leads to an allowed host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// The port inside.
+    pub port: u16,
+    /// Where it leads.
+    pub to: Authority,
 }
 
 /// Addresses of a name, used instead of a lookup.
@@ -150,6 +220,8 @@ pub struct Limits {
     pub memory_bytes: Option<u64>,
     /// Processes and threads, from 1.
     pub pids: Option<u32>,
+    /// Shared memory in bytes, from 1 MiB.
+    pub shm_bytes: Option<u64>,
 }
 
 /// A program with prompt and skills.
@@ -161,6 +233,10 @@ pub struct Agent {
     pub bottle: BottleName,
     /// Its skills, in the manifest's order.
     pub skills: Vec<Skill>,
+    /// What it gets of `~/.claude`, in the manifest's order.
+    pub claude: Vec<ClaudeFile>,
+    /// Where it keeps its sessions, below its home; `None` is what is known of its program.
+    pub history: Option<Vec<PathBuf>>,
     /// Its prompt; empty when there is none.
     pub prompt: String,
     /// The file the prompt came from.
@@ -168,6 +244,17 @@ pub struct Agent {
     /// Program and arguments, never empty.
     pub command: Vec<String>,
     /// Where it is defined.
+    pub origin: Origin,
+}
+
+/// A file or directory of `~/.claude`.
+#[derive(Debug, Clone)]
+pub struct ClaudeFile {
+    /// Its name there.
+    pub name: &'static str,
+    /// Where it is on the host, absolute; it was there at load.
+    pub path: PathBuf,
+    /// Where it is named.
     pub origin: Origin,
 }
 

@@ -4,11 +4,11 @@
 //! `check/` ask for the same keys, and the tests hold the two against each other.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
-use schemars::{JsonSchema, schema_for};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::claude_name::ClaudeName;
 use super::names::{AgentName, BottleName, EnvName, SkillName};
 
 /// A claude-bottle manifest: what bottles grant, and which agents run in them.
@@ -39,6 +39,9 @@ pub(crate) struct Bottle {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Egress")]
     pub(crate) egress: Option<Egress>,
+    /// Ports of the bottle's own loopback that lead to allowed hosts, for clients that know no proxy: `5432:db.example.com:5432`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) forward: Vec<String>,
     /// Limits on what the agent may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Limits")]
@@ -47,9 +50,69 @@ pub(crate) struct Bottle {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 512))]
     pub(crate) image: Option<String>,
+    /// Directories of this machine with tools in them, which the agent may read and run: `~/.rustup`, `~/.nvm`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tools: Vec<String>,
+    /// User of the image that the agent runs as, by name or number, in place of the one that the image says. Never root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 64))]
+    pub(crate) user: Option<String>,
+    /// Where the copy of the working directory lies: `same` for the place it has on this machine, where that can be had, or
+    /// `home`. `same` unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "WorkspacePlace")]
+    pub(crate) workspace: Option<WorkspacePlace>,
+    /// Who commits are by: `host` for whom this machine's git names, `none`, or a name and an email. `host` unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "GitIdentity")]
+    pub(crate) git_identity: Option<GitIdentity>,
     /// Settings for one backend alone, by the backend's name. Which there are, that backend says.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) options: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
+}
+
+/// Where the copy of the working directory lies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkspacePlace {
+    /// At the place it has on this machine, where that can be had.
+    #[default]
+    Same,
+    /// In the home of the agent, as `workspace`.
+    Home,
+}
+
+/// Who commits are by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum GitIdentity {
+    /// Whom this machine's git names, or nobody.
+    Word(GitIdentityWord),
+    /// Somebody else.
+    Person(Person),
+}
+
+/// Whom this machine's git names, or nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum GitIdentityWord {
+    /// Whom this machine's git names.
+    Host,
+    /// Nobody.
+    None,
+}
+
+/// Somebody by name and email.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "person")]
+pub(crate) struct Person {
+    /// The name.
+    #[schemars(length(min = 1))]
+    pub(crate) name: String,
+    /// The address, without `<` and `>`.
+    #[schemars(length(min = 1))]
+    pub(crate) email: String,
 }
 
 /// A host the agent may reach over SSH, with a key it may use and not read.
@@ -102,6 +165,11 @@ pub(crate) struct Egress {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Dlp")]
     pub(crate) dlp: Option<Dlp>,
+    /// HTTP proxy above the guard: `http://host:port`, `${NAME}` for a variable of the host, or `none`; `${HTTPS_PROXY}`
+    /// unless given, where that is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1))]
+    pub(crate) upstream_proxy: Option<String>,
 }
 
 /// Proxy of a bottle.
@@ -154,6 +222,23 @@ pub(crate) struct Dlp {
     /// Names of rules that are switched off.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) exempt_rules: Vec<String>,
+    /// Further kinds of secrets that are looked for: `cards`, `accounts`, `wallets`, `jwts`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) also: Vec<DlpKind>,
+}
+
+/// A kind of secret that is looked for only when it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DlpKind {
+    /// Numbers of payment cards, by their check digit.
+    Cards,
+    /// International bank account numbers, by their check digits.
+    Accounts,
+    /// Private keys of wallets.
+    Wallets,
+    /// JSON Web Tokens, outside of credential headers.
+    Jwts,
 }
 
 /// What happens on a finding.
@@ -177,12 +262,16 @@ pub(crate) struct Limits {
     pub(crate) cpus: Option<f64>,
     /// Memory: a whole number and `b`, `k`, `m` or `g`, such as `4g`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", regex(pattern = "^[0-9]+[bkmgBKMG]$"))]
+    #[schemars(with = "String", regex(pattern = "^[0-9]+([bB]|[kmgKMG]([iI]?[bB])?)$"))]
     pub(crate) memory: Option<String>,
     /// Processes and threads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u32", range(min = 1, max = 4194304))]
     pub(crate) pids: Option<u32>,
+    /// Shared memory in `/dev/shm`, which browsers and databases need: a whole number and `b`, `k`, `m` or `g`, such as `1g`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = "^[0-9]+([bB]|[kmgKMG]([iI]?[bB])?)$"))]
+    pub(crate) shm: Option<String>,
 }
 
 /// A program with a prompt and skills that runs in a bottle.
@@ -195,6 +284,13 @@ pub(crate) struct Agent {
     /// Skills it gets: directories below `~/.claude/skills`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) skills: Vec<SkillName>,
+    /// What it gets of `~/.claude`, by name: instructions, settings, commands, agents.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) claude: Vec<ClaudeName>,
+    /// Paths below its home in which it keeps its sessions; for Claude Code they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) history: Option<Vec<String>>,
     /// Prompt, appended to the agent's own system prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
@@ -217,36 +313,4 @@ pub(crate) enum Command {
     Line(String),
     /// Program and arguments, one each.
     List(#[schemars(length(min = 1))] Vec<String>),
-}
-
-/// The keys that each mapping of a manifest knows, sorted.
-pub(crate) struct Keys {
-    pub(crate) document: Vec<String>,
-    pub(crate) bottle: Vec<String>,
-    pub(crate) ssh: Vec<String>,
-    pub(crate) egress: Vec<String>,
-    pub(crate) private: Vec<String>,
-    pub(crate) dlp: Vec<String>,
-    pub(crate) limits: Vec<String>,
-    pub(crate) agent: Vec<String>,
-}
-
-pub(crate) static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
-    document: keys_of::<Document>(),
-    bottle: keys_of::<Bottle>(),
-    ssh: keys_of::<Ssh>(),
-    egress: keys_of::<Egress>(),
-    private: keys_of::<Private>(),
-    dlp: keys_of::<Dlp>(),
-    limits: keys_of::<Limits>(),
-    agent: keys_of::<Agent>(),
-});
-
-fn keys_of<T: JsonSchema>() -> Vec<String> {
-    let schema = schema_for!(T);
-    let properties = schema.get("properties").and_then(serde_json::Value::as_object);
-    let mut keys: Vec<String> =
-        properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default();
-    keys.sort();
-    keys
 }

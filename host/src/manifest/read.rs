@@ -32,7 +32,8 @@ pub(crate) fn read(directory: &Path, prefix: &str, problems: &mut Problems) -> O
         [] => return None,
         [name] => file(name),
         [first, second, ..] => {
-            let message = format!("`{prefix}{second}` stands beside it, and a directory has one manifest");
+            let message =
+                format!("`{prefix}{second}` is in the same directory, and a directory has one manifest");
             let problem = Problem::in_file(ProblemKind::TwoFiles, &file(first), message);
             problems.push(problem.note("keep the one you mean and remove or rename the other"));
             return None;

@@ -60,28 +60,28 @@ pub enum WriteError {
         name: AgentName,
     },
     /// The old text is not a manifest.
-    #[error("read the manifest's text as YAML")]
+    #[error("cannot read the manifest's text as YAML")]
     ReadYaml {
         /// Why not.
         #[source]
         source: serde_yaml::Error,
     },
     /// The old text is not a manifest.
-    #[error("read the manifest's text as JSON")]
+    #[error("cannot read the manifest's text as JSON")]
     ReadJson {
         /// Why not.
         #[source]
         source: serde_json::Error,
     },
     /// The new text could not be made.
-    #[error("write the manifest's text as YAML")]
+    #[error("cannot write the manifest's text as YAML")]
     WriteYaml {
         /// Why not.
         #[source]
         source: serde_yaml::Error,
     },
     /// The new text could not be made.
-    #[error("write the manifest's text as JSON")]
+    #[error("cannot write the manifest's text as JSON")]
     WriteJson {
         /// Why not.
         #[source]
@@ -149,6 +149,8 @@ fn entry(new: &NewAgent) -> Agent {
     Agent {
         bottle: new.bottle.clone(),
         skills: new.skills.clone(),
+        claude: Vec::new(),
+        history: None,
         prompt: (!new.prompt.trim().is_empty()).then(|| new.prompt.clone()),
         prompt_file: None,
         command: None,

@@ -1,82 +1,76 @@
-//! A reader for the parts of an ELF file that matter before it is mapped. It trusts no number in the file.
+//! The parts of an ELF file that matter before it is mapped, read by `object`. Nothing of the file is trusted.
 //!
-//! Layout and constants: <https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html> and elf(5). Only 64-bit
-//! files of this machine's byte order are read; [`Elf::open`] refuses the others by name.
+//! Layout: <https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html> and elf(5). Only 64-bit files of this machine's byte
+//! order are read; [`Elf::open`] refuses the others by name.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use object::NativeEndian;
+use object::elf::{
+    DF_1_PIE, DT_FLAGS_1, DT_NEEDED, DT_NULL, DT_STRTAB, DynamicTag, FileHeader64, NoteType, PT_DYNAMIC,
+    PT_LOAD, PT_NOTE, PT_TLS, ProgramHeader64, ProgramType,
+};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader};
+use object::read::{ReadCache, ReadRef};
+
 use super::preflight::PreflightError;
 
-pub(super) const TYPE_RELOCATABLE: u16 = 1;
-pub(super) const TYPE_EXECUTABLE: u16 = 2;
-pub(super) const TYPE_SHARED: u16 = 3;
-pub(super) const TYPE_CORE: u16 = 4;
+/// The segment that names a program's loader.
+pub(super) const INTERPRETER: ProgramType = object::elf::PT_INTERP;
 
-pub(super) const SEGMENT_LOAD: u32 = 1;
-pub(super) const SEGMENT_DYNAMIC: u32 = 2;
-pub(super) const SEGMENT_INTERPRETER: u32 = 3;
-pub(super) const SEGMENT_NOTE: u32 = 4;
-pub(super) const SEGMENT_TLS: u32 = 7;
+pub(super) const TYPE_RELOCATABLE: u16 = object::elf::ET_REL.0;
+pub(super) const TYPE_EXECUTABLE: u16 = object::elf::ET_EXEC.0;
+pub(super) const TYPE_SHARED: u16 = object::elf::ET_DYN.0;
+pub(super) const TYPE_CORE: u16 = object::elf::ET_CORE.0;
 
-const DYNAMIC_NEEDED: u64 = 1;
-const DYNAMIC_STRING_TABLE: u64 = 5;
-const DYNAMIC_FLAGS_1: u64 = 0x6fff_fffb;
-/// In `DT_FLAGS_1`: the file is a program, position-independent.
-const FLAG_PIE: u64 = 0x0800_0000;
+const ENDIAN: NativeEndian = object::NativeEndian;
 
-const HEADER_SIZE: u64 = 64;
-const SEGMENT_SIZE: usize = 56;
-const SECTION_SIZE: usize = 64;
+const HEADER_SIZE: u64 = size_of::<FileHeader64<NativeEndian>>() as u64;
+const SEGMENT_SIZE: usize = size_of::<Segment>();
+const SECTION_SIZE: u64 = 64;
 /// A linker makes about a dozen; the number is bounded so that a bad file cannot make us read for long.
 const MOST_SEGMENTS: u16 = 128;
-const MOST_SECTIONS: u16 = 4096;
+const MOST_SECTIONS: usize = 4096;
 const LONGEST_NOTES: u64 = 64 * 1024;
 const LONGEST_DYNAMIC: u64 = 64 * 1024;
 const LONGEST_COMMENT: u64 = 4096;
+const LONGEST_NAME: u64 = 256;
 
 /// What runs on this machine.
 pub(super) const HOST_MACHINE: u16 = if cfg!(target_arch = "x86_64") {
-    62
+    object::elf::EM_X86_64.0
 } else if cfg!(target_arch = "aarch64") {
-    183
+    object::elf::EM_AARCH64.0
 } else if cfg!(target_arch = "riscv64") {
-    243
+    object::elf::EM_RISCV.0
 } else {
-    0
+    object::elf::EM_NONE.0
 };
 
 const HOST_BYTE_ORDER: u8 = if cfg!(target_endian = "little") { 1 } else { 2 };
 
 /// A part of the file and where it goes in memory.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Segment {
-    pub(super) kind: u32,
-    offset: u64,
-    address: u64,
-    file_size: u64,
-    memory_size: u64,
-    align: u64,
-}
+type Segment = ProgramHeader64<NativeEndian>;
 
-impl Segment {
-    /// Returns whether `address … address + size` is inside this segment.
-    fn holds(&self, address: u64, size: u64) -> bool {
-        let offset = address.checked_sub(self.address).and_then(|start| start.checked_add(size));
-        self.kind == SEGMENT_LOAD && offset.is_some_and(|end| end <= self.memory_size)
-    }
+/// A file that is read in parts, each of which is kept.
+pub(super) type Data<'f> = ReadCache<&'f File>;
+
+/// Returns `true` if `address … address + size` is inside a segment that is loaded.
+fn holds(segment: &Segment, address: u64, size: u64) -> bool {
+    let end = address.checked_sub(segment.p_vaddr(ENDIAN)).and_then(|start| start.checked_add(size));
+    segment.p_type(ENDIAN) == PT_LOAD && end.is_some_and(|end| end <= segment.p_memsz(ENDIAN))
 }
 
 /// An ELF file whose headers are read.
-#[derive(Debug)]
 pub(super) struct Elf<'a> {
-    file: &'a File,
+    data: &'a Data<'a>,
     size: u64,
     pub(super) kind: u16,
     pub(super) machine: u16,
-    sections: (u64, u16),
-    segments: Vec<Segment>,
+    header: &'a FileHeader64<NativeEndian>,
+    segments: &'a [Segment],
 }
 
 /// What the dynamic section says.
@@ -89,62 +83,40 @@ pub(super) struct Dynamic {
 }
 
 impl<'a> Elf<'a> {
-    /// Reads the headers; fails on what is no 64-bit ELF file of this byte order.
-    pub(super) fn open(file: &'a File) -> Result<Self, PreflightError> {
+    /// Reads the headers; fails on what is not a 64-bit ELF file of this byte order.
+    pub(super) fn open(file: &'a File, data: &'a Data<'a>) -> Result<Self, PreflightError> {
         let size = file.metadata().map_err(PreflightError::Read)?.len();
-        let mut header = [0; HEADER_SIZE as usize];
-        let length = read_up_to(file, &mut header)?;
-        check_identification(&header[..length], size)?;
-        if length < header.len() {
+        check_identification(&start(file)?, size)?;
+        if size < HEADER_SIZE {
             return Err(PreflightError::Truncated { needed: HEADER_SIZE, size });
         }
-        let (segment_size, n_segments) = (u16_at(&header, 54), u16_at(&header, 56));
-        let mut elf = Self {
-            file,
-            size,
-            kind: u16_at(&header, 16),
-            machine: u16_at(&header, 18),
-            sections: (u64_at(&header, 40), u16_at(&header, 60)),
-            segments: Vec::new(),
-        };
+        let malformed = |_| PreflightError::Malformed { what: "its header makes no sense" };
+        let header = FileHeader64::<NativeEndian>::parse(data).map_err(malformed)?;
+        let (kind, machine) = (header.e_type(ENDIAN).0, header.e_machine(ENDIAN).0);
+        let mut elf = Self { data, size, kind, machine, header, segments: &[] };
         // The machine and type of a foreign file are worth more to its user than a fault further on.
-        if elf.machine == HOST_MACHINE && elf.kind == TYPE_SHARED {
-            if usize::from(segment_size) != SEGMENT_SIZE || n_segments > MOST_SEGMENTS {
-                return Err(PreflightError::Malformed { what: "its program headers make no sense" });
-            }
-            elf.segments = elf.read_segments(u64_at(&header, 32), n_segments)?;
+        if machine == HOST_MACHINE && kind == TYPE_SHARED {
+            elf.segments = elf.read_segments()?;
         }
         Ok(elf)
     }
 
-    fn read_segments(&self, offset: u64, count: u16) -> Result<Vec<Segment>, PreflightError> {
-        let table = self.read(offset, u64::from(count) * SEGMENT_SIZE as u64)?;
-        let segment = |entry: &[u8]| Segment {
-            kind: u32_at(entry, 0),
-            offset: u64_at(entry, 8),
-            address: u64_at(entry, 16),
-            file_size: u64_at(entry, 32),
-            memory_size: u64_at(entry, 40),
-            align: u64_at(entry, 48),
-        };
-        Ok(table.chunks_exact(SEGMENT_SIZE).map(segment).collect())
-    }
-
-    /// Reads a part of the file; a part that is not there means the file was cut off.
-    fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>, PreflightError> {
-        let needed = offset.saturating_add(length);
+    fn read_segments(&self) -> Result<&'a [Segment], PreflightError> {
+        let malformed = || PreflightError::Malformed { what: "its program headers make no sense" };
+        let count = self.header.e_phnum(ENDIAN);
+        if usize::from(self.header.e_phentsize(ENDIAN)) != SEGMENT_SIZE || count > MOST_SEGMENTS {
+            return Err(malformed());
+        }
+        let table = u64::from(count) * SEGMENT_SIZE as u64;
+        let needed = self.header.e_phoff(ENDIAN).saturating_add(table);
         if needed > self.size {
             return Err(PreflightError::Truncated { needed, size: self.size });
         }
-        let length = usize::try_from(length)
-            .map_err(|_| PreflightError::Malformed { what: "a part of it is too large" })?;
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, offset).map_err(PreflightError::Read)?;
-        Ok(bytes)
+        self.header.program_headers(ENDIAN, self.data).map_err(|_| malformed())
     }
 
-    pub(super) fn has_segment(&self, kind: u32) -> bool {
-        self.segments.iter().any(|segment| segment.kind == kind)
+    pub(super) fn has_segment(&self, kind: ProgramType) -> bool {
+        self.segments.iter().any(|segment| segment.p_type(ENDIAN) == kind)
     }
 
     /// Fails unless everything that will be mapped is in the file.
@@ -152,21 +124,21 @@ impl<'a> Elf<'a> {
     /// The dynamic linker maps what the headers say without a look at the file's size, and dies of SIGBUS when it
     /// touches a page that is not there.
     pub(super) fn check_extent(&self) -> Result<(), PreflightError> {
-        if !self.has_segment(SEGMENT_LOAD) || !self.has_segment(SEGMENT_DYNAMIC) {
+        if !self.has_segment(PT_LOAD) || !self.has_segment(PT_DYNAMIC) {
             return Err(PreflightError::Malformed { what: "it has nothing to map or no dynamic section" });
         }
-        let (section_offset, n_sections) = self.sections;
-        let sections_end = section_offset.saturating_add(u64::from(n_sections) * SECTION_SIZE as u64);
-        let end = |segment: &Segment| segment.offset.saturating_add(segment.file_size);
+        let sections = u64::from(self.header.e_shnum(ENDIAN)) * SECTION_SIZE;
+        let sections_end = self.header.e_shoff(ENDIAN).saturating_add(sections);
+        let end = |segment: &Segment| segment.p_offset(ENDIAN).saturating_add(segment.p_filesz(ENDIAN));
         let needed = self.segments.iter().map(end).max().unwrap_or_default();
         if needed > self.size {
             return Err(PreflightError::Truncated { needed: needed.max(sections_end), size: self.size });
         }
-        let inner = [SEGMENT_DYNAMIC, SEGMENT_TLS];
-        for segment in &self.segments {
-            let used_in_memory = inner.contains(&segment.kind);
-            let held = self.segments.iter().any(|load| load.holds(segment.address, segment.file_size));
-            if segment.file_size > segment.memory_size || (used_in_memory && !held) {
+        for segment in self.segments {
+            let in_file = segment.p_filesz(ENDIAN);
+            let used_in_memory = [PT_DYNAMIC, PT_TLS].contains(&segment.p_type(ENDIAN));
+            let held = self.segments.iter().any(|load| holds(load, segment.p_vaddr(ENDIAN), in_file));
+            if in_file > segment.p_memsz(ENDIAN) || (used_in_memory && !held) {
                 return Err(PreflightError::Malformed { what: "its program headers contradict each other" });
             }
         }
@@ -174,71 +146,78 @@ impl<'a> Elf<'a> {
     }
 
     /// Finds a note by its owner's name (with the NUL that ends it) and type.
-    pub(super) fn note(&self, owner: &[u8], kind: u32) -> Result<Option<Vec<u8>>, PreflightError> {
-        for segment in self.segments.iter().filter(|segment| segment.kind == SEGMENT_NOTE) {
-            if segment.file_size > LONGEST_NOTES {
-                continue;
-            }
-            let bytes = self.read(segment.offset, segment.file_size)?;
-            let align = if segment.align == 8 { 8 } else { 4 };
-            if let Some(description) = find_note(&bytes, align, owner, kind) {
-                return Ok(Some(description.to_owned()));
-            }
-        }
-        Ok(None)
+    pub(super) fn note(&self, owner: &[u8], kind: u32) -> Option<&'a [u8]> {
+        let segments = self
+            .segments
+            .iter()
+            .filter(|segment| segment.p_type(ENDIAN) == PT_NOTE && segment.p_filesz(ENDIAN) <= LONGEST_NOTES);
+        let notes = segments.filter_map(|segment| segment.notes(ENDIAN, self.data).ok().flatten());
+        let mut notes = notes.flatten().filter_map(Result::ok);
+        let found = notes.find(|note| note.name_bytes() == owner && note.n_type(ENDIAN) == NoteType(kind));
+        found.map(|note| note.desc())
     }
 
     /// Reads the dynamic section.
-    pub(super) fn dynamic(&self) -> Result<Dynamic, PreflightError> {
-        let found = self.segments.iter().find(|segment| segment.kind == SEGMENT_DYNAMIC);
-        let Some(segment) = found.filter(|segment| segment.file_size <= LONGEST_DYNAMIC) else {
-            return Ok(Dynamic::default());
-        };
-        let table = self.read(segment.offset, segment.file_size)?;
-        let entries: Vec<_> = table
-            .chunks_exact(16)
-            .map(|entry| (u64_at(entry, 0), u64_at(entry, 8)))
-            .take_while(|(tag, _)| *tag != 0)
+    pub(super) fn dynamic(&self) -> Dynamic {
+        let short = self.segments.iter().filter(|segment| segment.p_filesz(ENDIAN) <= LONGEST_DYNAMIC);
+        let found = short.filter_map(|segment| segment.dynamic(ENDIAN, self.data).ok().flatten()).next();
+        let entries = found.unwrap_or_default().iter();
+        let entries: Vec<(DynamicTag, u64)> = entries
+            .map(|entry| (entry.tag(ENDIAN), entry.val(ENDIAN)))
+            .take_while(|(tag, _)| *tag != DT_NULL)
             .collect();
         let value = |wanted| entries.iter().find(|(tag, _)| *tag == wanted).map(|(_, value)| *value);
-        let strings = value(DYNAMIC_STRING_TABLE).and_then(|address| self.offset_of(address));
-        let needed = entries.iter().filter(|(tag, _)| *tag == DYNAMIC_NEEDED);
-        Ok(Dynamic {
+        let strings = value(DT_STRTAB).and_then(|address| self.offset_of(address));
+        let needed = entries.iter().filter(|(tag, _)| *tag == DT_NEEDED);
+        Dynamic {
             needed: needed.filter_map(|(_, at)| self.text(strings?.checked_add(*at)?)).collect(),
-            program: value(DYNAMIC_FLAGS_1).is_some_and(|flags| flags & FLAG_PIE != 0),
-        })
+            program: value(DT_FLAGS_1).is_some_and(|flags| flags & DF_1_PIE.0 != 0),
+        }
     }
 
     /// Returns where in the file an address is.
     fn offset_of(&self, address: u64) -> Option<u64> {
-        let segment = self.segments.iter().find(|segment| segment.holds(address, 0))?;
-        segment.offset.checked_add(address - segment.address)
+        let segment = self.segments.iter().find(|segment| holds(segment, address, 0))?;
+        segment.p_offset(ENDIAN).checked_add(address - segment.p_vaddr(ENDIAN))
     }
 
     /// Reads a short text that ends with a NUL.
     fn text(&self, offset: u64) -> Option<String> {
-        let length = self.size.checked_sub(offset)?.min(256);
-        let bytes = self.read(offset, length).ok()?;
-        let end = bytes.iter().position(|byte| *byte == 0)?;
-        Some(String::from_utf8_lossy(&bytes[..end]).into_owned())
+        let end = offset.saturating_add(LONGEST_NAME).min(self.size);
+        let bytes = self.data.read_bytes_at_until(offset..end, 0).ok()?;
+        Some(String::from_utf8_lossy(bytes).into_owned())
     }
 
     /// Returns the compiler that made the file, from its `.comment` section: "rustc version 1.95.0 (…)".
     pub(super) fn compiler(&self) -> Option<String> {
         /// `SHF_MERGE | SHF_STRINGS`, without `SHF_ALLOC`: a comment and nothing that is loaded.
         const COMMENT_FLAGS: u64 = 0x30;
-        let (offset, count) = self.sections;
-        let table = self.read(offset, u64::from(count.min(MOST_SECTIONS)) * SECTION_SIZE as u64).ok()?;
-        let comments = table
-            .chunks_exact(SECTION_SIZE)
-            .filter(|entry| u64_at(entry, 8) == COMMENT_FLAGS && u64_at(entry, 32) <= LONGEST_COMMENT);
-        comments.filter_map(|entry| self.read(u64_at(entry, 24), u64_at(entry, 32)).ok()).find_map(|bytes| {
+        let sections = self.header.section_headers(ENDIAN, self.data).ok()?;
+        let comments = sections.iter().take(MOST_SECTIONS).filter(|section| {
+            section.sh_flags.get(ENDIAN).0 == COMMENT_FLAGS && section.sh_size.get(ENDIAN) <= LONGEST_COMMENT
+        });
+        comments.filter_map(|section| section.data(ENDIAN, self.data).ok()).find_map(|bytes| {
             let texts = bytes.split(|byte| *byte == 0).filter_map(|text| str::from_utf8(text).ok());
             texts.map(str::to_owned).find(|text| text.starts_with("rustc version "))
         })
     }
 }
 
+/// Reads the first bytes, as many as there are of those that identify a file.
+fn start(file: &File) -> Result<Vec<u8>, PreflightError> {
+    let mut start = vec![0; 64];
+    let mut filled = 0;
+    while filled < start.len() {
+        match file.read_at(&mut start[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(PreflightError::Read(error)),
+        }
+    }
+    start.truncate(filled);
+    Ok(start)
+}
 /// Checks the first bytes: what the file is, and whether it is for this kind of machine.
 fn check_identification(start: &[u8], size: u64) -> Result<(), PreflightError> {
     if !start.starts_with(b"\x7fELF") {
@@ -260,53 +239,4 @@ fn check_identification(start: &[u8], size: u64) -> Result<(), PreflightError> {
         }
         _ => Err(PreflightError::Truncated { needed: HEADER_SIZE, size }),
     }
-}
-
-/// Walks the notes of a segment.
-fn find_note<'n>(mut notes: &'n [u8], align: usize, owner: &[u8], kind: u32) -> Option<&'n [u8]> {
-    loop {
-        let (header, rest) = notes.split_at_checked(12)?;
-        let name_size = usize::try_from(u32_at(header, 0)).ok()?;
-        let description_size = usize::try_from(u32_at(header, 4)).ok()?;
-        let name = rest.get(..name_size)?;
-        // With an alignment of eight the name is padded so that the description is aligned, header included.
-        let start = (12 + name_size).checked_next_multiple_of(align)? - 12;
-        let end = start.checked_add(description_size)?;
-        let description = rest.get(start..end)?;
-        if name == owner && u32_at(header, 8) == kind {
-            return Some(description);
-        }
-        let next = (12 + end).checked_next_multiple_of(align)?;
-        notes = notes.get(next..)?;
-    }
-}
-
-/// Reads as much of the start of the file as there is.
-fn read_up_to(file: &File, buffer: &mut [u8]) -> Result<usize, PreflightError> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], filled as u64) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(PreflightError::Read(error)),
-        }
-    }
-    Ok(filled)
-}
-
-fn number<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_ne_bytes(number(bytes, at))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_ne_bytes(number(bytes, at))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_ne_bytes(number(bytes, at))
 }

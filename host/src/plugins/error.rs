@@ -62,7 +62,7 @@ pub enum PluginError {
         found: String,
     },
     /// The file cannot be read to the end.
-    #[error("read plug-in `{}`", shown(.path))]
+    #[error("cannot read plug-in `{}`", shown(.path))]
     Read {
         /// The file, without links.
         path: PathBuf,

@@ -43,7 +43,7 @@ impl fmt::Display for Origin {
         f.write_str(match self {
             Self::PluginPath => PLUGIN_PATH_VARIABLE,
             Self::DataDir => "data directory",
-            Self::Installed => "beside the binary",
+            Self::Installed => "next to the program",
             Self::BuildTree => "build tree",
         })
     }

@@ -34,7 +34,7 @@ struct Document {
 #[derive(Debug, thiserror::Error)]
 pub enum PinError {
     /// The file cannot be read.
-    #[error("read the pins in `{}`", shown(.path))]
+    #[error("cannot read the pins in `{}`", shown(.path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -57,7 +57,7 @@ pub enum PinError {
         path: PathBuf,
     },
     /// The file cannot be written.
-    #[error("write the pins to `{}`", shown(.path))]
+    #[error("cannot write the pins to `{}`", shown(.path))]
     Write {
         /// The file.
         path: PathBuf,

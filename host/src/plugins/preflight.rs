@@ -169,17 +169,18 @@ impl PreflightError {
 /// # Errors
 /// Says what the file is when it is no plug-in for this machine.
 pub fn inspect(file: &File) -> Result<Inspection, PreflightError> {
-    let elf = Elf::open(file)?;
+    let data = elf::Data::new(file);
+    let elf = Elf::open(file, &data)?;
     check_kind(&elf)?;
     elf.check_extent()?;
-    let dynamic = elf.dynamic()?;
-    if elf.has_segment(elf::SEGMENT_INTERPRETER) || dynamic.program {
+    let dynamic = elf.dynamic();
+    if elf.has_segment(elf::INTERPRETER) || dynamic.program {
         return Err(PreflightError::NotLibrary { what: "a program" });
     }
     // The owner's name counts with its NUL and without the padding.
     let owner = NOTE_NAME.split_inclusive(|byte| *byte == 0).next().unwrap_or_default();
-    let description = elf.note(owner, NOTE_TYPE)?.ok_or(PreflightError::NotPlugin)?;
-    Ok(Inspection { note: read_note(&description)?, needed: dynamic.needed, compiler: elf.compiler() })
+    let description = elf.note(owner, NOTE_TYPE).ok_or(PreflightError::NotPlugin)?;
+    Ok(Inspection { note: read_note(description)?, needed: dynamic.needed, compiler: elf.compiler() })
 }
 
 /// Judges whether a file with this note may stand for the backend `name` in this host.

@@ -18,6 +18,8 @@ const FILES: &[(&str, &str)] = &[
     ("src/lib.rs", include_str!("../../templates/plugin/src/lib.rs.in")),
     ("src/backend.rs", include_str!("../../templates/plugin/src/backend.rs.in")),
     ("src/bottles.rs", include_str!("../../templates/plugin/src/bottles.rs.in")),
+    ("src/files.rs", include_str!("../../templates/plugin/src/files.rs.in")),
+    ("src/processes.rs", include_str!("../../templates/plugin/src/processes.rs.in")),
     ("tests/conformance.rs", include_str!("../../templates/plugin/tests/conformance.rs.in")),
 ];
 
@@ -45,16 +47,23 @@ const TAKEN: &[&str] = &[
     "EnvValue",
     "EnvVar",
     "Err",
+    "EntryKind",
+    "EntryPath",
     "Event",
     "EventState",
     "ExecIo",
     "ExecRequest",
     "ExecRole",
     "ExitStatus",
+    "ExportRequest",
+    "ExportWhat",
+    "Exported",
     "Fact",
     "Failure",
     "FailureKind",
     "Health",
+    "IndexEntry",
+    "Judge",
     "Limits",
     "LogLevel",
     "LogRecord",
@@ -63,23 +72,30 @@ const TAKEN: &[&str] = &[
     "Ok",
     "Option",
     "Owner",
+    "OwnerState",
     "Plan",
     "Probe",
     "Provisioned",
     "Proxy",
     "Record",
+    "Restore",
     "Result",
     "Secret",
+    "SecretSpec",
     "Self",
     "Some",
     "Spec",
     "Step",
     "String",
+    "Subject",
     "Vec",
     "Workspace",
 ];
 
-/// Where a new crate takes claude-bottle-plugin-api from.
+/// The version of claude-bottle-kit, which is released with the host.
+const KIT: &str = concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
+
+/// Where a new crate takes claude-bottle-plugin-api and claude-bottle-kit from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Api {
     /// From the registry, by its major version.
@@ -103,6 +119,17 @@ impl Api {
             Self::Directory(path) => format!("path = {}, version = \"{version}\"", toml_text(path)),
         }
     }
+
+    /// Returns where what backends share comes from: the same place.
+    fn kit(&self) -> String {
+        match self {
+            Self::Registry => format!("version = \"{KIT}\""),
+            Self::Directory(path) => {
+                let kit = path.parent().unwrap_or(path).join("plugins/kit");
+                format!("path = {}, version = \"{KIT}\"", toml_text(&kit))
+            }
+        }
+    }
 }
 
 /// Writes a path as a text of TOML, whose basic strings are those of JSON.
@@ -123,7 +150,7 @@ pub enum ScaffoldError {
         path: PathBuf,
     },
     /// A file cannot be written.
-    #[error("write `{}`", shown(.path))]
+    #[error("cannot write `{}`", shown(.path))]
     Write {
         /// The file.
         path: PathBuf,
@@ -158,6 +185,7 @@ pub fn scaffold(directory: &Path, name: &str, api: &Api) -> Result<Vec<PathBuf>,
 pub fn files(name: &str, api: &Api) -> Vec<(&'static str, String)> {
     let fill = |text: &str| {
         text.replace("@api@", &api.dependency())
+            .replace("@kit@", &api.kit())
             .replace("template-name", name)
             .replace("template_name", &name.replace('-', "_"))
             .replace("TemplateName", &type_name(name))

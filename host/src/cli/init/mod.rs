@@ -11,11 +11,11 @@ use anyhow::Context;
 use super::trust::{locations, open};
 use super::{App, usage};
 use crate::error::{CliError, CliResult, Exit};
-use crate::interrupt::Interrupt;
 use crate::manifest::{
     self, AgentName, BottleName, Format, Locations, Manifest, NameError, NewAgent, ProblemKind, SkillName,
     add_agent, replace_file, slugified,
 };
+use crate::ui::interrupt::Interrupt;
 use crate::ui::{Answer, clean};
 
 /// The bottle that is offered when the manifest has none.
@@ -75,7 +75,7 @@ pub(super) fn run(app: &App, mut args: Args) -> CliResult {
     }
     let new = new_agent(&target, &args)?;
     let added = add_agent(&target.old, Format::of(&target.path), &new)
-        .map_err(|error| anyhow::Error::new(error).context(format!("add agent `{}`", new.name)))?;
+        .map_err(|error| anyhow::Error::new(error).context(format!("cannot add agent `{}`", new.name)))?;
     Manifest::check_candidate(&target.locations, &open(app)?, &target.path, added.text.as_bytes())?;
     if !added.layout_kept && !may_rewrite(app, &target, args.yes, &interrupt)? {
         app.ui.status("aborted by user");
@@ -87,6 +87,9 @@ pub(super) fn run(app: &App, mut args: Args) -> CliResult {
 }
 
 fn target(app: &App, here: bool) -> CliResult<Target> {
+    if here {
+        app.invocation.here()?;
+    }
     let all = locations(app);
     // The home directory's manifest is judged by itself: what a project says about it does not matter.
     let locations = if here { all } else { Locations { cwd: all.home.clone(), ..all } };
@@ -95,7 +98,9 @@ fn target(app: &App, here: bool) -> CliResult<Target> {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => {
-            return Err(anyhow::Error::new(error).context(format!("read `{}`", path.display())).into());
+            return Err(anyhow::Error::new(error)
+                .context(format!("cannot read `{}`", path.display()))
+                .into());
         }
     };
     let manifest = match Manifest::load(&locations, &open(app)?) {
@@ -144,7 +149,7 @@ fn only_bottle(manifest: &Manifest) -> CliResult<BottleName> {
     match names[..] {
         [only] => Ok(only.clone()),
         [] => BottleName::new(FIRST_BOTTLE)
-            .map_err(|error| anyhow::Error::new(error).context("name the first bottle").into()),
+            .map_err(|error| anyhow::Error::new(error).context("cannot name the first bottle").into()),
         _ => {
             let names = manifest::listed(names.iter().map(|name| name.as_str()));
             Err(usage(format!("which bottle? There are several: {names}")).hint("add --bottle NAME"))
@@ -153,31 +158,27 @@ fn only_bottle(manifest: &Manifest) -> CliResult<BottleName> {
 }
 
 fn bad_name(what: &str, text: &str, error: &NameError) -> CliError {
-    let failed = usage(format!("`{text}` is no name of {} {what}: {error}", article(what)));
+    let failed = usage(format!("`{text}` is not a valid {what} name: {error}"));
     match slugified(text).filter(|slug| slug != text && what != "skill") {
         Some(slug) => failed.hint(format!("did you mean `{slug}`?")),
         None => failed,
     }
 }
 
-fn article(what: &str) -> &'static str {
-    if what.starts_with('a') { "an" } else { "a" }
-}
-
-/// Asks before comments get lost: a manifest in another layout than usual is written anew.
+/// Asks before comments get lost: a manifest in another layout than usual is rewritten.
 fn may_rewrite(app: &App, target: &Target, yes: bool, interrupt: &Interrupt) -> CliResult<bool> {
     let is_yaml = Format::of(&target.path) == Format::Yaml;
     if yes || !is_yaml || !target.old.contains('#') {
         return Ok(true);
     }
     let shown = target.path.display();
-    let lost = format!("`{shown}` has to be written anew, and its comments would be lost");
+    let lost = format!("`{shown}` has to be rewritten, and its comments would be lost");
     if !app.ui.interactive {
         return Err(CliError::new(Exit::Failed, lost)
             .hint("add --yes to lose them, or add the agent by hand: claude-bottle edit"));
     }
     app.ui.warning(&lost);
-    match app.ui.ask("write it anew?", interrupt)? {
+    match app.ui.ask("rewrite the file?", interrupt)? {
         Some(answer) => Ok(answer == Answer::Yes),
         None => Err(CliError::new(Exit::Interrupted, "interrupted")),
     }
@@ -185,7 +186,7 @@ fn may_rewrite(app: &App, target: &Target, yes: bool, interrupt: &Interrupt) -> 
 
 fn write(target: &Target, text: &str) -> CliResult {
     let path = &target.path;
-    Ok(replace_file(path, text).with_context(|| format!("write `{}`", path.display()))?)
+    Ok(replace_file(path, text).with_context(|| format!("cannot write `{}`", path.display()))?)
 }
 
 /// Shows what was written, and what to do next.

@@ -5,8 +5,8 @@ use std::fs;
 use super::super::App;
 use super::{Args, FIRST_BOTTLE};
 use crate::error::CliResult;
-use crate::interrupt::Interrupt;
 use crate::manifest::{AgentName, BottleName, Manifest, SkillName, listed};
+use crate::ui::interrupt::Interrupt;
 
 /// Asks for what the flags left open; returns false when the user gave up.
 pub(super) fn ask(app: &App, manifest: &Manifest, args: &mut Args, interrupt: &Interrupt) -> CliResult<bool> {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use claude_bottle_egress_policy::{LogEvent, Verdict};
 
 use super::super::Format;
-use crate::egress::decision::{self, Decision};
+use crate::egress::decision::{self, Decision, Line};
 use crate::egress::summary::place;
 use crate::ui::{Ui, clean, clean_json};
 
@@ -55,20 +55,22 @@ struct Row {
     reason: String,
 }
 
-/// Returns a line as JSON: a decision of another proxy in the guard's form, any other line as it is.
+/// Returns a line as JSON: of another proxy in the guard's form or without its requests, any other line as it is.
 fn json<'l>(line: &'l str, run: &str) -> Cow<'l, str> {
-    let translated = decision::read(line.as_bytes(), run).filter(|decision| !decision.knows_ports);
-    match translated.map(|decision| serde_json::to_string(&decision.record)) {
-        Some(Ok(text)) => Cow::Owned(text),
-        _ => Cow::Borrowed(line),
-    }
+    let record = match decision::line(line.as_bytes(), run) {
+        Some(Line::Decision(Decision { record, knows_ports: false }) | Line::Remark(record)) => record,
+        Some(Line::Notice(notice)) => return Cow::Owned(notice.json),
+        _ => return Cow::Borrowed(line),
+    };
+    serde_json::to_string(&record).map_or(Cow::Borrowed(line), Cow::Owned)
 }
 
-/// Returns a line's row; the orderly end of a tunnel has none. A line that is no decision is shown as it is.
+/// Returns a line's row; the orderly end of a tunnel has none. A line that no proxy of ours wrote is shown as it is.
 fn row(line: &str) -> Option<Row> {
-    let Some(Decision { record, .. }) = decision::read(line.as_bytes(), "") else {
-        let (time, target) = ("-".to_owned(), "-".to_owned());
-        return Some(Row { time, verdict: "-", target, reason: cell(line) });
+    let record = match decision::line(line.as_bytes(), "") {
+        Some(Line::Decision(Decision { record, .. }) | Line::Remark(record)) => record,
+        Some(Line::Notice(notice)) => return Some(plain(&notice.time, &notice.text)),
+        None => return Some(plain("-", line)),
     };
     if record.event == LogEvent::Close && record.verdict == Verdict::Allow {
         return None;
@@ -81,6 +83,11 @@ fn row(line: &str) -> Option<Row> {
     };
     let target = cell(&place(&record.host, record.port));
     Some(Row { time: cell(&record.time), verdict, target, reason: cell(&record.reason) })
+}
+
+/// Returns the row of a line that is not about a request.
+fn plain(time: &str, text: &str) -> Row {
+    Row { time: cell(time), verdict: "-", target: "-".to_owned(), reason: cell(text) }
 }
 
 fn cell(text: &str) -> String {
@@ -110,6 +117,26 @@ mod tests {
         check(pipelock, Some("2026-01-02T03:04:05Z | deny | b.test:443 | no"));
         check("other\u{1b}[2J text", Some("- | - | - | other\\u{1b}[2J text"));
     }
+
+    /// As pipelock writes a finding that it let through, and a line about itself.
+    const REMARK: &str = r#"{"level":"warn","component":"pipelock","event":"response_scan","method":"GET","url":"http://b.test/p?q=r","client_ip":"172.18.0.3","request_id":"req-2","action":"warn","match_count":1,"patterns":["Prompt Injection"],"time":"2026-01-02T03:04:05Z","message":"m"}"#;
+    const NOTICE: &str = r#"{"level":"info","component":"pipelock","event":"redirect","original_url":"http://b.test/p?q=r","redirect_url":"http://c.test/?s","time":"2026-01-02T03:04:05Z","message":"redirect followed"}"#;
+
+    #[test]
+    fn what_stopped_nothing_is_a_readable_row_without_the_url() {
+        let shown = |line: &str| {
+            let row = row(line).unwrap();
+            [&row.time, row.verdict, &row.target, &row.reason].join(" | ")
+        };
+        assert_eq!(shown(REMARK), "2026-01-02T03:04:05Z | warn | b.test:80 | Prompt Injection");
+        assert_eq!(shown(NOTICE), "2026-01-02T03:04:05Z | - | - | redirect: redirect followed to c.test");
+        let remark = json(REMARK, "r-1");
+        assert!(remark.contains(r#""verdict":"warn","code":"pipelock_response_scan""#), "{remark}");
+        for line in [&remark, &json(NOTICE, "r-1")] {
+            assert!(!line.contains("q=r") && !line.contains("/?s"), "{line}");
+        }
+    }
+
     #[test]
     fn json_has_every_decision_in_one_form() {
         let ours = line("request", "deny", "a.test");

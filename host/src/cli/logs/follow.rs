@@ -11,9 +11,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::super::{App, Format};
 use super::decisions::Decisions;
 use super::tail::Tail;
+use crate::egress::summary;
 use crate::error::{CliResult, Exit};
-use crate::interrupt::Interrupt;
-use crate::runs::{Phase, Record};
+use crate::run::records::{Phase, Record};
+use crate::ui::interrupt::Interrupt;
 
 /// How long to wait where the system tells of no change.
 #[cfg(not(target_os = "linux"))]
@@ -27,12 +28,19 @@ pub(super) fn run(app: &App, record: &Record, format: Format) -> CliResult<ExitC
     let failed = || format!("follow the decisions in `{}`", directory.display());
     let interrupt = Interrupt::install()?;
     // Watched before it is read, so that nothing falls in between.
-    let changes = watch(&directory).with_context(failed)?;
+    let changes = watch().with_context(failed)?;
+    add(&changes, &directory).with_context(failed)?;
+    super::tell_dropped(app, &directory)?;
     let (mut tail, mut decisions) = (Tail::new(&directory), Decisions::new(&app.ui, format, &record.id));
     loop {
         // Asked before the log is read, so that the last lines are not missed.
         let record = app.runs().get(&record.id);
-        let ended = record.is_none_or(|record| record.phase == Phase::Ended);
+        let ended = record.is_none_or(|record| matches!(record.phase, Phase::Unsaved | Phase::Ended));
+        // The log may be in a directory of its own, which may have been made only now.
+        let log = summary::log(&directory);
+        if let Some(place) = log.parent().filter(|place| *place != directory && place.is_dir()) {
+            add(&changes, place).with_context(failed)?;
+        }
         decisions.show(&tail.read_new().with_context(failed)?);
         if ended || !app.ui.can_write() {
             return Ok(ExitCode::SUCCESS);
@@ -52,7 +60,7 @@ enum Woken {
 }
 
 fn wait(interrupt: &Interrupt, changes: &OwnedFd) -> io::Result<Woken> {
-    let stdout = crate::output::stdout();
+    let stdout = crate::ui::output::stdout();
     let mut waited = [
         PollFd::new(interrupt, PollFlags::IN),
         // No flag: told only that its reader is gone.
@@ -86,21 +94,33 @@ fn drain(changes: impl AsFd) -> io::Result<()> {
     }
 }
 
-/// Watches a directory: appended lines, and a log or record put in another's place.
+/// Makes a descriptor that tells of changes in directories.
 #[cfg(target_os = "linux")]
-fn watch(directory: &Path) -> io::Result<OwnedFd> {
-    use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
-    let descriptor = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+fn watch() -> io::Result<OwnedFd> {
+    use rustix::fs::inotify::{CreateFlags, init};
+    Ok(init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?)
+}
+
+/// Watches a directory, once however often: appended lines, and a log or record put in another's place.
+#[cfg(target_os = "linux")]
+fn add(changes: &OwnedFd, directory: &Path) -> io::Result<()> {
+    use rustix::fs::inotify::{WatchFlags, add_watch};
     let told = WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::MOVED_TO | WatchFlags::DELETE_SELF;
-    add_watch(&descriptor, directory, told)?;
-    Ok(descriptor)
+    add_watch(changes, directory, told)?;
+    Ok(())
 }
 
 /// Makes a descriptor on which nothing ever happens.
 #[cfg(not(target_os = "linux"))]
-fn watch(_directory: &Path) -> io::Result<OwnedFd> {
+fn watch() -> io::Result<OwnedFd> {
     let (readable, writable) = rustix::pipe::pipe()?;
     rustix::io::ioctl_fionbio(&readable, true)?;
     std::mem::forget(writable);
     Ok(readable)
+}
+
+/// Watches nothing: the log is looked at again and again.
+#[cfg(not(target_os = "linux"))]
+fn add(_changes: &OwnedFd, _directory: &Path) -> io::Result<()> {
+    Ok(())
 }

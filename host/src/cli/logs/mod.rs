@@ -4,7 +4,7 @@ mod decisions;
 mod follow;
 mod tail;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -13,10 +13,11 @@ use serde::Serialize;
 
 use super::table::age;
 use super::{App, Format};
-use crate::egress::summary;
+use crate::egress::summary::{self, Summary};
 use crate::error::{CliError, CliResult, Exit};
 use crate::manifest::nearest;
-use crate::runs::{Phase, Record};
+use crate::run::reaper;
+use crate::run::records::{Phase, Record};
 use crate::ui::{clean, columns};
 use decisions::Decisions;
 
@@ -38,7 +39,7 @@ pub(super) struct Args {
     /// Show decisions as they are made, until the run has ended; implies --egress
     #[arg(short, long, requires = "bottle")]
     follow: bool,
-    /// How it is printed; `json` with --egress is the log itself, a line a decision
+    /// Output format (with --egress, json is one object per line)
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -55,17 +56,37 @@ struct RunView<'r> {
     created_unix: u64,
     owner: &'r Owner,
     directory: PathBuf,
-    requests_allowed: usize,
-    requests_blocked: usize,
+    requests_allowed: u64,
+    requests_blocked: u64,
+    /// Allowed, and their host was not reached.
+    requests_failed: u64,
+    /// Refused requests that the agent's program made by itself, which are not among those blocked.
+    requests_own: u64,
+    /// Whether these numbers are exact; otherwise there were at least so many.
+    requests_exact: bool,
+    /// How many older lines the log no longer has; they are counted.
+    lines_dropped: u64,
+    /// What the process that watched the run could not do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    watcher: Option<String>,
+    #[serde(skip)]
+    summary: Summary,
 }
 
 pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
     let records = app.runs().all()?;
     let Some(wanted) = &args.bottle else {
         list(app, args.format, &records)?;
+        app.check_can_be_asked(&records.iter().collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
     };
     let record = find(&records, wanted)?;
+    let code = show(app, args, record)?;
+    app.check_can_be_asked(&[record])?;
+    Ok(code)
+}
+
+fn show(app: &App, args: &Args, record: &Record) -> CliResult<ExitCode> {
     if args.follow {
         return follow::run(app, record, args.format);
     }
@@ -99,8 +120,8 @@ fn find<'r>(records: &'r [Record], wanted: &str) -> CliResult<&'r Record> {
 
 fn view<'r>(app: &App, record: &'r Record) -> CliResult<RunView<'r>> {
     let directory = app.runs().dir(&record.id);
-    let summary =
-        summary::read(&directory).with_context(|| format!("read the decisions of run `{}`", record.id))?;
+    let summary = summary::read(&directory)
+        .with_context(|| format!("cannot read the decisions of run `{}`", record.id))?;
     Ok(RunView {
         id: &record.id,
         agent: &record.agent,
@@ -113,12 +134,18 @@ fn view<'r>(app: &App, record: &'r Record) -> CliResult<RunView<'r>> {
         directory,
         requests_allowed: summary.allowed,
         requests_blocked: summary.blocked,
+        watcher: reaper::said(&app.runs(), &record.id),
+        requests_failed: summary.failed,
+        requests_own: summary.own,
+        requests_exact: summary.is_exact(),
+        lines_dropped: summary.dropped.lines,
+        summary,
     })
 }
 
 fn describe(view: &RunView<'_>) -> String {
-    let text = format!(
-        "run       {}\nagent     {}\nbottle    {}\nbackend   {}\nname      {}\nphase     {}\nbegan     {} ago\nrequests  {} allowed, {} blocked\nfiles     {}",
+    let mut text = format!(
+        "run       {}\nagent     {}\nbottle    {}\nbackend   {}\nname      {}\nphase     {}\nbegan     {} ago\nrequests  {} allowed, {} blocked, {} failed\nfiles     {}",
         view.id,
         view.agent,
         view.bottle,
@@ -126,10 +153,20 @@ fn describe(view: &RunView<'_>) -> String {
         view.name,
         phase(view.phase),
         age(view.created_unix),
-        view.requests_allowed,
-        view.requests_blocked,
+        view.summary.number(view.requests_allowed),
+        view.summary.number(view.requests_blocked),
+        view.summary.number(view.requests_failed),
         view.directory.display(),
     );
+    if view.requests_own > 0 {
+        text.push_str(&format!(
+            "\nrefused   {} more, which the agent's program made by itself",
+            view.requests_own
+        ));
+    }
+    if let Some(said) = &view.watcher {
+        text.push_str(&format!("\nwatcher   {}", said.trim_end().replace('\n', "\n          ")));
+    }
     clean(&text).into_owned()
 }
 
@@ -137,6 +174,7 @@ fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Creating => "creating",
         Phase::Running => "running",
+        Phase::Unsaved => "unsaved",
         Phase::Ended => "ended",
     }
 }
@@ -154,7 +192,7 @@ fn list(app: &App, format: Format, records: &[Record]) -> CliResult {
             view.backend.to_owned(),
             phase(view.phase).to_owned(),
             age(view.created_unix),
-            view.requests_blocked.to_string(),
+            view.summary.number(view.requests_blocked),
         ]
     };
     let rows: Vec<_> = views.iter().map(row).collect();
@@ -162,14 +200,25 @@ fn list(app: &App, format: Format, records: &[Record]) -> CliResult {
     Ok(())
 }
 
+/// Says what a log no longer has, before the rest of it is shown.
+fn tell_dropped(app: &App, directory: &Path) -> CliResult {
+    let dropped = summary::dropped(directory)
+        .with_context(|| format!("cannot read what the log in `{}` no longer has", directory.display()))?;
+    if let Some(text) = (Summary { dropped, ..Summary::default() }).dropped_text() {
+        app.ui.status(&text);
+    }
+    Ok(())
+}
+
 fn show_decisions(app: &App, record: &Record, format: Format) -> CliResult<ExitCode> {
     let directory = app.runs().dir(&record.id);
+    tell_dropped(app, &directory)?;
     let mut tail = tail::Tail::new(&directory);
     let lines =
-        tail.read_new().with_context(|| format!("read the decisions in `{}`", directory.display()))?;
+        tail.read_new().with_context(|| format!("cannot read the decisions in `{}`", directory.display()))?;
     if lines.is_empty() {
         let said = match record.phase {
-            Phase::Ended => "the run made no request",
+            Phase::Unsaved | Phase::Ended => "the run made no request",
             _ => "no decision is recorded yet; add --follow to wait for the next",
         };
         app.ui.status(said);

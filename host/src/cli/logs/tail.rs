@@ -9,8 +9,7 @@ use crate::egress::summary;
 
 /// A log that is read from its beginning, and later from where it was left.
 pub(super) struct Tail {
-    older: PathBuf,
-    path: PathBuf,
+    run_dir: PathBuf,
     file: Option<File>,
     /// Whether the older file was read; it is not read again after a change of files.
     begun: bool,
@@ -20,42 +19,33 @@ pub(super) struct Tail {
 
 impl Tail {
     pub(super) fn new(run_dir: &Path) -> Self {
-        let [older, path] = summary::files(run_dir);
-        Self { older, path, file: None, begun: false, partial: Vec::new() }
+        Self { run_dir: run_dir.to_owned(), file: None, begun: false, partial: Vec::new() }
     }
 
     /// Returns the lines that have appeared since the last call.
     pub(super) fn read_new(&mut self) -> io::Result<Vec<String>> {
         let mut lines = Vec::new();
+        // A backend that keeps the log elsewhere says so by a link, which may not be there from the beginning.
+        let [older, path] = summary::files(&self.run_dir);
         if !self.begun {
-            self.begun = true;
-            if let Some(mut older) = open(&self.older)? {
+            self.begun = path.exists();
+            if let Some(mut older) = open(&older)? {
+                self.begun = true;
                 self.take(&mut older, &mut lines)?;
             }
         }
         loop {
-            let Some(mut file) = self.file.take().map_or_else(|| open(&self.path), |file| Ok(Some(file)))?
-            else {
+            let Some(mut file) = self.file.take().map_or_else(|| open(&path), |file| Ok(Some(file)))? else {
                 return Ok(lines);
             };
             self.take(&mut file, &mut lines)?;
-            if self.is_current(&file)? {
+            if is_current(&file, &path)? {
                 self.file = Some(file);
                 return Ok(lines);
             }
             // Renamed meanwhile: what was written before that is read, then the new file from its beginning.
             self.take(&mut file, &mut lines)?;
             self.partial.clear();
-        }
-    }
-
-    fn is_current(&self, file: &File) -> io::Result<bool> {
-        let ours = file.metadata()?;
-        match fs::metadata(&self.path) {
-            Ok(current) => Ok((current.dev(), current.ino()) == (ours.dev(), ours.ino())),
-            // The next one is not there yet: this one is the newest.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            Err(error) => Err(error),
         }
     }
 
@@ -67,6 +57,16 @@ impl Tail {
         let texts = whole[..end].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.extend(texts.map(|line| String::from_utf8_lossy(line).into_owned()));
         Ok(())
+    }
+}
+
+fn is_current(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(current) => Ok((current.dev(), current.ino()) == (ours.dev(), ours.ino())),
+        // The next one is not there yet: this one is the newest.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::App;
 use crate::error::CliResult;
 use crate::plugins::{Identity, Loaded, find, registry};
-use crate::{output, owner};
+use crate::{run::owner, ui::output};
 
 /// How long a case may take. The first one that launches may build an image from nothing.
 const DEADLINE: Duration = Duration::from_secs(900);
@@ -42,7 +42,7 @@ impl Named {
 
     /// Loads it, after every check of where it comes from.
     pub(super) fn load(&self, app: &App) -> CliResult<Loaded> {
-        output::keep_from_plugins().context("move standard output away from plug-ins")?;
+        output::keep_from_plugins().context("cannot move standard output away from plug-ins")?;
         let pins = app.pins()?;
         Ok(match self {
             Self::File(path) => registry::load_file(path.clone(), &Identity::current(), &pins)?,
@@ -78,7 +78,7 @@ pub(super) enum Work {
 pub(in crate::cli) struct Args {}
 
 pub(in crate::cli) fn run(app: &App, _args: &Args) -> CliResult {
-    let order: Order = serde_json::from_reader(io::stdin().lock()).context("read the order")?;
+    let order: Order = serde_json::from_reader(io::stdin().lock()).context("cannot read the order")?;
     let loaded = order.plugin.load(app)?;
     let answer = match order.work {
         Work::Perform(task) => serde_json::to_value(kit::perform(&loaded.module, &task)),
@@ -96,7 +96,7 @@ pub(in crate::cli) fn run(app: &App, _args: &Args) -> CliResult {
             serde_json::to_value(report.cases.iter().find(|case| case.id == id))
         }
     };
-    Ok(output::write(answer.context("write the answer")?.to_string().as_bytes())?)
+    Ok(output::write(answer.context("cannot write the answer")?.to_string().as_bytes())?)
 }
 
 /// Starts the process and gives it the order.
@@ -121,7 +121,7 @@ impl Elsewhere for Process {
         let order = Order { plugin: self.plugin.clone(), work: Work::Perform(Box::new(task.clone())) };
         let output = start(&self.exe, &order)
             .and_then(Child::wait_with_output)
-            .failure(FailureKind::Internal, || "start another process")?;
+            .failure(FailureKind::Internal, || "cannot start another process")?;
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
             Err(Failure::new(FailureKind::Internal, format!("the other process ended: {}", output.status)))
         })

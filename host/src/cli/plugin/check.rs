@@ -6,67 +6,18 @@ use std::process::{Child, ExitCode};
 
 use anyhow::Context;
 use claude_bottle_plugin_api::Spec;
-use claude_bottle_plugin_api::kit::{CaseResult, Outcome, Report};
+use claude_bottle_plugin_api::kit::{CaseResult, Outcome, Report, cases};
 use serde_json::Value;
 
 use super::case::{Named, Order, Work, start};
 use super::{App, Format, usage};
+use crate::egress::Egress;
 use crate::error::{CliError, CliResult, Exit};
-use crate::interrupt::Interrupt;
 use crate::manifest::{Locations, Manifest};
-use crate::spec::{self, Wishes};
+use crate::run::spec::{self, StartOptions};
 use crate::trust::Trust;
 use crate::ui::clean;
-
-/// The cases, in the kit's order. A test compares them with the kit.
-const CASES: &[&str] = &[
-    "describe",
-    "open",
-    "probe",
-    "unknown-operation",
-    "bad-payload",
-    "prepare-makes-nothing",
-    "prepare-repeats",
-    "prepare-unknown-field",
-    "prepare-requires",
-    "prepare-cancelled",
-    "prepare-secret",
-    "plan-document",
-    "launch-listed",
-    "launch-cancelled",
-    "launch-twice",
-    "launch-two",
-    "secret-hidden",
-    "prompt",
-    "no-prompt",
-    "env-literal",
-    "env-secret",
-    "env-host",
-    "skills",
-    "workspace",
-    "exec-code",
-    "exec-signal",
-    "exec-streams",
-    "exec-stdin",
-    "exec-large",
-    "exec-arguments",
-    "exec-missing",
-    "exec-tty",
-    "elsewhere-exec",
-    "elsewhere-close",
-    "elsewhere-launch",
-    "close",
-    "close-twice",
-    "cleanup-spares-live",
-    "cleanup-shows-first",
-    "cleanup-finds-dead",
-    "cleanup-twice",
-    "cleanup-all",
-    "quiet",
-    "quiet-life",
-    "process",
-    "leaks",
-];
+use crate::ui::interrupt::Interrupt;
 
 /// What stands for the title of a case that said nothing, not even that.
 const CRASHED: &str = "the process that runs the case survives it";
@@ -104,28 +55,28 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
-    if let Some(unknown) = args.skip.iter().find(|id| !CASES.contains(&id.as_str())) {
-        return Err(
-            usage(format!("there is no case `{unknown}`")).hint(format!("cases: {}", CASES.join(", ")))
-        );
+    if let Some(unknown) = args.skip.iter().find(|id| !cases().any(|case| case == id.as_str())) {
+        return Err(usage(format!("there is no case `{unknown}`"))
+            .hint(format!("cases: {}", cases().collect::<Vec<_>>().join(", "))));
     }
     let plugin = Named::new(&args.plugin);
     let note = plugin.load(app)?.note;
-    let scratch = tempfile::Builder::new().prefix("claude-bottle-").tempdir().context("make a directory")?;
+    let scratch =
+        tempfile::Builder::new().prefix("claude-bottle-").tempdir().context("cannot make a directory")?;
     let mut invocation = app.invocation.clone();
     invocation.settings.extend(args.setting.iter().cloned());
     let spec = default_spec(&invocation, scratch.path())?;
     let bench = Bench { app, plugin, spec, settings: invocation.settings.into_iter().collect(), args };
     let interrupt = Interrupt::install()?;
-    let mut cases = Vec::new();
-    for id in CASES {
-        cases.push(bench.result(id, scratch.path())?);
+    let mut results = Vec::new();
+    for id in cases() {
+        results.push(bench.result(id, scratch.path())?);
         if interrupt.triggered() {
             return Err(CliError::new(Exit::Interrupted, format!("interrupted in case `{id}`"))
                 .hint("see what it left behind: claude-bottle cleanup --dry-run"));
         }
     }
-    let report = Report { name: note.name, version: note.version, contract: note.contract, cases };
+    let report = Report { name: note.name, version: note.version, contract: note.contract, cases: results };
     match args.format {
         Format::Json => app.ui.json(&report)?,
         Format::Text => app.ui.data(&clean(&report.to_string())),
@@ -134,14 +85,16 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
 }
 
 /// Builds what `start` would hand to the backend for a bottle that says nothing.
-fn default_spec(invocation: &crate::invocation::Invocation, scratch: &Path) -> CliResult<Spec> {
-    fs::write(scratch.join("claude-bottle.yaml"), MANIFEST).context("write a manifest")?;
+fn default_spec(invocation: &crate::environment::Invocation, scratch: &Path) -> CliResult<Spec> {
+    fs::write(scratch.join("claude-bottle.yaml"), MANIFEST).context("cannot write a manifest")?;
     let locations = Locations { home: scratch.to_owned(), cwd: scratch.to_owned() };
     let manifest = Manifest::load(&locations, &Trust::open(scratch)?)?;
     let (Some(agent), Some(bottle)) = (manifest.agents().next(), manifest.bottle("kit")) else {
         return Err(CliError::new(Exit::Bug, "the kit's manifest has no agent"));
     };
-    let mut spec = spec::build(invocation, agent, bottle, &Wishes::default(), scratch.to_owned())?;
+    let egress = Egress::find(invocation, bottle)?;
+    let wishes = StartOptions::default();
+    let mut spec = spec::build(invocation, agent, bottle, &egress, &wishes, scratch.to_owned())?;
     // The user's own token is none of the kit's business.
     spec.bottle.env.clear();
     Ok(spec)
@@ -168,7 +121,7 @@ impl Bench<'_> {
             return Ok(CaseResult { id, title: NOT_RUN, outcome: Outcome::Skip { reason }, millis: 0 });
         }
         let scratch = scratch.join(id);
-        fs::create_dir(&scratch).context("make a directory")?;
+        fs::create_dir(&scratch).context("cannot make a directory")?;
         let work = Work::Case {
             id: id.to_owned(),
             spec: Box::new(self.spec.clone()),
@@ -178,7 +131,7 @@ impl Bench<'_> {
         let order = Order { plugin: self.plugin.clone(), work };
         let output = start(&self.app.invocation.exe, &order)
             .and_then(Child::wait_with_output)
-            .with_context(|| format!("start a process for case `{id}`"))?;
+            .with_context(|| format!("cannot start a process for case `{id}`"))?;
         Ok(serde_json::from_slice(&output.stdout).ok().and_then(|answer| read(id, &answer)).unwrap_or_else(
             || CaseResult {
                 id,

@@ -25,9 +25,9 @@ enum What {
     Pin(pin::Args),
     /// Accept a plug-in with any content again
     Unpin(pin::Args),
-    /// Hold a plug-in against every rule of the contract
+    /// Run the conformance tests on a plug-in
     Check(check::Args),
-    /// Write the crate of a new backend
+    /// Create a new backend crate
     New(new::Args),
 }
 

@@ -41,7 +41,7 @@ pub(super) fn run(app: &App, args: Args) -> CliResult {
 
 /// Returns a crate's directory without links: a relative one would mean something else in the new crate.
 fn crate_in(path: &Path) -> CliResult<PathBuf> {
-    let missing = || format!("find the crate claude-bottle-plugin-api in `{}`", shown(path));
+    let missing = || format!("cannot find the crate claude-bottle-plugin-api in `{}`", shown(path));
     path.join("Cargo.toml").canonicalize().with_context(missing)?;
     Ok(path.canonicalize().with_context(missing)?)
 }

@@ -1,12 +1,12 @@
 //! An agent: its bottle's name, skills, prompt and command.
 
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 
-use super::{Checker, Fields, Lines, Use, files};
+use super::{Checker, Fields, Lines, Use, claude, files};
+use crate::manifest::keys::KEYS;
 use crate::manifest::model::{Agent, AgentName, BottleName, DEFAULT_COMMAND, Skill, SkillName};
 use crate::manifest::node::{Key, Node, Value};
 use crate::manifest::problem::{Problem, ProblemKind};
-use crate::manifest::raw::KEYS;
 use crate::manifest::suggest::listed;
 
 /// Characters of a shell, which nothing here interprets.
@@ -28,6 +28,8 @@ pub(super) fn check(
         None => Some((None, key.span)),
     };
     let skills = fields.get("skills").map(|node| skills(checker, node)).unwrap_or_default();
+    let claude = fields.get("claude").map(|node| claude::check(checker, node)).unwrap_or_default();
+    let history = fields.get("history").map(|node| history(checker, node));
     let (prompt, prompt_file) = prompt(checker, &fields, &subject);
     let command = match fields.get("command") {
         Some(node) => command(checker, node),
@@ -38,9 +40,27 @@ pub(super) fn check(
     let bottle = used.as_ref().and_then(|used| used.bottle.clone());
     let agent = bottle.zip(command).map(|(bottle, command)| {
         let name = name.clone();
-        Agent { name, bottle, skills, prompt, prompt_file, command, origin }
+        Agent { name, bottle, skills, claude, history, prompt, prompt_file, command, origin }
     });
     (agent, used)
+}
+
+/// Returns the paths below the home in which the agent keeps its sessions.
+fn history(checker: &mut Checker<'_>, node: &Node) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for item in checker.list(node, "`history`").unwrap_or_default() {
+        let Some(text) = checker.text(item, "an entry of `history`", Lines::One) else { continue };
+        let path = PathBuf::from(text.trim_start_matches("~/"));
+        let is_below = path.components().all(|part| matches!(part, Component::Normal(_)))
+            && path.components().next().is_some();
+        if is_below {
+            paths.push(path);
+        } else {
+            let message = format!("`{text}` is not a path below the agent's home");
+            checker.report_with(ProblemKind::BadValue, item.span, message, "write it as .codex/sessions");
+        }
+    }
+    paths
 }
 
 /// Returns the prompt, and the file it came from.

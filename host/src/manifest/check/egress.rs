@@ -3,15 +3,17 @@
 use std::net::IpAddr;
 
 use claude_bottle_egress_policy::{
-    DlpAction, DlpConfig, Host, HostError, HostOrIp, HostPattern, PrivateGrant, Rule, RuleError,
+    DlpAction, DlpConfig, DlpKind, Host, HostError, HostOrIp, HostPattern, PrivateGrant, Rule, RuleError,
 };
 use ipnet::IpNet;
 
 use super::{Checker, Lines};
-use crate::manifest::model::{BottleName, Egress, PrivateRange, ProxyKind, StaticHost};
+use crate::manifest::keys::KEYS;
+use crate::manifest::model::{
+    BottleName, Egress, PrivateRange, ProxyKind, StaticHost, Upstream, UpstreamSource, VariableName,
+};
 use crate::manifest::node::{Key, Node, Value};
 use crate::manifest::problem::{Problem, ProblemKind};
-use crate::manifest::raw::KEYS;
 use crate::manifest::suggest::nearest;
 
 pub(super) fn check(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node) -> Egress {
@@ -37,7 +39,37 @@ pub(super) fn check(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node)
     let proxies = [("guard", ProxyKind::Guard), ("pipelock", ProxyKind::Pipelock)];
     egress.proxy = fields.get("proxy").and_then(|node| one_of(checker, node, "`proxy`", &proxies));
     egress.dlp = fields.get("dlp").map(|node| dlp(checker, node)).unwrap_or_default();
+    egress.upstream = fields.get("upstream_proxy").and_then(|node| upstream(checker, node));
     egress
+}
+
+/// A user and a password are secrets, so they come from a variable of the host and never from the manifest.
+fn upstream(checker: &mut Checker<'_>, node: &Node) -> Option<Upstream> {
+    let text = checker.text(node, "`upstream_proxy`", Lines::One)?;
+    let mut wrong = |message: String| {
+        let note = "write `http://host:port`, `${NAME}` for a variable of the host, or `none`";
+        checker.report_with(ProblemKind::BadValue, node.span, message, note);
+        None
+    };
+    let source = if text == "none" {
+        UpstreamSource::Off
+    } else if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+        match VariableName::new(name) {
+            Ok(variable) => UpstreamSource::Host { variable },
+            Err(error) => return wrong(format!("`upstream_proxy` names no variable of the host: {error}")),
+        }
+    } else {
+        match crate::egress::upstream::parse(text) {
+            Ok((address, None)) => UpstreamSource::Address(address),
+            Ok((_, Some(_))) => {
+                return wrong("a user and a password do not belong into a manifest".to_owned());
+            }
+            Err(reason) => {
+                return wrong(format!("`upstream_proxy` is not the address of an HTTP proxy: {reason}"));
+            }
+        }
+    };
+    Some(Upstream { source, origin: checker.source.origin(node.span) })
 }
 
 fn rule(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node) -> Option<Rule> {
@@ -99,7 +131,7 @@ fn address(checker: &mut Checker<'_>, node: &Node) -> Option<IpAddr> {
         }
         Ok(address) => Some(address),
         Err(_) => {
-            checker.report(ProblemKind::BadHost, node.span, format!("`{text}` is no IP address"));
+            checker.report(ProblemKind::BadHost, node.span, format!("`{text}` is not a valid IP address"));
             None
         }
     }
@@ -125,7 +157,7 @@ fn range(checker: &mut Checker<'_>, node: &Node) -> Option<IpNet> {
     let text = checker.text(node, "`range`", Lines::One)?;
     let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     let problem = match parsed {
-        Err(_) => format!("`{text}` is no address range; write it like `10.0.0.0/8`"),
+        Err(_) => format!("`{text}` is not a valid address range; write it like `10.0.0.0/8`"),
         Ok(range) if range.prefix_len() == 0 => format!("the range `{text}` covers every address"),
         Ok(range) if range.addr() != range.network() => {
             format!("the range `{text}` has bits set beyond its prefix; write `{}`", range.trunc())
@@ -163,18 +195,28 @@ fn dlp(checker: &mut Checker<'_>, node: &Node) -> DlpConfig {
                 .extend(checker.text(node, "the name of a rule", Lines::One).map(str::to_owned));
         }
     }
+    if let Some(node) = fields.get("also") {
+        for node in checker.list(node, "`also`").unwrap_or_default() {
+            config.also.extend(one_of(checker, node, "`also`", &DlpKind::ALL));
+        }
+    }
     config
 }
 
 /// Returns the value that a word stands for.
-fn one_of<T: Copy>(checker: &mut Checker<'_>, node: &Node, subject: &str, words: &[(&str, T)]) -> Option<T> {
+pub(super) fn one_of<T: Copy>(
+    checker: &mut Checker<'_>,
+    node: &Node,
+    subject: &str,
+    words: &[(&str, T)],
+) -> Option<T> {
     let text = checker.text(node, subject, Lines::One)?;
     if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
         return Some(*value);
     }
     let names = || words.iter().map(|(word, _)| *word);
     let known: Vec<String> = names().map(|word| format!("`{word}`")).collect();
-    let message = format!("`{text}` is no value of {subject}: it is {}", known.join(" or "));
+    let message = format!("`{text}` is not a valid value of {subject}: use {}", known.join(" or "));
     let problem = Problem::at(ProblemKind::BadValue, checker.source, node.span, message);
     checker.problems.push(problem.did_you_mean(nearest(text, names())));
     None

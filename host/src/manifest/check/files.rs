@@ -60,7 +60,7 @@ pub(super) fn identity(checker: &mut Checker<'_>, node: &Node, text: &str) -> Op
     }
     if path.extension().is_some_and(|extension| extension == "pub") {
         let message = format!("IdentityFile `{text}` is a public key by its name");
-        checker.report_with(ProblemKind::BadValue, node.span, message, "name the private key beside it");
+        checker.report_with(ProblemKind::BadValue, node.span, message, "name the private key next to it");
         return None;
     }
     Some(path)
@@ -121,7 +121,7 @@ pub(super) fn skill(checker: &mut Checker<'_>, node: &Node, name: &str) -> Optio
     }
     let installed = installed_skills(&skills);
     let names = || installed.iter().map(String::as_str);
-    let what = if directory.exists() { "is no directory" } else { "is not installed" };
+    let what = if directory.exists() { "is not a directory" } else { "is not installed" };
     let message = format!("the skill `{name}` {what}");
     let problem = Problem::at(ProblemKind::MissingSkill, checker.source, node.span, message)
         .did_you_mean(nearest(name, names()))

@@ -2,21 +2,25 @@
 
 mod agent;
 mod bottle;
+mod claude;
 mod egress;
 mod env;
 mod files;
+mod forward;
+mod git;
 mod limits;
 mod options;
 mod ssh;
+mod tools;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::keys::KEYS;
 use super::model::{Agent, AgentName, Bottle, BottleName};
 use super::names::{NameError, slugified};
 use super::node::{Key, Node, Value};
 use super::problem::{Problem, ProblemKind, Problems};
-use super::raw::KEYS;
 use super::source::{Source, Span};
 use super::suggest::{listed, nearest};
 
@@ -200,7 +204,7 @@ impl Checker<'_> {
     fn unknown_key(&mut self, key: &Key, subject: &str, known: &[String]) {
         let at = |kind, message: String| Problem::at(kind, self.source, key.span, message);
         let problem = if key.text == "runtime" {
-            at(ProblemKind::RuntimeKey, "`runtime` is no longer a key: the runtime is detected".to_owned())
+            at(ProblemKind::RuntimeKey, "`runtime` is not a key any more: the runtime is detected".to_owned())
                 .note("the docker backend uses gVisor (`runsc`) whenever the engine has it; remove this line")
                 .hint("run `claude-bottle doctor` to see which runtime is used")
         } else {

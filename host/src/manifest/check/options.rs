@@ -70,7 +70,7 @@ fn number(checker: &mut Checker<'_>, subject: &str, node: &Node, text: &str) -> 
     let whole = text.parse::<i64>().map(Number::from).ok();
     let number = whole.or_else(|| text.parse::<f64>().ok().and_then(Number::from_f64));
     if number.is_none() {
-        let message = format!("{subject} is `{text}`, which is no number that can be passed on");
+        let message = format!("{subject} is `{text}`, which is not a number that can be passed on");
         checker.report(ProblemKind::BadValue, node.span, message);
     }
     number.map(Json::Number)

@@ -5,10 +5,10 @@ use std::net::Ipv6Addr;
 use claude_bottle_egress_policy::HostOrIp;
 
 use super::{Checker, Fields, Lines, files};
+use crate::manifest::keys::KEYS;
 use crate::manifest::model::SshHost;
 use crate::manifest::node::{Node, Value};
 use crate::manifest::problem::{Problem, ProblemKind};
-use crate::manifest::raw::KEYS;
 
 /// User when none is given: what git hosting services use.
 const DEFAULT_USER: &str = "git";
@@ -125,7 +125,7 @@ fn port(checker: &mut Checker<'_>, node: &Node) -> Option<u16> {
     match text.parse::<u16>() {
         Ok(port) if port > 0 => Some(port),
         _ => {
-            let message = format!("`{text}` is no port: a port is a whole number from 1 to 65535");
+            let message = format!("`{text}` is not a valid port: use a whole number from 1 to 65535");
             checker.report(ProblemKind::BadPort, node.span, message);
             None
         }
@@ -141,9 +141,10 @@ fn known_host_key(checker: &mut Checker<'_>, node: &Node) -> Option<String> {
     if KEY_TYPES.contains(&kind) && key.starts_with("AAAA") && key.chars().all(is_base64) {
         return Some(format!("{kind} {key}"));
     }
-    let problem = Problem::at(ProblemKind::BadValue, checker.source, node.span, "this is no public host key")
-        .note("a key is its type and its base64 text: `ssh-ed25519 AAAA…`")
-        .hint("run `ssh-keyscan HOST` and compare its answer with what the host's owner published");
+    let problem =
+        Problem::at(ProblemKind::BadValue, checker.source, node.span, "this is not a valid public host key")
+            .note("a key is its type and its base64 text: `ssh-ed25519 AAAA…`")
+            .hint("run `ssh-keyscan HOST` and compare its answer with what the host's owner published");
     checker.problems.push(problem);
     None
 }

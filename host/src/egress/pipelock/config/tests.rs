@@ -68,13 +68,31 @@ fn there_is_no_other_key() {
         value.as_mapping().unwrap().keys().map(|key| key.as_str().unwrap().to_owned()).collect()
     };
     let set = |names: &[&str]| -> BTreeSet<String> { names.iter().map(|name| (*name).to_owned()).collect() };
-    let small = set(&["version", "mode", "enforce", "api_allowlist", "forward_proxy", "dlp"]);
+    let small = set(&[
+        "version",
+        "mode",
+        "enforce",
+        "api_allowlist",
+        "fetch_proxy",
+        "forward_proxy",
+        "dlp",
+        "request_body_scanning",
+        "metrics_listen",
+    ]);
     assert_eq!(keys(&document(" {}")), small);
     let document = document(EVERYTHING);
     assert_eq!(keys(&document), &small | &set(&["trusted_domains", "ssrf"]));
     assert_eq!(keys(&document["ssrf"]), set(&["ip_allowlist"]));
-    assert_eq!(keys(&document["forward_proxy"]), set(&["enabled"]));
-    assert_eq!(keys(&document["dlp"]), set(&["include_defaults", "scan_env"]));
+    assert_eq!(
+        keys(&document["forward_proxy"]),
+        set(&["enabled", "max_tunnel_seconds", "idle_timeout_seconds"])
+    );
+    assert_eq!(
+        keys(&document["fetch_proxy"]["monitoring"]),
+        set(&["max_url_length", "max_requests_per_minute"])
+    );
+    let dlp = set(&["include_defaults", "scan_env", "min_env_secret_length", "secrets_file", "patterns"]);
+    assert_eq!(keys(&document["dlp"]), dlp);
 }
 
 /// "API Allowlist": defaults, the bottle's own and the SSH hosts, sorted, each once, in lower case, never with a port; it may
@@ -103,18 +121,53 @@ fn only_ssh_hosts_may_be_private_by_address() {
     assert_eq!(document("\n    egress: { allowlist: [203.0.113.7] }")["ssrf"], Value::Null);
 }
 
-/// "Forward Proxy": off by default, and CONNECT is answered 405 then. The server name of TLS is compared by default.
+/// "Forward Proxy": off by default, and CONNECT is answered 405 then. The server name of TLS is compared by default. Its own
+/// limits end a tunnel after five minutes, a client after 60 requests a minute, and a URL after 2048 bytes.
 #[test]
-fn it_is_a_forward_proxy() {
-    assert_eq!(document(" {}")["forward_proxy"]["enabled"], true);
+fn it_is_a_forward_proxy_with_the_guards_limits() {
+    let document = document(" {}");
+    assert_eq!(document["forward_proxy"]["enabled"], true);
+    assert_eq!(document["forward_proxy"]["max_tunnel_seconds"], 31_536_000);
+    assert_eq!(document["forward_proxy"]["idle_timeout_seconds"], 900);
+    let monitoring = &document["fetch_proxy"]["monitoring"];
+    assert_eq!(
+        (&monitoring["max_requests_per_minute"], &monitoring["max_url_length"]),
+        (&1_000_000.into(), &65_536.into())
+    );
 }
 
-/// "DLP": the built-in patterns, and "Environment Variable Leak Detection".
+/// "DLP": the built-in patterns, two more, "Environment Variable Leak Detection", and "Secrets File". Never one that is on a disk.
 #[test]
 fn it_looks_for_secrets() {
     let document = document(" {}");
-    assert_eq!(document["dlp"]["include_defaults"], true);
-    assert_eq!(document["dlp"]["scan_env"], true);
+    let dlp = &document["dlp"];
+    assert_eq!((&dlp["include_defaults"], &dlp["scan_env"]), (&true.into(), &true.into()));
+    assert_eq!(dlp["secrets_file"], "/dev/stdin");
+    assert_eq!(dlp["min_env_secret_length"], 8);
+    let token = format!("sk-{}T3BlbkFJ{}", "aB3".repeat(7), "dE5".repeat(7));
+    let webhook = format!("https://hooks.slack.com/services/T0/B0/{}", "aB3".repeat(13));
+    for (pattern, example) in dlp["patterns"].as_sequence().unwrap().iter().zip([token, webhook]) {
+        let pattern = regex::Regex::new(pattern["regex"].as_str().unwrap()).unwrap();
+        assert!(pattern.is_match(&example), "{example}");
+    }
+}
+
+/// "Request Body Scanning": it only warns by default, in strict mode as well, and looks at a few headers.
+#[test]
+fn what_it_finds_in_headers_and_bodies_does_not_go_out() {
+    let document = document(" {}");
+    let scanning = &document["request_body_scanning"];
+    assert_eq!((&scanning["enabled"], &scanning["action"]), (&true.into(), &"block".into()));
+    assert_eq!((&scanning["scan_headers"], &scanning["header_mode"]), (&true.into(), &"all".into()));
+    // A header that the client is free to fill is looked at.
+    let ignored = list(&scanning["ignore_headers"]);
+    assert!(!ignored.iter().any(|name| ["Cookie", "Authorization", "User-Agent", "Accept"].contains(name)));
+}
+
+/// "Metrics": the bottle reaches the proxy's port, and so everything that is served there.
+#[test]
+fn its_figures_are_not_for_the_bottle() {
+    assert_eq!(document(" {}")["metrics_listen"], "127.0.0.1:0");
 }
 
 #[test]

@@ -1,0 +1,124 @@
+//! What commands share: the manifest, the chosen backend, every backend.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use claude_bottle_plugin_api::abi::host::HostServices;
+use claude_bottle_plugin_api::{Context, Owner};
+
+use super::App;
+use crate::error::{CliError, CliResult, Exit};
+use crate::manifest::Manifest;
+use crate::plugins::registry::{self, Entry, Status};
+use crate::plugins::{Identity, Pins, SearchInputs, SearchPath, pin};
+use crate::results::store::Store;
+use crate::run::backend::Backend;
+use crate::run::plugin_services::PluginLog;
+use crate::run::records::Runs;
+use crate::ui::Answer;
+use crate::ui::interrupt::Interrupt;
+use crate::ui::output;
+use crate::ui::progress::Progress;
+
+/// The backend that is used when nobody chose.
+const DEFAULT_BACKEND: &str = "docker";
+
+impl App {
+    /// Loads the manifest of this directory and of the home directory.
+    pub(super) fn manifest(&self) -> CliResult<Manifest> {
+        super::trust::load_manifest(self)
+    }
+
+    /// Asks a yes-or-no question; without a terminal that is an error with the hint, and an interrupt is one too.
+    pub(super) fn confirm(&self, question: &str, hint: &str, interrupt: &Interrupt) -> CliResult<bool> {
+        if !self.ui.interactive {
+            return Err(
+                CliError::new(Exit::Failed, "cannot ask: standard input is not a terminal").hint(hint)
+            );
+        }
+        match self.ui.ask(question, interrupt)? {
+            Some(answer) => Ok(answer == Answer::Yes),
+            None => Err(CliError::new(Exit::Interrupted, "interrupted")),
+        }
+    }
+
+    /// Returns the records of runs.
+    pub(super) fn runs(&self) -> Runs {
+        Runs::new(&self.invocation.state_dir)
+    }
+
+    /// Returns the saved results.
+    pub(super) fn results(&self) -> Store {
+        Store::new(&self.invocation.state_dir)
+    }
+
+    /// Returns the name of the backend: the flag's, else the environment's, else the default.
+    pub(super) fn backend_name<'a>(&'a self, flag: Option<&'a str>) -> &'a str {
+        flag.or_else(|| self.invocation.setting("BACKEND")).unwrap_or(DEFAULT_BACKEND)
+    }
+
+    /// Returns where plug-ins are looked for.
+    pub(super) fn search_path(&self) -> SearchPath {
+        SearchPath::new(SearchInputs {
+            plugin_path: self.invocation.plugin_path.clone(),
+            data_dir: Some(self.invocation.data_dir.clone()),
+            executable: Some(self.invocation.exe.clone()),
+            identity: Identity::current(),
+        })
+    }
+
+    /// Returns the file in which plug-ins are pinned.
+    pub(super) fn pins_file(&self) -> PathBuf {
+        self.invocation.data_dir.join(pin::PINS_FILE)
+    }
+
+    /// Returns which plug-ins are pinned to one content.
+    pub(super) fn pins(&self) -> CliResult<Pins> {
+        Ok(Pins::read(&self.pins_file())?)
+    }
+
+    /// Returns the plug-ins that could be loaded; none of their code runs.
+    pub(super) fn loadable(&self) -> CliResult<Vec<String>> {
+        let entries = registry::list(&self.search_path(), &self.pins()?);
+        let usable = |entry: &Entry| matches!(entry.status, Status::Usable);
+        Ok(entries.into_iter().filter(usable).map(|entry| entry.name).collect())
+    }
+
+    /// Loads and opens a backend.
+    pub(super) fn open(&self, name: &str, calls: &Calls) -> CliResult<Backend> {
+        output::keep_from_plugins().context("cannot move standard output away from plug-ins")?;
+        let loaded = registry::load(&self.search_path(), &self.pins()?, name)?;
+        let description = loaded.module.describe()?;
+        let log: Arc<dyn HostServices> =
+            Arc::new(PluginLog { backend: name.to_owned(), dead: calls.dead.clone() });
+        let mut context = Context::default();
+        context.host_version = env!("CARGO_PKG_VERSION").to_owned();
+        context.settings.clone_from(&self.invocation.settings);
+        context.data_dir = self.invocation.data_dir.join("backends").join(name);
+        let opened = loaded.module.open(log, &context)?;
+        tracing::debug!(backend = name, path = %loaded.path.display(), "opened");
+        Ok(Backend::new(description, opened, &calls.interrupt, &calls.progress))
+    }
+}
+
+/// What the calls of one command share.
+pub(super) struct Calls {
+    pub(super) interrupt: Arc<Interrupt>,
+    pub(super) progress: Arc<Progress>,
+    /// An owner that counts as dead.
+    pub(super) dead: Option<Owner>,
+}
+
+impl Calls {
+    /// Installs signal handlers, and shows progress on a terminal.
+    pub(super) fn new(app: &App) -> CliResult<Self> {
+        let progress = Arc::new(Progress::new(app.ui.stderr_terminal && !app.ui.is_quiet()));
+        Ok(Self { interrupt: Interrupt::install()?, progress, dead: None })
+    }
+
+    /// Shows nothing and listens to no signal.
+    pub(super) fn silent(dead: Option<Owner>) -> CliResult<Self> {
+        Ok(Self { interrupt: Interrupt::silent()?, progress: Arc::new(Progress::new(false)), dead })
+    }
+}

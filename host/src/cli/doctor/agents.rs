@@ -1,0 +1,69 @@
+//! Which agents of the manifest the selected backend would refuse to start: each is prepared, and nothing is made.
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::super::app::Calls;
+use super::super::{App, start};
+use crate::egress::Egress;
+use crate::error::{CliError, CliResult};
+use crate::manifest::{Agent, Manifest, ManifestErrors, ProblemKind};
+use crate::run::backend::Backend;
+use crate::run::options::Options;
+use crate::run::spec::StartOptions;
+use crate::{run::owner, run::stage};
+
+/// An agent that would not start.
+#[derive(Debug, Serialize)]
+pub(super) struct Refused {
+    agent: String,
+    reason: String,
+    hints: Vec<String>,
+}
+
+impl Refused {
+    fn new(agent: &str, error: CliError) -> Self {
+        Self { agent: agent.to_owned(), reason: format!("{:#}", error.error), hints: error.hints }
+    }
+
+    pub(super) fn lines(&self) -> Vec<String> {
+        let first = format!("  agent `{}` cannot start: {}", self.agent, self.reason);
+        let hints = self.hints.iter().map(|hint| format!("    fix: {hint}"));
+        std::iter::once(first).chain(hints).collect()
+    }
+}
+
+/// Prepares each agent. No manifest means no agents; one that cannot be read is told by every other command.
+pub(super) fn refused(app: &App, backend: &str, calls: &Calls) -> Vec<Refused> {
+    let manifest = match app.manifest() {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            if !is_missing(&error) {
+                app.ui.warning(&format!("agents are not checked: {:#}", error.error));
+            }
+            return Vec::new();
+        }
+    };
+    let opened = match app.open(backend, calls) {
+        Ok(opened) => opened,
+        Err(error) => return vec![Refused::new("*", error)],
+    };
+    let check = |agent: &Agent| {
+        Some(Refused::new(agent.name.as_str(), try_agent(app, &opened, &manifest, agent).err()?))
+    };
+    manifest.agents().filter_map(check).collect()
+}
+
+fn is_missing(error: &CliError) -> bool {
+    error.error.downcast_ref::<ManifestErrors>().is_some_and(|errors| errors.has(ProblemKind::NoFile))
+}
+
+fn try_agent(app: &App, backend: &Backend, manifest: &Manifest, agent: &Agent) -> CliResult {
+    let Some(bottle) = manifest.bottle(agent.bottle.as_str()) else { return Ok(()) };
+    let wishes = StartOptions { options: Options::of(bottle, backend.name()), ..StartOptions::default() };
+    let stage = stage::make(&owner::this_process())?;
+    let egress = Egress::find(&app.invocation, bottle)?;
+    start::prepared(app, backend, (agent, bottle), &egress, &wishes, stage.path())?;
+    stage.close().context("cannot remove the temporary directory")?;
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! What `start` says after the agent has ended: the limit that ended it, what was refused, how long it all took.
+
+use claude_bottle_plugin_api::Spec;
+
+use super::App;
+use super::app::Calls;
+use crate::egress::summary::{self, Summary};
+use crate::manifest::Bottle;
+use crate::run::session::Ending;
+
+/// A run that has ended.
+pub(super) struct RunReport<'a> {
+    pub(super) spec: &'a Spec,
+    pub(super) bottle: &'a Bottle,
+    pub(super) ending: &'a Ending,
+}
+
+impl RunReport<'_> {
+    /// Says what the user should know.
+    pub(super) fn report(&self, app: &App) {
+        if let Some(limit) = &self.ending.status.limit {
+            app.ui.warning(&format!("the agent was ended by the {limit}"));
+        }
+        match summary::read(&self.spec.state_dir) {
+            Ok(summary) => self.show_blocked(app, &summary),
+            // What the agent did is done; its log being unreadable changes nothing about that.
+            Err(error) => app.ui.warning(&format!("the run's egress log cannot be read: {error}")),
+        }
+        if self.ending.is_being_removed {
+            app.ui.warning("removing the bottle takes long; another process goes on with it");
+            app.ui.hint("see whether anything is left of it: claude-bottle cleanup --dry-run");
+        }
+    }
+
+    fn show_blocked(&self, app: &App, summary: &Summary) {
+        let texts: Vec<_> = [summary.text(), summary.failed_text()].into_iter().flatten().collect();
+        if texts.is_empty() || app.ui.is_quiet() {
+            return;
+        }
+        texts.iter().for_each(|text| app.ui.status(text));
+        if let Some(advice) = how_to_allow(app, self.bottle, &summary.rules()) {
+            app.ui.hint(&advice);
+        }
+        app.ui.hint(&format!("see every decision: claude-bottle logs {} --egress", self.spec.id));
+    }
+}
+
+/// Says where rules have to go so that a bottle allows more; nothing without rules.
+pub(super) fn how_to_allow(app: &App, bottle: &Bottle, rules: &[String]) -> Option<String> {
+    let them = match rules {
+        [] => return None,
+        [_] => "it",
+        _ => "them",
+    };
+    let of_project = bottle.origin.path().parent() == Some(app.invocation.cwd.as_path())
+        && app.invocation.cwd != app.invocation.home;
+    Some(format!(
+        "to allow {}, add {them} to `egress.allowlist` of bottle `{}` ({}): claude-bottle edit{}",
+        rules.join(", "),
+        bottle.name,
+        bottle.origin,
+        if of_project { " --here" } else { "" }
+    ))
+}
+
+/// Shows how long each step took.
+pub(super) fn show_timings(app: &App, calls: &Calls) {
+    for (step, took) in calls.progress.timings() {
+        app.ui.text(&format!("{:>9.1} ms  {step}", took.as_secs_f64() * 1000.0));
+    }
+}

@@ -1,0 +1,298 @@
+//! `start`: resolve, prepare, show, ask, launch, provision, execute, close.
+
+mod flags;
+mod running;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use claude_bottle_plugin_api::{Capability, Failure, Plan, Spec, Workspace};
+
+use super::app::Calls;
+use super::info::resolve;
+use super::report::{RunReport, show_timings};
+use super::size::{size, size_of};
+use super::work::show_work;
+use super::{App, Format, settings};
+use crate::egress::{self, Egress};
+use crate::error::{CliError, CliResult, Exit};
+use crate::manifest::{Agent, Bottle, nearest};
+use crate::results::resume::{self, Resumed};
+use crate::results::store::Saved;
+use crate::run::backend::{Backend, Verb};
+use crate::run::capabilities;
+use crate::run::plan_view::{Changes, PlanView};
+use crate::run::secrets;
+use crate::run::spec::{self, StartOptions};
+use crate::run::workspace;
+use crate::run::{claude_files, tools};
+use crate::{run::owner, run::stage};
+
+pub(super) use flags::Flags;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  claude-bottle start dev                       ask, then start the agent on this terminal
+  claude-bottle start dev --cwd --yes           copy this directory in, and do not ask
+  claude-bottle start dev --print 'run tests'   run once, and exit with the agent's code
+  claude-bottle start dev --dry-run --format json
+
+Exit codes:
+  the agent's own, or 125 claude-bottle failed, 2 wrong command line, 130 interrupted")]
+pub(super) struct Args {
+    /// The agent, as the manifest names it
+    agent: String,
+    /// Copy the working directory into the bottle, or the repository around it; with =DIR exactly that directory
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    cwd: Option<Option<PathBuf>>,
+    /// Save nothing of what the agent changes in the copy
+    #[arg(long, requires = "cwd")]
+    no_save: bool,
+    /// Save what git ignores too
+    #[arg(long, requires = "cwd", conflicts_with = "no_save")]
+    ignored: bool,
+    /// Keep the commits that the agent makes, for apply --branch NAME --commits
+    #[arg(long, requires = "cwd", conflicts_with = "no_save")]
+    commits: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// A run that is asked for.
+pub(super) struct Request<'a> {
+    /// The agent, as the manifest names it.
+    pub(super) agent: &'a str,
+    /// The backend.
+    pub(super) backend: &'a str,
+    /// The directory that comes along.
+    pub(super) workspace: Option<Workspace>,
+    /// Whether its changes are saved.
+    pub(super) saves: bool,
+    /// Whether what git ignores is saved too.
+    pub(super) ignored: bool,
+    /// Whether the agent's own commits are kept too.
+    pub(super) commits: bool,
+    /// The result that it goes on from.
+    pub(super) resumes: Option<&'a Saved>,
+    /// What else the command line says.
+    pub(super) flags: &'a Flags,
+}
+
+pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
+    let dry_run = args.flags.is_dry_run(app)?;
+    let start = || {
+        let request = Request {
+            agent: &args.agent,
+            backend: app.backend_name(args.flags.backend.as_deref()),
+            workspace: workspace(app, args)?,
+            saves: !args.no_save,
+            ignored: args.ignored,
+            commits: args.commits,
+            resumes: None,
+            flags: &args.flags,
+        };
+        begin(app, &request, dry_run)
+    };
+    start().map_err(of_start)
+}
+
+/// Gives a failure the exit code that no agent has.
+pub(super) fn of_start(error: CliError) -> CliError {
+    match error.exit {
+        Exit::Failed => error.exit(Exit::Start),
+        _ => error,
+    }
+}
+
+/// Begins a run, and sees it to its end.
+pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResult<ExitCode> {
+    let flags = request.flags;
+    let manifest = app.manifest()?;
+    let (agent, bottle) = resolve(&manifest, request.agent)?;
+    let mut arguments = flags.arguments_of(agent)?;
+    warn_of_misspelt_backends(app, bottle, request.backend)?;
+    let calls = Calls::new(app)?;
+    let mut backend = app.open(request.backend, &calls)?;
+    settings::check(app, &backend)?;
+    let changes = Changes::of(&backend, request.workspace.is_some(), request.saves);
+    let stage = stage::make(&owner::this_process())?;
+    let resumed = request.resumes.map(|saved| resumed(&backend, saved, stage.path())).transpose()?;
+    if let Some(option) = flags.going_on(agent)
+        && resumed.as_ref().is_some_and(|resumed| resumed.view.history)
+    {
+        arguments.insert(0, option);
+    }
+    let (resumed, restore) = resumed.map(|resumed| (resumed.view, resumed.restore)).unzip();
+    let wishes = StartOptions {
+        workspace: request.workspace.clone(),
+        arguments,
+        options: flags.options(bottle, request.backend),
+        saves: changes == Some(Changes::Saved),
+        restore,
+    };
+    let egress = Egress::find(&app.invocation, bottle)?;
+    let (spec, plan) = prepared(app, &backend, (agent, bottle), &egress, &wishes, stage.path())?;
+    let view = PlanView::new(&backend, &spec, &plan, (flags.remote_control, changes)).resuming(resumed);
+    if dry_run {
+        return show_dry_run(app, flags.format, &view);
+    }
+    let is_unenforced = !backend.offers(&Capability::EGRESS) && !flags.allow_unenforced_egress;
+    if is_unenforced && !flags.will_ask() {
+        return Err(unenforced(backend.name()));
+    }
+    // Nobody agrees to what was not shown.
+    if flags.will_ask() {
+        app.ui.text(&view.text(&app.ui))
+    } else {
+        app.ui.say(&view.text(&app.ui))
+    }
+    if flags.will_ask() && !agreed(app, &calls, is_unenforced)? {
+        app.ui.status("aborted by user");
+        return Ok(ExitCode::SUCCESS);
+    }
+    backend.grant(Arc::new(secrets::resolve(
+        flags.terminal(app),
+        &app.invocation,
+        bottle,
+        egress.upstream.as_ref(),
+        &calls.interrupt,
+    )?));
+    let policy = egress::policy_document(&spec.id, bottle, egress.policy)?;
+    if wishes.saves {
+        warn_of_full_store(app);
+    }
+    let ran = running::session(app, request, &backend, (&spec, agent), &plan, policy)?;
+    let ending = match ran.result {
+        Ok(ending) => ending,
+        Err(error) => {
+            show_work(app, &spec.id, &ran.work);
+            return Err(error);
+        }
+    };
+    RunReport { spec: &spec, bottle, ending: &ending }.report(app);
+    show_work(app, &spec.id, &ran.work);
+    if flags.timings {
+        show_timings(app, &calls);
+    }
+    stage::remove(&stage.keep()).context("cannot remove the temporary directory")?;
+    Ok(running::exit(&ending, &ran.work))
+}
+
+/// Makes ready what the bottle goes on from, unless the backend cannot lay it.
+fn resumed(backend: &Backend, saved: &Saved, stage: &Path) -> CliResult<Resumed> {
+    if !backend.offers(&Capability::RESUME) {
+        let (name, run) = (backend.name(), &saved.result.run);
+        let message = format!("the {name} backend does not offer `resume`: it cannot go on from `{run}`");
+        return Err(CliError::new(Exit::Failed, message)
+            .hint(format!("name another backend: claude-bottle resume {run} --backend NAME"))
+            .hint(format!("or take the changes, and start again from there: claude-bottle apply {run}")));
+    }
+    Ok(resume::stage(saved, stage)?)
+}
+
+/// Says that results take much room, and which takes the most.
+fn warn_of_full_store(app: &App) {
+    match app.results().over_bound() {
+        Ok(None) => {}
+        Ok(Some((bytes, largest))) => {
+            let (size, run, largest) = (size(bytes), &largest.result.run, size_of(&largest));
+            app.ui.warning(&format!("saved results take {size}; the largest is `{run}` with {largest}"));
+            app.ui.hint(&format!(
+                "take it or remove it: claude-bottle apply {run}, claude-bottle discard {run}"
+            ));
+        }
+        // It may be mended until the agent has ended; if not, the bottle is kept.
+        Err(error) => app.ui.warning(&format!("saved results cannot be read: {error:#}")),
+    }
+}
+
+/// Finds the directory that is to come along, and says what does not.
+fn workspace(app: &App, args: &Args) -> CliResult<Option<Workspace>> {
+    let Some(named) = &args.cwd else { return Ok(None) };
+    if named.as_ref().is_none_or(|path| path.is_relative()) {
+        app.invocation.here()?;
+    }
+    let found = workspace::find(&app.invocation, named.as_deref())?;
+    if let Some(warning) = &found.warning {
+        app.ui.warning(warning);
+    }
+    Ok(Some(found.workspace))
+}
+
+/// Options for another backend have no effect, which is what their author meant unless its name is misspelt.
+fn warn_of_misspelt_backends(app: &App, bottle: &Bottle, backend: &str) -> CliResult {
+    let others: BTreeSet<_> = bottle.options.iter().map(|option| option.backend.as_str()).collect();
+    let others: Vec<_> = others.into_iter().filter(|name| *name != backend).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let known = app.loadable()?;
+    for name in others.into_iter().filter(|name| !known.iter().any(|known| known == name)) {
+        if let Some(near) = nearest(name, known.iter().map(String::as_str)) {
+            let text =
+                format!("options for `{name}` have no effect: no such backend; did you mean `{near}`?");
+            app.ui.warning(&text);
+        }
+    }
+    Ok(())
+}
+
+/// Prepares a run: whatever can be refused is refused here, and nothing is made.
+pub(super) fn prepared(
+    app: &App,
+    backend: &Backend,
+    (agent, bottle): (&Agent, &Bottle),
+    egress: &Egress,
+    wishes: &StartOptions,
+    stage: &Path,
+) -> CliResult<(Spec, Plan)> {
+    let spec = spec::build(&app.invocation, agent, bottle, egress, wishes, stage.to_owned())?;
+    capabilities::check(backend, agent, bottle, &spec)?;
+    secrets::check(&app.invocation, bottle)?;
+    let located = |failure| {
+        let failure = tools::locate(bottle, backend.name(), failure);
+        let failure = claude_files::locate(agent, backend.name(), failure);
+        wishes.options.locate(backend.name(), failure)
+    };
+    let plan = prepare(backend, &spec).map_err(located)?;
+    Ok((spec, plan))
+}
+
+fn prepare(backend: &Backend, spec: &Spec) -> Result<Plan, Failure> {
+    let spec = spec.clone();
+    let plan = backend.call(Verb::PREPARE, move |opened, call| opened.prepare(call, &spec))?;
+    backend.progress().clear();
+    Ok(plan)
+}
+
+fn show_dry_run(app: &App, format: Format, view: &PlanView) -> CliResult<ExitCode> {
+    match format {
+        Format::Json => app.ui.json(view)?,
+        Format::Text => {
+            app.ui.text(&view.text(&app.ui));
+            app.ui.status("dry-run requested; nothing was started.");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn agreed(app: &App, calls: &Calls, is_unenforced: bool) -> CliResult<bool> {
+    let (question, hint) = if is_unenforced {
+        let question = "claude-bottle: launch this agent, with an egress policy that nothing enforces?";
+        (question, "add --yes --allow-unenforced-egress to start without asking")
+    } else {
+        ("claude-bottle: launch this agent?", "add --yes to start without asking")
+    };
+    app.confirm(question, hint, &calls.interrupt)
+}
+
+/// Makes the error of a start that agreed to what it does, and not to this.
+fn unenforced(backend: &str) -> CliError {
+    let message = format!("the {backend} backend does not enforce the egress policy, which needs your word");
+    CliError::new(Exit::Failed, message)
+        .hint("add --allow-unenforced-egress, or name a backend that enforces it: --backend docker")
+}

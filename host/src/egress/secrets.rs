@@ -1,0 +1,86 @@
+//! Which hosts may be shown which secret: one rule for every backend, decided here and handed over in the spec.
+
+use claude_bottle_egress_policy::{DEFAULT_ORIGIN, Effect, Policy, Rule};
+use claude_bottle_plugin_api::{EnvValue, EnvVar, SecretSpec};
+
+use crate::environment::AGENT_TOKEN;
+
+/// Credentials for the model's API: <https://code.claude.com/docs/en/env-vars>.
+const API_CREDENTIALS: &[&str] = &[AGENT_TOKEN, "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"];
+/// Where Claude Code sends them, of the hosts every bottle may reach.
+const API_HOSTS: &[&str] = &["api.anthropic.com", "claude.ai", "platform.claude.com"];
+/// The variable that moves the API elsewhere.
+const BASE_URL: &str = "ANTHROPIC_BASE_URL";
+
+/// Returns every secret among the variables, with the hosts that may receive it as a credential.
+///
+/// The API's credentials are for the API alone; another secret may be meant for any host the bottle itself names.
+pub fn secret_specs(policy: &Policy, env: &[EnvVar]) -> Vec<SecretSpec> {
+    let secrets = env.iter().filter(|variable| variable.value == EnvValue::Secret);
+    let spec = |variable: &EnvVar| SecretSpec::new(&variable.name, hosts(policy, env, &variable.name));
+    secrets.map(spec).collect()
+}
+
+fn hosts(policy: &Policy, env: &[EnvVar], name: &str) -> Vec<String> {
+    let text = |rule: &Rule| rule.pattern().to_string();
+    if API_CREDENTIALS.contains(&name) {
+        let named = API_HOSTS.iter().copied().chain(base_url_authority(env));
+        return named.filter_map(|host| Rule::parse(host, "").ok()).map(|rule| text(&rule)).collect();
+    }
+    let own = |rule: &&Rule| rule.effect() == Effect::Allow && rule.origin() != DEFAULT_ORIGIN;
+    policy.rules.iter().filter(own).map(text).collect()
+}
+
+/// Returns the host, perhaps with a port, of the API's address when the manifest says it in clear.
+fn base_url_authority(env: &[EnvVar]) -> Option<&str> {
+    let url = env.iter().find_map(|variable| match &variable.value {
+        EnvValue::Literal { value } if variable.name == BASE_URL => Some(value),
+        _ => None,
+    })?;
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy() -> Policy {
+        let rules = [
+            ("sentry.io", DEFAULT_ORIGIN),
+            ("*.registry.test:8443", "bottle dev, claude-bottle.yaml:4"),
+            ("deny evil.test", "bottle dev, claude-bottle.yaml:5"),
+            ("forge.test:22", "ssh entry `forge`, claude-bottle.yaml:7"),
+        ];
+        let rules = rules.iter().map(|(text, origin)| Rule::parse(text, *origin).unwrap()).collect();
+        Policy { rules, ..Policy::default() }
+    }
+
+    fn check(base_url: Option<&str>, name: &str, expected: &[&str]) {
+        let mut env = vec![EnvVar::literal("LEVEL", "debug"), EnvVar::secret(name)];
+        env.extend(base_url.map(|url| EnvVar::literal(BASE_URL, url)));
+        let expected = expected.iter().map(|&host| host.to_owned()).collect();
+        assert_eq!(secret_specs(&policy(), &env), [SecretSpec::new(name, expected)]);
+    }
+
+    #[test]
+    fn the_apis_credentials_are_for_the_api_and_others_for_the_bottles_own_hosts() {
+        let api = ["api.anthropic.com", "claude.ai", "platform.claude.com", "gateway.test"];
+        for name in API_CREDENTIALS {
+            check(None, name, &api[..3]);
+            check(Some("http://u:p@gateway.test:8080/v1"), name, &api);
+            check(Some("https://gateway.test?x"), name, &api);
+            check(Some("gateway.test"), name, &api[..3]);
+        }
+        check(None, "NPM_TOKEN", &["*.registry.test", "forge.test"]);
+        check(Some("http://gateway.test"), "NPM_TOKEN", &["*.registry.test", "forge.test"]);
+    }
+
+    #[test]
+    fn an_address_of_the_api_that_is_a_secret_itself_gives_it_no_other_host() {
+        let env = [EnvVar::secret(AGENT_TOKEN), EnvVar::secret(BASE_URL)];
+        let specs = secret_specs(&policy(), &env);
+        assert_eq!(specs[0].hosts, API_HOSTS);
+    }
+}

@@ -1,0 +1,319 @@
+//! The record of each run: written before anything is made, so that whatever happens the next process finds it.
+//!
+//! `<state>/bottles/<id>/record.json`, beside it the logs of the run. A run that ended stays for `logs`; the oldest
+//! of those go when there are more than twenty.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use claude_bottle_plugin_api::{Bottle, Owner};
+use serde::{Deserialize, Serialize};
+
+use crate::results::save::Wanted;
+use crate::run::owner;
+
+/// How many ended runs are kept.
+const KEPT: usize = 20;
+const FILE: &str = "record.json";
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The bottle is being made.
+    Creating,
+    /// The bottle exists.
+    Running,
+    /// The bottle is halted, and stays since its work could not be saved.
+    Unsaved,
+    /// The bottle is closed.
+    Ended,
+}
+
+/// One run. Holds no secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// The run's identifier.
+    pub id: String,
+    /// The backend's name.
+    pub backend: String,
+    /// The agent's name.
+    pub agent: String,
+    /// The bottle's name in the manifest.
+    pub bottle: String,
+    /// What the engine calls the bottle.
+    pub name: String,
+    /// The process the run belongs to.
+    pub owner: Owner,
+    /// When it began, in seconds since 1970-01-01 UTC.
+    pub created_unix: u64,
+    /// How far it has come.
+    pub phase: Phase,
+    /// What reaches the bottle, once it exists.
+    #[serde(default)]
+    pub instance: Option<Bottle>,
+    /// Where the scratch files of the run are, which a killed process cannot remove.
+    #[serde(default)]
+    pub stage: Option<PathBuf>,
+    /// What the bottle may reach, as it was started.
+    #[serde(default)]
+    pub policy: Option<String>,
+    /// What is saved when the bottle ends; nothing without a copy of a directory, or since the user says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saves: Option<Wanted>,
+    /// Whether that is done, and only the bottle's removal is left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_saved: bool,
+}
+
+/// The directory of records.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    dir: PathBuf,
+}
+
+impl Runs {
+    /// Names the directory; it is made with the first record.
+    pub fn new(state_dir: &Path) -> Self {
+        Self { dir: state_dir.join("bottles") }
+    }
+
+    /// Returns the directory of one run.
+    pub fn dir(&self, id: &str) -> PathBuf {
+        self.dir.join(id)
+    }
+
+    /// Writes the first record of a run, in a directory that is not there yet.
+    pub fn create(&self, record: &Record) -> anyhow::Result<()> {
+        let dir = self.dir(&record.id);
+        let make = || -> io::Result<()> {
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
+            DirBuilder::new().mode(0o700).create(&dir)?;
+            // A directory that is not on the disk takes the record with it when the power goes.
+            fs::File::open(&self.dir)?.sync_all()
+        };
+        make().with_context(|| format!("cannot make the directory `{}` of a new run", dir.display()))?;
+        self.save(record)
+    }
+
+    /// Writes a record, whole or not at all, readable by the user alone, and on the disk when this returns.
+    pub fn save(&self, record: &Record) -> anyhow::Result<()> {
+        let dir = self.dir(&record.id);
+        let write = || -> io::Result<()> {
+            DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+            let mut file = tempfile::NamedTempFile::new_in(&dir)?;
+            serde_json::to_writer_pretty(&mut file, record)?;
+            file.flush()?;
+            file.as_file().sync_all()?;
+            file.persist(dir.join(FILE))?;
+            fs::File::open(&dir)?.sync_all()
+        };
+        write()
+            .with_context(|| format!("cannot write the record of run `{}` in `{}`", record.id, dir.display()))
+    }
+
+    /// Reads every record, oldest first; one that cannot be read is passed over with a log line.
+    pub fn all(&self) -> anyhow::Result<Vec<Record>> {
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.with_context(|| format!("cannot read `{}`", self.dir.display()))?,
+        };
+        let mut records: Vec<Record> = entries.flatten().filter_map(|entry| read(&entry.path())).collect();
+        records.sort_by(|a, b| (a.created_unix, &a.id).cmp(&(b.created_unix, &b.id)));
+        Ok(records)
+    }
+
+    /// Reads the record of one run.
+    pub fn get(&self, id: &str) -> Option<Record> {
+        read(&self.dir(id))
+    }
+
+    /// Returns the runs that were to go on, and whose process is dead.
+    pub fn dead(&self) -> anyhow::Result<Vec<Record>> {
+        let is_dead = |record: &Record| {
+            !matches!(record.phase, Phase::Unsaved | Phase::Ended)
+                && owner::is_alive(&record.owner) == Ok(false)
+        };
+        Ok(self.all()?.into_iter().filter(is_dead).collect())
+    }
+
+    /// Returns the runs whose bottle is kept since its work could not be saved.
+    pub fn unsaved(&self) -> anyhow::Result<Vec<Record>> {
+        Ok(self.all()?.into_iter().filter(|record| record.phase == Phase::Unsaved).collect())
+    }
+
+    /// Waits until nothing else ends this run, and keeps others from it as long as the value lives.
+    pub fn lock(&self, id: &str) -> anyhow::Result<fs::File> {
+        let dir = self.dir(id);
+        let lock = fs::File::open(&dir).and_then(|dir| dir.lock().map(|()| dir));
+        lock.with_context(|| format!("lock `{}`", dir.display()))
+    }
+
+    /// Writes the last record of a dead run, and removes what its process was writing when it died.
+    pub fn bury(&self, record: &Record) -> anyhow::Result<()> {
+        // Two that do this at once would remove each other's files.
+        let lock = fs::File::open(&self.dir).and_then(|dir| dir.lock().map(|()| dir));
+        let _lock = lock.with_context(|| format!("cannot lock `{}`", self.dir.display()))?;
+        self.tidy(&record.id)?;
+        self.save(record)?;
+        self.prune()
+    }
+
+    fn tidy(&self, id: &str) -> anyhow::Result<()> {
+        let dir = self.dir(id);
+        let is_half_written = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            name.starts_with(b".tmp") || name.ends_with(b".tmp")
+        };
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.with_context(|| format!("cannot read `{}`", dir.display()))?,
+        };
+        for path in entries.flatten().map(|entry| entry.path()).filter(is_half_written) {
+            gone(fs::remove_file(&path)).with_context(|| format!("cannot remove `{}`", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Removes the oldest ended runs beyond those that are kept.
+    pub fn prune(&self) -> anyhow::Result<()> {
+        let ended: Vec<_> = self.all()?.into_iter().filter(|record| record.phase == Phase::Ended).collect();
+        for record in ended.iter().take(ended.len().saturating_sub(KEPT)) {
+            let dir = self.dir(&record.id);
+            // Another run that ends at the same time removes the same ones.
+            gone(fs::remove_dir_all(&dir)).with_context(|| format!("cannot remove `{}`", dir.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes what was removed already for removed.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn read(dir: &Path) -> Option<Record> {
+    let text = fs::read(dir.join(FILE)).ok()?;
+    serde_json::from_slice(&text)
+        .inspect_err(|error| tracing::warn!(dir = %dir.display(), %error, "unreadable record"))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: usize, phase: Phase) -> Record {
+        Record {
+            id: format!("run-{id:03}"),
+            backend: "fake".to_owned(),
+            agent: "a".to_owned(),
+            bottle: "b".to_owned(),
+            name: format!("fake-{id}"),
+            owner: owner::this_process(),
+            created_unix: id as u64,
+            phase,
+            instance: None,
+            stage: None,
+            policy: None,
+            saves: None,
+            is_saved: false,
+        }
+    }
+
+    #[test]
+    fn ended_runs_are_bounded_and_live_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::new(dir.path());
+        runs.save(&record(0, Phase::Running)).unwrap();
+        (1..=KEPT + 5).for_each(|id| runs.save(&record(id, Phase::Ended)).unwrap());
+        runs.prune().unwrap();
+        let left = runs.all().unwrap();
+        assert_eq!(left.len(), KEPT + 1);
+        assert_eq!((left[0].id.as_str(), left[1].id.as_str()), ("run-000", "run-006"));
+    }
+
+    #[test]
+    fn a_new_run_never_takes_the_directory_of_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::new(dir.path());
+        runs.create(&record(1, Phase::Running)).unwrap();
+        let error = runs.create(&record(1, Phase::Creating)).unwrap_err();
+        assert!(format!("{error:#}").contains("run-001"), "{error:#}");
+        assert_eq!(runs.get("run-001").unwrap().phase, Phase::Running);
+    }
+
+    #[test]
+    fn two_that_prune_at_once_do_not_hinder_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::new(dir.path());
+        (1..=KEPT + 50).for_each(|id| runs.save(&record(id, Phase::Ended)).unwrap());
+        std::thread::scope(|scope| {
+            let prune = || scope.spawn(|| runs.prune());
+            for thread in [prune(), prune(), prune()] {
+                thread.join().unwrap().unwrap();
+            }
+        });
+        assert_eq!(runs.all().unwrap().len(), KEPT);
+    }
+
+    #[test]
+    fn a_run_that_goes_on_and_whose_process_is_gone_is_dead() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::new(dir.path());
+        runs.save(&record(1, Phase::Running)).unwrap();
+        for (id, phase) in [(2, Phase::Creating), (3, Phase::Running), (4, Phase::Ended)] {
+            let mut of_another = record(id, phase);
+            // A process number that was given out again.
+            of_another.owner.started += 1;
+            runs.save(&of_another).unwrap();
+        }
+        let mut elsewhere = record(5, Phase::Running);
+        elsewhere.owner.host = "another-machine".to_owned();
+        runs.save(&elsewhere).unwrap();
+        let dead: Vec<_> = runs.dead().unwrap().into_iter().map(|record| record.id).collect();
+        assert_eq!(dead, ["run-002", "run-003"]);
+    }
+
+    #[test]
+    fn half_written_files_go_and_whole_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::new(dir.path());
+        runs.save(&record(1, Phase::Ended)).unwrap();
+        for name in [".tmpAb12Cd", "egress.tmp", "egress.jsonl"] {
+            fs::write(runs.dir("run-001").join(name), "{").unwrap();
+        }
+        runs.bury(&record(1, Phase::Ended)).unwrap();
+        let left = fs::read_dir(runs.dir("run-001")).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut left: Vec<_> = left.collect();
+        left.sort();
+        assert_eq!(left, ["egress.jsonl", "record.json"]);
+    }
+
+    #[test]
+    fn no_other_user_can_read_a_record() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::new(dir.path());
+        runs.save(&record(1, Phase::Creating)).unwrap();
+        let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(runs.dir("run-001")), 0o700);
+        assert_eq!(mode(runs.dir("run-001").join(FILE)), 0o600);
+    }
+
+    #[test]
+    fn a_damaged_record_does_not_hide_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::new(dir.path());
+        runs.save(&record(1, Phase::Running)).unwrap();
+        fs::create_dir_all(runs.dir("broken")).unwrap();
+        fs::write(runs.dir("broken").join(FILE), "{").unwrap();
+        assert_eq!(runs.all().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,91 @@
+//! The secret values of a run, from the manifest's entries and the token, asked for when the user has agreed.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStringExt;
+
+use claude_bottle_egress_policy::{GuardSecret, GuardSecrets};
+use claude_bottle_plugin_api::Secret;
+
+use crate::egress::upstream;
+use crate::environment::{AGENT_TOKEN, Invocation};
+use crate::error::{CliError, Exit};
+use crate::manifest::Bottle;
+use crate::run::plugin_services::Secrets;
+use crate::run::variables::{self, AskError, AskSecret, EnvError, Question};
+use crate::ui::Ui;
+use crate::ui::interrupt::Interrupt;
+
+/// The values of one run, by variable.
+pub struct RunSecrets(BTreeMap<String, Secret>);
+
+impl Secrets for RunSecrets {
+    fn get(&self, name: &str) -> Option<Secret> {
+        self.0.get(name).map(|secret| Secret::new(secret.expose().to_vec()))
+    }
+
+    fn all(&self) -> Option<GuardSecrets> {
+        let text = |secret: &Secret| String::from_utf8_lossy(secret.expose()).into_owned();
+        let entry = |(name, secret): (&String, &Secret)| GuardSecret {
+            name: name.clone(),
+            value: text(secret),
+            hosts: Vec::new(),
+        };
+        Some(GuardSecrets { entries: self.0.iter().map(entry).collect() })
+    }
+}
+
+/// Fails before the question when a variable of the host is missing.
+pub fn check(invocation: &Invocation, bottle: &Bottle) -> Result<(), CliError> {
+    Ok(variables::check_host_variables(&bottle.env, |name| invocation.host_variable(name).is_some())?)
+}
+
+/// Takes all values; asks on the terminal, when there is one to ask on.
+pub fn resolve(
+    terminal: Option<&Ui>,
+    invocation: &Invocation,
+    bottle: &Bottle,
+    upstream: Option<&upstream::Found>,
+    interrupt: &Interrupt,
+) -> Result<RunSecrets, CliError> {
+    let mut asker = Asker { terminal, interrupt };
+    let resolved = variables::resolve(&bottle.env, |name| invocation.host_variable(name), &mut asker)?;
+    let values = resolved.secrets.into_iter().map(|(name, secret)| (name.to_string(), secret));
+    let mut values: BTreeMap<_, _> = values.collect();
+    let named = bottle.env.iter().any(|entry| entry.name.as_str() == AGENT_TOKEN);
+    if let Some(token) = invocation.token().filter(|_| !named) {
+        values.insert(AGENT_TOKEN.to_owned(), Secret::new(token.into_vec()));
+    }
+    if let Some(credentials) = upstream.and_then(|found| found.credentials.as_ref()) {
+        values.insert(upstream::CREDENTIALS.to_owned(), Secret::new(credentials.as_bytes().to_vec()));
+    }
+    Ok(RunSecrets(values))
+}
+
+struct Asker<'a> {
+    terminal: Option<&'a Ui>,
+    interrupt: &'a Interrupt,
+}
+
+impl AskSecret for Asker<'_> {
+    fn ask(&mut self, question: &Question<'_>) -> Result<Secret, AskError> {
+        let ui = self.terminal.ok_or(AskError::NoTerminal)?;
+        let text = match question.message {
+            Some(message) => format!("{message} ({})", question.name),
+            None => question.name.to_string(),
+        };
+        match ui.ask_secret(&text, self.interrupt) {
+            Ok(Some(mut answer)) => Ok(Secret::new(std::mem::take(&mut *answer))),
+            Ok(None) => Err(AskError::Interrupted),
+            Err(error) => Err(AskError::Terminal { reason: error.to_string() }),
+        }
+    }
+}
+
+impl From<EnvError> for CliError {
+    fn from(error: EnvError) -> Self {
+        let interrupted = matches!(error, EnvError::Ask { source: AskError::Interrupted, .. });
+        let hint = error.hint().unwrap_or_default();
+        let exit = if interrupted { Exit::Interrupted } else { Exit::Failed };
+        Self::from(anyhow::Error::new(error)).exit(exit).hint(hint)
+    }
+}

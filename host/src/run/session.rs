@@ -1,0 +1,239 @@
+//! One run from launch to close: whatever happens in between, the bottle is closed and every error is reported.
+
+use std::path::Path;
+
+use claude_bottle_plugin_api::{Bottle, ExecRequest, ExitStatus, Failure, FailureKind, Plan, Spec};
+
+use crate::error::{CliError, CliResult, Exit};
+use crate::results::commits;
+use crate::results::copied_in::CopiedIn;
+use crate::results::save::{self, Most};
+use crate::results::store::Store;
+use crate::run::backend::{Backend, Verb};
+use crate::run::ending::{self, Place};
+use crate::run::reaper::{Reaper, drop_empty_log};
+use crate::run::records::{Phase, Record, Runs};
+use crate::run::stage;
+use crate::ui::terminal::Raw;
+
+/// What is said of a bottle that another process has ended.
+const CLOSED: &str = "the bottle was closed";
+
+/// What a run needs.
+pub struct Session<'a> {
+    /// The backend, with the run's secrets granted.
+    pub backend: &'a Backend,
+    /// Where records are kept.
+    pub runs: &'a Runs,
+    /// Where results are kept.
+    pub store: &'a Store,
+    /// The run, as it was prepared.
+    pub spec: &'a Spec,
+    /// This program's file, to start the reaper from.
+    pub exe: &'a Path,
+    /// Whether the agent's own commits are kept too.
+    pub commits: bool,
+    /// What the user agreed to.
+    pub plan: &'a Plan,
+    /// The run's record, in phase [`Phase::Creating`].
+    pub record: Record,
+}
+
+impl Session<'_> {
+    /// Launches, provisions, executes, saves and closes.
+    pub fn run(mut self, request: ExecRequest) -> Ran {
+        if let Err(error) = self.runs.create(&self.record) {
+            return Ran::failed(error.into());
+        }
+        let reaper = match Reaper::spawn(self.exe, self.runs, &self.record.id) {
+            Ok(reaper) => reaper,
+            Err(error) => return Ran::failed(self.end_unwatched(error)),
+        };
+        let outcome = self.launch_and_use(request);
+        self.backend.progress().clear();
+        if !matches!(outcome.work, ending::Outcome::Unsaved(_)) {
+            self.record.phase = Phase::Ended;
+            // Of a bottle whose agent never ran.
+            if !outcome.is_abandoned {
+                CopiedIn::remove(&self.runs.dir(&self.record.id));
+            }
+        }
+        let recorded = self.runs.save(&self.record).and_then(|()| self.runs.prune());
+        // A verb that never returned may still be making things: they are left to the reaper.
+        if outcome.is_abandoned {
+            reaper.leave_behind()
+        } else {
+            // The reaper removes it should this process be killed, and so it goes before the reaper does.
+            if let Err(error) = stage::remove(&self.spec.stage_dir) {
+                tracing::debug!(%error, "remove the stage directory");
+            }
+            reaper.dismiss()
+        }
+        let result = match (outcome.result, recorded) {
+            (Ok(ending), Ok(())) => Ok(ending),
+            (Ok(_), Err(error)) => Err(CliError::from(error).exit(Exit::Start)),
+            (Err(error), Ok(())) => Err(error.exit(Exit::Start)),
+            (Err(error), Err(other)) => Err(error.exit(Exit::Start).also(other.into())),
+        };
+        Ran { result, work: outcome.work }
+    }
+
+    /// Ends a run that nothing would watch, before anything of it was made.
+    fn end_unwatched(&mut self, error: anyhow::Error) -> CliError {
+        drop_empty_log(self.runs, &self.record.id);
+        self.record.phase = Phase::Ended;
+        let error = CliError::from(error).exit(Exit::Start);
+        match self.runs.save(&self.record) {
+            Ok(()) => error,
+            Err(other) => error.also(other.into()),
+        }
+    }
+
+    fn launch_and_use(&mut self, request: ExecRequest) -> Outcome {
+        let (spec, plan) = (self.spec.clone(), self.plan.clone());
+        let launch = self.backend.call(Verb::LAUNCH, move |opened, call| opened.launch(call, &spec, &plan));
+        let bottle = match launch {
+            Ok(bottle) => bottle,
+            Err(failure) => {
+                return Outcome::failed(failure).with_details(self.backend.progress().output_of_failed());
+            }
+        };
+        self.record.phase = Phase::Running;
+        self.record.name.clone_from(&bottle.name);
+        self.record.instance = Some(bottle.clone());
+        let used = match self.runs.save(&self.record) {
+            Ok(()) => self.provision_and_exec(&bottle, request),
+            Err(error) => Err(error.into()),
+        };
+        self.backend.progress().clear();
+        let place = Place { backend: self.backend, runs: self.runs, store: self.store };
+        match place.end(&mut self.record, &bottle, Most::default()) {
+            Ok(ended) => Outcome::of_use(used, ended),
+            Err(error) => Outcome::stuck(used, error),
+        }
+    }
+
+    fn provision_and_exec(&self, bottle: &Bottle, mut request: ExecRequest) -> CliResult<ExitStatus> {
+        let (spec, plan, target) = (self.spec.clone(), self.plan.clone(), bottle.clone());
+        let provisioned = self
+            .backend
+            .call(Verb::PROVISION, move |opened, call| opened.provision(call, &spec, &plan, &target))?;
+        request.prompt_path = provisioned.prompt_path;
+        if let Some((workspace, wanted)) = self.spec.workspace.as_ref().zip(self.record.saves.as_ref()) {
+            save::remember(self.backend, bottle, &self.runs.dir(&self.record.id), workspace, wanted)?;
+        }
+        let status = exec(self.backend, bottle, request)?;
+        if self.commits {
+            commits::export::export(self.backend, bottle, &self.runs.dir(&self.record.id));
+        }
+        Ok(status)
+    }
+}
+
+/// Runs a program in a bottle, with the terminal raw while it has one.
+pub fn exec(backend: &Backend, bottle: &Bottle, mut request: ExecRequest) -> Result<ExitStatus, Failure> {
+    backend.progress().clear();
+    let raw = match request.tty {
+        true => Some(Raw::enter().map_err(|error| {
+            Failure::new(FailureKind::Internal, "put the terminal into raw mode").caused_by(&error)
+        })?),
+        false => None,
+    };
+    request.resized = request.tty.then(|| backend.interrupt().resized());
+    let target = bottle.clone();
+    let result = backend.call(Verb::EXEC, move |opened, call| opened.exec(call, &target, &request));
+    // A program that was killed has not tidied up the screen.
+    if let (Some(raw), Ok(ExitStatus { code: 0..128, .. })) = (raw, &result) {
+        raw.leave();
+    }
+    result
+}
+
+/// How a run ended whose agent was run.
+pub struct Ending {
+    /// How the agent ended.
+    pub status: ExitStatus,
+    /// Whether the bottle is still being removed, by the reaper once this process has ended.
+    pub is_being_removed: bool,
+}
+
+/// What a run came to: how it ended, and what became of the agent's work in either case.
+pub struct Ran {
+    /// How it ended.
+    pub result: CliResult<Ending>,
+    /// What became of the work.
+    pub work: ending::Outcome,
+}
+
+impl Ran {
+    fn failed(error: CliError) -> Self {
+        Self { result: Err(error.exit(Exit::Start)), work: ending::Outcome::NothingToSave }
+    }
+}
+
+/// How a run ended.
+struct Outcome {
+    result: CliResult<Ending>,
+    work: ending::Outcome,
+    is_abandoned: bool,
+}
+
+impl Outcome {
+    fn failed(failure: Failure) -> Self {
+        // A launch that panicked has not undone what it did.
+        let is_abandoned = matches!(failure.kind, FailureKind::Timeout | FailureKind::Panic);
+        Self { is_abandoned, result: Err(failure.into()), work: ending::Outcome::NothingToSave }
+    }
+
+    /// Adds what the step that failed had printed: the output of an image's build.
+    fn with_details(mut self, details: Option<String>) -> Self {
+        // Skip the build output: the user interrupted.
+        if let Err(error) = &mut self.result
+            && error.exit != Exit::Interrupted
+        {
+            error.details = details;
+        }
+        self
+    }
+
+    fn of_use(used: CliResult<ExitStatus>, ended: ending::Ended) -> Self {
+        let used = match used {
+            // It was halted under the agent, by `stop` for instance.
+            Ok(_) if ended.by_another => Err(CliError::new(Exit::Start, CLOSED)),
+            used => used,
+        };
+        let (result, is_abandoned) = match (used, ended.closed.unwrap_or(Ok(()))) {
+            (Ok(status), Ok(())) => (Ok(Ending { status, is_being_removed: false }), false),
+            // The agent has done its work; a removal that is slow changes nothing about that.
+            (Ok(status), Err(failure)) if failure.kind == FailureKind::Timeout => {
+                (Ok(Ending { status, is_being_removed: true }), true)
+            }
+            (Err(error), Ok(())) => (Err(error), false),
+            (Ok(_), Err(failure)) => (Err(failure.into()), true),
+            (Err(error), Err(other)) => (Err(error.also(other.into())), true),
+        };
+        Self { result, work: ended.outcome, is_abandoned }
+    }
+
+    /// The run could not even be looked at; its watcher may.
+    fn stuck(used: CliResult<ExitStatus>, error: anyhow::Error) -> Self {
+        let error = CliError::from(error);
+        let result = match used {
+            Ok(_) => Err(error),
+            Err(first) => Err(first.also(error)),
+        };
+        Self { result, work: ending::Outcome::NothingToSave, is_abandoned: true }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_launch_that_could_not_undo_is_left_to_the_reaper() {
+        let abandoned = |kind| Outcome::failed(Failure::new(kind, "launch")).is_abandoned;
+        assert!(abandoned(FailureKind::Panic) && abandoned(FailureKind::Timeout));
+        assert!(!abandoned(FailureKind::Conflict) && !abandoned(FailureKind::Cancelled));
+    }
+}

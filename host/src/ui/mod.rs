@@ -1,0 +1,321 @@
+//! All that is printed, and all questions. Nothing else in the host writes to standard output or error.
+//!
+//! Standard output is data; standard error is everything else. Text that comes from elsewhere (an engine, a
+//! manifest, an agent's egress log) is cleaned of control characters first, so that it cannot drive the terminal.
+
+pub mod interrupt;
+pub mod output;
+pub mod pager;
+pub mod progress;
+pub mod streams;
+pub mod suspend;
+pub mod terminal;
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::{Arc, OnceLock};
+
+use zeroize::Zeroizing;
+
+use crate::error::CliError;
+use crate::ui::interrupt::Interrupt;
+use crate::ui::terminal::Hidden;
+
+/// When colour is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Color {
+    // Plain comments: a value with a help text of its own would turn each help into its long form.
+    // On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// The answer to a yes-or-no question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// `y` or `yes`.
+    Yes,
+    /// Anything else.
+    No,
+}
+
+/// The user's terminal.
+#[derive(Debug, Clone)]
+pub struct Ui {
+    pub(crate) color: bool,
+    quiet: bool,
+    /// Whether standard error is a terminal.
+    pub stderr_terminal: bool,
+    /// Whether standard output is a terminal.
+    pub stdout_terminal: bool,
+    /// Whether data for people has colour.
+    pub data_color: bool,
+    /// Whether a question can be asked: standard input and error are terminals.
+    pub interactive: bool,
+    /// Why standard output takes no more.
+    lost: Arc<OnceLock<io::Error>>,
+}
+
+impl Ui {
+    /// Looks at the standard streams.
+    pub fn new(color: Color, no_color: bool, quiet: bool) -> Self {
+        let (stderr_terminal, stdout_terminal) = (io::stderr().is_terminal(), io::stdout().is_terminal());
+        let colored = |terminal: bool| match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && !no_color,
+        };
+        let (color, data_color) = (colored(stderr_terminal), colored(stdout_terminal));
+        let interactive = stderr_terminal && io::stdin().is_terminal();
+        Self { color, quiet, stderr_terminal, stdout_terminal, data_color, interactive, lost: Arc::default() }
+    }
+
+    /// Writes data to standard output, with a line end. What fails is told by [`Self::output_error`] at the end.
+    pub fn data(&self, text: &str) {
+        if let Err(error) = output::write(&line(text)) {
+            tracing::debug!(%error, "write to standard output");
+            // The first failure is the one to tell.
+            self.lost.set(error).ok();
+        }
+    }
+
+    /// Writes a document as indented JSON to standard output.
+    pub fn json(&self, document: &impl serde::Serialize) -> anyhow::Result<()> {
+        self.data(&clean_json(&serde_json::to_string_pretty(document)?));
+        Ok(())
+    }
+
+    /// Returns whether standard output still takes data.
+    pub fn can_write(&self) -> bool {
+        self.lost.get().is_none()
+    }
+
+    /// Returns why data was lost, unless its reader has simply seen enough.
+    pub fn output_error(&self) -> Option<&io::Error> {
+        self.lost.get().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
+    }
+
+    /// Returns whether passing remarks are left out.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Says something in passing.
+    pub fn status(&self, text: &str) {
+        self.say(&clean(text));
+    }
+
+    /// Says something in passing: text made by us from cleaned parts.
+    pub fn say(&self, text: &str) {
+        if !self.quiet {
+            self.text(text);
+        }
+    }
+
+    /// Writes text to standard error as it is: text made by us from cleaned parts.
+    pub fn text(&self, text: &str) {
+        if write_line(io::stderr().lock(), text).is_err() {
+            tracing::debug!("standard error is closed");
+        }
+    }
+
+    /// Warns.
+    pub fn warning(&self, text: &str) {
+        self.text(&format!("{}: {}", self.paint("1;33", "warning"), clean(text)));
+    }
+
+    /// Gives advice.
+    pub fn hint(&self, text: &str) {
+        self.text(&format!("{}: {}", self.paint("1;36", "hint"), clean(text)));
+    }
+
+    /// Reports a failed command: the error, its causes, what else failed, and advice.
+    pub fn error(&self, failed: &CliError) {
+        self.text(&self.describe(failed));
+    }
+
+    fn describe(&self, failed: &CliError) -> String {
+        let mut text = self.one_error("error", &failed.error);
+        if let Some(details) = &failed.details {
+            let _ = write!(text, "\n\n{}", clean(details));
+        }
+        for other in &failed.others {
+            text.push('\n');
+            text.push_str(&self.one_error("also failed", other));
+        }
+        let mut seen = Vec::new();
+        for hint in failed.hints.iter().filter(|hint| !hint.is_empty()) {
+            if !seen.contains(&hint) {
+                // Writing to a String cannot fail.
+                let gap = if seen.is_empty() { "\n" } else { "" };
+                let _ = write!(text, "{gap}\n{}: {}", self.paint("1;36", "hint"), clean(hint));
+                seen.push(hint);
+            }
+        }
+        text
+    }
+
+    fn one_error(&self, label: &str, error: &anyhow::Error) -> String {
+        let mut text = format!("{}: {}", self.paint("1;31", label), clean(&error.to_string()));
+        for cause in error.chain().skip(1) {
+            let _ = write!(text, "\n  caused by: {}", clean(&cause.to_string()));
+        }
+        text
+    }
+
+    /// Asks a yes-or-no question; anything but yes is no, and `None` is an interrupt.
+    pub fn ask(&self, question: &str, interrupt: &Interrupt) -> io::Result<Option<Answer>> {
+        let mut stderr = io::stderr().lock();
+        write!(stderr, "{question} [y/N] ")?;
+        stderr.flush()?;
+        if !interrupt.wait_for_input(io::stdin())? {
+            writeln!(stderr)?;
+            return Ok(None);
+        }
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line)?;
+        Ok(Some(match line.trim_end_matches(['\n', '\r']) {
+            "y" | "Y" | "yes" | "YES" => Answer::Yes,
+            _ => Answer::No,
+        }))
+    }
+
+    /// Asks for a line of text; an empty one means the default, and `None` is an interrupt or the end of the input.
+    pub fn ask_text(
+        &self,
+        question: &str,
+        default: &str,
+        interrupt: &Interrupt,
+    ) -> io::Result<Option<String>> {
+        let mut stderr = io::stderr().lock();
+        let shown = if default.is_empty() { String::new() } else { format!(" [{}]", clean(default)) };
+        write!(stderr, "{}{shown}: ", clean(question))?;
+        stderr.flush()?;
+        let mut line = String::new();
+        if !interrupt.wait_for_input(io::stdin())? || io::stdin().lock().read_line(&mut line)? == 0 {
+            writeln!(stderr)?;
+            return Ok(None);
+        }
+        let answer = line.trim();
+        Ok(Some(if answer.is_empty() { default } else { answer }.to_owned()))
+    }
+
+    /// Asks for a secret on the terminal, without echo; `None` is an interrupt.
+    pub fn ask_secret(
+        &self,
+        question: &str,
+        interrupt: &Interrupt,
+    ) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        // Before the question is seen: what is typed right after it must be neither shown nor thrown away.
+        let hidden = Hidden::enter()?;
+        let mut stderr = io::stderr().lock();
+        write!(stderr, "{}: ", clean(question))?;
+        stderr.flush()?;
+        let answer = if interrupt.wait_for_input(io::stdin())? {
+            Some(terminal::read_secret_line(io::stdin())?)
+        } else {
+            None
+        };
+        drop(hidden);
+        writeln!(stderr)?;
+        Ok(answer)
+    }
+
+    /// Wraps text in a colour, when there is colour.
+    pub fn paint<'a>(&self, code: &str, text: &'a str) -> Cow<'a, str> {
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m").into() } else { text.into() }
+    }
+}
+
+fn line(text: &str) -> Vec<u8> {
+    let mut line = text.as_bytes().to_owned();
+    if !line.ends_with(b"\n") {
+        line.push(b'\n');
+    }
+    line
+}
+
+fn write_line(mut stream: impl Write, text: &str) -> io::Result<()> {
+    stream.write_all(&line(text))?;
+    stream.flush()
+}
+
+/// Writes to standard output while it is where the system put it; what everybody else calls is [`output::write`].
+pub(crate) fn write_to_stdout(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
+/// Replaces control characters other than line ends and tabs, so that foreign text cannot drive the terminal, and
+/// those that turn the direction of writing, so that it cannot pass for other text (<https://trojansource.codes>).
+pub fn clean(text: &str) -> Cow<'_, str> {
+    escape(text, |c| c.escape_unicode().collect())
+}
+
+/// Replaces the same characters in JSON text, by JSON's own escapes.
+pub fn clean_json(text: &str) -> Cow<'_, str> {
+    escape(text, |c| format!("\\u{:04x}", u32::from(c)))
+}
+
+fn escape(text: &str, escaped: impl Fn(char) -> String) -> Cow<'_, str> {
+    let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let harmless = |c: char| !turns(c) && (!c.is_control() || matches!(c, '\n' | '\t'));
+    if text.chars().all(harmless) {
+        return text.into();
+    }
+    text.chars().map(|c| if harmless(c) { c.to_string() } else { escaped(c) }).collect()
+}
+
+/// Formats rows as aligned columns under upper-case heads.
+pub fn columns<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
+    let clean_row = |row: &[String; N]| row.each_ref().map(|cell| clean(cell).replace(['\n', '\t'], " "));
+    let rows: Vec<[String; N]> =
+        std::iter::once(heads.map(str::to_owned)).chain(rows.iter().map(clean_row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let format_row = |row: &[String; N]| {
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(format_row).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_never_reach_the_terminal() {
+        assert_eq!(clean("a\x1b[2Jb\u{9b}c\nd\u{202e}"), "a\\u{1b}[2Jb\\u{9b}c\nd\\u{202e}");
+    }
+
+    #[test]
+    fn json_stays_json_without_control_characters() {
+        let value = serde_json::json!({ "a": "\u{7f}\u{9b}\u{1b}\u{2066}" });
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let cleaned = clean_json(&text);
+        assert_eq!(cleaned, "{\n  \"a\": \"\\u007f\\u009b\\u001b\\u2066\"\n}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&cleaned).unwrap(), value);
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [["a".to_owned(), "b".to_owned()], ["ccc\x07".to_owned(), String::new()]];
+        assert_eq!(columns(["X", "NAME"], &rows), "X         NAME\na         b\nccc\\u{7}");
+    }
+
+    #[test]
+    fn an_error_shows_causes_what_else_failed_and_each_hint_once() {
+        let ui = Ui::new(Color::Never, true, false);
+        let inner = CliError::new(crate::error::Exit::Failed, "remove network").hint("run cleanup");
+        let error = CliError::from(anyhow::anyhow!("refused").context("cannot create network"))
+            .hint("run cleanup")
+            .also(inner);
+        let expected = "error: cannot create network\n  caused by: refused\nalso failed: remove network\n\nhint: run cleanup";
+        assert_eq!(ui.describe(&error), expected);
+    }
+}
