@@ -28,9 +28,10 @@ case "$backend" in
       CLAUDE_BOTTLE_BASE_IMAGE=$(tests/setup/base-image.sh)
       export CLAUDE_BOTTLE_BASE_IMAGE
     fi
-    # The first address of the default bridge's range is this machine's own; not every engine names it as the gateway.
-    subnet=$(docker network inspect bridge --format '{{(index .IPAM.Config 0).Subnet}}')
-    api_address="${subnet%.*}.1"
+    # The stand-in serves on a bridge of the tests' own: `docker0` is one name for all engines of a machine.
+    network=claude-bottle-tests
+    docker network inspect "$network" >/dev/null 2>&1 || docker network create "$network" >/dev/null
+    api_address=$(docker network inspect "$network" --format '{{(index .IPAM.Config 0).Gateway}}')
     ;;
   bubblewrap)
     tests/setup/claude.sh >/dev/null
@@ -52,6 +53,7 @@ description: How people are greeted here
 ---
 Say hello, and say where you are.
 SKILL
+echo "# A project" >"$home/work/README.md"
 
 if [ -n "${CLAUDE_BOTTLE_OAUTH_TOKEN:-}" ]; then
   api="the real API"
@@ -65,7 +67,7 @@ else
   target/debug/standin --listen "$api_address:0" --record "$home/requests.jsonl" \
     --reply "Hello from inside the bottle. I tried a host that is not on the list, and looked for your ssh keys:
 {output}" \
-    --run "curl -sS http://example.com/; echo; ls ~/.ssh; id -un; uname -n" \
+    --run "curl -sS http://example.com/; echo; ls ~/.ssh; id -un; uname -n; echo 'It says hello.' >>README.md" \
     >"$home/standin" &
   standin_pid=$!
   for _ in $(seq 50); do [ -s "$home/standin" ] && break; sleep 0.1; done
@@ -93,10 +95,18 @@ MANIFEST
 bottle() { (cd "$home/work" && HOME=$home CLAUDE_BOTTLE_BACKEND=$backend "$OLDPWD/target/debug/claude-bottle" "$@"); }
 
 step "Claude Code, in a bottle, with $api"
-bottle start demo --timings --print "Say hello"
+bottle start demo --cwd --timings --print "Say hello"
 
 step "What it asked the egress guard for"
 bottle logs demo --egress
+
+step "What it changed, looked at and taken"
+bottle diff
+bottle apply --yes
+cat "$home/work/README.md"
+
+step "The conversation goes on, in a new bottle"
+bottle resume --print "Say hello once more"
 
 step "What is left"
 bottle list active

@@ -109,12 +109,14 @@ fn a_run_keeps_it_out_of_arguments_files_and_logs() {
 
 #[test]
 fn a_failure_keeps_it_out_of_errors_and_panics() {
-    for fault in ["panic:exec", "error:exec", "panic:close", "error:close", "hang:close", "panic:provision"] {
+    let faults = ["panic:exec", "error:exec", "panic:close", "error:close", "hang:close", "panic:provision"];
+    for fault in faults {
         let home = home();
         let mut start = command(&home, &["-vv", "start", "secretive", "--yes", "--", "true"]);
         start.env("CLAUDE_BOTTLE_FAKE_FAULT", fault).env("CLAUDE_BOTTLE_TEST_HASTE", "50");
         let output = start.env("RUST_BACKTRACE", "full").output().unwrap();
-        assert_code(&output, 125);
+        // A removal that is slow changes nothing about how the agent ended.
+        assert_code(&output, if fault == "hang:close" { 0 } else { 125 });
         assert_clean(fault, &output.stdout);
         assert_clean(fault, &output.stderr);
         home.wait_until_nothing_left();
@@ -162,6 +164,39 @@ fn what_is_typed_is_not_shown_written_or_logged() {
     assert_eq!(code, 0, "{contents}");
     assert_clean("the screen", contents.as_bytes());
     assert_no_file_has_it(home.path());
+}
+
+/// Counts how often a text is in the memory of a process that can be written, which is where its data is.
+fn times_in_memory(pid: u32, wanted: &str) -> usize {
+    use std::io::{Read, Seek, SeekFrom};
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let mut memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let mut times = 0;
+    for line in maps.lines().filter(|line| line.split_whitespace().nth(1).unwrap().starts_with("rw")) {
+        let (from, to) = line.split_whitespace().next().unwrap().split_once('-').unwrap();
+        let [from, to] = [from, to].map(|text| u64::from_str_radix(text, 16).unwrap());
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+        memory.seek(SeekFrom::Start(from)).unwrap();
+        // Some pages belong to the kernel alone.
+        if memory.read_exact(&mut bytes).is_ok() {
+            times += bytes.windows(wanted.len()).filter(|window| *window == wanted.as_bytes()).count();
+        }
+    }
+    times
+}
+
+#[test]
+fn what_is_typed_is_in_memory_once() {
+    let home = Home::with(
+        "bottles: { dev: { env: { A: '?first', B: '?second' } } }\nagents: { a: { bottle: dev, command: ['true'] } }\n",
+    );
+    let mut terminal = Terminal::start(&home.command(&["start", "a", "--yes"]));
+    terminal.wait_for("first (A):");
+    terminal.type_keys(&format!("{ASKED}\r"));
+    terminal.wait_for("second (B):");
+    assert_eq!(times_in_memory(terminal.pid(), ASKED), 1);
+    terminal.type_keys("other\r");
+    terminal.ends_with(0);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use insta::assert_snapshot;
 
 use crate::support::home::MANIFEST;
-use crate::support::{Home, Terminal, assert_code, assert_says, stderr};
+use crate::support::{Home, Terminal, assert_code, assert_says, stderr, stdout};
 
 /// Makes an editor that runs a script on its file.
 fn editor(home: &Home, script: &str) -> String {
@@ -143,7 +143,18 @@ fn a_projects_manifest_needs_trust_afterwards() {
         &stderr(&output),
         &["saved ", "hint: its bottles count once you trust what it says now: claude-bottle trust"],
     );
-    assert_code(&home.call(&["list"]), 1);
+    assert_says(&stderr(&home.call(&["list"])), &["is not trusted"]);
+}
+
+/// The editor that is used when none was chosen needs a terminal.
+#[test]
+fn without_a_terminal_the_usual_editor_is_not_started() {
+    let home = Home::new();
+    let output = home.call_with(&["edit"], &[("EDITOR", ""), ("VISUAL", "")]);
+    assert_code(&output, 1);
+    assert_eq!(stdout(&output), "");
+    let told = "error: `vi` needs a terminal, and standard input is not one";
+    assert_says(&stderr(&output), &[told, "choose an editor that needs none: export EDITOR="]);
 }
 
 #[test]
@@ -155,7 +166,7 @@ fn a_terminal_is_asked_to_edit_again() {
         "if grep -q agent: \"$1\"; then sed -i /^agent:/d \"$1\"; echo '# fixed' >> \"$1\"; else echo 'agent: {}' >> \"$1\"; fi",
     );
     let mut terminal = Terminal::start(home.command(&["edit"]).env("EDITOR", &editor));
-    terminal.wait_for("edit it again? [y/N]");
+    terminal.wait_for("edit again? [y/N]");
     terminal.wait_for("did you mean `agents`?");
     terminal.type_keys("y\r");
     terminal.ends_with(0);
@@ -163,7 +174,7 @@ fn a_terminal_is_asked_to_edit_again() {
 
     let broken = self::editor(&home, "echo 'agent: {}' >> \"$1\"");
     let mut terminal = Terminal::start(home.command(&["edit"]).env("EDITOR", &broken));
-    terminal.wait_for("edit it again? [y/N]");
+    terminal.wait_for("edit again? [y/N]");
     terminal.type_keys("\r");
     terminal.ends_with(1);
     assert_eq!(left_beside(&home).len(), 1);

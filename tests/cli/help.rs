@@ -22,16 +22,22 @@ fn the_first_help() {
       list         List the agents of the manifest, or the bottles that are running
       info         Show what an agent is granted
       init         Add an agent to the manifest
-      edit         Edit the manifest; a wrong one is not saved
+      edit         Edit the manifest (validated before saving)
       exec         Run a program in a bottle that is running
-      stop         Close a bottle that is running
-      logs         Show the runs there were, and what each asked of its proxy
-      cleanup      Remove what dead runs left behind
+      stop         Stop a bottle: save its changes and remove it
+      results      List saved changes of agents
+      diff         Show what an agent changed
+      apply        Write an agent's changes into the directory they came from
+      resume       Go on from saved changes in a new bottle
+      save         Save an agent's changes now
+      discard      Delete saved changes
+      logs         Show past runs and their network requests
+      cleanup      Remove leftovers of crashed runs
       policy       Ask what the egress policy allows
-      doctor       Say which backends work here and, where one does not, what mends it
-      plugin       List, pin, check and begin backend plug-ins
-      trust        Trust the bottles of this directory's manifest, as it is now
-      untrust      Take that trust back
+      doctor       Check which backends work here, and how to fix the others
+      plugin       Manage backend plug-ins
+      trust        Trust this version of this directory's manifest
+      untrust      Revoke trust in this directory's manifest
       schema       Print the manifest's JSON schema
       completions  Print completions for a shell
       man          Write the manual pages into a directory
@@ -42,10 +48,11 @@ fn the_first_help() {
       -V, --version  Print version
 
     Global options:
-      -v, --verbose...    Log more: -v what is done, -vv every detail
-      -q, --quiet         Say only what is asked for, and errors
+      -v, --verbose...    Log more (-v for steps, -vv for details)
+      -q, --quiet         Print results, warnings and errors only
           --color <WHEN>  When to use colour; NO_COLOR counts for `auto` [default: auto] [possible
                           values: auto, always, never]
+          --no-project    Ignore the manifest of the working directory
 
     Examples:
       claude-bottle start dev                     start the agent `dev` of claude-bottle.yaml
@@ -73,25 +80,32 @@ fn the_help_of_start() {
       [ARGS]...  Arguments for the agent, after those of the manifest
 
     Options:
-          --cwd              Copy the working directory into the bottle
-          --dry-run          Show the plan, and make nothing (also CLAUDE_BOTTLE_DRY_RUN=1)
-          --format <FORMAT>  How the plan of a dry run is printed [default: text] [possible values:
-                             text, json]
-      -y, --yes              Start without asking
-          --pull             Get the image, or what it is built from, anew from its registry
-          --rebuild          Build the image anew from its first step
-          --backend <NAME>   The backend to use, instead of CLAUDE_BOTTLE_BACKEND
-      -p, --print <PROMPT>   Run once with this prompt, without terminal or question, and print the
-                             answer
-          --remote-control   Let the session be controlled from elsewhere
-          --timings          Show afterwards how long each step took
-      -h, --help             Print help
+          --cwd[=<DIR>]              Copy the working directory into the bottle, or the repository
+                                     around it; with =DIR exactly that directory
+          --no-save                  Save nothing of what the agent changes in the copy
+          --ignored                  Save what git ignores too
+          --commits                  Keep the commits that the agent makes, for apply --branch NAME
+                                     --commits
+          --dry-run                  Show the plan, and make nothing (also CLAUDE_BOTTLE_DRY_RUN=1)
+          --format <FORMAT>          How the plan of a dry run is printed [default: text] [possible
+                                     values: text, json]
+      -y, --yes                      Start without asking
+          --allow-unenforced-egress  Start although the backend does not enforce the egress policy
+          --pull                     Pull the image or its base again
+          --rebuild                  Rebuild the image without its cache
+          --backend <NAME>           The backend to use, instead of CLAUDE_BOTTLE_BACKEND
+      -p, --print <PROMPT>           Run once with this prompt, without terminal or question, and print
+                                     the answer
+          --remote-control           Pass --remote-control to Claude Code (control it from claude.ai)
+          --timings                  Show afterwards how long each step took
+      -h, --help                     Print help
 
     Global options:
-      -v, --verbose...    Log more: -v what is done, -vv every detail
-      -q, --quiet         Say only what is asked for, and errors
+      -v, --verbose...    Log more (-v for steps, -vv for details)
+      -q, --quiet         Print results, warnings and errors only
           --color <WHEN>  When to use colour; NO_COLOR counts for `auto` [default: auto] [possible
                           values: auto, always, never]
+          --no-project    Ignore the manifest of the working directory
 
     Examples:
       claude-bottle start dev                       ask, then start the agent on this terminal
@@ -151,4 +165,16 @@ fn manual_pages_are_written() {
     assert!(!pages.iter().any(|page| page.contains("reap")), "a hidden command has a page: {pages:?}");
     let page = std::fs::read_to_string(directory.join("claude-bottle-start.1")).unwrap();
     assert_says(&page, &[".TH claude-bottle-start 1", "\\-\\-dry\\-run"]);
+}
+
+#[test]
+fn help_is_the_help_also_of_itself() {
+    let home = Home::empty();
+    let help = home.call(&["help"]);
+    assert_code(&help, 0);
+    for words in [["help", "--help"], ["help", "-h"]] {
+        let output = home.call(&words);
+        assert_code(&output, 0);
+        assert_eq!(stdout(&output), stdout(&help));
+    }
 }

@@ -117,7 +117,7 @@ fn what_is_refused_changes_nothing() {
     assert_snapshot!(home.shown(&["init", "Code Reviewer", "--bottle", "a"]), @"
     exit 2
     --- stderr
-    error: `Code Reviewer` is no name of an agent: a name has lower-case letters, digits and hyphens, and does not begin with a hyphen
+    error: `Code Reviewer` is not a valid agent name: a name has lower-case letters, digits and hyphens, and does not begin with a hyphen
 
     hint: did you mean `code-reviewer`?
     ");
@@ -131,7 +131,7 @@ fn what_is_refused_changes_nothing() {
     assert_snapshot!(home.shown(&["init", "x", "--bottle", "a"]), @"
     exit 1
     --- stderr
-    error: add agent `x`
+    error: cannot add agent `x`
       caused by: the manifest has an agent `x` already
     ");
     assert_snapshot!(home.shown(&["init", "y", "--bottle", "a", "--skill", "nope"]), @"
@@ -147,7 +147,7 @@ fn what_is_refused_changes_nothing() {
     assert_snapshot!(home.shown(&["init", "y", "--bottle", "not/a/name"]), @"
     exit 2
     --- stderr
-    error: `not/a/name` is no name of a bottle: a name has lower-case letters, digits and hyphens, and does not begin with a hyphen
+    error: `not/a/name` is not a valid bottle name: a name has lower-case letters, digits and hyphens, and does not begin with a hyphen
 
     hint: did you mean `not-a-name`?
     ");
@@ -169,7 +169,7 @@ fn comments_are_not_lost_silently() {
     assert_snapshot!(home.shown(&["init", "y"]), @"
     exit 1
     --- stderr
-    error: `[HOME]/claude-bottle.yaml` has to be written anew, and its comments would be lost
+    error: `[HOME]/claude-bottle.yaml` has to be rewritten, and its comments would be lost
 
     hint: add --yes to lose them, or add the agent by hand: claude-bottle edit
     ");
@@ -220,7 +220,7 @@ fn a_trusted_project_needs_trust_again() {
     let output = home.call(&["init", "b", "--here", "--bottle", "here"]);
     assert_code(&output, 0);
     assert_says(&stderr(&output), &["need trust again: claude-bottle trust"]);
-    assert_code(&home.call(&["list"]), 1);
+    assert_says(&stderr(&home.call(&["list"])), &["is not trusted"]);
 }
 
 #[test]

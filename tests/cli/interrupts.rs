@@ -45,9 +45,9 @@ fn teardown_is_not_interrupted() {
     run.wait_for_stderr("fault injected");
     run.send(Signal::INT);
     let output = run.end();
-    // It is not cancelled, and so runs into its deadline.
-    assert_code(&output, 125);
-    assert_says(&stderr(&output), &["did not return in time from `close`"]);
+    // It is not cancelled, and so runs into its deadline; the agent had ended well.
+    assert_code(&output, 0);
+    assert_says(&stderr(&output), &["removing the bottle takes long"]);
     home.wait_until_nothing_left();
 }
 

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use crate::support::{Home, assert_code, json, keys, stdout};
+use crate::support::{Home, assert_code, assert_says, json, keys, stderr, stdout};
 
 #[test]
 fn agents() {
@@ -215,6 +215,7 @@ agents:
         ]
       },
       "image": "mine:1",
+      "tools": [],
       "limits": {
         "cpus": 1.5,
         "memory_bytes": 2147483648,
@@ -290,16 +291,18 @@ fn a_host_that_is_allowed_and_some_that_are_not() {
     assert_snapshot!(check("https://github.com/"), @"
     exit 2
     --- stderr
-    error: `https://github.com/` is no HOST[:PORT]: the port is not a plain number from 1 to 65535
+    error: `https://github.com/` is not a HOST[:PORT]: the port is not a plain number from 1 to 65535
     ");
     assert_snapshot!(home.shown(&["policy", "check", "hello", "github.com", "--http", "--format", "json"]), @r#"
     exit 0
     --- stdout
     {
       "agent": "hello",
+      "running": null,
       "host": "github.com",
       "port": 80,
       "allowed": true,
+      "manifest_allowed": null,
       "code": "allowed",
       "rule": "github.com",
       "origin": "bottle dev, ~/claude-bottle.yaml:6",
@@ -311,7 +314,19 @@ fn a_host_that_is_allowed_and_some_that_are_not() {
 #[test]
 fn the_keys_of_a_policy_answer_are_a_contract() {
     let answer = json(&Home::new().call(&["policy", "check", "hello", "evil.test", "--format", "json"]));
-    assert_eq!(keys(&answer), ["agent", "allowed", "code", "host", "origin", "port", "reason", "rule"]);
+    let expected = [
+        "agent",
+        "allowed",
+        "code",
+        "host",
+        "manifest_allowed",
+        "origin",
+        "port",
+        "reason",
+        "rule",
+        "running",
+    ];
+    assert_eq!(keys(&answer), expected);
     assert_eq!(answer["code"], "not_in_allowlist");
 }
 
@@ -345,6 +360,23 @@ fn a_doctors_findings() {
 }
 
 #[test]
+fn a_doctor_names_the_agents_that_would_be_refused() {
+    let home = Home::with(
+        "bottles:\n  dev:\n    env: { TOKEN: \"${NOT_THERE}\" }\n  plain: {}\n\
+         agents:\n  a: { bottle: dev, command: [echo] }\n  b: { bottle: plain, command: [echo] }\n",
+    );
+    let output = home.call(&["doctor"]);
+    assert_code(&output, 1);
+    let said = stdout(&output);
+    assert_says(&said, &["fake (selected): usable", "agent `a` cannot start: ", "NOT_THERE"]);
+    assert!(!said.contains("agent `b`"), "{said}");
+    let answer = json(&home.call(&["doctor", "--format", "json"]));
+    assert_eq!(answer[0]["agents"][0]["agent"], "a");
+    assert_says(&stderr(&home.call(&["start", "a", "--dry-run"])), &["NOT_THERE"]);
+    home.assert_nothing_left();
+}
+
+#[test]
 fn a_doctor_on_a_backend_that_is_not_there() {
     let home = Home::new();
     assert_snapshot!(home.shown_with(&["doctor"], &[("CLAUDE_BOTTLE_BACKEND", "nomad")]), @"
@@ -353,10 +385,10 @@ fn a_doctor_on_a_backend_that_is_not_there() {
     fake: usable, with warnings
       warning: the fake backend isolates nothing; it is for tests
     nomad (selected): not usable
-      why: backend `nomad` not found
+      reason: backend `nomad` not found
       note: available backends: fake
-      note: looked in: `[HOME]/.local/share/claude-bottle/plugins` (data directory, does not exist); `[PREFIX]/lib/claude-bottle/plugins` (beside the binary)
-      do this: to add it: install -D -m 755 FILE ~/.local/share/claude-bottle/plugins/claude-bottle-backend-nomad.so
+      note: looked in: `[HOME]/.local/share/claude-bottle/plugins` (data directory, does not exist); `[PREFIX]/lib/claude-bottle/plugins` (next to the program)
+      fix: to add it: install -D -m 755 FILE ~/.local/share/claude-bottle/plugins/claude-bottle-backend-nomad.so
     ");
 }
 
@@ -367,7 +399,7 @@ fn plugins() {
     exit 0
     --- stdout
     NAME  VERSION  CONTRACT  SHA256        PINNED  STATUS  FILE
-    fake  0.1.0    1.0       [HASH]  no      usable  [PREFIX]/lib/claude-bottle/plugins/claude-bottle-backend-fake.so
+    fake  0.1.0    1.1       [HASH]  no      usable  [PREFIX]/lib/claude-bottle/plugins/claude-bottle-backend-fake.so
     ");
     let listed = json(&home.call(&["plugin", "list", "--format", "json"]));
     assert_eq!(listed[0]["name"], "fake");
@@ -397,7 +429,7 @@ fn a_plugin_is_pinned_and_unpinned() {
     error: backend `nomad` not found
 
     hint: available backends: fake
-    hint: looked in: `[HOME]/.local/share/claude-bottle/plugins` (data directory, does not exist); `[PREFIX]/lib/claude-bottle/plugins` (beside the binary)
+    hint: looked in: `[HOME]/.local/share/claude-bottle/plugins` (data directory, does not exist); `[PREFIX]/lib/claude-bottle/plugins` (next to the program)
     hint: to add it: install -D -m 755 FILE ~/.local/share/claude-bottle/plugins/claude-bottle-backend-nomad.so
     ");
 }
@@ -411,7 +443,7 @@ fn a_broken_plugin_is_listed_and_hides_no_other() {
     --- stdout
     NAME    VERSION  CONTRACT  SHA256        PINNED  STATUS                                                FILE
     broken  -        -         [HASH]  no      refused: it is not a shared library (text, 10 bytes)  [HOME]/.local/share/claude-bottle/plugins/claude-bottle-backend-broken.so
-    fake    0.1.0    1.0       [HASH]  no      usable                                                [PREFIX]/lib/claude-bottle/plugins/claude-bottle-backend-fake.so
+    fake    0.1.0    1.1       [HASH]  no      usable                                                [PREFIX]/lib/claude-bottle/plugins/claude-bottle-backend-fake.so
     ");
     assert_code(&home.call(&["start", "hello", "--yes"]), 0);
     assert_snapshot!(home.shown(&["start", "hello", "--yes", "--backend", "broken"]), @"
@@ -439,7 +471,7 @@ fn wrong_command_lines() {
     --- stderr
     error: unrecognized subcommand 'strat'
 
-      tip: some similar subcommands exist: 'trust', 'start'
+      hint: some similar subcommands exist: 'trust', 'start'
 
     Usage: claude-bottle [OPTIONS] <COMMAND>
 

@@ -60,7 +60,7 @@ fn a_run_ends_with_what_was_blocked() {
       skills     none
       ssh        none
       prompt     none
-      egress     9 hosts allowed (api.anthropic.com, claude.ai, downloads.claude.ai, +6 more), by egress-guard
+      egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
       workspace  none (--cwd copies one in)
       note: the fake backend isolates nothing; it is for tests
     5 requests blocked
@@ -68,6 +68,8 @@ fn a_run_ends_with_what_was_blocked() {
         1  -                    bad_host
         1  gist.github.com:443  denied_by_rule
         1  github.com:22        port_not_allowed
+    1 allowed request failed
+        1  github.com:443  connect_failed
     hint: to allow evil.test, github.com:22, add them to `egress.allowlist` of bottle `dev` (~/claude-bottle.yaml:2): claude-bottle edit
     hint: see every decision: claude-bottle logs shell-[ID] --egress
     "#);
@@ -87,7 +89,7 @@ fn a_run_that_asked_for_nothing_forbidden_ends_silently() {
     name      fake-shell-[ID]
     phase     ended
     began     [AGE] ago
-    requests  1 allowed, 0 blocked
+    requests  1 allowed, 0 blocked, 0 failed
     files     [HOME]/.local/state/claude-bottle/bottles/shell-[ID]
     ");
 }
@@ -114,14 +116,40 @@ fn runs_are_listed() {
         "created_unix",
         "directory",
         "id",
+        "lines_dropped",
         "name",
         "owner",
         "phase",
         "requests_allowed",
         "requests_blocked",
+        "requests_exact",
+        "requests_failed",
+        "requests_own",
     ];
     assert_eq!(keys(&listed[0]), expected);
     assert_eq!(json(&home.call(&["logs", "shell", "--format", "json"])), listed[0]);
+}
+
+/// A run may ask for more than its log keeps: the numbers stay exact, and what is missing is told.
+#[test]
+fn what_a_full_log_has_dropped_is_counted_and_told() {
+    let (home, _) = after_a_run(&decisions());
+    let id = json(&home.call(&["logs", "--format", "json"]))[0]["id"].as_str().unwrap().to_owned();
+    let log = home.run_dir(&id).join("egress.jsonl");
+    let all = std::fs::read(&log).unwrap();
+    for _ in 0..3 {
+        claude_bottle_egress_policy::rotation::rotate(&log).unwrap();
+        std::fs::write(&log, &all).unwrap();
+    }
+    let run = json(&home.call(&["logs", &id, "--format", "json"]));
+    assert_eq!(run["requests_blocked"], 4 * 5);
+    let output = home.call(&["logs", &id, "--egress"]);
+    assert_code(&output, 0);
+    let dropped = run["lines_dropped"].as_u64().unwrap();
+    assert_says(
+        &stderr(&output),
+        &[&format!("{dropped} older lines are no longer in the log: "), "10 blocked"],
+    );
 }
 
 #[test]

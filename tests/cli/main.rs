@@ -10,10 +10,12 @@
 mod support;
 
 mod canary;
+mod capabilities;
 mod cleanup;
 mod docs;
 mod edit;
 mod faults;
+mod folding;
 mod help;
 mod init;
 mod interrupts;
@@ -22,7 +24,15 @@ mod logs;
 mod options;
 mod output;
 mod plugin;
+mod readme;
+mod results;
+mod resume;
+mod review;
 mod running;
+mod settings;
 mod shells;
 mod start;
 mod trust;
+mod unasked;
+mod watcher;
+mod workspace;

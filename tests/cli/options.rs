@@ -74,3 +74,25 @@ fn info_and_trust_say_what_a_bottle_sets() {
         &[r#"options pull of docker: true, allow_missing of docker: ["seccomp"], size of fake: 2"#],
     );
 }
+
+#[test]
+fn tools_that_a_backend_cannot_show_are_refused_with_the_place() {
+    let home = Home::with(
+        "bottles:\n  dev:\n    tools: [~/tools]\nagents:\n  hello: { bottle: dev, command: [echo, hello] }\n",
+    );
+    home.write("tools/bin/x", "");
+    let output = home.call(&["start", "hello", "--yes"]);
+    assert_code(&output, 125);
+    let said = stderr(&output);
+    assert_says(
+        &said,
+        &[
+            "error: ~/claude-bottle.yaml:3: `tools` of bottle `dev`: the fake backend cannot show directories of this machine",
+            "hint: put the tools into an image and name it in bottles.dev.image",
+            "CLAUDE_BOTTLE_BACKEND=bubblewrap",
+        ],
+    );
+    home.assert_nothing_left();
+    let info = home.call(&["info", "hello"]);
+    assert_says(&stdout(&info), &[&format!("tools    {}", home.path().join("tools").display())]);
+}

@@ -52,7 +52,7 @@ fn quiet_leaves_data_and_errors() {
     hint: agents: hello, shell
     ");
     assert_eq!(stdout(&home.call(&["-q", "list"])), stdout(&home.call(&["list"])));
-    assert_says(&stderr(&home.call(&["-q", "start", "hello", "--dry-run"])), &["hosts allowed"]);
+    assert_says(&stderr(&home.call(&["-q", "start", "hello", "--dry-run"])), &["NOT ENFORCED"]);
 }
 
 #[test]
@@ -73,12 +73,23 @@ fn verbose_tells_developers_more_on_standard_error_alone() {
     assert!(!stderr(&by_variable).contains("claude_bottle::"), "{}", stderr(&by_variable));
 }
 
+/// `stop` opens its backend twice: once to find the bottle and once to close it.
+#[test]
+fn a_backend_that_is_opened_again_is_heard_again() {
+    let home = Home::new();
+    let run = Live::start(&mut home.command(&["start", "shell", "--yes", "--", "echo ready; cat"]));
+    run.wait_for_stdout("ready");
+    let output = home.call_with(&["stop", "shell"], &[("CLAUDE_BOTTLE_LOG", "plugin=trace")]);
+    assert_code(&output, 0);
+    assert_says(&stderr(&output), &["list_active", "verb=\\\"close\\\""]);
+    assert_code(&run.end(), 0);
+}
+
 #[test]
 fn data_goes_to_standard_output_and_nothing_else_does() {
     let home = Home::new();
     for arguments in [
         &["list"][..],
-        &["list", "active"],
         &["info", "hello"],
         &["policy", "check", "hello", "github.com"],
         &["doctor"],
@@ -134,7 +145,7 @@ fn a_full_disk_is_a_failure() {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = home.command(arguments).stdout(full).stderr(Stdio::piped()).output().unwrap();
         assert_code(&output, 1);
-        assert_says(&stderr(&output), &["error: write to standard output", "No space left on device"]);
+        assert_says(&stderr(&output), &["error: cannot write to standard output", "No space left on device"]);
     }
 }
 
@@ -146,7 +157,7 @@ fn a_home_that_cannot_be_found() {
     assert_snapshot!(home.show(&output), @"
     exit 1
     --- stderr
-    error: find the home directory: set HOME
+    error: cannot find the home directory: set HOME
     ");
 }
 

@@ -10,7 +10,7 @@ fn a_crate_is_written_once() {
     assert_snapshot!(home.shown(&["plugin", "new", "shed"]), @"
     exit 0
     --- stderr
-    wrote 7 files to claude-bottle-backend-shed
+    wrote 9 files to claude-bottle-backend-shed
     next: cd claude-bottle-backend-shed && cargo test
     ");
     let crate_dir = home.work().join("claude-bottle-backend-shed");
@@ -50,7 +50,7 @@ fn a_crate_takes_the_contract_from_a_directory() {
     assert_snapshot!(home.shown(&["plugin", "new", "other", "--api", "nowhere"]), @"
     exit 1
     --- stderr
-    error: find the crate claude-bottle-plugin-api in `nowhere`
+    error: cannot find the crate claude-bottle-plugin-api in `nowhere`
       caused by: No such file or directory (os error 2)
     ");
     assert_eq!(home.names_in("work").len(), 2);
@@ -62,7 +62,7 @@ fn a_check_names_what_is_broken() {
     let output = home.call(&["plugin", "check", "fake", "--setting", "FAKE_FAULT=error:provision"]);
     assert_code(&output, 1);
     let table = stdout(&output);
-    assert!(table.starts_with("backend `fake` 0.1.0, contract 1.0\n  pass  describe  "), "{table}");
+    assert!(table.starts_with("backend `fake` 0.1.0, contract 1.1\n  pass  describe  "), "{table}");
     assert_says(&table, &["  FAIL  prompt  ", "a fault was asked for in `provision`", "  pass  open  "]);
     home.assert_nothing_left();
 }
@@ -88,7 +88,7 @@ fn cases_that_are_left_out() {
     let home = Home::empty();
     let output = home.call(&["plugin", "check", "fake", "--skip", "leaks", "--skip", "close-twice"]);
     assert_code(&output, 0);
-    assert_says(&stdout(&output), &["40 passed", "0 failed", "--skip names it"]);
+    assert_says(&stdout(&output), &["60 passed", "0 failed", "--skip names it"]);
     assert_says(&stdout(&output), &["it runs together with `close-twice`, which is to be left out"]);
     assert_code(&home.call(&["plugin", "check", "fake", "--skip", "leak"]), 2);
 }
@@ -111,7 +111,7 @@ fn checks_that_cannot_begin() {
     error: backend `nomad` not found
 
     hint: available backends: fake
-    hint: looked in: `[HOME]/.local/share/claude-bottle/plugins` (data directory, does not exist); `[PREFIX]/lib/claude-bottle/plugins` (beside the binary)
+    hint: looked in: `[HOME]/.local/share/claude-bottle/plugins` (data directory, does not exist); `[PREFIX]/lib/claude-bottle/plugins` (next to the program)
     hint: to add it: install -D -m 755 FILE ~/.local/share/claude-bottle/plugins/claude-bottle-backend-nomad.so
     ");
     assert_snapshot!(home.shown(&["plugin", "check", "fake", "--setting", "X"]), @"

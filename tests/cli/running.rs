@@ -16,8 +16,8 @@ fn it_is_listed_while_it_runs() {
     let home = Home::new();
     assert_snapshot!(home.shown(&["list", "active"]), @"
     exit 0
-    --- stdout
-    NAME  AGENT  BOTTLE  BACKEND  STATE  AGE  OWNER
+    --- stderr
+    no bottle is running
     ");
     let run = running(&home);
     assert_snapshot!(home.shown(&["list", "active"]), @"
@@ -50,10 +50,54 @@ fn a_program_is_run_in_it() {
     assert_snapshot!(home.shown(&["exec", "shell", "--", "no-such-program"]), @"
     exit 125
     --- stderr
-    error: run `no-such-program`
+    error: cannot run `no-such-program`
       caused by: No such file or directory (os error 2)
     ");
     assert_code(&run.end(), 0);
+}
+
+/// The guard of a bottle keeps the policy it was started with, whatever the manifest says by then.
+#[test]
+fn a_question_about_its_policy_is_answered_by_what_it_was_started_with() {
+    let home = Home::new();
+    let run = running(&home);
+    let name =
+        json(&home.call(&["list", "active", "--format", "json"]))[0]["name"].as_str().unwrap().to_owned();
+    let manifest = std::fs::read_to_string(home.manifest()).unwrap();
+    let changed = manifest.replace("github.com, ", "pypi.org, ");
+    std::fs::write(home.manifest(), changed).unwrap();
+    assert_snapshot!(home.shown(&["policy", "check", &name, "pypi.org"]), @"
+    exit 1
+    --- stdout
+    refused: `pypi.org` is not on the allowlist
+    bottle: fake-shell-[ID], as it was started
+    --- stderr
+    warning: the manifest allows it by now; a new bottle of `shell` may, and `fake-shell-[ID]` keeps what it was started with
+    ");
+    // By its agent too, as long as only one runs; another agent of the same bottle is answered by the manifest.
+    for (asked, host, code) in [
+        ("shell", "pypi.org", 1),
+        ("shell", "github.com", 0),
+        ("hello", "pypi.org", 0),
+        ("hello", "github.com", 1),
+    ] {
+        assert_code(&home.call(&["policy", "check", asked, host]), code);
+    }
+    let answer = json(&home.call(&["policy", "check", "shell", "github.com", "--format", "json"]));
+    assert_eq!(
+        (&answer["running"], &answer["manifest_allowed"]),
+        (&serde_json::json!(name), &serde_json::json!(false))
+    );
+    let other = running(&home);
+    let output = home.call(&["policy", "check", "shell", "pypi.org"]);
+    assert_code(&output, 0);
+    let told =
+        format!("warning: the running bottle `{name}` was started with another policy, which refuses it");
+    assert_says(&stderr(&output), &[&told]);
+    for run in [run, other] {
+        assert_code(&run.end(), 0);
+    }
+    assert_code(&home.call(&["policy", "check", "shell", "pypi.org"]), 0);
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn an_agent_runs_and_nothing_is_left() {
       skills     none
       ssh        none
       prompt     29 chars; first line: You say hello.
-      egress     9 hosts allowed (api.anthropic.com, claude.ai, downloads.claude.ai, +6 more), by egress-guard
+      egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
       workspace  none (--cwd copies one in)
       note: the fake backend isolates nothing; it is for tests
     ");
@@ -43,22 +43,52 @@ fn a_dry_run_makes_nothing() {
       skills     none
       ssh        none
       prompt     29 chars; first line: You say hello.
-      egress     9 hosts allowed (api.anthropic.com, claude.ai, downloads.claude.ai, +6 more), by egress-guard
+      egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
       workspace  none (--cwd copies one in)
       note: the fake backend isolates nothing; it is for tests
-    dry-run requested; not starting container.
+    dry-run requested; nothing was started.
     ");
     home.assert_nothing_left();
     assert_eq!(home.names_in(".local/state/claude-bottle/bottles"), Vec::<String>::new());
     let by_variable = home.call_with(&["start", "hello"], &[("CLAUDE_BOTTLE_DRY_RUN", "1")]);
     assert_code(&by_variable, 0);
-    assert_says(&stderr(&by_variable), &["dry-run requested; not starting container."]);
+    assert_says(&stderr(&by_variable), &["dry-run requested; nothing was started."]);
+}
+
+/// A word that is not known must not mean "no": what was to be shown would be started.
+#[test]
+fn a_switch_takes_known_words_alone() {
+    let home = Home::new();
+    for (word, is_dry) in
+        [("1", true), ("true", true), ("on", true), ("0", false), ("no", false), ("", false)]
+    {
+        let output = home.call_with(&["start", "hello", "--yes"], &[("CLAUDE_BOTTLE_DRY_RUN", word)]);
+        assert_code(&output, 0);
+        assert_eq!(stdout(&output).is_empty(), is_dry, "{word}");
+    }
+    let maybe = [("CLAUDE_BOTTLE_DRY_RUN", "maybe")];
+    assert_code(&home.call_with(&["start", "hello", "--dry-run"], &maybe), 125);
+    assert_snapshot!(home.shown_with(&["start", "hello", "--yes"], &maybe), @"
+    exit 125
+    --- stderr
+    error: CLAUDE_BOTTLE_DRY_RUN is `maybe`, which is not a switch
+
+    hint: use 1, true, yes or on; 0, false, no or off; or unset it
+    ");
+    assert_snapshot!(home.shown_with(&["list"], &[("CLAUDE_BOTTLE_LOG", "plugin=debug,loud")]), @"
+    exit 1
+    --- stderr
+    error: CLAUDE_BOTTLE_LOG has `loud`, which is not a level
+
+    hint: use off, error, warn, info, debug, trace, or one of them for a part: claude_bottle=debug,plugin=trace
+    ");
+    home.assert_nothing_left();
 }
 
 #[test]
 fn a_dry_run_as_json() {
     let home = Home::new();
-    assert_snapshot!(home.shown(&["start", "hello", "--dry-run", "--format", "json", "--cwd"]), @r#"
+    assert_snapshot!(home.shown(&["start", "hello", "--dry-run", "--format", "json"]), @r#"
     exit 0
     --- stdout
     {
@@ -89,11 +119,14 @@ fn a_dry_run_as_json() {
           "raw.githubusercontent.com",
           "sentry.io",
           "statsig.anthropic.com"
-        ]
+        ],
+        "enforced": false,
+        "upstream_proxy": null,
+        "forward": []
       },
       "prompt_chars": 29,
       "remote_control": false,
-      "workspace": "[HOME]/work",
+      "workspace": null,
       "limits": {
         "cpus": null,
         "memory_bytes": null,
@@ -198,7 +231,7 @@ fn a_wrong_manifest() {
         4 |     botle: dev
           |     ^^^^^
         = did you mean `bottle`?
-        = known keys: bottle, command, prompt, prompt_file, skills
+        = known keys: bottle, claude, command, history, prompt, prompt_file, skills
     ");
 }
 
@@ -216,12 +249,12 @@ fn no_terminal_to_ask_on() {
       skills     none
       ssh        none
       prompt     29 chars; first line: You say hello.
-      egress     9 hosts allowed (api.anthropic.com, claude.ai, downloads.claude.ai, +6 more), by egress-guard
+      egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
       workspace  none (--cwd copies one in)
       note: the fake backend isolates nothing; it is for tests
-    error: there is no terminal to ask on
+    error: cannot ask: standard input is not a terminal
 
-    hint: add --yes to start without asking
+    hint: add --yes --allow-unenforced-egress to start without asking
     ");
 }
 
@@ -234,7 +267,7 @@ fn an_unknown_backend() {
     error: backend `dcoker` not found
 
     hint: available backends: fake
-    hint: looked in: `[HOME]/.local/share/claude-bottle/plugins` (data directory, does not exist); `[PREFIX]/lib/claude-bottle/plugins` (beside the binary)
+    hint: looked in: `[HOME]/.local/share/claude-bottle/plugins` (data directory, does not exist); `[PREFIX]/lib/claude-bottle/plugins` (next to the program)
     hint: to add it: install -D -m 755 FILE ~/.local/share/claude-bottle/plugins/claude-bottle-backend-dcoker.so
     ");
     assert_snapshot!(home.shown(&["start", "hello", "--yes", "--backend", "../x"]), @"
@@ -305,6 +338,31 @@ fn a_prompt_to_print_is_for_claude() {
     assert_eq!(plan["command"], serde_json::json!(command));
 }
 
+/// Lists and front matter are usual prompts.
+#[test]
+fn a_prompt_to_print_may_begin_with_a_dash() {
+    let home = Home::with("bottles: { dev: {} }\nagents: { a: { bottle: dev } }\n");
+    for prompt in ["- fix it", "--- \ntitle: x", "--yes"] {
+        let arguments =
+            ["start", "a", "--remote-control", "--dry-run", "--format", "json", "--print", prompt];
+        let plan = json(&home.call(&arguments));
+        let command =
+            ["claude", "--dangerously-skip-permissions", "--remote-control", "--print", "--", prompt];
+        assert_eq!(plan["command"], serde_json::json!(command));
+    }
+}
+
+#[test]
+fn remote_control_is_for_claude() {
+    assert_snapshot!(Home::new().shown(&["start", "hello", "--remote-control", "--yes"]), @"
+    exit 2
+    --- stderr
+    error: --remote-control is for agents that run `claude`; `hello` runs `echo`
+
+    hint: pass arguments of its own after --, and add --yes
+    ");
+}
+
 #[test]
 fn a_program_that_is_not_there() {
     let home =
@@ -321,10 +379,10 @@ fn a_program_that_is_not_there() {
       skills     none
       ssh        none
       prompt     none
-      egress     7 hosts allowed (api.anthropic.com, claude.ai, downloads.claude.ai, +4 more), by egress-guard
+      egress     NOT ENFORCED by this backend: every host may be reached, not only 7 (7 defaults)
       workspace  none (--cwd copies one in)
       note: the fake backend isolates nothing; it is for tests
-    error: run `no-such-program`
+    error: cannot run `no-such-program`
       caused by: No such file or directory (os error 2)
     ");
     home.assert_nothing_left();
@@ -362,11 +420,11 @@ fn a_secret_that_cannot_be_asked_for() {
       skills     none
       ssh        none
       prompt     none
-      egress     7 hosts allowed (api.anthropic.com, claude.ai, downloads.claude.ai, +4 more), by egress-guard
+      egress     NOT ENFORCED by this backend: every host may be reached, not only 7 (7 defaults)
       workspace  none (--cwd copies one in)
       note: the fake backend isolates nothing; it is for tests
-    error: ask for the secret `TOKEN`
-      caused by: there is no terminal to ask on
+    error: cannot ask for the secret `TOKEN`
+      caused by: cannot ask: standard input is not a terminal
 
     hint: run on a terminal, or write `${TOKEN}` in the manifest and set that variable before the start
     ");
@@ -393,7 +451,7 @@ fn steps_are_timed_on_request() {
 
 fn ask(home: &Home, answer: &str) -> (u32, String) {
     let mut terminal = Terminal::start(&home.command(&["start", "hello"]));
-    terminal.wait_for("claude-bottle: launch this agent? [y/N]");
+    terminal.wait_for("claude-bottle: launch this agent, with an egress policy that nothing enforces? [y/N]");
     terminal.type_keys(answer);
     terminal.end()
 }
@@ -428,7 +486,7 @@ fn a_secret_is_asked_for_without_echo_and_after_the_plan() {
         "bottles: { dev: { env: { TOKEN: '?the token' } } }\nagents: { a: { bottle: dev, command: [echo, ran] } }\n",
     );
     let mut terminal = Terminal::start(&home.command(&["start", "a"]));
-    terminal.wait_for("launch this agent? [y/N]");
+    terminal.wait_for("enforces? [y/N]");
     terminal.type_keys("y\r");
     terminal.wait_for("the token (TOKEN):");
     terminal.type_keys("s3cret-value\r");
@@ -441,8 +499,8 @@ fn a_secret_is_asked_for_without_echo_and_after_the_plan() {
 fn quiet_does_not_hide_what_is_agreed_to() {
     let home = Home::new();
     let mut terminal = Terminal::start(&home.command(&["-q", "start", "hello"]));
-    terminal.wait_for("launch this agent? [y/N]");
-    terminal.wait_for("hosts allowed");
+    terminal.wait_for("enforces? [y/N]");
+    terminal.wait_for("NOT ENFORCED");
     terminal.type_keys("n\r");
     terminal.ends_with(0);
 }

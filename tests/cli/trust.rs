@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use crate::support::{Home, Terminal, assert_code, assert_says, stderr};
+use crate::support::{Home, Terminal, assert_code, assert_says, stderr, stdout};
 
 const PROJECT: &str = "\
 bottles:
@@ -20,8 +20,45 @@ fn project() -> Home {
 }
 
 #[test]
-fn an_untrusted_project_is_refused_without_a_question() {
+fn an_untrusted_project_is_left_out_with_a_warning() {
     let home = project();
+    let output = home.call(&["start", "hello", "--yes"]);
+    assert_code(&output, 0);
+    // The agent and the bottle of the home directory, not those of the project.
+    assert_eq!(stdout(&output), "hello\n");
+    let told = "warning: this directory's manifest is left out: it defines bottles and is not trusted";
+    assert_says(&stderr(&output), &[told, "claude-bottle trust"]);
+    for (arguments, code) in
+        [(&["list"][..], 0), (&["info", "hello"], 0), (&["policy", "check", "hello", "evil.test"], 1)]
+    {
+        let output = home.call(arguments);
+        assert_code(&output, code);
+        assert_says(&stderr(&output), &[told]);
+    }
+    let quiet = home.call(&["list", "--no-project"]);
+    assert_code(&quiet, 0);
+    assert_eq!(stderr(&quiet), "");
+}
+
+#[test]
+fn no_project_leaves_out_what_is_trusted_or_wrong_too() {
+    let home = Home::new();
+    home.write(
+        "work/claude-bottle.yaml",
+        &PROJECT.replace("'${AWS_SECRET_ACCESS_KEY}', ASKED: '?'", "value"),
+    );
+    assert_code(&home.call(&["trust", "--yes"]), 0);
+    assert_eq!(stdout(&home.call(&["start", "hello", "--yes", "--quiet"])), "project\n");
+    assert_eq!(stdout(&home.call(&["start", "hello", "--yes", "--quiet", "--no-project"])), "hello\n");
+    home.write("work/claude-bottle.yaml", "bottles: [");
+    assert_code(&home.call(&["list"]), 1);
+    assert_code(&home.call(&["--no-project", "list"]), 0);
+}
+
+#[test]
+fn an_untrusted_project_without_another_manifest_is_refused_without_a_question() {
+    let home = Home::empty();
+    home.write("work/claude-bottle.yaml", PROJECT);
     assert_snapshot!(home.shown(&["start", "hello", "--yes"]), @"
     exit 125
     --- stderr
@@ -34,11 +71,6 @@ fn an_untrusted_project_is_refused_without_a_question() {
 
     hint: run `claude-bottle trust` to see what it would grant, and to trust exactly this content
     ");
-    for arguments in [&["list"][..], &["info", "hello"], &["policy", "check", "hello", "evil.test"]] {
-        let output = home.call(arguments);
-        assert_code(&output, 1);
-        assert_says(&stderr(&output), &["[untrusted]", "hint: run `claude-bottle trust`"]);
-    }
 }
 
 #[test]
@@ -52,11 +84,11 @@ fn what_it_would_grant_is_shown_first() {
         env     ASKED (asked for), PLAIN, TOKEN (this machine's AWS_SECRET_ACCESS_KEY)
         ssh     none
         egress  api.anthropic.com, claude.ai, downloads.claude.ai, evil.test, platform.claude.com, raw.githubusercontent.com, sentry.io, statsig.anthropic.com
-    error: there is no terminal to ask on
+    error: cannot ask: standard input is not a terminal
 
     hint: add --yes to trust without asking
     ");
-    assert_code(&home.call(&["list"]), 1);
+    assert_says(&stderr(&home.call(&["list"])), &["is not trusted"]);
     assert_snapshot!(home.shown(&["trust", "--yes"]), @"
     exit 0
     --- stderr
@@ -65,7 +97,7 @@ fn what_it_would_grant_is_shown_first() {
         env     ASKED (asked for), PLAIN, TOKEN (this machine's AWS_SECRET_ACCESS_KEY)
         ssh     none
         egress  api.anthropic.com, claude.ai, downloads.claude.ai, evil.test, platform.claude.com, raw.githubusercontent.com, sentry.io, statsig.anthropic.com
-    trusted, until its content changes
+    trusted; any edit to the file revokes this
     ");
     assert_code(&home.call(&["list"]), 0);
     assert_snapshot!(home.shown(&["trust"]), @"
@@ -80,9 +112,7 @@ fn any_change_ends_trust() {
     let home = project();
     assert_code(&home.call(&["trust", "--yes"]), 0);
     home.write("work/claude-bottle.yaml", &format!("{PROJECT}# one more line\n"));
-    let output = home.call(&["list"]);
-    assert_code(&output, 1);
-    assert_says(&stderr(&output), &["[untrusted]"]);
+    assert_says(&stderr(&home.call(&["list"])), &["is not trusted"]);
 }
 
 #[test]
@@ -92,9 +122,9 @@ fn trust_is_taken_back() {
     assert_snapshot!(home.shown(&["untrust"]), @"
     exit 0
     --- stderr
-    [HOME]/work/claude-bottle.yaml is no longer trusted
+    [HOME]/work/claude-bottle.yaml is not trusted any more
     ");
-    assert_code(&home.call(&["list"]), 1);
+    assert_says(&stderr(&home.call(&["list"])), &["is not trusted"]);
     assert_snapshot!(home.shown(&["untrust"]), @"
     exit 0
     --- stderr
@@ -107,7 +137,7 @@ fn there_is_nothing_to_trust() {
     assert_snapshot!(Home::new().shown(&["trust"]), @"
     exit 1
     --- stderr
-    error: there is no manifest in this directory that would need trust
+    error: nothing to trust here: no claude-bottle.yaml with bottles
 
     hint: the manifest of the home directory is your own, and trusted
     ");
@@ -116,12 +146,12 @@ fn there_is_nothing_to_trust() {
 #[test]
 fn a_terminal_is_asked() {
     let home = project();
-    for (answer, code) in [("n\r", 1), ("y\r", 0)] {
+    for (answer, is_trusted) in [("n\r", false), ("y\r", true)] {
         let mut terminal = Terminal::start(&home.command(&["trust"]));
-        terminal.wait_for("trust exactly this content? [y/N]");
+        terminal.wait_for("trust this version of the file? [y/N]");
         terminal.wait_for("evil.test");
         terminal.type_keys(answer);
         terminal.ends_with(0);
-        assert_code(&home.call(&["list"]), code);
+        assert_eq!(stderr(&home.call(&["list"])).is_empty(), is_trusted);
     }
 }

@@ -1,8 +1,9 @@
 //! The main job without a terminal, on each backend: the real CLI answers from inside the bottle, through its guard.
 
+use std::process::Command;
 use std::time::Duration;
 
-use claude_bottle_standin::{Recorded, Script};
+use claude_bottle_standin::{Recorded, Script, ToolCall};
 
 use crate::support::backend::{Backend, on_each_backend};
 use crate::support::home::{Home, TOKEN};
@@ -57,7 +58,7 @@ fn skills_are_in_place_and_a_host_not_on_the_list_is_refused_with_a_reason(backe
     let command = "echo ~/.claude/skills/greet/*; \
         curl -sS -o /tmp/body -w 'status %{http_code}\\n' http://not-allowed.test/; cat /tmp/body; \
         curl -sS -I https://not-allowed.test/ 2>&1 | head -3";
-    let api = standin(backend, Script { reply: REPLY.to_owned(), run: Some(command.to_owned()) });
+    let api = standin(backend, Script { reply: REPLY.to_owned(), run: Some(ToolCall::bash(command)) });
     let home = Home::with_agent(agent, api.address(), "");
     let mut start = backend.command(&home, &["start", agent, "--print", "Look around"]);
     let output = run(start.env("CLAUDE_BOTTLE_OAUTH_TOKEN", TOKEN));
@@ -103,13 +104,23 @@ fn streams_stay_apart_and_the_exit_code_is_the_agents(backend: Backend) {
 fn the_working_directory_is_copied_in_and_the_original_stays(backend: Backend) {
     let agent = &format!("e2e-cwd-{}", backend.name());
     let api = standin(backend, script());
-    let command =
-        "    command: [sh, -c, 'cat note.txt; find note.txt -printf %u; echo; echo changed > note.txt']\n";
+    let command = "    command: [sh, -c, 'pwd; cd ..; cat note.txt; find note.txt -printf %u; echo; \
+                   git commit -qm two --allow-empty && git log --format=%an; echo changed > note.txt']\n";
     let home = Home::with_agent(agent, api.address(), command);
-    std::fs::write(home.work().join("note.txt"), "as it was\n").unwrap();
-    let output = run(&mut backend.command(&home, &["--quiet", "start", agent, "--yes", "--cwd"]));
+    // Called below the root of a repository, all of it comes along.
+    let script = "mkdir sub; echo as it was >note.txt; git init -q; git -c user.name=t -c user.email=t@t commit -qm one --allow-empty; \
+                  git config user.email t@t; git config commit.gpgsign true";
+    assert_code(&run(Command::new("sh").args(["-ec", script]).current_dir(home.work())), 0);
+    std::fs::write(home.path().join(".gitconfig"), "[user]\n\tname = Ada\n").unwrap();
+    let mut start = backend.command(&home, &["--quiet", "start", agent, "--yes", "--cwd"]);
+    let output = run(start.current_dir(home.work().join("sub")));
     assert_code(&output, 0);
-    assert_eq!(stdout(&output), "as it was\nnode\n");
+    // The home of a test is below `/tmp`, which an engine cannot fill.
+    let place = match backend {
+        Backend::Docker => "/home/node/workspace".to_owned(),
+        Backend::Bubblewrap => home.work().canonicalize().unwrap().display().to_string(),
+    };
+    assert_eq!(stdout(&output), format!("{place}/sub\nas it was\nnode\nAda\nt\n"));
     assert_eq!(std::fs::read_to_string(home.work().join("note.txt")).unwrap(), "as it was\n");
     backend.assert_nothing_left(&home, agent);
 }

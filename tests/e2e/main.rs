@@ -7,11 +7,21 @@
 
 mod support;
 
+mod caller;
 mod egress;
 mod engine;
 mod failure;
 mod headless;
 mod images;
+mod own_files;
+mod pipes;
+mod programs;
+mod project_tools;
+mod results;
+mod resume;
 mod runsc;
 mod ssh;
+mod suspend;
 mod terminal;
+mod values;
+mod workspaces;

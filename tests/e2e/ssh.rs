@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,6 +18,8 @@ on_each_backend!(
     a_wrong_host_key_is_refused,
     a_key_with_a_passphrase_is_refused_before_anything_is_made,
     a_port_that_is_not_granted_is_refused_and_logged,
+    each_host_is_offered_its_own_key,
+    an_address_of_ipv6_is_asked_for_as_one,
 );
 
 /// Finds the socket as every ssh inside does.
@@ -168,8 +170,10 @@ fn the_key_cannot_be_read(backend: Backend) {
     assert!(!found.lines().any(|line| line.starts_with("key ")), "{found}");
     // What has the key or stands between it and the agent; outside of Docker ssh-agent is in no sight of the agent.
     let closed: &[&str] = match backend {
-        Backend::Docker => &["ssh-agent", "socat"],
-        Backend::Bubblewrap => &["bottle-init"],
+        // In gVisor process 1, which knows no key, can be opened by its own user.
+        Backend::Docker if gvisor => &["ssh-agent", "ssh-bridge"],
+        Backend::Docker => &["ssh-agent", "ssh-bridge", "bottle-guest"],
+        Backend::Bubblewrap => &["bottle-guest"],
     };
     // gVisor keeps memory from others, but not the environment and the list of descriptors, in which the key is not.
     let open = if gvisor { "environ cmdline descriptors" } else { "cmdline" };
@@ -238,5 +242,68 @@ fn a_port_that_is_not_granted_is_refused_and_logged(backend: Backend) {
     assert_eq!((verdict, code), (&"deny".into(), &"port_not_allowed".into()), "{}", lines[0]);
     assert_eq!(lines[0]["host"], sshd.address().ip().to_string());
     assert_eq!(other.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nothing arrived");
+    backend.assert_nothing_left(&home, agent);
+}
+
+/// Two accounts at one server, as a private and a business one at a forge: the key tells which.
+fn each_host_is_offered_its_own_key(backend: Backend) {
+    let agent = &format!("e2e-ssh-two-{}", backend.name());
+    let keys = tempfile::tempdir().unwrap();
+    let mut allowed = String::new();
+    for account in ["business", "private"] {
+        make_key(&keys.path().join(account), "");
+        let public = public_key(&keys.path().join(account));
+        allowed.push_str(&format!("command=\"echo {account}\" {public}\n"));
+    }
+    fs::write(keys.path().join("allowed"), allowed).unwrap();
+    let sshd = Sshd::start(backend.host_address(), &keys.path().join("allowed"));
+    let (address, port, user) = (sshd.address().ip(), sshd.address().port(), user());
+    let entry = |account: &str| {
+        format!(
+            "      - {{ Host: forge-{account}, Hostname: {address}, Port: {port}, User: {user}, \
+             IdentityFile: ~/{account}, KnownHostKey: {} }}\n",
+            sshd.host_key()
+        )
+    };
+    let home = Home::new(&format!(
+        "bottles:\n  dev:\n    ssh:\n{}{}agents:\n  {agent}: {{ bottle: dev, command: [sh, script.sh] }}\n",
+        entry("business"),
+        entry("private")
+    ));
+    for account in ["business", "private"] {
+        fs::copy(keys.path().join(account), home.path().join(account)).unwrap();
+    }
+    // Each as the first and as the last; and by its real name, which is the first entry's.
+    let script =
+        format!("for name in business private business; do ssh forge-$name x; done; ssh {address} x");
+    let output = start(backend, &home, agent, &script, "");
+    assert_code(&output, 0);
+    assert_eq!(stdout(&output), "business\nprivate\nbusiness\nbusiness\n", "{}", stderr(&output));
+    backend.assert_nothing_left(&home, agent);
+}
+
+fn an_address_of_ipv6_is_asked_for_as_one(backend: Backend) {
+    let agent = &format!("e2e-ssh-six-{}", backend.name());
+    let keys = tempfile::tempdir().unwrap();
+    make_key(&keys.path().join("id"), "");
+    let sshd = Sshd::start(Ipv6Addr::LOCALHOST.into(), &keys.path().join("id.pub"));
+    let port = sshd.address().port();
+    let home = home(agent, sshd.address(), &sshd.host_key());
+    fs::copy(keys.path().join("id"), identity(&home)).unwrap();
+    let output = start(backend, &home, agent, "ssh forge 'echo logged in'", "");
+    // The loopback of the guard is this machine's on bubblewrap, and the sidecar's own on docker.
+    let expected = match backend {
+        Backend::Docker => (255, ""),
+        Backend::Bubblewrap => (0, "logged in\n"),
+    };
+    assert_eq!(
+        (output.status.code(), &*stdout(&output)),
+        (Some(expected.0), expected.1),
+        "{}",
+        stderr(&output)
+    );
+    let logged = home.decisions();
+    let asked = |line: &&serde_json::Value| line["host"] == "[::1]" && line["port"] == port;
+    assert!(logged.iter().any(|line| asked(&line) && line["rule"] == format!("[::1]:{port}")), "{logged:?}");
     backend.assert_nothing_left(&home, agent);
 }

@@ -5,9 +5,17 @@ use claude_bottle_standin::Script;
 use crate::support::backend::{Backend, on_each_backend};
 use crate::support::home::{Home, TOKEN};
 use crate::support::screen::Screen;
-use crate::support::standin;
+use crate::support::{run, standin, stdout};
 
-on_each_backend!(the_screen_of_the_real_cli_works, control_c_reaches_the_program_inside);
+on_each_backend!(
+    the_screen_of_the_real_cli_works,
+    control_c_reaches_the_program_inside,
+    an_unknown_terminal_gets_a_name_that_is_known_inside,
+    a_granted_key_is_used_without_a_question,
+    what_the_agent_says_by_itself_is_not_told_as_refused,
+    a_large_paste_and_wide_characters_arrive_whole,
+    a_terminal_that_does_not_know_its_size_works_and_learns_it,
+);
 
 const REPLY: &str = "Hello from the stand-in.";
 
@@ -48,6 +56,42 @@ fn the_screen_of_the_real_cli_works(backend: Backend) {
     backend.assert_nothing_left(&home, agent);
 }
 
+fn a_large_paste_and_wide_characters_arrive_whole(backend: Backend) {
+    let agent = &format!("e2e-paste-{}", backend.name());
+    let api = standin(backend, Script { reply: REPLY.to_owned(), run: None });
+    let text = "日本語, ünï and 👩‍💻 in a line\n".repeat(5000);
+    let script = format!(
+        "stty raw -echo; echo rea''dy; head -c {} | sha256sum; printf '日本%s' 語; exit 3",
+        text.len()
+    );
+    let command = format!("    command: [sh, -c, {}]\n", serde_json::json!(script));
+    let home = Home::with_agent(agent, api.address(), &command);
+    let mut screen = Screen::start(&backend.command(&home, &["start", agent, "--yes"]), 100, 30);
+    screen.wait_for_text("ready");
+    screen.type_keys(&text);
+    let file = home.path().join("pasted");
+    std::fs::write(&file, &text).unwrap();
+    let sum = stdout(&run(std::process::Command::new("sha256sum").arg(&file)));
+    screen.wait_for_text(&sum[..64]);
+    screen.wait_for_text("日本語");
+    assert_eq!(screen.wait().0, 3);
+    backend.assert_nothing_left(&home, agent);
+}
+
+fn a_terminal_that_does_not_know_its_size_works_and_learns_it(backend: Backend) {
+    let agent = &format!("e2e-no-size-{}", backend.name());
+    let api = standin(backend, Script { reply: REPLY.to_owned(), run: None });
+    let script = "trap 'stty size; exit 5' WINCH; echo rea''dy; while :; do sleep 0.1; done";
+    let command = format!("    command: [sh, -c, {}]\n", serde_json::json!(script));
+    let home = Home::with_agent(agent, api.address(), &command);
+    let screen = Screen::start(&backend.command(&home, &["start", agent, "--yes"]), 0, 0);
+    screen.wait_for_text("ready");
+    screen.resize(90, 25);
+    screen.wait_for_text("25 90");
+    assert_eq!(screen.wait().0, 5);
+    backend.assert_nothing_left(&home, agent);
+}
+
 #[test]
 fn no_is_the_default_answer() {
     let backend = Backend::Docker;
@@ -74,5 +118,76 @@ fn control_c_reaches_the_program_inside(backend: Backend) {
     screen.type_keys("\u{3}");
     screen.wait_for_text("caught");
     assert_eq!(screen.wait().0, 9);
+    backend.assert_nothing_left(&home, agent);
+}
+
+fn an_unknown_terminal_gets_a_name_that_is_known_inside(backend: Backend) {
+    let agent = &format!("e2e-term-{}", backend.name());
+    let api = standin(backend, Script { reply: REPLY.to_owned(), run: None });
+    let script = "echo \"=$TERM=$COLORTERM=$TZ=\"; tput cols && echo dra''wn";
+    let command = format!("    command:\n      - bash\n      - -c\n      - |-\n        {script}\n");
+    let home = Home::with_agent(agent, api.address(), &command);
+    for (term, inside) in [("xterm-ghostty", "xterm-256color"), ("vt100", "vt100")] {
+        let mut command = backend.command(&home, &["start", agent, "--yes"]);
+        command.env("TERM", term).env("COLORTERM", "truecolor").env("TZ", "Europe/Berlin");
+        let screen = Screen::start(&command, 100, 30);
+        screen.wait_for_text(&format!("={inside}=truecolor=Europe/Berlin="));
+        screen.wait_for_text("drawn");
+        assert_eq!(screen.wait().0, 0);
+    }
+    backend.assert_nothing_left(&home, agent);
+}
+
+fn a_granted_key_is_used_without_a_question(backend: Backend) {
+    const KEY: &str = "sk-ant-api03-canary-0123456789abcdefghijklmnopqrstuvwxyz";
+    let agent = &format!("e2e-key-{}", backend.name());
+    let api = standin(backend, Script { reply: REPLY.to_owned(), run: None });
+    let home = Home::with_agent(agent, api.address(), "");
+    let file = home.path().join("claude-bottle.yaml");
+    let manifest = std::fs::read_to_string(&file).unwrap();
+    let with_key = "    env:\n      ANTHROPIC_API_KEY: '${ANTHROPIC_API_KEY}'\n";
+    std::fs::write(&file, manifest.replacen("    env:\n", with_key, 1)).unwrap();
+    let mut command = backend.command(&home, &["start", agent, "--yes"]);
+    command.env("ANTHROPIC_API_KEY", KEY);
+    let mut screen = Screen::start(&command, 100, 30);
+    screen.wait_for("the prompt, and no question", |screen| {
+        assert!(!screen.contents().contains("Do you want to use this API key"), "{}", screen.contents());
+        screen.contents().contains("bypass permissions on")
+    });
+    screen.type_keys("hello");
+    screen.wait_for_text("hello");
+    screen.type_keys("\r");
+    screen.wait_for_text(REPLY);
+    screen.type_keys("/exit");
+    screen.wait_for_text("/exit");
+    screen.type_keys("\r");
+    assert_eq!(screen.wait().0, 0);
+    backend.assert_nothing_left(&home, agent);
+}
+
+fn what_the_agent_says_by_itself_is_not_told_as_refused(backend: Backend) {
+    let agent = &format!("e2e-chatter-{}", backend.name());
+    let api = standin(backend, Script { reply: REPLY.to_owned(), run: None });
+    let home = Home::with_agent(agent, api.address(), "");
+    let file = home.path().join("claude-bottle.yaml");
+    let manifest = std::fs::read_to_string(&file).unwrap();
+    let silenced = "      CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1'\n";
+    std::fs::write(&file, manifest.replacen(silenced, "", 1)).unwrap();
+    let mut command = backend.command(&home, &["start", agent, "--yes"]);
+    command.env("CLAUDE_BOTTLE_OAUTH_TOKEN", TOKEN);
+    let mut screen = Screen::start(&command, 100, 30);
+    screen.wait_for_text("bypass permissions on");
+    screen.type_keys("hello");
+    screen.wait_for_text("hello");
+    screen.type_keys("\r");
+    screen.wait_for_text(REPLY);
+    screen.type_keys("/exit");
+    screen.wait_for_text("/exit");
+    screen.type_keys("\r");
+    let (code, drawn) = screen.wait();
+    assert_eq!(code, 0);
+    let told = drawn.0.lock().unwrap().parser.screen().contents();
+    let log = home.decisions();
+    assert!(!told.contains("blocked") && !told.contains("to allow"), "{told}\n{log:#?}");
     backend.assert_nothing_left(&home, agent);
 }

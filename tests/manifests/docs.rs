@@ -50,6 +50,26 @@ fn every_example_loads_and_fits_the_schema() {
 }
 
 #[test]
+fn the_files_in_examples_load_and_fit_the_schema() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        // Not every machine has Go where its makers put it.
+        let text = std::fs::read_to_string(&file).unwrap().replace("/usr/local/go", "~/go");
+        let fixture = Fixture::new();
+        for tool in [".local/share/pnpm/pnpm", ".local/bin/uv", "go/bin/go"] {
+            fixture.write(&format!("home/{tool}"), "a program");
+        }
+        fixture.write("home/claude-bottle.yaml", &text);
+        assert_eq!(fixture.report(), "the manifest was accepted", "{}", file.display());
+        let value: Value = serde_yaml::from_str(&text).unwrap();
+        assert!(validator.is_valid(&value), "{}", file.display());
+    }
+}
+
+#[test]
 fn the_shown_message_is_the_real_one() {
     let blocks = blocks();
     let block = |start: &str| &blocks.iter().find(|(_, text)| text.contains(start)).unwrap().1;

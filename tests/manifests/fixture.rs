@@ -16,7 +16,7 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// Makes a home with a key, two skills, prompts and things that are no files, and an empty project.
+    /// Makes a home with a key, two skills, files of Claude Code's, prompts and things that are no files, and an empty project.
     pub(crate) fn new() -> Self {
         let fixture = Self { root: tempfile::tempdir().unwrap() };
         let home = fixture.home();
@@ -24,8 +24,14 @@ impl Fixture {
             fixture.write(&format!("home/.claude/skills/{skill}/SKILL.md"), "---\nname: a skill\n---\n");
         }
         fixture.write("home/.claude/skills/a-file", "no directory");
+        for file in ["CLAUDE.md", "settings.json", "commands/fix.md", "agents/critic.md"] {
+            fixture.write(&format!("home/.claude/{file}"), "{}");
+        }
+        fixture.write("home/.claude/rules", "no directory");
         fixture.write("home/.ssh/id_ed25519", "a private key");
         fixture.write("home/.ssh/id_ed25519.pub", "a public key");
+        fixture.write("home/.rustup/settings.toml", "");
+        fixture.write("home/.cargo/bin/cargo", "a program");
         fixture.write("home/prompts/review.md", "Review what changed.\n");
         fixture.write("home/with-nul.txt", "a\0b");
         fs::write(home.join("latin1.txt"), b"caf\xe9").unwrap();

@@ -3,8 +3,8 @@
 use std::fs;
 
 use claude_bottle::manifest::{
-    AgentName, BottleName, DEFAULT_COMMAND, EnvSource, Format, Manifest, NewAgent, ProxyKind, add_agent,
-    schema,
+    AgentName, BottleName, DEFAULT_COMMAND, EnvSource, Format, GitIdentity, Manifest, NewAgent, ProxyKind,
+    WorkspacePlace, add_agent, schema,
 };
 
 use crate::fixture::{BASE, Fixture, files, shown};
@@ -98,7 +98,19 @@ fn the_bottle_is_what_was_written() {
     assert_eq!(bottle.limits.cpus, Some(1.5));
     assert_eq!(bottle.limits.memory_bytes, Some(4 << 30));
     assert_eq!(bottle.limits.pids, Some(512));
+    assert_eq!(bottle.limits.shm_bytes, Some(1 << 30));
+    assert_eq!(bottle.user.as_deref(), Some("dev"));
     assert_eq!(bottle.image.as_deref(), Some("registry.example.com/team/agent:1.2@sha256:0123456789abcdef"));
+    let tools: Vec<String> =
+        bottle.tools.iter().map(|tool| format!("{} {}", tool.path.display(), tool.origin)).collect();
+    let home = fixture.home().display().to_string();
+    assert_eq!(
+        tools,
+        [
+            format!("{home}/.rustup ~/claude-bottle.yaml:50"),
+            format!("{home}/.cargo/bin ~/claude-bottle.yaml:51"),
+        ]
+    );
     let options: Vec<String> = bottle
         .options
         .iter()
@@ -107,11 +119,42 @@ fn the_bottle_is_what_was_written() {
     assert_eq!(
         options,
         [
-            r#"docker.allow_missing ["seccomp","pids"] ~/claude-bottle.yaml:50"#,
-            "docker.pull true ~/claude-bottle.yaml:51",
-            r#"their-own.shape {"name":"x","ratio":-0.5,"size":2} ~/claude-bottle.yaml:53"#,
+            r#"docker.allow_missing ["seccomp","pids"] ~/claude-bottle.yaml:55"#,
+            "docker.pull true ~/claude-bottle.yaml:56",
+            r#"their-own.shape {"name":"x","ratio":-0.5,"size":2} ~/claude-bottle.yaml:58"#,
         ]
     );
+}
+
+#[test]
+fn where_an_agent_keeps_its_sessions_is_below_its_home() {
+    let (_fixture, manifest) = complete();
+    let history = |name: &str| {
+        let agent = manifest.agents().find(|agent| agent.name.as_str() == name).unwrap();
+        agent.history.clone()
+    };
+    assert_eq!(history("reviewer"), Some(vec![".claude/projects".into(), ".codex/sessions".into()]));
+    assert_eq!(history("plain"), None);
+}
+
+#[test]
+fn files_of_claude_code_are_what_was_written() {
+    let (fixture, manifest) = complete();
+    let files = &manifest.agent("implementer").unwrap().agent.claude;
+    let names: Vec<_> = files.iter().map(|file| file.name).collect();
+    assert_eq!(names, ["CLAUDE.md", "settings.json", "commands", "agents"]);
+    assert_eq!(files[2].path, fixture.home().join(".claude/commands"));
+    assert_eq!(files[2].origin.to_string(), "~/claude-bottle.yaml:64");
+    assert!(manifest.agent("reviewer").unwrap().agent.claude.is_empty());
+}
+
+#[test]
+fn place_and_identity_are_what_was_written() {
+    let (_fixture, manifest) = complete();
+    let of = |name: &str| manifest.bottle(name).map(|bottle| (bottle.workspace, bottle.git_identity.clone()));
+    assert_eq!(of("dev"), Some((WorkspacePlace::Same, GitIdentity::Host)));
+    let (name, email) = ("Ada Lovelace".to_owned(), "ada@example.com".to_owned());
+    assert_eq!(of("bare"), Some((WorkspacePlace::Home, GitIdentity::Named { name, email })));
 }
 
 #[test]
@@ -150,6 +193,7 @@ fn the_way_out_is_what_was_written() {
         serde_json::json!({
             "secrets": "block", "rules": "warn",
             "exempt_hosts": ["*.example.org"], "exempt_rules": ["generic-api-key"],
+            "also": ["cards", "jwts"],
         })
     );
 }
@@ -173,7 +217,7 @@ fn the_agents_are_what_was_written() {
     assert_eq!(reviewer.agent.prompt_file, Some(fixture.home().join("prompts/review.md")));
     assert_eq!(reviewer.agent.command.last().unwrap(), "two words");
     assert_eq!(manifest.agent("plain").unwrap().agent.command, ["claude", "--verbose"]);
-    assert_eq!(reviewer.agent.origin.to_string(), "~/claude-bottle.yaml:62");
+    assert_eq!(reviewer.agent.origin.to_string(), "~/claude-bottle.yaml:68");
 }
 
 #[test]

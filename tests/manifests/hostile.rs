@@ -42,7 +42,7 @@ fn two_manifests_in_one_directory() {
         ProblemKind::TwoFiles,
         "the manifest has a problem
 
-~/claude-bottle.yml: `~/claude-bottle.json` stands beside it, and a directory has one manifest [two-files]
+~/claude-bottle.yml: `~/claude-bottle.json` is in the same directory, and a directory has one manifest [two-files]
     = keep the one you mean and remove or rename the other
 ",
     );

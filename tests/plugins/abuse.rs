@@ -17,13 +17,13 @@ const VERBS: [&str; 9] =
 fn run(verb: &str, good: &Opened, bad: &Opened) -> Result<()> {
     let spec = spec("one");
     let plan = good.prepare(&call(), &spec)?;
-    let bottle = || good.launch(&call(), &plan);
+    let bottle = || good.launch(&call(), &spec, &plan);
     let request = ExecRequest::new(vec!["true".to_owned()], ExecRole::Command);
     match verb {
         "probe" => bad.probe(&call()).map(drop),
         "prepare" => bad.prepare(&call(), &spec).map(drop),
-        "launch" => bad.launch(&call(), &plan).map(drop),
-        "provision" => bad.provision(&call(), &plan, &bottle()?).map(drop),
+        "launch" => bad.launch(&call(), &spec, &plan).map(drop),
+        "provision" => bad.provision(&call(), &spec, &plan, &bottle()?).map(drop),
         "exec" => bad.exec(&call(), &bottle()?, &request).map(drop),
         "close" => bad.close(&call(), &bottle()?),
         "prepare_cleanup" => bad.prepare_cleanup(&call(), &CleanupScope::new(true)).map(drop),
@@ -35,12 +35,14 @@ fn run(verb: &str, good: &Opened, bad: &Opened) -> Result<()> {
 fn failure_of(fault: &str, verb: &str, host: &Arc<Host>) -> Failure {
     let loaded = Place::with_fake().load("fake").unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let bad = open(&loaded, host, dir.path(), &[("FAKE_FAULT", &format!("{fault}:{verb}"))]).unwrap();
+    let bad_dir = dir.path().to_owned();
     let good = open(&loaded, &Arc::default(), dir.path(), &[]).unwrap();
     run(verb, &good, &good).unwrap();
     // The verb worked once; what is left of that must not decide about the second time.
     let dir = tempfile::tempdir().unwrap();
     let good = open(&loaded, &Arc::default(), dir.path(), &[]).unwrap();
+    // Opened last, since the newest backend of a library has its log.
+    let bad = open(&loaded, host, &bad_dir, &[("FAKE_FAULT", &format!("{fault}:{verb}"))]).unwrap();
     let failure = run(verb, &good, &bad).unwrap_err();
     // The library is as usable as before.
     good.probe(&call()).unwrap();
@@ -103,9 +105,10 @@ fn a_step_that_fails_is_reported_as_failed() {
     let loaded = Place::with_fake().load("fake").unwrap();
     let dir = tempfile::tempdir().unwrap();
     let backend = open(&loaded, &Arc::default(), dir.path(), &[("FAKE_FAULT", "panic:launch")]).unwrap();
-    let plan: Plan = backend.prepare(&call(), &spec("one")).unwrap();
+    let spec = spec("one");
+    let plan: Plan = backend.prepare(&call(), &spec).unwrap();
     let caller = Arc::new(Caller::default());
-    backend.launch(&(Arc::clone(&caller) as Arc<dyn CallHost>), &plan).unwrap_err();
+    backend.launch(&(Arc::clone(&caller) as Arc<dyn CallHost>), &spec, &plan).unwrap_err();
     let states: Vec<_> = caller.events.lock().unwrap().iter().map(|event| event.state).collect();
     assert_eq!(states, [Started, Failed]);
 }
@@ -120,12 +123,12 @@ fn secrets_come_by_their_own_way_and_are_in_no_document() {
     let mut spec = spec("one");
     spec.bottle.env = vec![EnvVar::secret("TOKEN")];
     let plan = backend.prepare(&call(), &spec).unwrap();
-    let bottle = backend.launch(&call(), &plan).unwrap();
+    let bottle = backend.launch(&call(), &spec, &plan).unwrap();
     let caller = Arc::new(Caller::with_secret("TOKEN", CANARY));
-    backend.provision(&(Arc::clone(&caller) as Arc<dyn CallHost>), &plan, &bottle).unwrap();
+    backend.provision(&(Arc::clone(&caller) as Arc<dyn CallHost>), &spec, &plan, &bottle).unwrap();
     assert_eq!(*caller.asked.lock().unwrap(), ["TOKEN"]);
 
-    let missing = backend.provision(&call(), &plan, &bottle).unwrap_err();
+    let missing = backend.provision(&call(), &spec, &plan, &bottle).unwrap_err();
     assert_eq!(missing.kind, FailureKind::NotFound);
     let documents = serde_json::to_string(&(&spec, &plan, &bottle, &*host.records.lock().unwrap())).unwrap();
     assert!(!documents.contains(CANARY));
@@ -135,10 +138,13 @@ fn secrets_come_by_their_own_way_and_are_in_no_document() {
 fn a_plugins_thread_may_outlive_its_call_and_its_backend() {
     let loaded = Place::with_fake().load("fake").unwrap();
     let dir = tempfile::tempdir().unwrap();
-    // Records of a second instance go to the first one's host, which is gone: they are dropped, nothing more.
-    drop(open(&loaded, &Arc::default(), dir.path(), &[]).unwrap());
+    let gone = Arc::new(Host::default());
+    drop(open(&loaded, &gone, dir.path(), &[]).unwrap());
+    let before = gone.records.lock().unwrap().len();
+    // The host of an instance that is gone hears nothing more, and the newest one's hears all.
     let host = Arc::new(Host::default());
     let backend = open(&loaded, &host, dir.path(), &[]).unwrap();
     backend.probe(&call()).unwrap();
-    assert!(host.records.lock().unwrap().is_empty());
+    assert_eq!(gone.records.lock().unwrap().len(), before);
+    assert!(!host.records.lock().unwrap().is_empty());
 }

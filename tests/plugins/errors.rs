@@ -232,7 +232,7 @@ fn a_name_that_is_not_the_files() {
 fn a_contract_that_is_too_old_or_too_new() {
     let with_contract = |contract: &str| {
         Place::with_changed_fake(|bytes| {
-            replace_once(bytes, r#""contract":"1.0"}"#, &format!(r#""contract":"{contract}"}}"#));
+            replace_once(bytes, r#""contract":"1.1"}"#, &format!(r#""contract":"{contract}"}}"#));
         })
     };
     let text = with_contract("0.9").refused("fake", "contract-too-old");

@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use claude_bottle_plugin_api::abi::host::Opened;
+
+use crate::support::double::{Host, call, open};
 use crate::support::{Place, assert_says, build, c, replace_once};
 
 /// The symbol the host looks for, and what its header starts with in every generation of abi_stable
@@ -167,4 +170,33 @@ fn one_symbol_is_exported() {
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), ROOT);
+}
+
+#[test]
+fn the_newest_open_backend_of_a_library_has_its_log() {
+    let place = Place::new();
+    fs::copy(build::fake(), place.file("fake")).unwrap();
+    let loaded = place.load("fake").unwrap();
+    let hosts: [std::sync::Arc<Host>; 3] = Default::default();
+    let dir = tempfile::tempdir().unwrap();
+    let [first, second, third] = &hosts;
+    let probed = |backend: &Opened| drop(backend.probe(&call()).unwrap());
+    let heard = || hosts.each_ref().map(|host| std::mem::take(&mut *host.records.lock().unwrap()).len());
+    let outer = open(&loaded, first, dir.path(), &[]).unwrap();
+    probed(&outer);
+    assert_eq!(heard(), [1, 0, 0]);
+    let inner = open(&loaded, second, dir.path(), &[]).unwrap();
+    probed(&inner);
+    assert_eq!(heard(), [0, 1, 0]);
+    drop(inner);
+    probed(&outer);
+    assert_eq!(heard(), [1, 0, 0]);
+    drop(outer);
+    third.is_deaf.store(true, std::sync::atomic::Ordering::Relaxed);
+    let again = open(&loaded, third, dir.path(), &[]).unwrap();
+    probed(&again);
+    assert_eq!(heard(), [0, 0, 0], "nothing below a warning is wanted");
+    let last = open(&loaded, second, dir.path(), &[]).unwrap();
+    probed(&last);
+    assert_eq!(heard(), [0, 1, 0]);
 }

@@ -48,7 +48,15 @@ fn the_guide_shows_what_plugin_new_writes() {
     let shown = from_the_guide(dir.path());
     assert_eq!(
         shown,
-        ["Cargo.toml", "src/lib.rs", "src/backend.rs", "src/bottles.rs", "tests/conformance.rs"]
+        [
+            "Cargo.toml",
+            "src/lib.rs",
+            "src/backend.rs",
+            "src/bottles.rs",
+            "src/files.rs",
+            "src/processes.rs",
+            "tests/conformance.rs"
+        ]
     );
     let written = files("shed", &Api::Registry);
     for name in shown {
@@ -62,19 +70,27 @@ fn the_guide_shows_what_plugin_new_writes() {
 fn a_backend_from_the_guide_alone_builds_and_keeps_every_rule() {
     let dir = tempfile::tempdir().unwrap();
     from_the_guide(dir.path());
-    // The crate is not taken from a registry here, and that is all that differs.
+    // The crates are not taken from a registry here, and that is all that differs.
     let file = dir.path().join("Cargo.toml");
-    let dependency = "claude-bottle-plugin-api = { ";
-    let local = format!("{dependency}path = {:?}, ", build::root().join("plugin-api").to_str().unwrap());
-    fs::write(&file, fs::read_to_string(&file).unwrap().replace(dependency, &local)).unwrap();
+    let mut text = fs::read_to_string(&file).unwrap();
+    for (name, place) in [("plugin-api", "plugin-api"), ("kit", "plugins/kit")] {
+        let dependency = format!("claude-bottle-{name} = {{ ");
+        let local = format!("{dependency}path = {:?}, ", build::root().join(place).to_str().unwrap());
+        text = text.replace(&dependency, &local);
+    }
+    fs::write(&file, text).unwrap();
     let output = cargo(dir.path(), "test").output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
     assert_says(
         &out,
-        &["backend `shed` 0.1.0, contract 1.0", "  pass  launch-cancelled", " 0 failed, 3 skipped"],
+        &["backend `shed` 0.1.0, contract 1.1", "  pass  launch-cancelled", " 0 failed, 14 skipped"],
     );
     assert!(!err.contains("warning:"), "{err}");
+    let names = ["backend", "bottles", "files", "lib", "processes"];
+    let text = |name: &str| fs::read_to_string(dir.path().join(format!("src/{name}.rs"))).unwrap();
+    let lines: usize = names.iter().map(|name| text(name).lines().count()).sum();
+    assert!(lines <= 500, "a backend by a stranger has {lines} lines");
     assert!(dir.path().join("Cargo.lock").exists());
 }
 

@@ -105,7 +105,7 @@ fn the_list_says_what_a_user_asks_and_reads_as_json() {
     assert_eq!(bad["version"], Value::Null);
     assert_eq!(fake["name"], "fake");
     assert_eq!(fake["version"], "0.1.0");
-    assert_eq!(fake["contract"], "1.0");
+    assert_eq!(fake["contract"], "1.1");
     assert_eq!(fake["origin"], "plugin-path");
     assert_eq!(fake["status"], "usable");
     assert_eq!(fake["pinned"], false);

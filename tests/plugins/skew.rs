@@ -1,18 +1,19 @@
 //! Version skew: older and newer plug-ins in older and newer hosts.
 //!
 //! The older plug-in is `fixtures/frozen-1.0`; the newer one and the newer host are built against a copy of plugin-api with
-//! what a contract 1.1 might add. Within contract 1 all four combinations work, and what one side does not know is refused
+//! what a contract 1.2 might add. Within contract 1 all four combinations work, and what one side does not know is refused
 //! or left out as declared. Another major version or another layout is refused when it is loaded.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, LazyLock};
 
 use claude_bottle::plugins::Loaded;
 use claude_bottle_plugin_api::abi::host::{CallHost, Opened};
 use claude_bottle_plugin_api::{
-    BottleState, CleanupScope, EnvVar, EventState, ExecRequest, ExecRole, FailureKind, Health, Proxy,
+    Bottle, BottleState, Capability, CleanupScope, EnvVar, EventState, ExecRequest, ExecRole, ExportRequest,
+    FailureKind, Health, Proxy, Restore, Subject,
 };
 use serde_json::{Value, json};
 
@@ -20,11 +21,11 @@ use crate::support::double::{Caller, Host, call, open, spec};
 use crate::support::skew::{Edit, Generation};
 use crate::support::{Place, assert_says, build};
 
-/// What contract 1.1 adds, in each kind of place in which the contract can grow.
-const ONE_DOT_ONE: &[Edit] = &[
-    Edit { file: "Cargo.toml", from: "version = \"1.0.0\"", to: "version = \"1.1.0\"" },
-    Edit { file: "src/version.rs", from: "major: 1, minor: 0 }", to: "major: 1, minor: 1 }" },
-    Edit { file: "src/version.rs", from: "\n        \"1.0\"\n", to: "\n        \"1.1\"\n" },
+/// What contract 1.2 may add, in each kind of place in which the contract can grow.
+const ONE_DOT_TWO: &[Edit] = &[
+    Edit { file: "Cargo.toml", from: "version = \"1.1.0\"", to: "version = \"1.2.0\"" },
+    Edit { file: "src/version.rs", from: "major: 1, minor: 1 }", to: "major: 1, minor: 2 }" },
+    Edit { file: "src/version.rs", from: "\n        \"1.1\"\n", to: "\n        \"1.2\"\n" },
     // A field of a document that plug-ins make, and of one that hosts make.
     Edit {
         file: "src/types/plan.rs",
@@ -36,16 +37,8 @@ const ONE_DOT_ONE: &[Edit] = &[
         from: "limitations: Vec::new(),\n",
         to: "limitations: Vec::new(),\n            shiny: None,\n",
     },
-    Edit {
-        file: "src/types/spec.rs",
-        from: "    pub requires: Vec<String>,\n",
-        to: "    pub requires: Vec<String>,\n    /// New.\n    #[serde(default)]\n    pub read_only: bool,\n",
-    },
-    Edit {
-        file: "src/types/spec.rs",
-        from: "requires: Vec::new(),\n",
-        to: "requires: Vec::new(),\n            read_only: false,\n",
-    },
+    READ_ONLY[0],
+    READ_ONLY[1],
     // An arm of each kind of enum.
     Edit {
         file: "src/types/describe.rs",
@@ -80,19 +73,54 @@ const ONE_DOT_ONE: &[Edit] = &[
     },
     Edit {
         file: "src/abi/host.rs",
-        from: "        _ => Err(Failure::unsupported(name)),\n",
-        to: "        \"weather\" => Ok(\"\\\"sunny\\\"\".to_owned()),\n        _ => Err(Failure::unsupported(name)),\n",
+        from: "        _ => serve_call(name, payload),\n",
+        to: "        \"weather\" => Ok(\"\\\"sunny\\\"\".to_owned()),\n        _ => serve_call(name, payload),\n",
     },
 ];
 
-static ONE_DOT_ONE_WORLD: LazyLock<(PathBuf, PathBuf)> = LazyLock::new(|| {
-    let world = Generation::new("one-dot-one", &["newer", "driver"], ONE_DOT_ONE);
+static ONE_DOT_TWO_WORLD: LazyLock<(PathBuf, PathBuf)> = LazyLock::new(|| {
+    let world = Generation::new("one-dot-two", &["newer", "driver"], ONE_DOT_TWO);
     (world.library("claude-bottle-backend-newer"), world.program("driver"))
 });
 
+/// A host as contract 1.0 had it: it does not say which contract it speaks, and hands over no spec with a plan.
+const ONE_DOT_ZERO: &[Edit] = &[
+    Edit { file: "Cargo.toml", from: "version = \"1.1.0\"", to: "version = \"1.0.0\"" },
+    Edit { file: "src/version.rs", from: "major: 1, minor: 1 }", to: "major: 1, minor: 0 }" },
+    Edit { file: "src/version.rs", from: "\n        \"1.1\"\n", to: "\n        \"1.0\"\n" },
+    Edit { file: "src/abi/check.rs", from: "contract: Some(crate::CONTRACT)", to: "contract: None" },
+    Edit {
+        file: "src/abi/opened.rs",
+        from: "self.run(self.module.launch(), call, &plan.clone().with_spec(spec))",
+        to: "let _ = spec;\n        self.run(self.module.launch(), call, plan)",
+    },
+    Edit {
+        file: "src/abi/opened.rs",
+        from: "let plan = Cow::Owned(plan.clone().with_spec(spec));",
+        to: "let _ = spec;\n        let plan = Cow::Borrowed(plan);",
+    },
+    // What the driver says in every version.
+    READ_ONLY[0],
+    READ_ONLY[1],
+];
+
+/// A field of the spec that no contract has.
+const READ_ONLY: [Edit; 2] = [
+    Edit {
+        file: "src/types/spec.rs",
+        from: "    pub requires: Vec<String>,\n",
+        to: "    pub requires: Vec<String>,\n    /// New.\n    #[serde(default)]\n    pub read_only: bool,\n",
+    },
+    Edit {
+        file: "src/types/spec.rs",
+        from: "requires: Vec::new(),\n",
+        to: "requires: Vec::new(),\n            read_only: false,\n",
+    },
+];
+
 fn newer() -> Loaded {
     let place = Place::new();
-    fs::copy(&ONE_DOT_ONE_WORLD.0, place.file("newer")).unwrap();
+    fs::copy(&ONE_DOT_TWO_WORLD.0, place.file("newer")).unwrap();
     place.load("newer").unwrap()
 }
 
@@ -109,8 +137,13 @@ fn frozen() -> Loaded {
 }
 
 /// Runs the newer host on a plug-in, and returns what it printed.
-fn drive(file: &std::path::Path) -> Value {
-    let output = Command::new(&ONE_DOT_ONE_WORLD.1).arg(file).output().unwrap();
+fn drive(file: &Path) -> Value {
+    drive_with(&ONE_DOT_TWO_WORLD.1, file)
+}
+
+fn drive_with(host: &Path, file: &Path) -> Value {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(host).arg(file).current_dir(dir.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -137,15 +170,16 @@ fn live_through(backend: &Opened, host: &Host) {
     assert_eq!((plan.name.as_str(), plan.facts[0].value.as_str()), ("frozen-one", "echo hello"));
 
     let caller = Arc::new(Caller::default());
-    let bottle = backend.launch(&(Arc::clone(&caller) as Arc<dyn CallHost>), &plan).unwrap();
+    let bottle = backend.launch(&(Arc::clone(&caller) as Arc<dyn CallHost>), &spec, &plan).unwrap();
     let states: Vec<_> = caller.events.lock().unwrap().iter().map(|event| event.state).collect();
     use EventState::{Finished, Output, Running, Started};
     assert_eq!(states, [Started, Running, Output, Finished]);
-    let again = backend.launch(&call(), &plan).unwrap_err();
+    let again = backend.launch(&call(), &spec, &plan).unwrap_err();
     assert_eq!(again.kind, FailureKind::Conflict);
 
     let caller = Arc::new(Caller::with_secret("TOKEN", "12345"));
-    let provisioned = backend.provision(&(Arc::clone(&caller) as Arc<dyn CallHost>), &plan, &bottle).unwrap();
+    let provisioned =
+        backend.provision(&(Arc::clone(&caller) as Arc<dyn CallHost>), &spec, &plan, &bottle).unwrap();
     assert_eq!(provisioned.prompt_path.as_deref(), Some("/prompt"));
     assert_eq!(*caller.asked.lock().unwrap(), ["TOKEN"]);
     assert_eq!(caller.events.lock().unwrap()[0].done, Some(5));
@@ -192,11 +226,30 @@ fn an_older_plugin_refuses_what_it_does_not_know_where_that_matters() {
 }
 
 #[test]
+fn an_older_plugin_keeps_no_files_after_a_halt_and_refuses_to_restore_them() {
+    let loaded = frozen();
+    // By this the host knows that changes are lost; it asks for neither of the operations.
+    assert!(!loaded.module.describe().unwrap().capabilities.contains(&Capability::EXPORT));
+    let dir = tempfile::tempdir().unwrap();
+    let backend = open(&loaded, &Arc::default(), dir.path(), &[]).unwrap();
+    let bottle = Bottle::new("frozen-one", &()).unwrap();
+    assert_eq!(backend.halt(&call(), &bottle).unwrap_err().kind, FailureKind::Unsupported);
+    let exported = backend.export(&call(), &bottle, &ExportRequest::workspace(1));
+    assert_eq!(exported.unwrap_err().kind, FailureKind::Unsupported);
+    let (mut spec, mut restore) = (spec("one"), Restore::default());
+    restore.history = Some("/stage/history.tar".into());
+    spec.requires = restore.features().into_iter().map(str::to_owned).collect();
+    spec.restore = Some(restore);
+    let failure = backend.prepare(&call(), &spec).unwrap_err();
+    assert_eq!(failure.subject.as_deref(), Some(&Subject::Feature(Restore::HISTORY.to_owned())));
+}
+
+#[test]
 fn a_newer_plugin_works_in_this_host_and_what_is_new_is_left_out() {
     let loaded = newer();
     assert_eq!(
         (loaded.note.contract.to_string().as_str(), loaded.note.version.as_str()),
-        ("1.1", "4.0.0-rc.1")
+        ("1.2", "4.0.0-rc.1")
     );
     let capabilities = loaded.module.describe().unwrap().capabilities;
     assert!(capabilities.iter().any(|capability| capability.as_str() == "time-travel"));
@@ -208,21 +261,28 @@ fn a_newer_plugin_works_in_this_host_and_what_is_new_is_left_out() {
     assert_eq!(probe.health, Health::Unknown);
     assert_eq!(
         probe.facts[0].value, "Unsupported",
-        "a host service of 1.1 is declined, not an error of ours"
+        "a host service of 1.2 is declined, not an error of ours"
     );
 
-    let plan = backend.prepare(&call(), &spec("one")).unwrap();
+    let spec = spec("one");
+    let plan = backend.prepare(&call(), &spec).unwrap();
     assert_eq!(plan.name, "newer-one");
     let caller = Arc::new(Caller::default());
-    backend.launch(&(Arc::clone(&caller) as Arc<dyn CallHost>), &plan).unwrap();
+    backend.launch(&(Arc::clone(&caller) as Arc<dyn CallHost>), &spec, &plan).unwrap();
     assert_eq!(caller.events.lock().unwrap()[0].state, EventState::Unknown);
 
-    let bottle = backend.launch(&call(), &plan).unwrap();
+    let bottle = backend.launch(&call(), &spec, &plan).unwrap();
     assert_eq!(bottle.state, json!({ "shiny": null, "state": { "read_only": false } }));
-    let failure = backend.provision(&call(), &plan, &bottle).unwrap_err();
+    let failure = backend.provision(&call(), &spec, &plan, &bottle).unwrap_err();
     assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Unknown, "too hot"));
     assert_eq!(failure.hints, ["wait"]);
     assert_eq!(backend.operation(&call(), "pause", &json!(1)).unwrap(), json!({ "paused": 1 }));
+    backend.halt(&call(), &bottle).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let request = ExportRequest::workspace(std::os::fd::AsRawFd::as_raw_fd(&writer));
+    assert_eq!(backend.export(&call(), &bottle, &request).unwrap().entries, 3);
+    drop(writer);
+    assert_eq!(std::io::read_to_string(reader).unwrap(), "newer-one");
 }
 
 #[test]
@@ -231,8 +291,9 @@ fn records_and_spans_of_a_plugin_with_its_own_runtime_reach_the_host() {
     let dir = tempfile::tempdir().unwrap();
     let host = Arc::new(Host::default());
     let backend = open(&loaded, &host, dir.path(), &[]).unwrap();
-    let plan = backend.prepare(&call(), &spec("one")).unwrap();
-    backend.launch(&call(), &plan).unwrap();
+    let spec = spec("one");
+    let plan = backend.prepare(&call(), &spec).unwrap();
+    backend.launch(&call(), &spec, &plan).unwrap();
     let records = host.records.lock().unwrap();
     let inside = records.iter().find(|r| r.message == "inside the plug-in's own runtime").unwrap();
     assert_eq!(inside.level, claude_bottle_plugin_api::LogLevel::Info);
@@ -245,7 +306,7 @@ fn records_and_spans_of_a_plugin_with_its_own_runtime_reach_the_host() {
 #[test]
 fn an_older_plugin_works_in_a_newer_host() {
     let seen = drive(&frozen_file());
-    assert_eq!(seen["description"]["contract"], "1.0");
+    assert_eq!(seen["description"]["contract"], "1.1");
     assert_eq!(seen["probe"]["ok"]["health"], "degraded");
     assert_eq!(seen["plan"]["ok"]["name"], "frozen-one");
     assert_eq!(seen["plan"]["ok"]["shiny"], Value::Null, "a field it does not know has its default");
@@ -255,13 +316,31 @@ fn an_older_plugin_works_in_a_newer_host() {
     assert_eq!(seen["output"], "agent agent x in one\n");
     assert_eq!(seen["active"]["ok"][0]["id"], "one");
     assert_eq!(seen["cleanup"]["ok"]["keep"][0]["name"], "frozen-one");
+    assert_eq!(seen["halted"]["failure"]["kind"], "unsupported");
+    assert_eq!(seen["exported"]["failure"]["kind"], "unsupported");
     assert_eq!(seen["closed"], json!({ "ok": null }));
     assert_eq!(seen["pause"]["failure"]["kind"], "unsupported");
 }
 
 #[test]
+fn a_plugin_that_asks_for_the_spec_lives_in_a_host_of_1_0_too() {
+    let host = Generation::new("one-dot-zero", &["driver"], ONE_DOT_ZERO).program("driver");
+    let seen = drive_with(&host, build::fake());
+    assert_eq!(seen["plan"]["ok"]["state"]["spec"]["id"], "one", "the glue keeps it where the host keeps it");
+    assert_eq!(seen["launched"]["ok"]["name"], "fake-one");
+    assert_eq!(seen["provisioned"]["ok"], json!({ "prompt_path": null }));
+    assert_eq!(seen["active"]["ok"][0]["agent"], "dev");
+    assert_eq!(seen["closed"], json!({ "ok": null }));
+    // A host of 1.1 hands it over, and no plan grows by it.
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::with_fake();
+    let backend = open(&place.load("fake").unwrap(), &Arc::default(), dir.path(), &[]).unwrap();
+    assert_eq!(backend.prepare(&call(), &spec("one")).unwrap().state, json!({}));
+}
+
+#[test]
 fn a_newer_plugin_works_in_a_newer_host() {
-    let seen = drive(&ONE_DOT_ONE_WORLD.0);
+    let seen = drive(&ONE_DOT_TWO_WORLD.0);
     assert_eq!(seen["probe"]["ok"]["health"], "splendid");
     assert_eq!(seen["probe"]["ok"]["facts"][0]["value"], "sunny");
     assert_eq!(seen["plan"]["ok"]["shiny"], "a field of 1.1");
@@ -298,11 +377,11 @@ fn another_layout_under_the_same_version_is_refused_with_the_place() {
 
 #[test]
 fn another_major_version_of_the_contract_crate_is_refused() {
-    let edits = [Edit { file: "Cargo.toml", from: "version = \"1.0.0\"", to: "version = \"2.0.0\"" }];
+    let edits = [Edit { file: "Cargo.toml", from: "version = \"1.1.0\"", to: "version = \"2.0.0\"" }];
     let place = Place::new();
     let library = Generation::new("major", &["minimal"], &edits).library("claude-bottle-backend-minimal");
     fs::copy(library, place.file("minimal")).unwrap();
-    // The note still says contract 1.0, so the pre-flight passes it.
+    // The note still says contract 1.1, so the pre-flight passes it.
     let text = place.fails_to_load("minimal", "api-version");
-    assert_says(&text, &["plugin-api 2.0.0", "plugin-api 1.0.0"]);
+    assert_says(&text, &["plugin-api 2.0.0", "plugin-api 1.1.0"]);
 }

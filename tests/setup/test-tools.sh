@@ -7,16 +7,22 @@ set -euo pipefail
 # sshd is in /usr/sbin, which not every user has on the path.
 PATH=$PATH:/usr/sbin:/sbin
 need cc gcc
-need curl curl
 need fish fish
 need git git
+need mkntfs ntfs-3g
 need perl perl
-need python3 python3
 need ssh-keygen openssh-client
 need strace strace
 need zsh zsh
 need bwrap bubblewrap
 need sshd openssh-server
+# A test runs what the distribution has of these: a program of the same name that somebody put elsewhere does not count.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+need convert imagemagick
+need curl curl
+need javac default-jdk-headless
+need php php-cli
+need python3 python3
 [ ${#packages[@]} -gt 0 ] || exit 0
 
 mkdir -p "$cache_dir"

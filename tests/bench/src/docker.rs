@@ -80,7 +80,7 @@ impl Drop for ProxyImage {
 }
 
 /// Returns the image the bottle runs from, which the first start builds.
-fn image(home: &Home) -> anyhow::Result<String> {
+pub(crate) fn image(home: &Home) -> anyhow::Result<String> {
     whole(&mut home.command(&["--quiet", "start", "bench", "--yes", "--backend", "docker"]))?;
     let plan =
         home.command(&["start", "bench", "--dry-run", "--format", "json", "--backend", "docker"]).output()?;

@@ -1,6 +1,6 @@
 //! A home with a manifest, and the installed program: what is measured is what a user runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
@@ -15,11 +15,11 @@ pub(crate) struct Home {
 impl Home {
     /// Makes a home whose agent `bench` writes one byte.
     pub(crate) fn new() -> anyhow::Result<Self> {
-        let manifest = "\
-bottles: { bench: {} }
-agents:
-  bench: { bottle: bench, command: [/bin/echo, x] }
-";
+        Self::with("bottles: { bench: {} }\nagents: { bench: { bottle: bench, command: [/bin/echo, x] } }\n")
+    }
+
+    /// Makes a home with this manifest.
+    pub(crate) fn with(manifest: &str) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         std::fs::write(dir.path().join("claude-bottle.yaml"), manifest)?;
         std::fs::create_dir(dir.path().join("work"))?;
@@ -30,6 +30,16 @@ agents:
     /// Returns where the programs are that run beside the agent.
     pub(crate) fn libexec(&self) -> PathBuf {
         self.program.with_file_name("../libexec/claude-bottle")
+    }
+
+    /// Returns the home's directory.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Returns the working directory.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.path().join("work")
     }
 
     /// Prepares a call of the program.

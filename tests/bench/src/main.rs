@@ -8,6 +8,7 @@ mod docker;
 mod guard;
 mod home;
 mod load;
+mod results;
 
 use std::io::Write;
 
@@ -23,6 +24,9 @@ struct Args {
     /// How often each contender runs
     #[arg(long, default_value_t = 15)]
     rounds: usize,
+    /// How many files of 10 kB the large tree of `results` has
+    #[arg(long, default_value_t = 100_000)]
+    files: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -35,6 +39,10 @@ enum Subject {
     Bubblewrap,
     /// The egress guard beside squid and tinyproxy
     Guard,
+    /// Saving, looking at and taking what an agent changed
+    Results,
+    /// The egress guard's look into clean text, which `guard` measures too
+    Inspection,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -53,6 +61,12 @@ fn main() -> anyhow::Result<()> {
     if wanted(Subject::Guard) {
         let sheets = guard::run(args.rounds).context("measure the egress guard")?;
         tables.extend(sheets.iter().map(ToString::to_string));
+    }
+    if wanted(Subject::Results) {
+        tables.push(results::run(args.rounds, args.files).context("measure saved results")?.to_string());
+    }
+    if args.subjects.contains(&Subject::Inspection) {
+        tables.push(guard::inspection(args.rounds).context("measure the look into text")?.to_string());
     }
     let mut stdout = std::io::stdout().lock();
     for table in tables {

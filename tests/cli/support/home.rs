@@ -84,17 +84,37 @@ impl Home {
     }
 
     /// Prepares a call in the working directory, with an environment of its own.
+    ///
+    /// The fake backend enforces no egress policy, to which a start that does not ask has to agree.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let starts = |argument: &&str| ["start", "resume"].contains(argument);
+        let at = arguments.iter().position(starts).map(|at| at + 1);
+        let does_not_ask = |argument: &&str| ["--yes", "-y", "--print", "-p"].contains(argument);
+        let own = arguments.split(|argument| *argument == "--").next().unwrap_or_default();
+        let mut arguments = arguments.to_vec();
+        if let Some(at) = at.filter(|_| own.iter().any(does_not_ask)) {
+            arguments.insert(at, "--allow-unenforced-egress");
+        }
+        self.command_as_given(&arguments)
+    }
+
+    /// Prepares a call with these arguments and no others.
+    pub(crate) fn command_as_given(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(tree::program());
         command.args(arguments).env_clear().current_dir(self.work()).stdin(Stdio::null());
         command.env("HOME", self.path()).env("TMPDIR", self.path().join("tmp")).env("PATH", "/usr/bin:/bin");
-        command.env("CLAUDE_BOTTLE_BACKEND", "fake");
+        command.env("CLAUDE_BOTTLE_BACKEND", "fake").env("GIT_CONFIG_NOSYSTEM", "1");
         command
     }
 
     /// Calls the program.
     pub(crate) fn call(&self, arguments: &[&str]) -> Output {
         self.call_with(arguments, &[])
+    }
+
+    /// Calls the program with these arguments and no others.
+    pub(crate) fn call_as_given(&self, arguments: &[&str]) -> Output {
+        self.command_as_given(arguments).output().unwrap()
     }
 
     /// Calls the program with more in its environment.

@@ -2,6 +2,8 @@
 
 pub(crate) mod home;
 pub(crate) mod live;
+#[path = "../../results/made.rs"]
+pub(crate) mod made;
 pub(crate) mod terminal;
 pub(crate) mod tree;
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, PtySize, native_pty_system};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a text is waited for, on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,6 +28,10 @@ impl Terminal {
         let written = Arc::default();
         follow(output, Arc::clone(&written));
         Self { keys, child, written }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.process_id().unwrap()
     }
 
     /// Types; `\r` is the return key, and a control character is what its key sends.
@@ -51,6 +56,13 @@ impl Terminal {
             state = changed.wait_timeout(state, left).unwrap().0;
         }
         state.0.clone()
+    }
+
+    /// Kills the program, which can do nothing about that.
+    pub(crate) fn kill(mut self) {
+        let pid = self.child.process_id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Waits for the program's end, and returns its exit code and all that it wrote.

@@ -56,7 +56,7 @@ impl Canary {
                 .visitors
                 .lock()
                 .unwrap()
-                .recv_timeout(Duration::from_secs(10))
+                .recv_timeout(Duration::from_secs(60))
                 .expect("the canary lives");
             match last.iter().position(|own| *own == visitor) {
                 Some(own) => drop(last.remove(own)),

@@ -47,9 +47,9 @@ impl Service {
     }
 }
 
-/// Runs a program in the agent image, in the engine's own network.
+/// Runs a program in the agent image.
 fn in_the_image(script: &str) -> String {
-    engine::docker(&["run", "--rm", IMAGE, "sh", "-c", script]).trim().to_owned()
+    engine::docker(&["run", "--rm", "--network", "none", IMAGE, "sh", "-c", script]).trim().to_owned()
 }
 
 /// Builds the `egress` section: these services, and the Git server at an address.

@@ -34,7 +34,7 @@ impl Fixture {
     /// Waits for the next line it says.
     #[track_caller]
     pub(super) fn line(&self) -> String {
-        self.lines.recv_timeout(Duration::from_secs(30)).expect("the fixture says something")
+        self.lines.recv_timeout(Duration::from_secs(120)).expect("the fixture says something")
     }
 
     /// Returns the lines up to this one, which it must say.

@@ -1,17 +1,18 @@
 //! `logs --follow` beside a running bottle: each decision as it is made, once, until the run has ended.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use super::home;
 use super::session::Session;
+use crate::support::backend::Backend;
 use crate::support::engine;
 use crate::support::home::Home;
 
 /// How long a line may take to appear; it takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A `logs --follow` that runs.
 pub(super) struct Following {
@@ -22,7 +23,10 @@ pub(super) struct Following {
 
 impl Following {
     pub(super) fn start(home: &Home, agent: &str) -> Self {
-        let mut command = home.command(&["logs", agent, "--egress", "--follow", "--format", "json"]);
+        Self::begin(home.command(&["logs", agent, "--egress", "--follow", "--format", "json"]))
+    }
+
+    fn begin(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
@@ -79,6 +83,31 @@ fn decisions_are_shown_while_the_bottle_runs() {
     let lines = following.end();
     let counted = ["before.test", "during.test", "last.test"].map(|host| times(&lines, host));
     assert_eq!((counted, lines.len()), ([1, 1, 1], 3), "{lines:#?}");
+}
+
+/// There the log is in a directory of its own, and the run's directory has a link to it.
+#[test]
+fn decisions_are_shown_while_a_bubblewrap_bottle_runs() {
+    let (backend, agent) = (Backend::Bubblewrap, "e2e-follow-bwrap");
+    let script = "echo ready; while read -r host; do curl -s -o /dev/null http://$host/; done";
+    let home = Home::new(&format!(
+        "bottles: {{ dev: {{}} }}\nagents: {{ {agent}: {{ bottle: dev, command: [bash, -c, '{script}'] }} }}\n"
+    ));
+    let mut start = backend.command(&home, &["start", agent, "--yes", "--quiet"]);
+    let mut bottle = start.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut asks = bottle.stdin.take().unwrap();
+    BufReader::new(bottle.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    let mut following =
+        Following::begin(backend.command(&home, &["logs", agent, "--follow", "--format", "json"]));
+    for host in ["first.test", "second.test"] {
+        writeln!(asks, "{host}").unwrap();
+        // Before the next is asked for: each is shown when it is decided.
+        following.wait_for(host);
+    }
+    drop(asks);
+    assert!(bottle.wait().unwrap().success());
+    let lines = following.end();
+    assert_eq!(["first.test", "second.test"].map(|host| times(&lines, host)), [1, 1], "{lines:#?}");
 }
 
 #[test]

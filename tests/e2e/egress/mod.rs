@@ -4,11 +4,16 @@ pub(crate) mod below_http;
 pub(crate) mod canary;
 mod carried;
 mod clients;
+mod credentials;
 mod fixture;
 mod following;
 mod own_sidecar;
 mod pipelock;
 pub(crate) mod session;
+mod streams;
+mod unaware;
+mod ways;
+mod web;
 
 use std::fmt::Write;
 

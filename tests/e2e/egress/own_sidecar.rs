@@ -26,10 +26,13 @@ pub(super) fn assert_only_a_proxy(
     beside.ok(
         "socat UDP4-LISTEN:7778,fork PIPE & until [ \"$(echo hi | socat -t 1 - UDP4:127.0.0.1:7778)\" = hi ]; do :; done",
     );
-    // On its own loopback the neighbour has its end of the link too.
-    let relay = if address == LOOPBACK { "\ntcp 8888" } else { "" };
-    assert_eq!(sweep(beside, address), format!("udp 7778\ntcp 7777{relay}"), "the control");
-    assert_eq!(sweep(inside, sidecar), "tcp 8888");
+    // On its own loopback a bottle has its end of the link, and its name server.
+    let (expected, ours) = match address == LOOPBACK {
+        true => ("udp 53\nudp 7778\ntcp 53\ntcp 7777\ntcp 8888", "udp 53\ntcp 53\ntcp 8888"),
+        false => ("udp 7778\ntcp 7777", "tcp 8888"),
+    };
+    assert_eq!(sweep(beside, address), expected, "the control");
+    assert_eq!(sweep(inside, sidecar), ours);
     let code = "curl -s -m 5 -o /tmp/body -w '%{http_code}'";
     assert_eq!(inside.ok(&format!("{code} http://{resolver}/{DOH}")), "403");
     inside.all_fail(&[

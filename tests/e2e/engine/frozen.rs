@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use crate::support::home::Home;
 
 /// How long the program may take to find out and say what is wrong.
-pub(super) const AT_ONCE: Duration = Duration::from_secs(20);
+pub(super) const AT_ONCE: Duration = Duration::from_secs(60);
 
 /// An agent whose launch has stopped at a step.
 pub(super) struct Frozen {

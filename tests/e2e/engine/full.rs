@@ -92,6 +92,6 @@ fn records_that_cannot_be_written_stop_a_launch_and_end_a_bottle() {
 
     let output = run(&mut home.command(&["--quiet", "start", agent, "--yes"]));
     let said = stderr(&output);
-    assert!(said.starts_with("error: write the record of run"), "{said}");
+    assert!(said.starts_with("error: cannot write the record of run"), "{said}");
     assert_full(&engine, &home, agent, (output.status.code(), said));
 }

@@ -1,6 +1,7 @@
 //! What becomes of bottles when their engine stops, dies or fills up; on an engine of the test's own.
 
 mod address;
+mod bridge;
 mod fixture;
 mod frozen;
 mod full;

@@ -108,7 +108,7 @@ fn outlive(options: &str) {
     assert_code(&run(&mut home.command(&["stop", SIBLING])), 0);
     assert_eq!(engine.client().resources_of(SIBLING), Vec::<String>::new());
     let (restarted, stopped) =
-        ("the engine no longer knows of `bash`", "run `bash`: the bottle was closed from elsewhere");
+        ("the engine no longer knows of `bash`", "run `bash`: the bottle was closed, or has ended");
     for (session, agent, why) in [(first, AGENT, restarted), (second, SIBLING, stopped)] {
         session.signal(Signal::CONT);
         assert_eq!(session.ended(), Some(125));

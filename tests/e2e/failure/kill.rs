@@ -110,3 +110,31 @@ fn a_kill_while_the_agent_runs_is_cleared_up_within_two_seconds() {
         .collect();
     assert!(took.iter().min() <= Some(&bound(&api)), "{took:?}");
 }
+
+/// With a copy of a directory nothing runs any more soon after a SIGKILL, and nothing but the result is left when it is saved.
+#[test]
+fn work_survives_a_kill_at_each_step() {
+    let room = shared_room();
+    let api = api();
+    let steps: Vec<_> = steps().into_iter().collect();
+    few_at_a_time(steps, |Step { verb, name }| {
+        let agent = format!("e2e-work-{name}");
+        let home = Home::with_agent(&agent, api.address(), "    command: [sh, -c, 'echo work >made']\n");
+        std::fs::write(home.work().join("kept"), "kept").unwrap();
+        let run = Run::hung_with(&home, &agent, &name, &["--cwd"]);
+        let watching = reapers(&home, None);
+        run.kill();
+        assert!(watching[0].ends_within(REAPED_AT_ALL), "after a kill at `{name}`");
+        assert_nothing_left(&home, &agent, &format!("after a kill at `{name}`"));
+        let saved: Vec<_> = std::fs::read_dir(home.state().join("results")).into_iter().flatten().collect();
+        let has_run = ["halt", "export", "close"].contains(&verb.as_str());
+        assert!(!has_run || saved.len() == 1, "the work is lost after a kill at `{name}` of `{verb}`");
+        for result in saved {
+            let path = result.unwrap().path();
+            assert!(!path.file_name().unwrap().as_encoded_bytes().starts_with(b"."), "{}", path.display());
+            let text = std::fs::read_to_string(path.join("result.json")).unwrap();
+            assert!(text.contains("\"path\":\"made\""), "{text}");
+        }
+    });
+    drop(room);
+}

@@ -6,8 +6,10 @@
 mod crowd;
 mod kill;
 mod meeting;
+mod namespaces;
 mod orphans;
-mod run;
+mod rounds;
+pub(crate) mod run;
 mod undo;
 
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -14,7 +14,7 @@ use crate::support::process::Process;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A call of the program that has not ended.
-pub(super) struct Run {
+pub(crate) struct Run {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Lines,
@@ -29,7 +29,7 @@ struct Lines {
 
 impl Run {
     /// Starts a command; its standard input stays open until [`Self::end`].
-    pub(super) fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdin = child.stdin.take();
@@ -39,8 +39,13 @@ impl Run {
     }
 
     /// Starts an agent that stays at a step, and waits until it is there.
-    pub(super) fn hung(home: &Home, agent: &str, step: &str) -> Self {
-        let mut command = home.command(&["start", agent, "--yes"]);
+    pub(crate) fn hung(home: &Home, agent: &str, step: &str) -> Self {
+        Self::hung_with(home, agent, step, &[])
+    }
+
+    /// Does the same with more arguments.
+    pub(crate) fn hung_with(home: &Home, agent: &str, step: &str, more: &[&str]) -> Self {
+        let mut command = home.command(&[&["start", agent, "--yes"], more].concat());
         command.env("CLAUDE_BOTTLE_FAULT", format!("hang:{step}")).env("CLAUDE_BOTTLE_LOG", "plugin=debug");
         let mut run = Self::start(&mut command);
         run.stderr.wait_for(&["staying at the step", step]);
@@ -48,7 +53,7 @@ impl Run {
     }
 
     /// Starts a command that stops itself at a step, and waits until it has.
-    pub(super) fn paused(command: &mut Command, step: &str) -> Self {
+    pub(crate) fn paused(command: &mut Command, step: &str) -> Self {
         let mut run = Self::start(command.env("CLAUDE_BOTTLE_FAULT", format!("pause:{step}")));
         // A program that reads its input has nothing to wait for.
         drop(run.stdin.take());
@@ -59,32 +64,39 @@ impl Run {
 
     /// Waits for a line with this text on standard output.
     #[track_caller]
-    pub(super) fn wait_for(&mut self, text: &str) {
+    pub(crate) fn wait_for(&mut self, text: &str) {
         self.stdout.wait_for(&[text]);
     }
 
-    pub(super) fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap()
     }
 
-    pub(super) fn send(&self, signal: Signal) {
+    pub(crate) fn send(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
     }
 
     /// Returns the run's id, from its record.
-    pub(super) fn id(&self, home: &Home) -> String {
-        let is_ours = |id: &String| home.record(id)["owner"]["pid"] == self.child.id();
+    pub(crate) fn id(&self, home: &Home) -> String {
+        let pid = self.child.id();
+        let is_ours =
+            |id: &String| home.record_so_far(id).is_some_and(|record| record["owner"]["pid"] == pid);
         home.runs().into_iter().find(is_ours).unwrap()
     }
 
+    /// Ends standard input, and goes on.
+    pub(crate) fn close_stdin(&mut self) {
+        drop(self.stdin.take());
+    }
+
     /// Sends SIGKILL, and waits until the process is gone.
-    pub(super) fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Closes standard input and waits for the end.
-    pub(super) fn end(mut self) -> Output {
+    pub(crate) fn end(mut self) -> Output {
         drop(self.stdin.take());
         let (stdout, stderr) = (self.stdout.all(), self.stderr.all());
         let status = self.child.wait().unwrap();
@@ -143,7 +155,7 @@ impl Lines {
 }
 
 /// Finds the processes that watch the runs of a home, or one of them.
-pub(super) fn reapers(home: &Home, run: Option<&str>) -> Vec<Process> {
+pub(crate) fn reapers(home: &Home, run: Option<&str>) -> Vec<Process> {
     let runs = run.map_or_else(|| home.runs(), |run| vec![run.to_owned()]);
     runs.iter().flat_map(|id| Process::with_arguments(&["reap", id])).collect()
 }

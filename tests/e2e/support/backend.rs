@@ -17,16 +17,18 @@ pub(crate) enum Backend {
 
 /// Makes a test for each backend out of functions that take one: `NAME::docker` and `NAME::bubblewrap`.
 macro_rules! on_each_backend {
-    ($($body:ident),+ $(,)?) => {$(
+    ($($(#[$attribute:meta])* $body:ident),+ $(,)?) => {$(
         mod $body {
             use crate::support::backend::Backend;
 
             #[test]
+            $(#[$attribute])*
             fn docker() {
                 super::$body(Backend::Docker);
             }
 
             #[test]
+            $(#[$attribute])*
             fn bubblewrap() {
                 super::$body(Backend::Bubblewrap);
             }
@@ -67,13 +69,17 @@ impl Backend {
     pub(crate) fn assert_nothing_left(self, home: &Home, agent: &str) {
         let nothing = Vec::<String>::new();
         assert_eq!(home.left_in_tmp(), nothing);
+        assert_eq!(self.left(home, agent), nothing);
+    }
+
+    /// Lists what is left of the agent's in the engine or on the disk.
+    pub(crate) fn left(self, home: &Home, agent: &str) -> Vec<String> {
         match self {
-            Self::Docker => assert_eq!(engine::resources_of(agent), nothing),
+            Self::Docker => engine::resources_of(agent),
             Self::Bubblewrap => {
                 let bottles = home.path().join(".local/share/claude-bottle/backends/bubblewrap/bottles");
                 let left = std::fs::read_dir(&bottles).into_iter().flatten();
-                let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
-                assert!(left.is_empty(), "{left:?} in {}", bottles.display());
+                left.map(|entry| entry.unwrap().path().display().to_string()).collect()
             }
         }
     }

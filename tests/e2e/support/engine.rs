@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -83,9 +84,12 @@ pub(crate) fn docker(arguments: &[&str]) -> String {
     Engine::default().docker(arguments)
 }
 
-/// Returns the address of the default bridge of the machine's engine.
+/// Returns an address of this machine that containers of the machine's engine can reach: that of a bridge of the tests' own.
 pub(crate) fn bridge_address() -> IpAddr {
-    Engine::default().bridge_address()
+    static ADDRESS: OnceLock<IpAddr> = OnceLock::new();
+    *ADDRESS.get_or_init(|| {
+        claude_bottle_standin::bridge_address().unwrap_or_else(|error| panic!("{error}: {error:?}"))
+    })
 }
 
 /// Returns the gateways of a bottle's networks in the machine's engine.

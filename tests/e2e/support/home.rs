@@ -33,6 +33,12 @@ impl Home {
         home
     }
 
+    /// Writes the manifest of one agent whose API is the stand-in.
+    pub(crate) fn write_manifest(&self, agent: &str, api: SocketAddr) {
+        fs::write(self.path().join("claude-bottle.yaml"), manifest(agent, api, "")).unwrap();
+        self.skill("greet", "---\nname: greet\ndescription: How to greet people here\n---\nSay hello.\n");
+    }
+
     /// Adds a variable to the environment of each call.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
@@ -73,8 +79,13 @@ impl Home {
 
     /// Reads the record of a run.
     pub(crate) fn record(&self, run: &str) -> Value {
-        let text = fs::read_to_string(self.state().join("bottles").join(run).join("record.json")).unwrap();
-        serde_json::from_str(&text).unwrap()
+        self.record_so_far(run).unwrap_or_else(|| panic!("run `{run}` has no record"))
+    }
+
+    /// Reads the record of a run that may have none yet.
+    pub(crate) fn record_so_far(&self, run: &str) -> Option<Value> {
+        let path = self.state().join("bottles").join(run).join("record.json");
+        serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
     }
 
     /// Reads the decision logs of all runs.
@@ -128,7 +139,6 @@ bottles:
     env:
       ANTHROPIC_BASE_URL: http://api.standin.test:{port}
       CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1'
-      CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL: '1'
     egress:
       allowlist: ['api.standin.test:{port}']
       hosts: {{ api.standin.test: {address} }}

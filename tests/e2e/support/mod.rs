@@ -17,8 +17,7 @@ use claude_bottle_standin::{Config, Script, Standin};
 /// Starts a stand-in API on an address of this machine that the proxy of a bottle can reach.
 pub(crate) fn standin(backend: Backend, script: Script) -> Standin {
     let address = SocketAddr::new(backend.host_address(), 0);
-    Standin::start(Config { listen: address, record: None, script, tls: None })
-        .expect("start the stand-in API")
+    Standin::start(Config { listen: address, script, ..Config::default() }).expect("start the stand-in API")
 }
 
 /// Runs a command to its end; its failure is the test's.

@@ -16,7 +16,7 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -223,6 +223,11 @@ impl Drop for PrivateEngine {
         self.keeper.wait().ok();
         if let Some(mut daemon) = self.daemon.take() {
             daemon.wait().ok();
+        }
+        if std::thread::panicking() {
+            // What it answered may have its cause there alone.
+            let said = self.said.lock().map_or_else(|_| String::new(), |said| said.clone());
+            writeln!(std::io::stderr(), "the private engine said:\n{said}").ok();
         }
         let left = self.directory.exists();
         assert!(!left || std::thread::panicking(), "`{}` is left", self.directory.display());

@@ -73,6 +73,11 @@ impl Screen {
         self.wait_for(text, |screen| screen.contents().contains(text));
     }
 
+    /// Returns whether the screen shows a text now.
+    pub(crate) fn shows(&self, text: &str) -> bool {
+        self.drawn.0.lock().unwrap().parser.screen().contents().contains(text)
+    }
+
     /// Waits for the program's end, and returns its exit code, what is drawn, and the terminal's settings.
     pub(crate) fn wait_for_settings(mut self) -> (u32, String, String) {
         let code = self.child.wait().unwrap().exit_code();
@@ -92,8 +97,9 @@ impl Screen {
     }
 }
 
+/// A terminal that does not know its size is drawn as one of the usual size would be.
 fn nonzero(size: u16) -> NonZero<u16> {
-    NonZero::new(size).expect("a terminal has a size")
+    NonZero::new(size).unwrap_or(const { NonZero::new(80).unwrap() })
 }
 
 fn builder(command: &Command) -> CommandBuilder {

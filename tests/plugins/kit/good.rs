@@ -33,7 +33,7 @@ fn fake() {
     let report = report(built(FAKE), &[], |_| {});
     assert!(report.passed(), "{report}");
     let (passed, failed, skipped) = report.counts();
-    assert!(passed >= 40 && failed == 0, "{report}");
+    assert!(passed >= 59 && failed == 0, "{report}");
     // The fake backend declares none of these.
     let reasons: Vec<_> = report
         .cases
@@ -48,8 +48,16 @@ fn fake() {
         reasons,
         [
             ("skills", "the backend does not declare `skills`"),
-            ("workspace", "the backend does not declare `workspace`"),
+            ("ssh-usable", "the backend does not declare `ssh`"),
+            ("ssh-hidden", "the backend does not declare `ssh`"),
+            ("egress-allowed", "the backend does not declare `egress`"),
+            ("egress-refused", "the backend does not declare `egress`"),
+            ("egress-log", "the backend does not declare `egress`"),
+            ("limits-plan", "the backend does not declare `limits`"),
+            ("limits-memory", "the backend does not declare `limits`"),
+            ("limits-processes", "the backend does not declare `limits`"),
             ("exec-tty", "the backend does not declare `tty`"),
+            ("exec-resize", "the backend does not declare `tty`"),
         ]
     );
     check_forms(&report);
@@ -62,9 +70,9 @@ fn fake() {
 /// The report as a table and as JSON.
 fn check_forms(report: &Report) {
     let table = report.to_string();
-    assert!(table.starts_with("backend `fake` 0.1.0, contract 1.0\n"), "{table}");
+    assert!(table.starts_with("backend `fake` 0.1.0, contract 1.1\n"), "{table}");
     assert!(table.contains("  pass  describe"), "{table}");
-    assert!(table.lines().last().unwrap().ends_with("0 failed, 3 skipped"), "{table}");
+    assert!(table.lines().last().unwrap().ends_with("0 failed, 11 skipped"), "{table}");
     let json: Value = serde_json::to_value(report).unwrap();
     assert_eq!(json["cases"][0]["id"], "describe");
     assert_eq!(json["cases"][0]["outcome"], "pass");

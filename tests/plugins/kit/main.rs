@@ -9,7 +9,9 @@
 
 #[path = "../support/build.rs"]
 mod build;
+mod claiming;
 mod elsewhere;
+mod exporting;
 mod good;
 mod wrong;
 
@@ -33,6 +35,8 @@ const ONE: &str = "--one-check";
 /// The variables in which the program tells itself what it has built.
 const FAKE: &str = "KIT_FAKE";
 const WRONG: &str = "KIT_WRONG";
+const EXPORTING: &str = "KIT_EXPORTING";
+const CLAIMING: &str = "KIT_CLAIMING";
 
 /// Returns a plug-in that was built before the checks began.
 fn built(variable: &str) -> PathBuf {
@@ -40,7 +44,8 @@ fn built(variable: &str) -> PathBuf {
 }
 
 fn checks() -> Vec<Check> {
-    good::checks().into_iter().chain(wrong::checks()).collect()
+    let wrong = wrong::checks().into_iter().chain(exporting::checks()).chain(claiming::checks());
+    good::checks().into_iter().chain(wrong).collect()
 }
 
 fn main() -> ExitCode {
@@ -59,12 +64,20 @@ fn main() -> ExitCode {
         filters.peek().is_none() || filters.any(|filter| check.name.contains(filter.as_str()))
     };
     let (fake, wrong) = (build::fake(), wrong::build());
+    let (exporting, claiming) = (exporting::build(), claiming::build());
     let mut n_checks = 0;
     let mut failed = Vec::new();
     for check in checks().into_iter().filter(wanted) {
         // A process each: a backend that changes the working directory or hangs spoils nothing for the next one.
         let mut command = Command::new(std::env::current_exe().unwrap());
-        let output = command.args([ONE, &check.name]).env(FAKE, fake).env(WRONG, &wrong).output().unwrap();
+        let output = command
+            .args([ONE, &check.name])
+            .env(FAKE, fake)
+            .env(WRONG, &wrong)
+            .env(EXPORTING, &exporting)
+            .env(CLAIMING, &claiming)
+            .output()
+            .unwrap();
         let passed = output.status.success();
         println!("check {} ... {}", check.name, if passed { "ok" } else { "FAILED" });
         n_checks += 1;

@@ -42,7 +42,12 @@ const WRONGS: &[(&str, &[&str])] = &[
             "exec-stdin",
             "exec-large",
             "exec-arguments",
+            "exec-agent",
             "exec-missing",
+            "exec-cancelled",
+            "exec-child-left",
+            "exec-two",
+            "exec-closed",
             "elsewhere-exec",
             "elsewhere-close",
             "elsewhere-launch",
@@ -62,7 +67,7 @@ const WRONGS: &[(&str, &[&str])] = &[
     ("prepare-asks-secrets", &["prepare-secret"]),
     ("plan-in-memory", &["elsewhere-launch"]),
     ("prepare-writes-record", &["prepare-makes-nothing"]),
-    ("hangs-in-launch", &["elsewhere-close", "close", "close-twice"]),
+    ("hangs-in-launch", &["exec-closed", "elsewhere-close", "close", "close-twice"]),
     ("launch-ignores-cancel", &["prepare-cancelled", "launch-cancelled"]),
     ("launch-steals-name", &["launch-two"]),
     ("secret-in-bottle", &["secret-hidden"]),
@@ -81,6 +86,7 @@ const WRONGS: &[(&str, &[&str])] = &[
             "launch-listed",
             "launch-cancelled",
             "launch-two",
+            "exec-closed",
             "elsewhere-close",
             "elsewhere-launch",
             "close",
@@ -108,7 +114,11 @@ const WRONGS: &[(&str, &[&str])] = &[
             "exec-streams",
             "exec-large",
             "exec-arguments",
+            "exec-agent",
             "exec-missing",
+            "exec-cancelled",
+            "exec-child-left",
+            "exec-two",
             "elsewhere-exec",
             "cleanup-spares-live",
         ],
@@ -117,7 +127,7 @@ const WRONGS: &[(&str, &[&str])] = &[
     ("env-first-line", &["env-literal"]),
     ("exec-without-stdin", &["exec-stdin"]),
     ("exec-mixes-streams", &["exec-streams", "exec-large"]),
-    ("exec-cuts-output", &["exec-stdin", "exec-large"]),
+    ("exec-cuts-output", &["exec-stdin", "exec-large", "exec-cancelled", "exec-child-left"]),
     ("exec-missing-is-success", &["exec-missing"]),
     (
         "exec-always-zero",
@@ -125,6 +135,11 @@ const WRONGS: &[(&str, &[&str])] = &[
     ),
     ("exec-any-failure-is-one", &["exec-code", "exec-missing", "elsewhere-exec", "cleanup-spares-live"]),
     ("exec-signal-is-one", &["exec-signal"]),
+    ("prompt-to-every-agent", &["exec-agent"]),
+    ("exec-leaves-program", &["exec-cancelled"]),
+    ("exec-waits-for-streams", &["exec-cancelled", "exec-child-left"]),
+    ("exec-one-at-a-time", &["exec-two"]),
+    ("exec-in-closed", &["exec-closed"]),
 ];
 
 /// Builds the backend that can be wrong.
@@ -145,9 +160,10 @@ pub(crate) fn checks() -> Vec<Check> {
 
 fn fails(wrong: &str, cases: &[&str]) {
     let report = report(built(WRONG), &[("WRONG", wrong)], |options| {
-        options.deadline = Duration::from_secs(5);
+        options.deadline = Duration::from_secs(60);
         // A verb that hangs would hang in every case after this one.
         if wrong.starts_with("hangs") {
+            options.deadline = Duration::from_secs(5);
             options.only = vec!["close".to_owned()];
         }
     });

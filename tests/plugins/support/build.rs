@@ -37,6 +37,10 @@ pub(crate) fn cargo(verb: &str) -> Command {
             command.env_remove(&name);
         }
     }
+    // A make above the tests says which descriptors its job server has; the test process was given none of them.
+    for name in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "CARGO_MAKEFLAGS"] {
+        command.env_remove(name);
+    }
     command
 }
 

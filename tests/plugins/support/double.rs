@@ -18,11 +18,14 @@ use claude_bottle::plugins::Loaded;
 pub(crate) struct Host {
     pub(crate) records: Mutex<Vec<LogRecord>>,
     pub(crate) dead: AtomicBool,
+    /// Wants warnings and errors alone.
+    pub(crate) is_deaf: AtomicBool,
 }
 
 impl HostServices for Host {
     fn enabled(&self, level: LogLevel) -> bool {
-        level <= LogLevel::Debug
+        let most = if self.is_deaf.load(Ordering::Relaxed) { LogLevel::Warn } else { LogLevel::Debug };
+        level <= most
     }
 
     fn log(&self, record: LogRecord) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::build;
 
 /// A change of a file of plugin-api: in `file`, `from` (which is there once) becomes `to`.
+#[derive(Clone, Copy)]
 pub(crate) struct Edit {
     pub(crate) file: &'static str,
     pub(crate) from: &'static str,

@@ -15,6 +15,16 @@ pub enum StandinError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// The engine does not say where its containers reach this machine.
+    #[error(
+        "find the engine's network `{network}`, on whose bridge tests serve; make it again: docker network rm {network}"
+    )]
+    FindBridge {
+        /// The network's name.
+        network: &'static str,
+        /// The engine's answer.
+        source: std::io::Error,
+    },
     /// No event loop could be made.
     #[error("start the event loop")]
     StartRuntime {

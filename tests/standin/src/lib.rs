@@ -2,8 +2,12 @@
 //!
 //! Tests start it in their own process ([`Standin::start`]); `make demo` runs the binary `standin`. It is a fixture: it
 //! asks for no credential, and what it records includes the credentials it was sent.
+//!
+//! Beside it is what several test programs need to know of the machine: [`bridge_address`], [`descendants`].
 
+mod bridge;
 mod error;
+mod process;
 mod record;
 mod reply;
 mod server;
@@ -16,11 +20,14 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+pub use crate::bridge::{TEST_NETWORK, bridge_address, bridge_address_at};
 pub use crate::error::StandinError;
+pub use crate::process::descendants;
 pub use crate::record::Recorded;
-pub use crate::reply::Script;
+pub use crate::reply::{Script, ToolCall};
 
 use crate::record::Recorder;
+use crate::reply::Answers;
 use crate::server::Service;
 
 /// What a stand-in listens on, answers and writes.
@@ -32,6 +39,8 @@ pub struct Config {
     pub record: Option<PathBuf>,
     /// What a message is answered with.
     pub script: Script,
+    /// Tools that the agent is told to call after that of the script, one a message.
+    pub more: Vec<ToolCall>,
     /// Serves HTTPS with a certificate of its own authority, when present.
     pub tls: Option<Tls>,
 }
@@ -42,6 +51,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             record: None,
             script: Script::default(),
+            more: Vec::new(),
             tls: None,
         }
     }
@@ -76,7 +86,8 @@ impl Standin {
         let recorder = Recorder::open(config.record.as_deref())?;
         let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let scheme = if acceptor.is_some() { "https" } else { "http" };
-        let service = Service { script: config.script, recorder: recorder.clone(), acceptor };
+        let answers = Answers { script: config.script, more: config.more };
+        let service = Service { answers, recorder: recorder.clone(), acceptor };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use claude_bottle_standin::{Config, Script, Standin, StandinError, Tls};
+use claude_bottle_standin::{Config, Script, Standin, StandinError, Tls, ToolCall};
 
 /// A small stand-in for the Messages API, which records what it is sent
 #[derive(Debug, Parser)]
@@ -46,8 +46,14 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<(), StandinError> {
     let tls = args.tls.map(|ca_file| Tls { names: args.name, ca_file });
-    let script = Script { reply: args.reply, run: args.run };
-    let standin = Standin::start(Config { listen: args.listen, record: args.record, script, tls })?;
+    let script = Script { reply: args.reply, run: args.run.as_deref().map(ToolCall::bash) };
+    let standin = Standin::start(Config {
+        listen: args.listen,
+        record: args.record,
+        script,
+        tls,
+        ..Config::default()
+    })?;
     let written = writeln!(std::io::stdout(), "{}", standin.address());
     written.map_err(|source| StandinError::WriteFile { path: "stdout".into(), source })?;
     standin.serve_forever();

@@ -7,10 +7,27 @@ use serde_json::{Value, json};
 /// What the stand-in says, and does, in every conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
-    /// The answer's text; `{output}` in it becomes what the command printed.
+    /// The answer's text; `{output}` in it becomes what the tool printed.
     pub reply: String,
-    /// A command that the agent is first told to run with its Bash tool. Its output comes back in a later request.
-    pub run: Option<String>,
+    /// A tool that the agent is first told to call. Its output comes back in a later request.
+    pub run: Option<ToolCall>,
+}
+
+/// One call of a tool that the agent offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// The tool's name.
+    pub tool: String,
+    /// What it is given.
+    pub input: Value,
+}
+
+impl ToolCall {
+    /// Returns a call of the Bash tool.
+    pub fn bash(command: &str) -> Self {
+        let input = json!({"command": command, "description": "Runs the test's command"});
+        Self { tool: "Bash".to_owned(), input }
+    }
 }
 
 impl Default for Script {
@@ -19,14 +36,23 @@ impl Default for Script {
     }
 }
 
+/// All that a message may be answered with.
+#[derive(Debug, Clone)]
+pub(crate) struct Answers {
+    pub(crate) script: Script,
+    /// Calls after that of the script, one a message.
+    pub(crate) more: Vec<ToolCall>,
+}
+
 /// One content block of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Block {
     Text(String),
-    Bash { command: String },
+    /// A call, and its number in the conversation.
+    Call(ToolCall, usize),
 }
 
-impl Script {
+impl Answers {
     /// Returns the answer to a request's body, as one JSON document.
     pub(crate) fn whole(&self, request: &Value) -> Value {
         let block = self.block(request);
@@ -56,14 +82,17 @@ impl Script {
         .collect()
     }
 
-    /// The command is given once a conversation, and only to requests that offer the tool: the CLI also asks for
-    /// titles and summaries, without tools.
+    /// Each call is made once a conversation, and only to requests that offer the tool: the CLI also asks for titles
+    /// and summaries, without tools.
     fn block(&self, request: &Value) -> Block {
-        match &self.run {
-            Some(command) if offers_bash(request) && tool_result(request).is_none() => {
-                Block::Bash { command: command.clone() }
+        let results = tool_results(request);
+        let next = self.script.run.iter().chain(&self.more).nth(results.len());
+        match next.filter(|call| offers(request, &call.tool)) {
+            Some(call) => Block::Call(call.clone(), results.len()),
+            None => {
+                let output = results.into_iter().next().unwrap_or_default();
+                Block::Text(self.script.reply.replace("{output}", &output))
             }
-            _ => Block::Text(self.reply.replace("{output}", &tool_result(request).unwrap_or_default())),
         }
     }
 }
@@ -72,43 +101,36 @@ impl Block {
     fn content(&self) -> Value {
         match self {
             Self::Text(text) => json!({"type": "text", "text": text}),
-            Self::Bash { .. } => {
-                json!({"type": "tool_use", "id": "toolu_standin", "name": "Bash", "input": self.input()})
-            }
+            Self::Call(call, number) => tool_use(*number, &call.tool, &call.input),
         }
     }
 
     fn opening(&self) -> Value {
         match self {
             Self::Text(_) => json!({"type": "text", "text": ""}),
-            Self::Bash { .. } => {
-                json!({"type": "tool_use", "id": "toolu_standin", "name": "Bash", "input": {}})
-            }
+            Self::Call(call, number) => tool_use(*number, &call.tool, &json!({})),
         }
     }
 
     fn delta(&self) -> Value {
         match self {
             Self::Text(text) => json!({"type": "text_delta", "text": text}),
-            Self::Bash { .. } => {
-                json!({"type": "input_json_delta", "partial_json": self.input().to_string()})
+            Self::Call(call, _) => {
+                json!({"type": "input_json_delta", "partial_json": call.input.to_string()})
             }
-        }
-    }
-
-    fn input(&self) -> Value {
-        match self {
-            Self::Text(_) => json!({}),
-            Self::Bash { command } => json!({"command": command, "description": "Runs the test's command"}),
         }
     }
 
     fn stop_reason(&self) -> &'static str {
         match self {
             Self::Text(_) => "end_turn",
-            Self::Bash { .. } => "tool_use",
+            Self::Call(..) => "tool_use",
         }
     }
+}
+
+fn tool_use(number: usize, name: &str, input: &Value) -> Value {
+    json!({"type": "tool_use", "id": format!("toolu_standin_{number}"), "name": name, "input": input})
 }
 
 fn envelope(request: &Value) -> Value {
@@ -124,18 +146,15 @@ fn envelope(request: &Value) -> Value {
     })
 }
 
-fn offers_bash(request: &Value) -> bool {
-    request["tools"].as_array().is_some_and(|tools| tools.iter().any(|tool| tool["name"] == "Bash"))
+fn offers(request: &Value, name: &str) -> bool {
+    request["tools"].as_array().is_some_and(|tools| tools.iter().any(|tool| tool["name"] == name))
 }
 
-/// Returns what the agent's tool printed, when the request brings it back.
-fn tool_result(request: &Value) -> Option<String> {
-    let messages = request["messages"].as_array()?;
-    let mut parts = messages.iter().filter_map(|message| message["content"].as_array()).flatten();
-    let content = &parts.find(|part| part["type"] == "tool_result")?["content"];
-    Some(
-        content
-            .as_str()
-            .map_or_else(|| content[0]["text"].as_str().unwrap_or_default().to_owned(), str::to_owned),
-    )
+/// Returns what the agent's tools printed, as far as the request brings it back.
+fn tool_results(request: &Value) -> Vec<String> {
+    let messages = request["messages"].as_array().into_iter().flatten();
+    let parts = messages.filter_map(|message| message["content"].as_array()).flatten();
+    let results = parts.filter(|part| part["type"] == "tool_result").map(|part| &part["content"]);
+    let text = |content: &Value| content[0]["text"].as_str().unwrap_or_default().to_owned();
+    results.map(|content| content.as_str().map_or_else(|| text(content), str::to_owned)).collect()
 }

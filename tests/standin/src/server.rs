@@ -21,14 +21,14 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 use crate::record::{Recorded, Recorder};
-use crate::reply::Script;
+use crate::reply::Answers;
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
 
 /// What every connection needs.
 #[derive(Clone)]
 pub(crate) struct Service {
-    pub(crate) script: Script,
+    pub(crate) answers: Answers,
     pub(crate) recorder: Recorder,
     pub(crate) acceptor: Option<TlsAcceptor>,
 }
@@ -79,7 +79,7 @@ async fn answer(request: Request<Incoming>, peer: IpAddr, service: &Service) -> 
         body: serde_json::from_slice(&body)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned())),
     };
-    let response = respond(&recorded, head.uri.path(), &service.script);
+    let response = respond(&recorded, head.uri.path(), &service.answers);
     Ok(match service.recorder.add(recorded) {
         Ok(()) => response,
         Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, "api_error", &error.to_string()),
@@ -87,12 +87,12 @@ async fn answer(request: Request<Incoming>, peer: IpAddr, service: &Service) -> 
 }
 
 /// Chooses the answer. The CLI shows nothing of a 404 to its optional questions and goes on.
-fn respond(request: &Recorded, path: &str, script: &Script) -> Answer {
+fn respond(request: &Recorded, path: &str, answers: &Answers) -> Answer {
     match (request.method.as_str(), path) {
         ("POST", "/v1/messages") if request.body["stream"] == true => {
-            event_stream(script.events(&request.body))
+            event_stream(answers.events(&request.body))
         }
-        ("POST", "/v1/messages") => document(StatusCode::OK, &script.whole(&request.body)),
+        ("POST", "/v1/messages") => document(StatusCode::OK, &answers.whole(&request.body)),
         ("POST", "/v1/messages/count_tokens") => document(StatusCode::OK, &json!({"input_tokens": 8})),
         ("GET", "/v1/models") => document(StatusCode::OK, &json!({"data": [], "has_more": false})),
         // The connection check before the first screen.

@@ -11,7 +11,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::{Config, Recorded, Script, Standin, Tls};
+use crate::{Config, Recorded, Script, Standin, Tls, ToolCall};
 
 fn start(script: Script) -> Standin {
     Standin::start(Config { script, ..Config::default() }).unwrap()
@@ -76,7 +76,7 @@ fn a_message_is_answered_whole_or_as_a_stream() {
 
 #[test]
 fn a_command_is_given_once_and_only_where_the_tool_is_offered() {
-    let standin = start(Script { reply: "done".into(), run: Some("id -u".into()) });
+    let standin = start(Script { reply: "done".into(), run: Some(ToolCall::bash("id -u")) });
     let tools = json!([{"name": "Bash"}]);
     let without_tool = json!({"model": "m"});
     let first = json!({"model": "m", "tools": tools, "messages": [{"role": "user", "content": "hi"}]});
@@ -96,6 +96,24 @@ fn a_command_is_given_once_and_only_where_the_tool_is_offered() {
     let input: Value = serde_json::from_str(events[2]["delta"]["partial_json"].as_str().unwrap()).unwrap();
     assert_eq!(input["command"], "id -u");
     assert_eq!(events[4]["delta"]["stop_reason"], "tool_use");
+}
+
+#[test]
+fn tools_are_called_one_after_the_other_and_then_the_answer_comes() {
+    let more =
+        ["Read", "Edit"].map(|tool| ToolCall { tool: tool.to_owned(), input: json!({"file_path": "/x"}) });
+    let script = Script { reply: "done".into(), run: Some(ToolCall::bash("true")) };
+    let standin = Standin::start(Config { script, more: more.into(), ..Config::default() }).unwrap();
+    let result =
+        json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "x", "content": "y"}]});
+    let offered = json!([{"name": "Bash"}, {"name": "Read"}, {"name": "Edit"}]);
+    let called = |results: usize| {
+        let body = json!({"model": "m", "tools": offered, "messages": vec![result.clone(); results]});
+        let content =
+            json_body(&ask(&standin, "POST", "/v1/messages", &body.to_string()))["content"][0].clone();
+        content["name"].as_str().map_or_else(|| content["text"].as_str().unwrap().to_owned(), str::to_owned)
+    };
+    assert_eq!([0, 1, 2, 3].map(called), ["Bash", "Read", "Edit", "done"]);
 }
 
 #[test]

@@ -54,6 +54,11 @@ pub(crate) fn run(rounds: usize) -> anyhow::Result<Vec<Sheet>> {
     })
 }
 
+/// Measures the look into clean text alone, which needs neither squid nor tinyproxy.
+pub(crate) fn inspection(rounds: usize) -> anyhow::Result<Sheet> {
+    dlp::run(rounds)
+}
+
 /// Waits for one turn, with its bound.
 async fn turn<T>(name: &str, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let ended = tokio::time::timeout(TURN, work).await;

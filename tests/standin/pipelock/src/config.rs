@@ -1,5 +1,8 @@
 //! The configuration file: read as strictly as pipelock does, with the keys that claude-bottle writes and no others.
 
+use std::io::BufRead;
+use std::os::unix::fs::PermissionsExt;
+
 use serde::Deserialize;
 
 /// The whole file.
@@ -13,8 +16,11 @@ pub(crate) struct Config {
     #[serde(default)]
     trusted_domains: Vec<String>,
     ssrf: Option<Ssrf>,
+    pub(crate) fetch_proxy: FetchProxy,
     pub(crate) forward_proxy: ForwardProxy,
     dlp: Dlp,
+    request_body_scanning: RequestBodyScanning,
+    metrics_listen: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -25,8 +31,23 @@ struct Ssrf {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct FetchProxy {
+    pub(crate) monitoring: Monitoring,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Monitoring {
+    pub(crate) max_url_length: usize,
+    pub(crate) max_requests_per_minute: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ForwardProxy {
     pub(crate) enabled: bool,
+    max_tunnel_seconds: u64,
+    idle_timeout_seconds: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -34,6 +55,27 @@ pub(crate) struct ForwardProxy {
 struct Dlp {
     include_defaults: bool,
     scan_env: bool,
+    min_env_secret_length: usize,
+    secrets_file: String,
+    patterns: Vec<Pattern>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pattern {
+    name: String,
+    regex: String,
+    severity: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequestBodyScanning {
+    enabled: bool,
+    action: String,
+    scan_headers: bool,
+    header_mode: String,
+    ignore_headers: Vec<String>,
 }
 
 impl Config {
@@ -54,9 +96,14 @@ impl Config {
         if self.mode != "strict" || !self.enforce || self.api_allowlist.is_empty() {
             return Err("strict mode requires at least one domain in api_allowlist".to_owned());
         }
-        if !self.dlp.include_defaults || !self.dlp.scan_env {
-            return Err("the stand-in expects dlp to be on".to_owned());
+        if self.forward_proxy.max_tunnel_seconds == 0 || self.forward_proxy.idle_timeout_seconds == 0 {
+            return Err("forward_proxy seconds must be positive".to_owned());
         }
+        if !self.metrics_listen.contains(':') {
+            return Err(format!("invalid metrics_listen {}", self.metrics_listen));
+        }
+        self.check_inspection()?;
+        self.check_secrets_file()?;
         // As pipelock's own validation: a trusted domain is an allowed one, and a range has no host bits.
         if let Some(name) = self.trusted_domains.iter().find(|name| !self.api_allowlist.contains(name)) {
             return Err(format!("trusted domain {name} is not in api_allowlist"));
@@ -68,7 +115,45 @@ impl Config {
         }
     }
 
-    /// Says whether a host is on the allowlist; a wildcard has the domain itself too.
+    /// pipelock takes what is weaker. The stand-in has no wall for it.
+    fn check_inspection(&self) -> Result<(), String> {
+        let scanning = &self.request_body_scanning;
+        let whole = scanning.enabled && scanning.scan_headers && !scanning.ignore_headers.is_empty();
+        let blocks = scanning.action == "block" && scanning.header_mode == "all";
+        let patterns = self.dlp.patterns.iter();
+        let named = patterns.map(|pattern| [&pattern.name, &pattern.regex, &pattern.severity]);
+        if !self.dlp.include_defaults || !self.dlp.scan_env || !whole || !blocks {
+            return Err("the stand-in expects its inspections to be on".to_owned());
+        }
+        match named.flatten().all(|text| !text.is_empty()) {
+            true => Ok(()),
+            false => Err("DLP pattern without a name, a regex or a severity".to_owned()),
+        }
+    }
+
+    fn check_secrets_file(&self) -> Result<(), String> {
+        let path = &self.dlp.secrets_file;
+        let found = std::fs::metadata(path).map_err(|error| format!("secrets_file {path}: {error}"))?;
+        let mode = found.permissions().mode() & 0o777;
+        match mode & 0o037 {
+            0 => Ok(()),
+            _ => Err(format!("secrets_file {path} has unsafe permissions (mode {mode:04o})")),
+        }
+    }
+
+    /// Reads the list of secrets to its end: comments and short lines are left out.
+    pub(crate) fn secrets(&self) -> Result<Vec<String>, String> {
+        let path = &self.dlp.secrets_file;
+        let failed = |error| format!("secrets file {path}: {error}");
+        let file = std::fs::File::open(path).map_err(failed)?;
+        let lines: Result<Vec<String>, _> = std::io::BufReader::new(file).lines().collect();
+        let lines = lines.map_err(failed)?.into_iter().map(|line| line.trim().to_owned());
+        Ok(lines
+            .filter(|line| line.len() >= self.dlp.min_env_secret_length && !line.starts_with('#'))
+            .collect())
+    }
+
+    /// Returns `true` if a host is on the allowlist; a wildcard has the domain itself too.
     pub(crate) fn allows(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         self.api_allowlist.iter().any(|rule| match rule.strip_prefix("*.") {

@@ -1,10 +1,11 @@
-//! A stand-in for pipelock 2.3.0, where its image cannot be pulled: command line, configuration file, port, health
+//! A stand-in for pipelock 2.3.0, where its image cannot be had: command line, configuration file, list of secrets, port, health
 //! check, refusals and log lines are as <https://github.com/luckyPipewrench/pipelock/tree/v2.3.0> has them.
 //!
-//! It is no wall: it compares host names with the allowlist and does nothing else. What it shows is that the backend runs a
-//! program of this interface, not that pipelock works.
+//! It is not a wall: it compares host names with the allowlist, and looks for the secrets it was told as they are. What it
+//! shows is that the backend runs a program of this interface, not that pipelock works.
 
 mod config;
+mod inspect;
 mod log;
 mod serve;
 
@@ -30,12 +31,8 @@ fn main() -> ExitCode {
         },
         ["healthcheck"] => health(DEFAULT_ADDRESS),
         ["healthcheck", "--addr", address] => health(address),
-        // Not pipelock's: how it looks when it starts and dies, for an image of this entry point.
-        ["broken", ..] => {
-            log::event("info", "startup", &[("mode", "strict".into())]);
-            fail("stand-in: told to break", 3)
-        }
-        _ => fail("unknown command", 1),
+        [word, ..] => fail(&format!("unknown command \"{word}\" for \"pipelock\""), 1),
+        [] => fail("no command", 1),
     }
 }
 
@@ -57,10 +54,14 @@ fn run(options: &[&str]) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(&error, BAD_CONFIG),
     };
+    let secrets = match config.secrets() {
+        Ok(secrets) => secrets,
+        Err(error) => return fail(&error, BAD_CONFIG),
+    };
     if let Err(error) = stop_on_signals() {
         return fail(&error.to_string(), 1);
     }
-    match serve::serve(listen, config) {
+    match serve::serve(listen, serve::Rules { config, secrets }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string(), 1),
     }

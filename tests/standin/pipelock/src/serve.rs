@@ -1,7 +1,7 @@
 //! The one listener: health, tunnels and plain HTTP, a thread a connection.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -9,7 +9,19 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::config::Config;
-use crate::log;
+use crate::{inspect, log};
+
+/// What it decides by.
+pub(crate) struct Rules {
+    pub(crate) config: Config,
+    pub(crate) secrets: Vec<String>,
+}
+
+impl Rules {
+    pub(crate) fn in_text(&self, text: &str) -> bool {
+        self.secrets.iter().any(|secret| text.contains(secret))
+    }
+}
 
 /// What every line about a request has.
 struct Request {
@@ -21,19 +33,19 @@ struct Request {
 }
 
 /// Listens until the process ends.
-pub(crate) fn serve(listen: &str, config: Config) -> io::Result<()> {
+pub(crate) fn serve(listen: &str, rules: Rules) -> io::Result<()> {
     let listener = TcpListener::bind(listen)?;
     log::event("info", "startup", &[("listen", listen.into()), ("mode", "strict".into())]);
-    let (config, count) = (Arc::new(config), AtomicU64::new(0));
+    let (rules, count) = (Arc::new(rules), AtomicU64::new(0));
     for stream in listener.incoming() {
-        let (stream, config) = (stream?, Arc::clone(&config));
-        let id = format!("req-{}", count.fetch_add(1, Ordering::Relaxed));
-        std::thread::spawn(move || answer(&stream, &config, id).ok());
+        let (stream, rules) = (stream?, Arc::clone(&rules));
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        std::thread::spawn(move || answer(&stream, &rules, number).ok());
     }
     Ok(())
 }
 
-fn answer(stream: &TcpStream, config: &Config, id: String) -> io::Result<()> {
+fn answer(stream: &TcpStream, rules: &Rules, number: u64) -> io::Result<()> {
     let client = stream.peer_addr()?.ip().to_string();
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut first = String::new();
@@ -46,13 +58,20 @@ fn answer(stream: &TcpStream, config: &Config, id: String) -> io::Result<()> {
     }
     let mut words = first.split_ascii_whitespace();
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (id, config) = (format!("req-{number}"), &rules.config);
     let request =
         Request { id, client, method: method.to_owned(), target: target.to_owned(), began: Instant::now() };
     match (method, target) {
         ("GET", "/health") => reply(stream, 200, r#"{"status":"healthy","version":"stand-in"}"#),
         ("CONNECT", _) if !config.forward_proxy.enabled => reply(stream, 405, "forward proxy is off"),
         ("CONNECT", _) => tunnel(stream, config, &request),
-        _ if target.starts_with("http://") => forward(stream, config, &request, &head),
+        // Of all requests, where pipelock counts those of a domain in a minute.
+        _ if target.starts_with("http://")
+            && number > config.fetch_proxy.monitoring.max_requests_per_minute as u64 =>
+        {
+            reply(stream, 429, "rate limit exceeded")
+        }
+        _ if target.starts_with("http://") => forward(stream, rules, &request, (&head, &mut reader)),
         _ => reply(stream, 404, "not found"),
     }
 }
@@ -69,12 +88,16 @@ fn reply(mut stream: &TcpStream, status: u16, text: &str) -> io::Result<()> {
 impl Request {
     /// Writes a line about it. A tunnel has a target, anything else a URL.
     fn log(&self, level: &str, event: &str, more: &[(&str, Value)]) {
-        let place = if self.method == "CONNECT" { "target" } else { "url" };
+        let key = if self.method == "CONNECT" { "target" } else { "url" };
+        self.log_at((key, &self.target), level, event, more);
+    }
+
+    fn log_at(&self, (key, place): (&str, &str), level: &str, event: &str, more: &[(&str, Value)]) {
         let mut fields: Vec<(&str, Value)> = Vec::new();
         if !event.starts_with("tunnel_") {
             fields.push(("method", self.method.as_str().into()));
         }
-        fields.push((place, self.target.as_str().into()));
+        fields.push((key, place.into()));
         fields.push(("client_ip", self.client.as_str().into()));
         fields.push(("request_id", self.id.as_str().into()));
         fields.extend_from_slice(more);
@@ -92,7 +115,15 @@ impl Request {
         ("duration_ms", (self.began.elapsed().as_secs_f64() * 1000.0).into())
     }
 
+    /// Connects; what does not resolve is refused by the scanner of private addresses.
     fn connect(&self, stream: &TcpStream, authority: &str) -> io::Result<Option<TcpStream>> {
+        if let Err(error) = authority.to_socket_addrs() {
+            let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+            let reason = format!("SSRF check failed: DNS resolution error for {host}: {error}: no such host");
+            self.log("warn", "blocked", &[("scanner", "ssrf".into()), ("reason", reason.as_str().into())]);
+            reply(stream, 403, &format!("blocked: {reason}\n"))?;
+            return Ok(None);
+        }
         match TcpStream::connect(authority) {
             Ok(upstream) => Ok(Some(upstream)),
             Err(error) => {
@@ -127,29 +158,55 @@ fn tunnel(stream: &TcpStream, config: &Config, request: &Request) -> io::Result<
     Ok(())
 }
 
-fn forward(stream: &TcpStream, config: &Config, request: &Request, head: &str) -> io::Result<()> {
-    let rest = request.target.trim_start_matches("http://");
-    let (authority, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
+fn forward(
+    stream: &TcpStream,
+    rules: &Rules,
+    request: &Request,
+    (head, rest): (&str, &mut BufReader<TcpStream>),
+) -> io::Result<()> {
+    let after = request.target.trim_start_matches("http://");
+    let (authority, path) = after.find('/').map_or((after, "/"), |at| after.split_at(at));
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    if !config.allows(host) {
+    if !rules.config.allows(host) {
         return request.block(stream, host);
+    }
+    let headers: Vec<&str> = head.lines().skip(1).filter(|line| !line.is_empty()).collect();
+    let body = body(&headers, rest)?;
+    if let Some(finding) = inspect::request(rules, &request.target, &headers, &body) {
+        let shown =
+            if finding.redacted { format!("http://{authority}/[redacted]") } else { request.target.clone() };
+        request.log_at(("url", &shown), "warn", finding.event, &finding.fields);
+        return reply(stream, 403, &finding.said);
     }
     let dialled = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
     let Some(mut upstream) = request.connect(stream, &dialled)? else { return Ok(()) };
-    let headers = head.lines().skip(1).filter(|line| !line.to_ascii_lowercase().starts_with("proxy-"));
-    let headers: String = headers.filter(|line| !line.is_empty()).map(|line| format!("{line}\r\n")).collect();
+    let passed = headers.iter().filter(|line| !line.to_ascii_lowercase().starts_with("proxy-"));
+    let headers: String = passed.map(|line| format!("{line}\r\n")).collect();
     let head = format!("{} {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n", request.method);
     upstream.write_all(head.as_bytes())?;
+    upstream.write_all(&body)?;
     let mut answer = Vec::new();
     upstream.read_to_end(&mut answer)?;
+    let text = String::from_utf8_lossy(&answer);
+    if let Some(fields) = inspect::answer(&text) {
+        request.log("warn", "response_scan", &fields);
+    }
     let mut client = stream;
     client.write_all(&answer)?;
     client.shutdown(Shutdown::Write).ok();
-    let status: u64 = std::str::from_utf8(&answer)
-        .ok()
-        .and_then(|text| text.split_ascii_whitespace().nth(1)?.parse().ok())
-        .unwrap_or(0);
+    let status: u64 =
+        text.split_ascii_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or_default();
     let size = ("size_bytes", (answer.len() as u64).into());
     request.log("info", "forward_http", &[("status_code", status.into()), size, request.took()]);
     Ok(())
+}
+
+/// Reads a body whose length is said.
+fn body(headers: &[&str], rest: &mut impl Read) -> io::Result<Vec<u8>> {
+    let length = headers.iter().filter_map(|header| header.split_once(':'));
+    let length = length.filter(|(key, _)| key.eq_ignore_ascii_case("content-length"));
+    let length = length.filter_map(|(_, value)| value.trim().parse().ok()).next().unwrap_or(0);
+    let mut body = Vec::new();
+    rest.take(length).read_to_end(&mut body)?;
+    Ok(body)
 }

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Makes projects exist below .cache, and prints their directory: a Node workspace, a Python project, a Rust workspace and a Go module, of
+# public packages, by the registries' own clients, as this machine has them set up. Nothing of them is built here.
+set -euo pipefail
+# shellcheck source=tests/setup/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+dir="$cache_dir/workspaces"
+key=$(sha256sum "${BASH_SOURCE[0]}")
+
+# Two packages, one of which needs the other: pnpm links them.
+node() {
+  mkdir -p node-pnpm/packages
+  for package in object-inspect@1.13.4 side-channel@1.0.4; do
+    (cd node-pnpm/packages && tar -xzf "$(npm pack --silent "$package")" && mv package "${package%@*}" && rm ./*.tgz)
+  done
+  echo '{ "name": "workspace", "private": true }' >node-pnpm/package.json
+  # Which packages may run a script as they are installed, pnpm wants to be told.
+  printf 'packages: ["packages/*"]\nlinkWorkspacePackages: true\nallowBuilds: { core-js: false }\n' >node-pnpm/pnpm-workspace.yaml
+}
+
+python() {
+  /usr/bin/python3 -m pip download --quiet --no-deps --no-binary :all: --dest . click==8.3.1 >&2
+  tar -xzf click-8.3.1.tar.gz && mv click-8.3.1 python-uv && rm click-8.3.1.tar.gz
+}
+
+# The client has no command that only downloads: it keeps the sources of what a project depends on.
+rust() {
+  mkdir -p fetch/src
+  touch fetch/src/lib.rs
+  printf '[package]\nname = "fetch"\nversion = "0.0.0"\n[dependencies]\neither = "=1.15.0"\narrayvec = "=0.7.6"\n[workspace]\n' >fetch/Cargo.toml
+  (cd fetch && cargo vendor --quiet --versioned-dirs >/dev/null)
+  mkdir rust
+  for crate in either arrayvec; do mv fetch/vendor/$crate-* "rust/$crate"; rm "rust/$crate/.cargo-checksum.json"; done
+  printf '[workspace]\nmembers = ["arrayvec", "either"]\nresolver = "2"\n' >rust/Cargo.toml
+  rm -r fetch
+}
+
+# What is downloaded is checked against what the module's own go.sum says of what it needs.
+go_module() {
+  GOPATH="$PWD/gopath" GOFLAGS=-modcacherw GONOSUMDB='*' go mod download github.com/spf13/cobra@v1.10.2
+  cp -r gopath/pkg/mod/github.com/spf13/cobra@v1.10.2 go && chmod -R u+w go
+  rm -rf gopath
+}
+
+lock_setup workspaces
+if [ "$(cat "$dir/key" 2>/dev/null)" != "$key" ]; then
+  for program in npm cargo go; do
+    command -v $program >/dev/null || fail "$program is missing, whose projects are tried in bottles" "install $program as its makers say"
+  done
+  /usr/bin/python3 -m pip --version >/dev/null 2>&1 || install_packages "a project of Python" python3-pip
+  say "getting projects from the registries"
+  rm -rf "$dir"
+  mkdir -p "$dir"
+  cd "$dir"
+  node && python && rust && go_module || fail "the projects cannot be had" "rm -rf $dir, and try again"
+  echo "$key" >key
+fi
+echo "$dir"
