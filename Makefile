@@ -9,13 +9,24 @@ DESTDIR ?=
 STATIC_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC_FLAGS := CARGO_TARGET_$(shell echo $(STATIC_TARGET) | tr a-z- A-Z_)_RUSTFLAGS="-C target-feature=+crt-static"
 LIBEXEC := target/libexec/claude-bottle
-COMPANIONS := egress-guard bottle-init
+COMPANIONS := egress-guard bottle-guest
+COMPANION_PACKAGES := claude-bottle-egress-guard claude-bottle-guest
 BACKENDS := docker bubblewrap fake
 
 # Whose engine the docker tests run on besides this machine's.
 SUITE ?= trixie
 
-.PHONY: help build companions setup demo test test-setup test-engine lint bench install clean
+# Tests with a bound on time were late now and then with more than one test for each processor.
+TEST_THREADS ?= $(shell nproc)
+# A background job of a script ignores interrupts, and so would all that the tests start.
+DEFAULT_SIGNALS := env --default-signal
+
+CONTAINER_TESTS := e2e engine
+OTHER_TESTS := adversarial cli conformance golden kit layout live manifests plugins tidy
+TESTED = CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=$(TEST_THREADS) $(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace
+
+.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-engine test-workspaces test-trees agent-image lint bench \
+  install clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -25,7 +36,7 @@ build: companions ## Build the host, the plug-ins and the programs that run besi
 
 # A program that did not change is left alone: its hash names an image.
 companions:
-	$(STATIC_FLAGS) $(CARGO) build --locked --release --target $(STATIC_TARGET) $(COMPANIONS:%=--package claude-bottle-%)
+	$(STATIC_FLAGS) $(CARGO) build --locked --release --target $(STATIC_TARGET) $(COMPANION_PACKAGES:%=--package %)
 	@mkdir -p $(LIBEXEC)
 	@for name in $(COMPANIONS); do \
 	  built=target/$(STATIC_TARGET)/release/$$name; \
@@ -42,30 +53,70 @@ demo: ## Run the real Claude Code CLI in a bottle, end to end
 test: ## Set up, build and run every test
 	@tests/setup/test-tools.sh
 	@$(MAKE) --no-print-directory --jobs=2 test-setup build
-	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) $(CARGO) test --locked --workspace
-	@$(MAKE) --no-print-directory test-engine
+	@$(MAKE) --no-print-directory --jobs=2 agent-image test-compile
+	@$(MAKE) --no-print-directory --jobs=3 test-others test-containers-beside test-engine-beside
 
 # What takes the network, while the processors build.
 test-setup: setup
 	@tests/setup/claude.sh >/dev/null
+	@tests/setup/gvisor.sh >/dev/null
 	@tests/setup/other-engine.sh $(SUITE) >/dev/null
+
+# The same: what a bottle is made from, while the tests are compiled.
+agent-image:
+	@tests/setup/agent-image.sh
+
+test-compile:
+	$(CARGO) test --locked --workspace --no-run
+
+# What mostly waits for an engine runs at the same time as what needs the processors. tests/tidy.rs holds that each test is in one of the two.
+test-containers:
+	$(TESTED) $(CONTAINER_TESTS:%=--test %)
+
+test-others:
+	$(TESTED) --lib --bins $(OTHER_TESTS:%=--test %)
+	$(TESTED) --doc
+
+# Two engines have nothing in common but the machine. What runs at the same time as another is shown when it is over, and whole when it failed.
+%-beside:
+	@mkdir -p .cache
+	@$(MAKE) --no-print-directory $* >.cache/$*.log 2>&1 || { cat .cache/$*.log; exit 1; }
+	@echo "$* (.cache/$*.log):"
+	@grep '^test result: ok' .cache/$*.log
 
 # The engine has no network, so nothing can be built or fetched in it. Of the whole workspace, nothing is compiled anew. DOCKERD is
 # options of dockerd, such as --userns-remap=default.
 test-engine: ## Run the docker tests on the engine of a Debian SUITE, as DOCKERD sets it up
-	tests/on-engine.sh $(SUITE) $(DOCKERD) -- \
+	$(DEFAULT_SIGNALS) tests/on-engine.sh $(SUITE) $(DOCKERD) -- \
 	  sh -ec '$(CARGO) test --locked --offline --workspace --test engine -- --skip images:: && \
 	    $(CARGO) test --locked --offline --workspace --test e2e -- below_http::'
+
+test-workspaces: setup build ## Build and test projects of the registries in bottles, and run programs of the distribution; takes the network
+	@tests/setup/workspaces.sh >/dev/null
+	@tests/setup/workspaces-image.sh >/dev/null
+	@tests/setup/programs-image.sh >/dev/null
+	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=1 $(DEFAULT_SIGNALS) \
+	  $(CARGO) test --locked --workspace --test e2e -- --ignored workspaces:: programs::
+
+test-trees: setup build ## Take published trees through bottles and back, exactly: 80,000 files of Debian's kernel source among them; takes the network
+	@tests/setup/trees.sh >/dev/null
+	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=1 $(DEFAULT_SIGNALS) \
+	  $(CARGO) test --locked --workspace --test e2e -- --ignored --nocapture large_published_trees
 
 lint: ## Check formatting, lints and documentation as CI does
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 
-bench: setup companions ## Measure, as ratios side by side in one run
+# `make bench results` measures that alone; without a subject everything is measured.
+SUBJECTS := load docker bubblewrap guard inspection results
+.PHONY: $(SUBJECTS)
+$(SUBJECTS): ; @:
+
+bench: setup companions ## Measure, as ratios side by side in one run: all of it, or the subjects named behind
 	$(CARGO) build --locked --release --workspace
 	@tests/setup/bench-tools.sh
-	@CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) SANDBOX_RUNTIME=$$(tests/setup/sandbox-runtime.sh) target/release/bench
+	@CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) SANDBOX_RUNTIME=$$(tests/setup/sandbox-runtime.sh) target/release/bench $(filter $(SUBJECTS),$(MAKECMDGOALS))
 
 install: companions ## Install below PREFIX (default /usr/local)
 	$(CARGO) build --locked --release --workspace
