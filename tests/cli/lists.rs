@@ -274,7 +274,7 @@ fn a_host_that_is_allowed_and_some_that_are_not() {
     --- stdout
     refused: `gist.github.com` is denied by a rule
     rule: deny gist.github.com (bottle dev, ~/claude-bottle.yaml:6)
-    hint: do not retry; the user has denied this host on purpose
+    hint: do not retry; the user has denied this on purpose
     ");
     assert_snapshot!(check("evil.test"), @"
     exit 1
@@ -289,9 +289,15 @@ fn a_host_that_is_allowed_and_some_that_are_not() {
     hint: to allow 10.0.0.1, add it to `egress.allowlist` of bottle `dev` (~/claude-bottle.yaml:2): claude-bottle edit
     ");
     assert_snapshot!(check("https://github.com/"), @"
+    exit 0
+    --- stdout
+    allowed: `github.com:443` is allowed
+    rule: github.com (bottle dev, ~/claude-bottle.yaml:6)
+    ");
+    assert_snapshot!(check("github.com/x"), @"
     exit 2
     --- stderr
-    error: `https://github.com/` is not a HOST[:PORT]: the port is not a plain number from 1 to 65535
+    error: `github.com/x` is not a HOST[:PORT] or URL: the host name contains the character '/'
     ");
     assert_snapshot!(home.shown(&["policy", "check", "hello", "github.com", "--http", "--format", "json"]), @r#"
     exit 0
@@ -309,6 +315,66 @@ fn a_host_that_is_allowed_and_some_that_are_not() {
       "reason": "`github.com:80` is allowed"
     }
     "#);
+}
+
+#[test]
+fn a_request_is_decided_by_its_method_and_path() {
+    let home = Home::new();
+    let allowlist = "[\"GET,HEAD deb.test:80/debian/**\", \"deny GET deb.test:80/**/secret\"]";
+    home.write("claude-bottle.yaml", &format!("bottles:\n  dev:\n    egress:\n      allowlist: {allowlist}\nagents:\n  hello: {{ bottle: dev }}\n"));
+    let check = |target, more: &[&str]| home.shown(&[&["policy", "check", "hello", target], more].concat());
+    assert_snapshot!(check("http://deb.test/debian/pool/x?y", &[]), @"
+    exit 0
+    --- stdout
+    allowed: `deb.test:80` is allowed
+    rule: GET,HEAD deb.test:80/debian/** (bottle dev, ~/claude-bottle.yaml:4)
+    ");
+    assert_snapshot!(check("http://deb.test/debian/pool/x", &["--method", "PUT"]), @"
+    exit 1
+    --- stdout
+    refused: `deb.test` is allowed, but not by this method
+    rule: GET,HEAD deb.test:80/debian/** (bottle dev, ~/claude-bottle.yaml:4)
+    hint: do not retry with this method; ask the user to allow it under `egress.allowlist` of this bottle
+    ");
+    assert_snapshot!(check("http://deb.test/other", &[]), @"
+    exit 1
+    --- stdout
+    refused: `deb.test` is allowed, but not this path
+    rule: GET,HEAD deb.test:80/debian/** (bottle dev, ~/claude-bottle.yaml:4)
+    hint: do not retry; ask the user to add the path to `egress.allowlist` of this bottle
+    ");
+    assert_snapshot!(check("http://deb.test/debian/Secret/", &[]), @"
+    exit 1
+    --- stdout
+    refused: such a request to `deb.test` is denied by a rule
+    rule: deny GET deb.test:80/**/secret (bottle dev, ~/claude-bottle.yaml:4)
+    hint: do not retry; the user has denied this on purpose
+    ");
+    assert_snapshot!(check("http://deb.test/debian/%2e%2e/x", &[]), @"
+    exit 1
+    --- stdout
+    refused: the path has a `.` or `..` segment
+    rule: GET,HEAD deb.test:80/debian/** (bottle dev, ~/claude-bottle.yaml:4)
+    hint: write the path plainly: without `.` and `..`, empty segments, backslashes, and escaped slashes
+    ");
+    let answer =
+        json(&home.call(&["policy", "check", "hello", "http://deb.test/debian/x", "--format", "json"]));
+    assert_eq!((&answer["method"], &answer["allowed"]), (&"GET".into(), &true.into()));
+    assert_snapshot!(check("deb.test", &["--method", "PUT"]), @"
+    exit 2
+    --- stderr
+    error: `--method` is for a request: write the host as a URL, `http://host/path`
+    ");
+    assert_snapshot!(check("http://deb.test/", &["--http"]), @"
+    exit 2
+    --- stderr
+    error: a URL says how it is asked for: leave `--http` out
+    ");
+    assert_snapshot!(check("ftp://deb.test/", &[]), @"
+    exit 2
+    --- stderr
+    error: `ftp://deb.test/` is not a valid URL: the URL does not begin with `http://` or `https://`
+    ");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use claude_bottle_egress_policy::{Code, Decision, HostOrIp, Policy, Scheme, parse_authority};
+use claude_bottle_egress_policy::{Asked, Code, Decision, HostOrIp, Policy, Scheme, Url, parse_authority};
 use claude_bottle_plugin_api::Proxy;
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Say whether an agent may reach a host, and by which rule
+    /// Say whether an agent may reach a host or a URL, and by which rule
     Check(CheckArgs),
 }
 
@@ -35,6 +35,7 @@ Examples:
   claude-bottle policy check dev github.com         a tunnel to port 443, as for https
   claude-bottle policy check dev git.example:22
   claude-bottle policy check dev deb.debian.org --http
+  claude-bottle policy check dev http://deb.debian.org/debian/x --method POST
   claude-bottle policy check dev pypi.org --format json
 
 The answer comes from the whole effective policy: the defaults, the bottle's allowlist, its SSH
@@ -43,12 +44,15 @@ agent may and 1 when it may not.")]
 struct CheckArgs {
     /// The agent, as the manifest names it, or a bottle that is running
     agent: String,
-    /// The host, with a port unless it is 443
-    #[arg(value_name = "HOST[:PORT]")]
+    /// The host, with a port unless it is 443; or the URL of a request
+    #[arg(value_name = "HOST[:PORT]|URL")]
     target: String,
     /// Ask for plain HTTP instead of a tunnel; the port is then 80 unless given
     #[arg(long)]
     http: bool,
+    /// The method of the request to the URL [default: GET]
+    #[arg(long)]
+    method: Option<String>,
     /// How the answer is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -62,6 +66,9 @@ struct AnswerView<'a> {
     running: Option<&'a str>,
     host: String,
     port: u16,
+    /// The method of a request to a URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
     allowed: bool,
     /// What the manifest says now, when a running bottle has answered.
     manifest_allowed: Option<bool>,
@@ -75,21 +82,75 @@ struct AnswerView<'a> {
 struct Question {
     host: HostOrIp,
     port: u16,
-    scheme: Scheme,
+    way: Way,
 }
 
+/// How the host would be asked.
+enum Way {
+    /// By a tunnel, or in plain HTTP, whatever the request.
+    Any(Scheme),
+    /// By one request.
+    Request { is_https: bool, method: String, target: String },
+}
+
+/// The port on which nothing but TLS goes.
+const HTTPS_PORT: u16 = 443;
+
 impl Question {
+    fn parse(args: &CheckArgs) -> CliResult<Self> {
+        let target = &args.target;
+        if target.contains("://") {
+            if args.http {
+                return Err(usage("a URL says how it is asked for: leave `--http` out"));
+            }
+            let url = Url::parse(target)
+                .map_err(|error| usage(format!("`{target}` is not a valid URL: {error}")))?;
+            let method = args.method.clone().unwrap_or_else(|| "GET".to_owned());
+            let way = Way::Request { is_https: url.is_https, method, target: url.target };
+            return Ok(Self { host: url.host, port: url.port, way });
+        }
+        if args.method.is_some() {
+            return Err(usage("`--method` is for a request: write the host as a URL, `http://host/path`"));
+        }
+        let (scheme, default_port) =
+            if args.http { (Scheme::Http, 80) } else { (Scheme::Connect, HTTPS_PORT) };
+        let (host, port) = parse_authority(target, Some(default_port))
+            .map_err(|error| usage(format!("`{target}` is not a HOST[:PORT] or URL: {error}")))?;
+        Ok(Self { host, port, way: Way::Any(scheme) })
+    }
+
     fn answer(&self, policy: &Policy) -> Decision {
-        policy.decide(&self.host, self.port, self.scheme)
+        let (host, port) = (&self.host, self.port);
+        let tunnel = || policy.tunnel(host, port == HTTPS_PORT);
+        match &self.way {
+            Way::Any(Scheme::Http) => policy.decide(host, port, Scheme::Http),
+            Way::Any(Scheme::Connect | Scheme::Https) => policy.decide(host, port, tunnel()),
+            Way::Request { is_https, method, target } => {
+                let scheme = if *is_https { tunnel() } else { Scheme::Http };
+                policy.decide_request(host, port, scheme, Asked { method, target })
+            }
+        }
+    }
+
+    /// Returns `true` if the answer is about a tunnel.
+    fn is_tunnel(&self) -> bool {
+        match &self.way {
+            Way::Any(scheme) => *scheme != Scheme::Http,
+            Way::Request { is_https, .. } => *is_https,
+        }
+    }
+
+    fn method(&self) -> Option<&str> {
+        match &self.way {
+            Way::Request { method, .. } => Some(method),
+            Way::Any(_) => None,
+        }
     }
 }
 
 pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
     let What::Check(args) = &args.what;
-    let (scheme, default_port) = if args.http { (Scheme::Http, 80) } else { (Scheme::Connect, 443) };
-    let (host, port) = parse_authority(&args.target, Some(default_port))
-        .map_err(|error| usage(format!("`{}` is not a HOST[:PORT]: {error}", args.target)))?;
-    let question = Question { host, port, scheme };
+    let question = Question::parse(args)?;
     let runs = live_runs(app, &args.agent)?;
     match runs.as_slice() {
         [run] => ask_bottle(app, args, &question, run),
@@ -127,7 +188,7 @@ fn ask_bottle(app: &App, args: &CheckArgs, question: &Question, run: &Record) ->
     (view.running, view.manifest_allowed) = (Some(run.name.as_str()), now);
     let differs = now.filter(|now| *now != view.allowed);
     let advice = match (differs, bottle) {
-        (None, Some(bottle)) => advice(app, bottle, &view, question.scheme, decision.code),
+        (None, Some(bottle)) => advice(app, bottle, &view, question.is_tunnel(), decision.code),
         _ => None,
     };
     tell(app, args, &view, advice)?;
@@ -147,7 +208,7 @@ fn ask_manifest(app: &App, args: &CheckArgs, question: &Question, runs: &[Record
     let (_, bottle) = resolve(&manifest, &args.agent)?;
     let decision = question.answer(&effective_policy(bottle)?);
     let view = view(&args.agent, question, &decision);
-    tell(app, args, &view, advice(app, bottle, &view, question.scheme, decision.code))?;
+    tell(app, args, &view, advice(app, bottle, &view, question.is_tunnel(), decision.code))?;
     for run in runs {
         if question.answer(&policy_of(run)?).is_allowed() != view.allowed {
             let does = if view.allowed { "refuses" } else { "allows" };
@@ -164,12 +225,13 @@ fn ask_manifest(app: &App, args: &CheckArgs, question: &Question, runs: &[Record
     Ok(exit(&view))
 }
 
-fn view<'a>(agent: &'a str, question: &Question, decision: &'a Decision) -> AnswerView<'a> {
+fn view<'a>(agent: &'a str, question: &'a Question, decision: &'a Decision) -> AnswerView<'a> {
     AnswerView {
         agent,
         running: None,
         host: question.host.to_string(),
         port: question.port,
+        method: question.method(),
         allowed: decision.is_allowed(),
         manifest_allowed: None,
         code: decision.code.as_str(),
@@ -198,11 +260,11 @@ fn is_pipelock(app: &App, bottle: &Bottle) -> bool {
 }
 
 /// Returns the rule that would allow it and where it goes; when no rule would, what the guard advises.
-fn advice(app: &App, bottle: &Bottle, view: &AnswerView<'_>, scheme: Scheme, code: Code) -> Option<String> {
+fn advice(app: &App, bottle: &Bottle, view: &AnswerView<'_>, tunnel: bool, code: Code) -> Option<String> {
     if view.allowed {
         return None;
     }
-    let (host, tunnel) = (view.host.clone(), scheme == Scheme::Connect);
+    let host = view.host.clone();
     let code_text = view.code.to_owned();
     let knows_ports = !is_pipelock(app, bottle);
     let target = Target { count: 1, host, port: view.port, tunnel, code: code_text, knows_ports };

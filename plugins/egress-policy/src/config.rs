@@ -8,7 +8,10 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::decision::Scheme;
 use crate::error::ConfigError;
+use crate::host::HostOrIp;
+use crate::intercept::Intercept;
 use crate::policy::Policy;
 use crate::rule::HostPattern;
 use crate::upstream::UpstreamProxy;
@@ -230,6 +233,11 @@ impl GuardConfig {
         port == 443 || self.tls_ports.contains(&port)
     }
 
+    /// Returns how a tunnel to this place is decided: by its place alone, or as requests in an opened one.
+    pub fn tunnel(&self, host: &HostOrIp, port: u16) -> Scheme {
+        self.policy.tunnel(host, self.is_tls_only(port))
+    }
+
     /// Reads and checks the text. JSON is YAML too.
     pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
         let config: Self = serde_yaml::from_str(text).map_err(|source| ConfigError::Parse { source })?;
@@ -260,6 +268,13 @@ impl GuardConfig {
                 host: grant.host.to_string(),
                 range: grant.range.to_string(),
             });
+        }
+        if self.policy.intercept != Intercept::None {
+            return Err(ConfigError::Intercept);
+        }
+        if let Some(rule) = self.policy.unseen(|port| self.is_tls_only(port)) {
+            let (rule, origin) = (rule.to_string(), rule.origin().to_owned());
+            return Err(ConfigError::Unseen { rule, origin });
         }
         if self.dlp.secrets_file.is_some() && self.dlp.secrets_env.is_some() {
             return Err(ConfigError::TwoSecretSources);

@@ -10,6 +10,8 @@ pub enum Scheme {
     Connect,
     /// Plain HTTP in absolute form.
     Http,
+    /// A request inside a tunnel that the guard has opened.
+    Https,
 }
 
 /// Whether the request goes through.
@@ -63,9 +65,15 @@ codes! {
     /// No rule allows the host.
     NotInAllowlist = "not_in_allowlist", "do not retry; ask the user to add the host to `egress.allowlist` of this bottle";
     /// A `deny` rule names the host.
-    DeniedByRule = "denied_by_rule", "do not retry; the user has denied this host on purpose";
+    DeniedByRule = "denied_by_rule", "do not retry; the user has denied this on purpose";
     /// The host is allowed, but not on this port or not in this way.
     PortNotAllowed = "port_not_allowed", "use the port the rule allows, or ask the user to add `host:port` to `egress.allowlist` of this bottle";
+    /// The path is allowed, but not by this method.
+    MethodNotAllowed = "method_not_allowed", "do not retry with this method; ask the user to allow it under `egress.allowlist` of this bottle";
+    /// The host is allowed, but not this path.
+    PathNotAllowed = "path_not_allowed", "do not retry; ask the user to add the path to `egress.allowlist` of this bottle";
+    /// The path has more than one reading, and a rule is about paths of this host.
+    BadPath = "bad_path", "write the path plainly: without `.` and `..`, empty segments, backslashes, and escaped slashes";
     /// An IP address that no rule names.
     IpLiteral = "ip_literal", "use the host name; addresses are refused unless a rule names them";
     /// The host name has no canonical spelling.

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::path::PathError;
+
 /// Why a text is not a host name the policy will look at.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -76,10 +78,37 @@ pub enum RuleError {
         rule: String,
     },
     /// A URL where a host name belongs.
-    #[error("rule `{rule}`: a rule is `host`, `*.domain` or either with `:port`, without scheme and path")]
+    #[error(
+        "rule `{rule}`: a rule has no scheme: it is `host` or `*.domain`, with `:port` and `/path` if need be"
+    )]
     LooksLikeUrl {
         /// The rule as written.
         rule: String,
+    },
+    /// A word in place of a method that is not one.
+    #[error(
+        "rule `{rule}`: `{word}` is not a method of HTTP; write methods in capitals, with commas between them"
+    )]
+    Method {
+        /// The rule as written.
+        rule: String,
+        /// The word.
+        word: String,
+    },
+    /// The word for WebSockets.
+    #[error("rule `{rule}`: `WS` is kept for WebSockets, which no rule can name yet")]
+    WebSocket {
+        /// The rule as written.
+        rule: String,
+    },
+    /// The path is wrong.
+    #[error("rule `{rule}`")]
+    Path {
+        /// The rule as written.
+        rule: String,
+        /// What is wrong with it.
+        #[source]
+        source: PathError,
     },
 }
 
@@ -131,6 +160,20 @@ pub enum ConfigError {
         /// Its range.
         range: String,
     },
+    /// Tunnels are to be opened, which this guard cannot.
+    #[error("`policy.intercept` asks to open tunnels, which this guard cannot yet")]
+    Intercept,
+    /// A rule about requests that nothing sees.
+    #[error(
+        "rule `{rule}`{} is about requests inside HTTPS, and tunnels to its hosts are not opened",
+        from(origin)
+    )]
+    Unseen {
+        /// The rule, in its canonical text.
+        rule: String,
+        /// Where it was written, if it says so.
+        origin: String,
+    },
     /// Two places for one secret list.
     #[error("`dlp.secrets_file` and `dlp.secrets_env` are both given; give one")]
     TwoSecretSources,
@@ -150,4 +193,9 @@ pub enum ConfigError {
         /// The address.
         address: IpAddr,
     },
+}
+
+/// Returns where a rule was written, behind its text.
+fn from(origin: &str) -> String {
+    if origin.is_empty() { String::new() } else { format!(" ({origin})") }
 }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::address::{AddressRefusal, special_purpose};
 use crate::decision::{Code, Decision, Scheme, Verdict};
 use crate::host::{Host, HostOrIp};
-use crate::rule::{Effect, HTTPS_PORT, Rule};
+use crate::intercept::Intercept;
+use crate::rule::{Effect, HTTPS_PORT, HostPattern, Rule};
 
 /// The most ports of one host that [`Policy::ports`] tells.
 pub const MOST_PORTS: usize = 16;
@@ -51,25 +52,39 @@ pub struct Policy {
     /// Servers of SSH, which may be spoken to on a port where nothing but TLS may go otherwise.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub ssh: Vec<SshServer>,
+    /// Whose tunnels are opened.
+    #[serde(default, skip_serializing_if = "Intercept::is_none")]
+    pub intercept: Intercept,
+    /// Hosts whose tunnels are not opened all the same.
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
+    pub passthrough: Vec<HostPattern>,
 }
 
 impl Policy {
     /// Decides whether `host` may be reached at `port` under `scheme`. No lookup is made; deny wins.
+    ///
+    /// Where requests are seen they are decided one by one, by [`Self::decide_request`]. In a tunnel that is not opened they are
+    /// not, so a rule about some of them lets none through, and denies all.
     pub fn decide(&self, host: &HostOrIp, port: u16, scheme: Scheme) -> Decision {
         let about: Vec<&Rule> = self.rules.iter().filter(|rule| rule.matches_host(host)).collect();
-        let matching =
-            |effect| about.iter().find(|r| r.effect() == effect && r.matches_port(port, scheme)).copied();
-        if let Some(rule) = matching(Effect::Deny) {
+        let matching = |effect, narrow| {
+            let fits = |rule: &&&Rule| {
+                rule.effect() == effect && rule.is_narrow() == narrow && rule.matches_port(port, scheme)
+            };
+            about.iter().find(fits).copied()
+        };
+        let is_seen = scheme != Scheme::Connect;
+        if let Some(rule) = matching(Effect::Deny, false) {
             return refusal(Code::DeniedByRule, Some(rule), format!("`{host}` is denied by a rule"));
         }
-        if let Some(rule) = matching(Effect::Allow) {
-            return Decision {
-                verdict: Verdict::Allow,
-                code: Code::Allowed,
-                rule: Some(rule.to_string()),
-                origin: origin(rule),
-                reason: format!("`{host}:{port}` is allowed"),
-            };
+        if let Some(rule) = matching(Effect::Deny, true).filter(|_| !is_seen) {
+            let reason =
+                format!("some requests to `{host}` are denied by a rule, and a tunnel would hide them");
+            return refusal(Code::DeniedByRule, Some(rule), reason);
+        }
+        let narrow = || matching(Effect::Allow, true).filter(|_| is_seen);
+        if let Some(rule) = matching(Effect::Allow, false).or_else(narrow) {
+            return allowance(rule, host, port);
         }
         if let Some(rule) = about.iter().find(|rule| rule.effect() == Effect::Allow) {
             return refusal(Code::PortNotAllowed, Some(rule), port_reason(host, port, scheme));
@@ -92,9 +107,8 @@ impl Policy {
         let allowing =
             self.rules.iter().filter(|rule| rule.effect() == Effect::Allow && rule.matches_host(host));
         let named: BTreeSet<u16> = allowing.flat_map(Rule::ports).collect();
-        let is_open = |port: &u16| {
-            [Scheme::Connect, Scheme::Http].iter().any(|way| self.decide(host, *port, *way).is_allowed())
-        };
+        let ways = [self.tunnel(host, true), Scheme::Http];
+        let is_open = |port: &u16| ways.iter().any(|way| self.decide(host, *port, *way).is_allowed());
         let open: Vec<u16> = named.iter().copied().filter(is_open).take(MOST_PORTS).collect();
         if open.is_empty() {
             let port = named.first().copied().unwrap_or(HTTPS_PORT);
@@ -147,7 +161,17 @@ pub fn vet_addresses(
     }
 }
 
-fn refusal(code: Code, rule: Option<&Rule>, reason: String) -> Decision {
+pub(crate) fn allowance(rule: &Rule, host: &HostOrIp, port: u16) -> Decision {
+    Decision {
+        verdict: Verdict::Allow,
+        code: Code::Allowed,
+        rule: Some(rule.to_string()),
+        origin: origin(rule),
+        reason: format!("`{host}:{port}` is allowed"),
+    }
+}
+
+pub(crate) fn refusal(code: Code, rule: Option<&Rule>, reason: String) -> Decision {
     Decision {
         verdict: Verdict::Deny,
         code,
@@ -165,6 +189,7 @@ fn origin(rule: &Rule) -> Option<String> {
 fn port_reason(host: &HostOrIp, port: u16, scheme: Scheme) -> String {
     let way = match scheme {
         Scheme::Connect => "a tunnel",
+        Scheme::Https => "HTTPS",
         Scheme::Http => "plain HTTP",
     };
     format!("`{host}` is allowed, but not {way} to port {port}")

@@ -8,11 +8,15 @@ use serde::{Deserialize, Serialize};
 use crate::decision::Scheme;
 use crate::error::RuleError;
 use crate::host::{Host, HostOrIp, parse_port, split_port};
+use crate::method::Methods;
+use crate::path::{PathPattern, Reading, RequestPath};
 
 /// Port of a tunnel when a rule names none.
 pub(crate) const HTTPS_PORT: u16 = 443;
 /// Port of plain HTTP when a rule names none.
 const HTTP_PORT: u16 = 80;
+/// The word that will stand for the upgrade to a WebSocket, so no rule may have it until then.
+const WEBSOCKET: &str = "WS";
 
 /// What a matching rule does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub struct Rule {
     effect: Effect,
     pattern: HostPattern,
     port: Option<u16>,
+    methods: Methods,
+    path: Option<PathPattern>,
     origin: String,
 }
 
@@ -63,7 +69,7 @@ struct RuleText {
 }
 
 impl Rule {
-    /// Reads `host`, `*.domain`, either with `:port`, or any of these after `deny `.
+    /// Reads `[deny ][METHOD,… ]HOST[:PORT][/PATH]`, where the host may be `*.domain`.
     ///
     /// `origin` says where the rule was written, for people: `default`, `bottle dev, claude-bottle.yaml:12`.
     pub fn parse(text: &str, origin: impl Into<String>) -> Result<Self, RuleError> {
@@ -78,14 +84,21 @@ impl Rule {
             return Err(RuleError::Blank);
         }
         let rule = || text.escape_default().to_string();
-        if rest.contains('/') {
+        if rest.contains("://") {
             return Err(RuleError::LooksLikeUrl { rule: rule() });
         }
+        let (methods, rest) = split_methods(rest, &rule)?;
+        let (authority, path) = match rest.find('/') {
+            Some(slash) => (&rest[..slash], Some(&rest[slash..])),
+            None => (rest, None),
+        };
         let wrap = |source| RuleError::Host { rule: rule(), source };
-        let (host, port) = split_port(rest).map_err(wrap)?;
+        let (host, port) = split_port(authority).map_err(wrap)?;
         let port = port.map(parse_port).transpose().map_err(wrap)?;
         let pattern = parse_pattern(host, effect, &rule)?;
-        Ok(Self { effect, pattern, port, origin: origin.into() })
+        let path = path.map(PathPattern::parse).transpose();
+        let path = path.map_err(|source| RuleError::Path { rule: rule(), source })?;
+        Ok(Self { effect, pattern, port, methods, path, origin: origin.into() })
     }
 
     /// Returns whether the rule allows or denies.
@@ -108,6 +121,39 @@ impl Rule {
         self.port.map_or_else(|| vec![HTTP_PORT, HTTPS_PORT], |port| vec![port])
     }
 
+    /// Returns `true` if the rule is about some requests to its hosts only: it names methods or a path.
+    pub fn is_narrow(&self) -> bool {
+        !self.methods.is_any() || self.path.is_some()
+    }
+
+    /// Returns `true` if the rule is narrow and about a port where nothing but TLS goes, so that what it is about is seen in opened
+    /// tunnels only.
+    pub fn is_about_tls(&self, is_tls: impl Fn(u16) -> bool) -> bool {
+        self.is_narrow() && self.port.is_none_or(is_tls)
+    }
+
+    /// Returns `true` if the rule names a path.
+    pub fn has_path(&self) -> bool {
+        self.path.is_some()
+    }
+
+    /// Returns `true` if the rule is about this method: a denial about what any server could take for it.
+    pub(crate) fn matches_method(&self, method: &str) -> bool {
+        match self.effect {
+            Effect::Allow => self.methods.has(method),
+            Effect::Deny => self.methods.may_have(method),
+        }
+    }
+
+    /// Returns `true` if the rule is about this path: a denial about what any server could take for it.
+    pub(crate) fn matches_path(&self, path: &RequestPath) -> bool {
+        let reading = match self.effect {
+            Effect::Allow => Reading::Exact,
+            Effect::Deny => Reading::Wide,
+        };
+        self.path.as_ref().is_none_or(|pattern| pattern.matches(path, reading))
+    }
+
     /// Returns where the rule was written.
     pub fn origin(&self) -> &str {
         &self.origin
@@ -118,7 +164,7 @@ impl Rule {
         self.pattern.matches(host)
     }
 
-    /// Tells whether the rule is about this port under this scheme.
+    /// Tells whether the rule is about this port under this scheme. A request in an opened tunnel is at the port of the tunnel.
     ///
     /// An allowing rule without a port means 443 for tunnels and 80 for plain HTTP. A port of 443 means tunnels only
     /// and one of 80 plain HTTP only, since a tunnel to 80 would hide what can be inspected; other ports mean both.
@@ -127,16 +173,28 @@ impl Rule {
         match (self.effect, self.port) {
             (Effect::Deny, None) => true,
             (Effect::Deny, Some(named)) => named == port,
-            (Effect::Allow, Some(HTTPS_PORT)) => port == HTTPS_PORT && scheme == Scheme::Connect,
+            (Effect::Allow, Some(HTTPS_PORT)) => port == HTTPS_PORT && scheme != Scheme::Http,
             (Effect::Allow, Some(HTTP_PORT)) => port == HTTP_PORT && scheme == Scheme::Http,
             (Effect::Allow, Some(named)) => named == port,
             (Effect::Allow, None) => {
                 port == match scheme {
-                    Scheme::Connect => HTTPS_PORT,
+                    Scheme::Connect | Scheme::Https => HTTPS_PORT,
                     Scheme::Http => HTTP_PORT,
                 }
             }
         }
+    }
+}
+
+/// Takes the methods off the front of a rule. A word that could be a host stays, for the error that says so.
+fn split_methods<'t>(text: &'t str, rule: &dyn Fn() -> String) -> Result<(Methods, &'t str), RuleError> {
+    match text.split_once([' ', '\t']) {
+        Some((word, rest)) if Methods::is_meant(word) => match Methods::parse(word) {
+            Ok(methods) => Ok((methods, rest.trim_start_matches([' ', '\t']))),
+            Err(WEBSOCKET) => Err(RuleError::WebSocket { rule: rule() }),
+            Err(word) => Err(RuleError::Method { rule: rule(), word: word.to_owned() }),
+        },
+        _ => Ok((Methods::default(), text)),
     }
 }
 
@@ -178,11 +236,14 @@ impl fmt::Display for Rule {
         if self.effect == Effect::Deny {
             f.write_str("deny ")?;
         }
-        self.pattern.fmt(f)?;
-        match self.port {
-            Some(port) => write!(f, ":{port}"),
-            None => Ok(()),
+        if !self.methods.is_any() {
+            write!(f, "{} ", self.methods)?;
         }
+        self.pattern.fmt(f)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        self.path.as_ref().map_or(Ok(()), |path| path.fmt(f))
     }
 }
 
@@ -205,6 +266,7 @@ impl RuleError {
     pub fn with_cause(&self) -> String {
         match self {
             Self::Host { source, .. } => format!("{self}: {source}"),
+            Self::Path { source, .. } => format!("{self}: {source}"),
             other => other.to_string(),
         }
     }
@@ -257,6 +319,12 @@ mod tests {
         check("DENY example.org:22", "deny example.org:22");
         check("10.1.2.3:22", "10.1.2.3:22");
         check("[::1]:80", "[::1]:80");
+        check("GET,HEAD a.example:80/releases/**", "GET,HEAD a.example:80/releases/**");
+        check("POST,GET\t a.example", "GET,POST a.example");
+        check("deny POST GitHub.com/**/git-receive-pack", "deny POST github.com/**/git-receive-pack");
+        check("*.a.example/%7Eu/*/x", "*.a.example/~u/*/x");
+        check("[::1]/a%20b/", "[::1]/a%20b/");
+        check("a.example/", "a.example/");
     }
 
     #[test]
@@ -276,7 +344,7 @@ mod tests {
         );
         check(
             "https://a.example/x",
-            "rule `https://a.example/x`: a rule is `host`, `*.domain` or either with `:port`, without scheme and path",
+            "rule `https://a.example/x`: a rule has no scheme: it is `host` or `*.domain`, with `:port` and `/path` if need be",
         );
         check("a.example:0", "rule `a.example:0`: the port is not a plain number from 1 to 65535");
         check("a b", "rule `a b`: the host name contains the character ' '");
@@ -286,6 +354,16 @@ mod tests {
             "rule `127.1`: the host name is an IP address in an unusual notation; write four plain decimal numbers",
         );
         check("*.", "rule `*.`: the host name is empty");
+        check("/x", "rule `/x`: the host name is empty");
+        check("GET /x", "rule `GET /x`: the host name is empty");
+        check("a.example/a?b", "rule `a.example/a?b`: the path has a query or a fragment");
+        check("a.example/..", "rule `a.example/..`: the path has a `.` or `..` segment");
+        check(
+            "deny PSOT a.example/x",
+            "rule `deny PSOT a.example/x`: `PSOT` is not a method of HTTP; write methods in capitals, with commas between them",
+        );
+        check("WS a.example", "rule `WS a.example`: `WS` is kept for WebSockets, which no rule can name yet");
+        check("get a.example", "rule `get a.example`: the host name contains the character ' '");
     }
 
     #[test]
@@ -330,5 +408,38 @@ mod tests {
         let error = Rule::parse("a%00.example", "test").unwrap_err();
         let RuleError::Host { source, .. } = error else { panic!("{error}") };
         assert_eq!(source, HostError::ForbiddenCharacter { character: '%' });
+    }
+
+    #[test]
+    fn a_rule_about_some_requests_is_narrow() {
+        let tls = |port| port == 443;
+        for (text, narrow, about_tls) in [
+            ("a.example", false, false),
+            ("GET a.example", true, true),
+            ("a.example/", true, true),
+            ("deny POST a.example:443/x", true, true),
+            ("GET a.example:80", true, false),
+            ("a.example:8080/x", true, false),
+        ] {
+            let rule = Rule::parse(text, "test").unwrap();
+            assert_eq!((rule.is_narrow(), rule.is_about_tls(tls)), (narrow, about_tls), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        /// The text of a rule reads as an equal rule, and nothing makes the parser panic.
+        #[test]
+        fn a_rule_goes_there_and_back(text in "(deny )?((GET|POST|PUT)(,GET)? )?(\\*\\.)?[a-c.]{1,9}(:[0-9]{1,5})?(/[a-c*%2.;/]{0,9})?") {
+            if let Ok(rule) = Rule::parse(&text, "test") {
+                proptest::prop_assert_eq!(Rule::parse(&rule.to_string(), "test"), Ok(rule));
+            }
+        }
+
+        #[test]
+        fn any_text_is_a_rule_or_an_error(text in "\\PC{0,40}") {
+            if let Ok(rule) = Rule::parse(&text, "") {
+                proptest::prop_assert_eq!(Rule::parse(&rule.to_string(), ""), Ok(rule));
+            }
+        }
     }
 }

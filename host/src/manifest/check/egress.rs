@@ -16,6 +16,9 @@ use crate::manifest::node::{Key, Node, Value};
 use crate::manifest::problem::{Problem, ProblemKind};
 use crate::manifest::suggest::nearest;
 
+/// The port on which nothing but TLS goes.
+const HTTPS_PORT: u16 = 443;
+
 pub(super) fn check(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node) -> Egress {
     let mut egress = Egress::default();
     let Some(fields) = checker.fields(node, "`egress`", &KEYS.egress) else { return egress };
@@ -75,7 +78,19 @@ fn upstream(checker: &mut Checker<'_>, node: &Node) -> Option<Upstream> {
 fn rule(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node) -> Option<Rule> {
     let text = checker.text(node, "a rule", Lines::One)?;
     let origin = format!("bottle {bottle}, {}", checker.source.origin(node.span));
-    Rule::parse(text, origin).map_err(|error| bad_rule(checker, node, &error)).ok()
+    let rule = Rule::parse(text, origin).map_err(|error| bad_rule(checker, node, &error)).ok()?;
+    if rule.is_about_tls(|port| port == HTTPS_PORT) {
+        unseen(checker, node, &rule);
+        return None;
+    }
+    Some(rule)
+}
+
+/// Refuses a rule that nothing could enforce: methods and paths are inside TLS.
+fn unseen(checker: &mut Checker<'_>, node: &Node, rule: &Rule) {
+    let message = format!("rule `{rule}` is about requests inside HTTPS, which the guard does not see");
+    let note = "name the host alone, or a port of plain HTTP: `GET example.org:80/path/**`";
+    checker.report_with(ProblemKind::BadValue, node.span, message, note);
 }
 
 fn bad_rule(checker: &mut Checker<'_>, node: &Node, error: &RuleError) {
@@ -86,7 +101,7 @@ fn bad_rule(checker: &mut Checker<'_>, node: &Node, error: &RuleError) {
     let problem = Problem::at(kind, checker.source, node.span, error.with_cause());
     checker
         .problems
-        .push(problem.note("a rule is `host`, `*.domain`, either with `:port`, or any after `deny `"));
+        .push(problem.note("a rule is `host` or `*.domain`, with `:port` and `/path` if need be, behind `deny ` and methods if need be"));
 }
 
 fn static_host(checker: &mut Checker<'_>, key: &Key, node: &Node) -> Option<StaticHost> {

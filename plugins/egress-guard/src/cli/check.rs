@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use claude_bottle_egress_policy::{Decision, GuardConfig, HostOrIp, Scheme, parse_authority};
+use claude_bottle_egress_policy::{Asked, Decision, GuardConfig, Scheme, Url, parse_authority};
 
 use super::say;
 use super::source::read_config;
@@ -19,6 +19,10 @@ pub(super) struct Args {
     /// URL, or `host:port` for a tunnel; exit code 0 when it is allowed, 1 when it is refused
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+
+    /// Method of the request
+    #[arg(long, value_name = "METHOD", default_value = "GET", requires = "url")]
+    method: String,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, GuardError> {
@@ -27,9 +31,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, GuardError> {
         say(&summary(&config));
         return Ok(ExitCode::SUCCESS);
     };
-    let (scheme, host, port) =
-        destination(url).ok_or_else(|| GuardError::Url { url: url.escape_default().to_string() })?;
-    let decision = config.policy.decide(&host, port, scheme);
+    let decision = answer(&config, url, &args.method)
+        .ok_or_else(|| GuardError::Url { url: url.escape_default().to_string() })?;
     say(&explain(&decision));
     Ok(if decision.is_allowed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -53,14 +56,13 @@ fn explain(decision: &Decision) -> String {
     format!("{word}: {} ({}; rule: {rule}; from: {origin})", decision.reason, decision.code.as_str())
 }
 
-fn destination(url: &str) -> Option<(Scheme, HostOrIp, u16)> {
-    let (scheme, rest, port) = match url.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest, 80),
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Connect, rest, 443),
-        Some(_) => return None,
-        None => (Scheme::Connect, url, 443),
-    };
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let (host, port) = parse_authority(authority, Some(port)).ok()?;
-    Some((scheme, host, port))
+/// Answers what would be said to a URL, or to a tunnel when it is `host:port` alone.
+fn answer(config: &GuardConfig, url: &str, method: &str) -> Option<Decision> {
+    if !url.contains("://") {
+        let (host, port) = parse_authority(url, Some(443)).ok()?;
+        return Some(config.policy.decide(&host, port, config.tunnel(&host, port)));
+    }
+    let Url { is_https, host, port, target } = Url::parse(url).ok()?;
+    let scheme = if is_https { config.tunnel(&host, port) } else { Scheme::Http };
+    Some(config.policy.decide_request(&host, port, scheme, Asked { method, target: &target }))
 }

@@ -48,9 +48,12 @@ pub(crate) fn refusal(refusal: &Refusal<'_>) -> Vec<u8> {
 /// Policy says 403; what is wrong with the request or the way has its usual status, with the same header and body.
 fn status(code: Code) -> (u16, &'static str) {
     match code {
-        Code::BadRequest | Code::BadHost | Code::HostMismatch | Code::BadScheme | Code::TrailersRefused => {
-            (400, "Bad Request")
-        }
+        Code::BadRequest
+        | Code::BadHost
+        | Code::BadPath
+        | Code::HostMismatch
+        | Code::BadScheme
+        | Code::TrailersRefused => (400, "Bad Request"),
         Code::Timeout => (408, "Request Timeout"),
         Code::TooLarge => (413, "Content Too Large"),
         Code::NoSuchHost

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use claude_bottle_egress_policy::{Code, Decision, HostOrIp, vet_addresses};
+use claude_bottle_egress_policy::{Asked, Code, Decision, HostOrIp, vet_addresses};
 use tokio::net::TcpStream;
 
 use super::state::{Server, Snapshot};
@@ -47,8 +47,9 @@ impl Denial {
 }
 
 /// Asks the policy. No name is looked up before this says yes.
-pub(crate) fn decide(snapshot: &Snapshot, wanted: &Destination) -> Result<Decision, Denial> {
-    let decision = snapshot.config.policy.decide(&wanted.host, wanted.port, wanted.scheme);
+pub(crate) fn decide(snapshot: &Snapshot, wanted: &Destination, method: &str) -> Result<Decision, Denial> {
+    let asked = Asked { method, target: &wanted.path };
+    let decision = snapshot.config.policy.decide_request(&wanted.host, wanted.port, wanted.scheme, asked);
     if decision.is_allowed() {
         return Ok(decision);
     }

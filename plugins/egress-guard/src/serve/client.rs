@@ -102,7 +102,7 @@ impl Client {
         if let Err(denial) = request.note(request.words.clone()) {
             return self.refuse(request, denial).await;
         }
-        let decision = match admit::decide(&request.snapshot, wanted) {
+        let decision = match admit::decide(&request.snapshot, wanted, &head.method) {
             Ok(decision) => decision,
             Err(denial) => return self.refuse(request, denial).await,
         };
@@ -114,7 +114,7 @@ impl Client {
         }
         let served = match wanted.scheme {
             Scheme::Connect => tunnel::serve(self, request, head, (wanted, &decision)).await,
-            Scheme::Http => forward::serve(self, request, head, (wanted, &decision)).await,
+            Scheme::Http | Scheme::Https => forward::serve(self, request, head, (wanted, &decision)).await,
         };
         match served {
             Ok(next) => next,

@@ -213,3 +213,83 @@ fn a_tunnel_is_logged_when_it_opens_and_when_it_ends() {
     assert_eq!(closed["connection"], opened["connection"]);
     assert_eq!(closed["bytes_up"], 5);
 }
+
+#[test]
+fn a_request_is_decided_by_its_method_and_path() {
+    let upstream = Upstream::ok();
+    let mut config = allowed(&upstream);
+    let port = upstream.port;
+    config["policy"]["rules"] = json!([
+        { "rule": format!("GET,POST ok.test:{port}/o/**") },
+        { "rule": format!("deny POST ok.test:{port}/**/git-receive-pack") },
+    ]);
+    let guard = Guard::start(&config);
+    let authority = format!("ok.test:{port}");
+    let ask = |method: &str, path: &str| {
+        let request = format!(
+            "{method} http://{authority}{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
+        );
+        send(guard.address(), request.as_bytes())
+    };
+    assert_eq!(ask("GET", "/o/r.git/info/refs?service=git-receive-pack").status, 200);
+    assert_eq!(ask("POST", "/o/r.git/git-upload-pack").status, 200);
+    let reached = upstream.received();
+    for path in ["/o/r.git/git-receive-pack", "/o/r/GIT-receive-pack/?x", "/o/git%2dreceive-pack;x=1"] {
+        assert_eq!(ask("POST", path).code(), "denied_by_rule", "{path}");
+        assert_eq!(ask("post", path).code(), "denied_by_rule", "{path}");
+    }
+    for path in
+        ["/o//r", "/o/../x", "/o/%2e%2e/x", "/o/%252e%252e/x", "/o/..;/x", "/o/..\\x", "/o%2fr", "/o/%00"]
+    {
+        assert_eq!(ask("GET", path).code(), "bad_path", "{path}");
+    }
+    assert_eq!(ask("PUT", "/o/r").code(), "method_not_allowed");
+    assert_eq!(ask("get", "/o/r").code(), "method_not_allowed");
+    assert_eq!(ask("GET", "/p").code(), "path_not_allowed");
+    // A tunnel would hide what is denied.
+    assert_eq!(code(&guard, &format!("CONNECT {authority} HTTP/1.1\r\n\r\n")), "denied_by_rule");
+    assert_eq!(upstream.received(), reached);
+}
+
+#[test]
+fn a_rule_that_nothing_could_enforce_stops_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("guard.yaml");
+    for (rules, tls_ports) in [
+        (json!([{ "rule": "GET a.test" }]), json!([])),
+        (json!([{ "rule": "deny a.test:8443/x" }]), json!([8443])),
+    ] {
+        let config = json!({
+            "version": 1, "bottle": "b", "listen": "127.0.0.1:0", "tls_ports": tls_ports, "policy": { "rules": rules },
+        });
+        std::fs::write(&file, config.to_string()).unwrap();
+        let done = Command::new(binary()).args(["run", "--config"]).arg(&file).output().unwrap();
+        assert_eq!(done.status.code(), Some(1));
+        let says = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(says.contains("is about requests inside HTTPS"), "{says}");
+    }
+}
+
+#[test]
+fn check_answers_as_the_guard_decides() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("guard.yaml");
+    let rules = json!([{ "rule": "GET a.test:80/x/*" }, { "rule": "b.test" }]);
+    let config =
+        json!({ "version": 1, "bottle": "b", "listen": "127.0.0.1:0", "policy": { "rules": rules } });
+    std::fs::write(&file, config.to_string()).unwrap();
+    let check = |url: &str, method: &str| {
+        let done = Command::new(binary())
+            .arg("check")
+            .arg(&file)
+            .args(["--url", url, "--method", method])
+            .output()
+            .unwrap();
+        String::from_utf8(done.stdout).unwrap()
+    };
+    assert!(check("http://a.test/x/y?z", "GET").starts_with("allowed: "));
+    assert!(check("http://a.test/x/y", "PUT").contains("(method_not_allowed; rule: GET a.test:80/x/*"));
+    assert!(check("http://a.test/y", "GET").contains("(path_not_allowed;"));
+    assert!(check("https://b.test/any//thing", "PUT").starts_with("allowed: "));
+    assert!(check("b.test:80", "GET").contains("(port_not_allowed;"));
+}

@@ -179,6 +179,12 @@ fn refuse_what_it_cannot_say(rule: &Rule, all: &[&Rule]) -> anyhow::Result<()> {
     if rule.effect() == Effect::Deny {
         bail!("pipelock has no denials, and the rule `{rule}` ({}) is one", rule.origin());
     }
+    if rule.is_narrow() {
+        bail!(
+            "pipelock restricts no method and no path, and the rule `{rule}` ({}) names some",
+            rule.origin()
+        );
+    }
     if rule.port().is_some() {
         bail!("pipelock restricts no port, and the rule `{rule}` ({}) names one", rule.origin());
     }

@@ -177,6 +177,10 @@ fn what_it_cannot_do_is_refused_with_its_place() {
         assert!(error.contains(reason) && error.contains("claude-bottle.yaml:"), "{error}");
     };
     check("allowlist: [deny a.example]", "pipelock has no denials, and the rule `deny a.example`");
+    check(
+        "allowlist: ['GET a.example:80/x']",
+        "pipelock restricts no method and no path, and the rule `GET a.example:80/x`",
+    );
     check("allowlist: ['a.example:8443']", "pipelock restricts no port, and the rule `a.example:8443`");
     check("allowlist: ['*.a.example']", "also allows `a.example` itself");
     check("hosts: { a.example: 10.0.0.1 }", "pipelock knows no static addresses");
