@@ -1,6 +1,7 @@
 //! Bottles of containers that have the engine's socket and the host's name, as runners of continuous integration do: a process
 //! number says nothing outside its own pid namespace.
 
+use std::os::linux::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,6 +11,9 @@ use super::run::Run;
 use super::{api, assert_nothing_left, whole_room};
 use crate::support::home::Home;
 use crate::support::{assert_code, engine, run as call, stderr, stdout};
+
+/// The number of the pid namespace that a machine starts with, as the product knows it (`host/src/run/owner/linux.rs`).
+const FIRST_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 /// A container with the engine's socket, the host's network and the host's name, in which the program runs.
 struct Runner {
@@ -117,10 +121,14 @@ fn a_bottle_of_a_container_with_the_engines_socket_is_spared() {
     engine::docker(&["kill", &one.name()]);
     drop(run_of_one.end());
     assert_eq!(engine::resources_of(one.agent).len(), 4);
-    if sees_all {
-        assert_code(&call(&mut one.home.command(&["cleanup", "--yes"])), 0);
+    // That a namespace is gone is known in the first alone: each other one may just not lie above it.
+    let sees_what_is_gone =
+        std::fs::metadata("/proc/1/ns/pid").is_ok_and(|it| it.st_ino() == FIRST_NAMESPACE);
+    assert_code(&call(&mut one.home.command(&["cleanup", "--yes"])), 0);
+    if sees_what_is_gone {
         assert_nothing_left(&one.home, one.agent, "after the container was killed");
     } else {
+        assert_eq!(engine::resources_of(one.agent).len(), 4, "what cannot be judged is kept");
         remove(one.agent);
     }
     assert_eq!(engine::resources_of(two.agent).len(), 4, "after the other container was killed");
