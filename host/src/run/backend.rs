@@ -44,8 +44,9 @@ impl Verb {
     pub const EXEC: Self = Self { name: "exec", deadline: None };
     /// Ends every program of a bottle.
     pub const HALT: Self = Self::new("halt", 30);
-    /// May read a large working directory.
+    /// Asks the git of a bottle for the commits made there.
     pub const COMMITS: Self = Self::new("exec", 60);
+    /// May read a large working directory.
     pub const EXPORT: Self = Self::new("export", 1800);
     /// Tears down.
     pub const CLOSE: Self = Self::new("close", 60);
@@ -211,4 +212,42 @@ fn hasty(duration: Duration) -> Duration {
 fn hasty(duration: Duration) -> Duration {
     let haste = std::env::var("CLAUDE_BOTTLE_TEST_HASTE").ok().and_then(|haste| haste.parse().ok());
     duration / haste.filter(|haste| *haste > 0).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// The guide of plug-in authors has the deadline of each verb.
+    #[test]
+    fn the_guide_says_how_long_each_verb_may_take() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let guide = fs::read_to_string(root.join("docs/plugin-authors.md")).unwrap();
+        let said = |name: &str| {
+            let row = format!("| `{name}` | ");
+            let rows = guide.lines().filter_map(|line| line.strip_prefix(&row)?.split(" | ").next());
+            rows.filter(|cell| *cell == "none" || cell.ends_with(" s")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let verbs = [
+            Verb::PROBE,
+            Verb::PREPARE,
+            Verb::LAUNCH,
+            Verb::PROVISION,
+            Verb::EXEC,
+            Verb::HALT,
+            Verb::EXPORT,
+            Verb::CLOSE,
+            Verb::PREPARE_CLEANUP,
+            Verb::CLEANUP,
+            Verb::LIST_ACTIVE,
+        ];
+        for verb in verbs {
+            let deadline =
+                verb.deadline.map_or_else(|| "none".to_owned(), |after| format!("{} s", after.as_secs()));
+            assert_eq!(said(verb.name), [deadline], "{}", verb.name);
+        }
+    }
 }
