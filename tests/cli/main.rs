@@ -24,6 +24,7 @@ mod logs;
 mod options;
 mod output;
 mod plugin;
+mod presets;
 mod readme;
 mod results;
 mod resume;

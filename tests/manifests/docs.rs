@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use claude_bottle::egress::presets::{PRESETS, Preset};
 use claude_bottle::manifest::{ProblemKind, schema};
 use serde_json::Value;
 
@@ -99,6 +100,19 @@ fn every_key_is_described() {
     assert!(found.len() >= 28, "only {} keys were found", found.len());
     let missing: Vec<&String> = found.iter().filter(|key| !REFERENCE.contains(&format!("`{key}`"))).collect();
     assert!(missing.is_empty(), "not in the reference: {missing:?}");
+}
+
+#[test]
+fn the_table_of_presets_is_what_the_program_has() {
+    let row = |preset: &Preset| {
+        let hosts = preset.hosts.iter().map(|host| format!("[{}]({})", host.rule, host.source));
+        format!("| `{}` | {} | {} |", preset.name, preset.about, hosts.collect::<Vec<_>>().join(", "))
+    };
+    let expected: Vec<String> = PRESETS.iter().map(row).collect();
+    let section = REFERENCE.split_once("#### Presets").unwrap().1;
+    let rows = section.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+    let written: Vec<&str> = rows.take_while(|line| line.starts_with('|')).collect();
+    assert_eq!(written, expected, "docs/manifest.md should have:\n{}", expected.join("\n"));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::fs;
 
 use claude_bottle::manifest::{
-    AgentName, BottleName, DEFAULT_COMMAND, EnvSource, Format, GitIdentity, Manifest, NewAgent, ProxyKind,
-    WorkspacePlace, add_agent, schema,
+    AgentName, BottleName, DEFAULT_COMMAND, EnvSource, Format, GitIdentity, Manifest, NewAgent,
+    ProxyKind, WorkspacePlace, add_agent, schema,
 };
 
 use crate::fixture::{BASE, Fixture, files, shown};
@@ -196,6 +196,19 @@ fn the_way_out_is_what_was_written() {
             "also": ["cards", "jwts"],
         })
     );
+}
+
+#[test]
+fn a_preset_is_its_hosts_and_says_where_they_come_from() {
+    let (_fixture, manifest) = complete();
+    let egress = &manifest.bottle("bare").unwrap().egress;
+    let names: Vec<_> = egress.presets.iter().map(|preset| preset.name).collect();
+    assert_eq!(names, ["node", "github"]);
+    let rules: Vec<String> = egress.rules.iter().map(|rule| format!("{rule} ({})", rule.origin())).collect();
+    for wanted in ["registry.npmjs.org (preset node", "api.github.com (preset github"] {
+        let wanted = format!("{wanted}, bottle bare, ~/claude-bottle.yaml:59)");
+        assert!(rules.contains(&wanted), "{wanted} is not in {rules:?}");
+    }
 }
 
 #[test]

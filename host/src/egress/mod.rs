@@ -6,6 +6,7 @@
 mod chatter;
 pub mod decision;
 mod pipelock;
+pub mod presets;
 mod secrets;
 pub mod summary;
 pub mod upstream;

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use claude_bottle_egress_policy::{Authority, DlpConfig, Host, HostOrIp, PrivateGrant, Rule};
 use zeroize::Zeroizing;
 
+use crate::egress::presets::Preset;
+
 pub use super::names::{AgentName, BottleName, EnvName, SkillName, VariableName};
 pub use super::raw::{ProxyKind, WorkspacePlace};
 pub use super::source::Origin;
@@ -145,8 +147,10 @@ pub struct SshHost {
 /// What a bottle's egress section says. The defaults are not among the rules.
 #[derive(Debug, Clone, Default)]
 pub struct Egress {
-    /// Rules; the origin of each names bottle, file and line.
+    /// Rules, those of presets included; the origin of each names bottle, file and line.
     pub rules: Vec<Rule>,
+    /// Presets, in the manifest's order.
+    pub presets: Vec<&'static Preset>,
     /// The proxy, when one is named.
     pub proxy: Option<ProxyKind>,
     /// Addresses of names.

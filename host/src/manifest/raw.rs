@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::claude_name::ClaudeName;
 use super::names::{AgentName, BottleName, EnvName, SkillName};
+use crate::egress::presets::PresetName;
 
 /// A claude-bottle manifest: what bottles grant, and which agents run in them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -151,6 +152,9 @@ pub(crate) struct Egress {
     /// Rules: `host`, `*.domain`, either with `:port`, or any of these after `deny `.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) allowlist: Vec<String>,
+    /// Hosts of registries and forges by name: `node`, `python`, `github`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) presets: Vec<PresetName>,
     /// Proxy that enforces the rules; `guard` unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ProxyKind")]

@@ -8,6 +8,7 @@ use claude_bottle_plugin_api::{
 };
 use serde::Serialize;
 
+use crate::egress::presets::Preset;
 use crate::results::escape;
 use crate::results::resume::ResumedView;
 use crate::run::backend::Backend;
@@ -99,6 +100,28 @@ struct EgressView {
     upstream_proxy: Option<String>,
     /// Ports inside and where they lead, `5432 to db.example.com:5432`.
     forward: Vec<String>,
+    /// Which of the hosts come from presets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    presets: Vec<PresetView>,
+}
+
+/// A preset of the manifest, and what it allows.
+#[derive(Debug, Clone, Serialize)]
+struct PresetView {
+    name: &'static str,
+    hosts: Vec<&'static str>,
+}
+
+impl From<&Preset> for PresetView {
+    fn from(preset: &Preset) -> Self {
+        Self { name: preset.name, hosts: preset.hosts.iter().map(|host| host.rule).collect() }
+    }
+}
+
+impl PresetView {
+    fn text(&self) -> String {
+        format!("preset {}: {}", self.name, self.hosts.join(" "))
+    }
 }
 
 impl PlanView {
@@ -144,6 +167,13 @@ impl PlanView {
     #[must_use]
     pub fn resuming(self, resumes: Option<ResumedView>) -> Self {
         Self { resumes, ..self }
+    }
+
+    /// Adds which hosts come from presets.
+    #[must_use]
+    pub fn with_presets(mut self, presets: &[&'static Preset]) -> Self {
+        self.egress.presets = presets.iter().map(|preset| PresetView::from(*preset)).collect();
+        self
     }
 
     /// Formats the plan for people, without a trailing line end.
@@ -264,6 +294,7 @@ impl EgressView {
             enforced,
             upstream_proxy: upstream.and_then(serde_json::Value::as_str).map(str::to_owned),
             forward: bottle.forward.iter().map(forward).collect(),
+            presets: Vec::new(),
         }
     }
 
@@ -280,7 +311,9 @@ impl EgressView {
         let defaults: BTreeSet<_> = default_rules().iter().map(ToString::to_string).collect();
         let (usual, own): (Vec<_>, Vec<_>) = self.hosts.iter().partition(|host| defaults.contains(*host));
         // What the manifest adds is named however much it is: it is what the user agrees to.
-        let mut parts: Vec<_> = own.into_iter().cloned().collect();
+        let is_of_preset = |host: &str| self.presets.iter().any(|preset| preset.hosts.contains(&host));
+        let mut parts: Vec<_> = own.into_iter().filter(|host| !is_of_preset(host)).cloned().collect();
+        parts.extend(self.presets.iter().map(PresetView::text));
         match usual.len() {
             0 => {}
             1 => parts.push("1 default".to_owned()),

@@ -136,7 +136,9 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
     };
     let egress = Egress::find(&app.invocation, bottle)?;
     let (spec, plan) = prepared(app, &backend, (agent, bottle), &egress, &wishes, stage.path())?;
-    let view = PlanView::new(&backend, &spec, &plan, (flags.remote_control, changes)).resuming(resumed);
+    let view = PlanView::new(&backend, &spec, &plan, (flags.remote_control, changes))
+        .resuming(resumed)
+        .with_presets(&bottle.egress.presets);
     if dry_run {
         return show_dry_run(app, flags.format, &view);
     }

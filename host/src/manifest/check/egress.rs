@@ -7,7 +7,7 @@ use claude_bottle_egress_policy::{
 };
 use ipnet::IpNet;
 
-use super::{Checker, Lines};
+use super::{Checker, Lines, presets};
 use crate::manifest::keys::KEYS;
 use crate::manifest::model::{
     BottleName, Egress, PrivateRange, ProxyKind, StaticHost, Upstream, UpstreamSource, VariableName,
@@ -26,6 +26,9 @@ pub(super) fn check(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node)
         for node in checker.list(node, "`allowlist`").unwrap_or_default() {
             egress.rules.extend(rule(checker, bottle, node));
         }
+    }
+    if let Some(node) = fields.get("presets") {
+        presets::check(checker, bottle, node, &mut egress);
     }
     if let Some(node) = fields.get("hosts") {
         for (key, node) in checker.mapping(node, "`hosts`").unwrap_or_default() {
@@ -76,6 +79,11 @@ fn upstream(checker: &mut Checker<'_>, node: &Node) -> Option<Upstream> {
 }
 
 fn rule(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node) -> Option<Rule> {
+    if presets::is_meant(node) {
+        let note = "presets have a key of their own next to `allowlist`: `presets: [node, github]`";
+        checker.wrong_type(node, "a rule", "text", Some(note.to_owned()));
+        return None;
+    }
     let text = checker.text(node, "a rule", Lines::One)?;
     let origin = format!("bottle {bottle}, {}", checker.source.origin(node.span));
     let rule = Rule::parse(text, origin).map_err(|error| bad_rule(checker, node, &error)).ok()?;

@@ -10,6 +10,7 @@ mod forward;
 mod git;
 mod limits;
 mod options;
+mod presets;
 mod ssh;
 mod tools;
 
