@@ -24,7 +24,8 @@ fn the_first_agent_of_a_new_manifest() {
       +   hello:
       +     bottle: dev
       +     prompt: Say hello.
-    hint: see what it would do: claude-bottle start hello --dry-run
+    hint: Claude Code will ask for a login in each bottle; to log in once: claude setup-token, then export CLAUDE_BOTTLE_OAUTH_TOKEN=TOKEN
+    hint: start it: claude-bottle start hello --cwd
     ");
     assert_snapshot!(text(&home), @"
     bottles:
@@ -52,7 +53,8 @@ fn one_more_agent_and_bottle() {
       +     bottle: web
       +     skills:
       +     - pdf
-    hint: see what it would do: claude-bottle start b --dry-run
+    hint: Claude Code will ask for a login in each bottle; to log in once: claude setup-token, then export CLAUDE_BOTTLE_OAUTH_TOKEN=TOKEN
+    hint: start it: claude-bottle start b --cwd
     ");
     assert_snapshot!(text(&home), @"
     # mine
@@ -113,6 +115,7 @@ fn what_is_refused_changes_nothing() {
     error: the new agent's name is missing
 
     hint: claude-bottle init AGENT
+    hint: or take all that is offered: claude-bottle init --yes
     ");
     assert_snapshot!(home.shown(&["init", "Code Reviewer", "--bottle", "a"]), @"
     exit 2
@@ -143,6 +146,8 @@ fn what_is_refused_changes_nothing() {
        10 |     - nope
           |       ^^^^
         = skills are directories in ~/.claude/skills; there: none
+
+    hint: nothing was written; the lines are those of the manifest as it would be
     ");
     assert_snapshot!(home.shown(&["init", "y", "--bottle", "not/a/name"]), @"
     exit 2
@@ -196,7 +201,7 @@ fn a_projects_manifest_gets_agents_and_no_bottles() {
       + agents:
       +   review:
       +     bottle: dev
-    hint: see what it would do: claude-bottle start review --dry-run
+    hint: start it: claude-bottle start review --cwd
     ");
     assert_eq!(
         fs::read_to_string(home.work().join("claude-bottle.yaml")).unwrap(),
@@ -227,12 +232,23 @@ fn a_trusted_project_needs_trust_again() {
 fn a_terminal_is_asked_for_everything() {
     let home = Home::empty();
     home.write(".claude/skills/pdf/SKILL.md", "---\nname: pdf\ndescription: x\n---\n");
-    let mut terminal = Terminal::start(&home.command(&["init"]));
-    terminal.wait_for("name of the agent:");
+    home.write("work/package.json", "{}");
+    let mut terminal = Terminal::start(home.command(&["init"]).env("ANTHROPIC_API_KEY", "canary-of-init"));
+    terminal.wait_for("name of the agent [claude]:");
     terminal.type_keys("Not A Name\r");
     terminal.wait_for("a name has lower-case letters");
     terminal.type_keys("writer\r");
     terminal.wait_for("bottle it runs in [dev]:");
+    terminal.type_keys("\r");
+    terminal.wait_for("package.json is here: node");
+    terminal.wait_for("presets that it may reach, by commas, or none [node]:");
+    terminal.type_keys("node, cargo\r");
+    terminal.wait_for("`cargo` is not a valid preset; did you mean `rust`?");
+    terminal.type_keys("node, rust, node\r");
+    terminal.wait_for("variables with a token: ANTHROPIC_API_KEY");
+    terminal.wait_for("variable with the token [ANTHROPIC_API_KEY]:");
+    terminal.type_keys("MY_KEY\r");
+    terminal.wait_for("Claude Code takes its token from one of");
     terminal.type_keys("\r");
     terminal.wait_for("skills that are installed: pdf");
     terminal.type_keys("pfd\r");
@@ -240,10 +256,18 @@ fn a_terminal_is_asked_for_everything() {
     terminal.type_keys("pdf\r");
     terminal.wait_for("what it is told first");
     terminal.type_keys("You write.\r");
-    terminal.ends_with(0);
+    let said = terminal.ends_with(0);
+    assert!(said.trim_end().ends_with("start it: claude-bottle start writer --cwd"), "{said}");
+    assert!(!said.contains("canary-of-init") && !said.contains("log in once"), "{said}");
     assert_snapshot!(text(&home), @"
     bottles:
-      dev: {}
+      dev:
+        env:
+          ANTHROPIC_API_KEY: ${ANTHROPIC_API_KEY}
+        egress:
+          presets:
+          - node
+          - rust
     agents:
       writer:
         bottle: dev
@@ -251,6 +275,102 @@ fn a_terminal_is_asked_for_everything() {
         - pdf
         prompt: You write.
     ");
+    let key = [("ANTHROPIC_API_KEY", "canary-of-init")];
+    assert_code(&home.call_with(&["info", "writer"], &key), 0);
+}
+
+#[test]
+fn an_agent_in_a_bottle_that_is_there_is_not_asked_what_it_grants() {
+    let home = Home::with("bottles:\n  dev: {}\nagents:\n  claude:\n    bottle: dev\n");
+    let mut terminal = Terminal::start(&home.command(&["init"]));
+    terminal.wait_for("name of the agent:");
+    terminal.type_keys("claude\r");
+    terminal.wait_for("the manifest has an agent `claude` already");
+    terminal.type_keys("b\r");
+    terminal.wait_for("bottle it runs in [dev]:");
+    terminal.type_keys("\r");
+    terminal.wait_for("what it is told first");
+    terminal.type_keys("\r");
+    let said = terminal.ends_with(0);
+    assert!(!said.contains("presets") && !said.contains("token"), "{said}");
+}
+
+#[test]
+fn without_questions_what_is_offered_is_taken() {
+    let home = Home::empty();
+    home.write("work/Cargo.toml", "");
+    home.write("work/pyproject.toml", "");
+    let token = [("CLAUDE_BOTTLE_OAUTH_TOKEN", "canary-of-init"), ("ANTHROPIC_API_KEY", "another")];
+    assert_snapshot!(home.shown_with(&["init", "--yes"], &token), @"
+    exit 0
+    --- stderr
+    added agent `claude` to [HOME]/claude-bottle.yaml
+      + bottles:
+      +   dev:
+      +     egress:
+      +       presets:
+      +       - python
+      +       - rust
+      + agents:
+      +   claude:
+      +     bottle: dev
+    hint: start it: claude-bottle start claude --cwd
+    ");
+    let again = home.call(&["init", "--yes"]);
+    assert_code(&again, 2);
+    assert_says(&stderr(&again), &["the new agent's name is missing", "hint: claude-bottle init AGENT"]);
+}
+
+#[test]
+fn flags_say_what_a_new_bottle_grants_and_change_none_that_is_there() {
+    let home = Home::empty();
+    home.write("work/Cargo.toml", "");
+    let flags = ["--preset", "node", "--preset", "github", "--token", "CLAUDE_CODE_OAUTH_TOKEN"];
+    let init = |agent: &'static str| home.call(&[&["init", agent], &flags[..]].concat());
+    let output = init("web");
+    assert_code(&output, 0);
+    let hint = "to log in once: claude setup-token, then export CLAUDE_CODE_OAUTH_TOKEN=TOKEN";
+    assert_says(&stderr(&output), &[hint]);
+    assert_snapshot!(text(&home), @"
+    bottles:
+      dev:
+        env:
+          CLAUDE_CODE_OAUTH_TOKEN: ${CLAUDE_CODE_OAUTH_TOKEN}
+        egress:
+          presets:
+          - node
+          - github
+    agents:
+      web:
+        bottle: dev
+    ");
+    let before = text(&home);
+    let output = init("more");
+    assert_code(&output, 1);
+    let expected = ["bottle `dev` is there already, and stays as it is", "--bottle", "claude-bottle edit"];
+    assert_says(&stderr(&output), &expected);
+    let output = home.call(&["init", "more", "--bottle", "new", "--preset", "npm"]);
+    assert_code(&output, 2);
+    assert_says(&stderr(&output), &["did you mean `node`?", "github"]);
+    assert_eq!(text(&home), before);
+}
+
+#[test]
+fn the_command_names_a_backend_that_works_here() {
+    let home = Home::empty();
+    let output = home.call_with(&["init", "a"], &[("CLAUDE_BOTTLE_BACKEND", "nomad")]);
+    assert_code(&output, 0);
+    let command = "start it: claude-bottle start a --cwd --backend fake\n";
+    assert_says(&stderr(&output), &["nomad does not work here, and fake does\n", command]);
+    let output = home.call(&["init", "b", "--backend", "nomad"]);
+    assert_code(&output, 1);
+    assert_says(&stderr(&output), &["backend `nomad` not found", "available backends: fake"]);
+    let output = home.call(&["init", "b", "--backend", "fake"]);
+    assert_code(&output, 0);
+    assert_says(&stderr(&output), &["start it: claude-bottle start b --cwd\n"]);
+    // The home directory is not copied into a bottle.
+    let output = home.command(&["init", "c"]).current_dir(home.path()).output().unwrap();
+    assert_says(&stderr(&output), &["start it: claude-bottle start c\n"]);
 }
 
 #[test]
@@ -258,7 +378,7 @@ fn who_gives_up_changes_nothing() {
     let home = Home::empty();
     for keys in ["\u{4}", "\u{3}"] {
         let mut terminal = Terminal::start(&home.command(&["init"]));
-        terminal.wait_for("name of the agent:");
+        terminal.wait_for("name of the agent [claude]:");
         terminal.type_keys(keys);
         terminal.ends_with(0);
         assert!(!home.manifest().exists());

@@ -3,7 +3,7 @@
 use std::fs;
 
 use claude_bottle::manifest::{
-    AgentName, BottleName, DEFAULT_COMMAND, EnvSource, Format, GitIdentity, Manifest, NewAgent,
+    AgentName, BottleName, DEFAULT_COMMAND, EnvSource, Format, GitIdentity, Manifest, NewAgent, NewBottle,
     ProxyKind, WorkspacePlace, add_agent, schema,
 };
 
@@ -44,7 +44,7 @@ fn good_manifests_load_and_fit_the_schema() {
         let new = NewAgent {
             name: AgentName::new("added").unwrap(),
             bottle: BottleName::new("added").unwrap(),
-            define_bottle: true,
+            new_bottle: Some(NewBottle::default()),
             skills: Vec::new(),
             prompt: "two\nlines".to_owned(),
         };

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use claude_bottle::manifest::{AgentName, BottleName, Format, Locations, Manifest, NewAgent, add_agent};
+use claude_bottle::manifest::{AgentName, BottleName, Format, Locations, Manifest, NewAgent, NewBottle, add_agent};
 use claude_bottle::trust::Trust;
 use libfuzzer_sys::fuzz_target;
 
@@ -40,7 +40,7 @@ fn accepted(path: &Path, content: &[u8], manifest: &Manifest) {
     let new = NewAgent {
         name: AgentName::new("fuzz-added").unwrap(),
         bottle: BottleName::new("fuzz-added").unwrap(),
-        define_bottle: true,
+        new_bottle: Some(NewBottle::default()),
         skills: Vec::new(),
         prompt: "a\n b: c\n".to_owned(),
     };

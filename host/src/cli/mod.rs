@@ -30,6 +30,7 @@ mod start;
 mod stop;
 mod table;
 mod trust;
+mod usable;
 mod work;
 
 use std::process::ExitCode;

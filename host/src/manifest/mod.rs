@@ -42,7 +42,7 @@ pub use read::{FILE_NAMES, MAX_FILE_SIZE};
 pub use resolve::{ProjectFile, ResolvedAgent, UnknownAgent};
 pub use schema::schema;
 pub use suggest::{listed, nearest};
-pub use write::{Added, Format, NewAgent, WriteError, add_agent, replace_file};
+pub use write::{Added, Format, NewAgent, NewBottle, WriteError, add_agent, replace_file};
 
 /// Where manifests are looked for.
 #[derive(Debug, Clone)]

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use serde_yaml::Value;
 
-use super::names::{AgentName, BottleName, SkillName};
-use super::raw::{Agent, Bottle, Document};
+use super::names::{AgentName, BottleName, EnvName, SkillName};
+use super::raw::{Agent, Bottle, Document, Egress};
+use crate::egress::presets::{Preset, PresetName};
 
 /// The form of a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +33,29 @@ pub struct NewAgent {
     pub name: AgentName,
     /// The bottle it runs in.
     pub bottle: BottleName,
-    /// Whether to define that bottle too, empty, unless the file has it.
-    pub define_bottle: bool,
+    /// What that bottle grants, when it is to be defined too; one that the file has stays as it is.
+    pub new_bottle: Option<NewBottle>,
     /// Its skills.
     pub skills: Vec<SkillName>,
     /// Its prompt; blank for none.
     pub prompt: String,
+}
+
+/// What a new bottle grants.
+#[derive(Debug, Clone, Default)]
+pub struct NewBottle {
+    /// Variables, with what the manifest says of their values.
+    pub env: Vec<(EnvName, String)>,
+    /// Presets.
+    pub presets: Vec<&'static Preset>,
+}
+
+impl NewBottle {
+    fn entry(&self) -> Bottle {
+        let presets: Vec<_> = self.presets.iter().map(|preset| PresetName::of(preset)).collect();
+        let egress = (!presets.is_empty()).then(|| Egress { presets, ..Egress::default() });
+        Bottle { env: self.env.iter().cloned().collect(), egress, ..Bottle::default() }
+    }
 }
 
 /// A manifest's new text.
@@ -100,16 +118,17 @@ pub fn add_agent(old: &str, format: Format, new: &NewAgent) -> Result<Added, Wri
     if before.agents.contains_key(&new.name) {
         return Err(WriteError::Exists { name: new.name.clone() });
     }
-    let add_bottle = new.define_bottle && !before.bottles.contains_key(&new.bottle);
+    let is_there = before.bottles.contains_key(&new.bottle);
+    let bottle = new.new_bottle.as_ref().filter(|_| !is_there).map(NewBottle::entry);
     let mut wanted = before;
     wanted.agents.insert(new.name.clone(), entry(new));
-    if add_bottle {
-        wanted.bottles.insert(new.bottle.clone(), Bottle::default());
+    if let Some(bottle) = &bottle {
+        wanted.bottles.insert(new.bottle.clone(), bottle.clone());
     }
     if format == Format::Yaml {
         let mut text = with_final_break(old);
-        if add_bottle {
-            text = splice(&text, "bottles", new.bottle.as_str(), &Bottle::default())?;
+        if let Some(bottle) = &bottle {
+            text = splice(&text, "bottles", new.bottle.as_str(), bottle)?;
         }
         text = splice(&text, "agents", new.name.as_str(), &entry(new))?;
         // The text was put together line by line; only what reads back as exactly the wanted manifest is used.
@@ -117,8 +136,8 @@ pub fn add_agent(old: &str, format: Format, new: &NewAgent) -> Result<Added, Wri
             return Ok(Added { text, layout_kept: true });
         }
     }
-    if add_bottle {
-        insert(&mut value, "bottles", new.bottle.as_str(), &Bottle::default())?;
+    if let Some(bottle) = &bottle {
+        insert(&mut value, "bottles", new.bottle.as_str(), bottle)?;
     }
     insert(&mut value, "agents", new.name.as_str(), &entry(new))?;
     let text = match format {
@@ -229,7 +248,7 @@ mod tests {
         NewAgent {
             name: AgentName::new("helper").unwrap(),
             bottle: BottleName::new("dev").unwrap(),
-            define_bottle,
+            new_bottle: define_bottle.then(NewBottle::default),
             skills: vec![SkillName::new("pdf").unwrap()],
             prompt: "First line.\n\n- keep: this # exactly\n".to_owned(),
         }
@@ -254,6 +273,21 @@ mod tests {
     #[test]
     fn a_new_file() {
         check("", true, true, &format!("bottles:\n  dev: {{}}\nagents:\n{ENTRY}"));
+    }
+
+    #[test]
+    fn a_new_bottle_with_what_it_grants() {
+        let presets = ["node", "rust"].map(|name| crate::egress::presets::find(name).unwrap()).into();
+        let env = vec![(EnvName::new("API_KEY").unwrap(), "${API_KEY}".to_owned())];
+        let new = NewAgent { new_bottle: Some(NewBottle { env, presets }), ..new(true) };
+        let bottle =
+            "    env:\n      API_KEY: ${API_KEY}\n    egress:\n      presets:\n      - node\n      - rust\n";
+        let added = add_agent("", Format::Yaml, &new).unwrap();
+        assert_eq!(added.text, format!("bottles:\n  dev:\n{bottle}agents:\n{ENTRY}"));
+        // A bottle that is there keeps what it grants.
+        let old = "bottles:\n  dev: {}\n";
+        let added = add_agent(old, Format::Yaml, &new).unwrap();
+        assert_eq!(added.text, format!("{old}agents:\n{ENTRY}"));
     }
 
     #[test]

@@ -9,10 +9,9 @@ use serde::Serialize;
 
 use self::agents::Refused;
 use super::app::Calls;
+use super::usable::{self, is_usable, probe};
 use super::{App, Format};
 use crate::error::{CliResult, Exit};
-use crate::plugins::registry;
-use crate::run::backend::Verb;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -46,12 +45,7 @@ struct Finding {
 pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
     let calls = Calls::new(app)?;
     let selected = app.backend_name(None);
-    let entries = registry::list(&app.search_path(), &app.pins()?);
-    let mut names: Vec<_> = entries.into_iter().map(|entry| entry.name).collect();
-    if !names.iter().any(|name| name == selected) {
-        names.push(selected.to_owned());
-    }
-    let findings: Vec<Finding> = names
+    let findings: Vec<Finding> = usable::names(app, selected)?
         .into_iter()
         .map(|name| {
             let (probe, hints) = probe(app, &name, &calls);
@@ -68,26 +62,6 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
     let usable =
         |finding: &Finding| finding.selected && is_usable(finding.probe.health) && finding.agents.is_empty();
     Ok(if findings.iter().any(usable) { ExitCode::SUCCESS } else { Exit::Failed.into() })
-}
-
-fn is_usable(health: Health) -> bool {
-    matches!(health, Health::Usable | Health::Degraded)
-}
-
-/// Asks a backend; one that cannot be asked is not usable, and the error's hints say what to do.
-fn probe(app: &App, name: &str, calls: &Calls) -> (Probe, Vec<String>) {
-    let probed = app
-        .open(name, calls)
-        .and_then(|backend| Ok(backend.call(Verb::PROBE, |opened, call| opened.probe(call))?));
-    match probed {
-        Ok(probe) => (probe, Vec::new()),
-        Err(error) => {
-            let mut hints = error.hints;
-            // The last one is the command; those before it say what was found.
-            let remedy = hints.pop().unwrap_or_default();
-            (Probe::unusable(format!("{:#}", error.error), remedy), hints)
-        }
-    }
 }
 
 fn describe(finding: &Finding) -> String {

@@ -1,5 +1,7 @@
 //! `init`: adds an agent to a manifest, by flags or by questions, and shows what it wrote.
 
+mod backend;
+mod offers;
 mod questions;
 
 use std::fs;
@@ -8,8 +10,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::app::Calls;
 use super::trust::{locations, open};
 use super::{App, usage};
+use crate::egress::presets::Preset;
+use crate::environment::TOKEN;
 use crate::error::{CliError, CliResult, Exit};
 use crate::manifest::{
     self, AgentName, BottleName, Format, Locations, Manifest, NameError, NewAgent, ProblemKind, SkillName,
@@ -25,14 +30,15 @@ const FIRST_BOTTLE: &str = "dev";
 #[command(after_help = "\
 Examples:
   claude-bottle init                               ask for everything
+  claude-bottle init --yes                         take what is offered
   claude-bottle init writer                        in the only bottle, or in a new one, `dev`
-  claude-bottle init docs --bottle dev --skill pdf --prompt 'You write documentation.'
+  claude-bottle init web --bottle web --preset node --token ANTHROPIC_API_KEY
   claude-bottle init review --here                 in this directory's manifest, for all who work here
 
-A bottle that the manifest does not have is added too, empty: it reaches only what every bottle
-reaches. What else it grants is then written by hand: claude-bottle edit")]
+A bottle that the manifest does not have is added too, with the presets and the token that are named;
+one that is there stays as it is. What else it grants is written by hand: claude-bottle edit")]
 pub(super) struct Args {
-    /// The new agent's name; without one, ask
+    /// The new agent's name; without one, ask for everything
     agent: Option<String>,
     /// The bottle it runs in
     #[arg(short, long, value_name = "NAME")]
@@ -40,13 +46,22 @@ pub(super) struct Args {
     /// A skill of ~/.claude/skills; may be repeated
     #[arg(short, long = "skill", value_name = "NAME")]
     skills: Vec<String>,
+    /// Hosts of registries and forges for a new bottle, by a preset's name; may be repeated
+    #[arg(long = "preset", value_name = "NAME", value_parser = offers::preset)]
+    presets: Vec<&'static Preset>,
+    /// The variable of this machine with the token for a new bottle
+    #[arg(long, value_name = "VARIABLE", value_parser = offers::TOKENS)]
+    token: Option<String>,
+    /// The backend to start it in
+    #[arg(long, value_name = "NAME")]
+    backend: Option<String>,
     /// What the agent is told first
     #[arg(short, long, value_name = "TEXT")]
     prompt: Option<String>,
     /// Use the manifest of the working directory instead of the home directory's
     #[arg(long)]
     here: bool,
-    /// Do not ask, not even when comments get lost
+    /// Take what is offered and do not ask, not even when comments get lost
     #[arg(short, long)]
     yes: bool,
 }
@@ -63,27 +78,67 @@ struct Target {
 
 pub(super) fn run(app: &App, mut args: Args) -> CliResult {
     let target = target(app, args.here)?;
-    let interrupt = Interrupt::install()?;
-    if args.agent.is_none() {
-        if !app.ui.interactive || args.yes {
-            return Err(usage("the new agent's name is missing").hint("claude-bottle init AGENT"));
-        }
-        if !questions::ask(app, &target.manifest, &mut args, &interrupt)? {
-            app.ui.status("aborted by user");
-            return Ok(());
-        }
+    let calls = Calls::new(app)?;
+    let interrupt = &calls.interrupt;
+    let asks = args.agent.is_none() && app.ui.interactive && !args.yes;
+    if args.agent.is_none() && !asks {
+        args.agent = Some(offers::name(&target).to_owned()).filter(|name| args.yes && !name.is_empty());
+    }
+    if args.agent.is_none() && !asks {
+        let missing = usage("the new agent's name is missing").hint("claude-bottle init AGENT");
+        let rest = "or take all that is offered: claude-bottle init --yes";
+        return Err(if args.yes { missing } else { missing.hint(rest) });
+    }
+    let Some(backend) = backend::choose(app, &calls, args.backend.as_deref(), asks)? else {
+        return gave_up(app);
+    };
+    if asks && !questions::ask(app, &target, &mut args, interrupt)? {
+        return gave_up(app);
+    }
+    if args.yes {
+        take_offers(app, &target, &mut args)?;
     }
     let new = new_agent(&target, &args)?;
     let added = add_agent(&target.old, Format::of(&target.path), &new)
         .map_err(|error| anyhow::Error::new(error).context(format!("cannot add agent `{}`", new.name)))?;
-    Manifest::check_candidate(&target.locations, &open(app)?, &target.path, added.text.as_bytes())?;
-    if !added.layout_kept && !may_rewrite(app, &target, args.yes, &interrupt)? {
-        app.ui.status("aborted by user");
-        return Ok(());
+    check(app, &target, &added.text)?;
+    if !added.layout_kept && !may_rewrite(app, &target, args.yes, interrupt)? {
+        return gave_up(app);
     }
     write(&target, &added.text)?;
     report(app, &target, &added.text, &new);
+    next(app, &new, &args, &backend);
     Ok(())
+}
+
+fn gave_up(app: &App) -> CliResult {
+    app.ui.status("aborted by user");
+    Ok(())
+}
+
+/// Takes what is offered for a new bottle, where flags say nothing.
+fn take_offers(app: &App, target: &Target, args: &mut Args) -> CliResult {
+    if !target.defines(&bottle(target, args)?) {
+        if args.presets.is_empty() {
+            args.presets = offers::presets(app).into_iter().map(|(preset, _)| preset).collect();
+        }
+        args.token = args.token.take().or_else(|| offers::token(app).map(str::to_owned));
+    }
+    Ok(())
+}
+
+/// Judges the manifest as it would be.
+fn check(app: &App, target: &Target, text: &str) -> CliResult {
+    let checked = Manifest::check_candidate(&target.locations, &open(app)?, &target.path, text.as_bytes());
+    let as_it_would_be = "nothing was written; the lines are those of the manifest as it would be";
+    checked.map(drop).map_err(|errors| CliError::from(errors).hint(as_it_would_be))
+}
+
+impl Target {
+    /// Returns `true` if the manifest has the bottle.
+    fn defines(&self, bottle: &BottleName) -> bool {
+        self.manifest.bottle(bottle.as_str()).is_some()
+    }
 }
 
 fn target(app: &App, here: bool) -> CliResult<Target> {
@@ -122,11 +177,13 @@ fn target(app: &App, here: bool) -> CliResult<Target> {
 fn new_agent(target: &Target, args: &Args) -> CliResult<NewAgent> {
     let name = args.agent.as_deref().unwrap_or_default();
     let name = AgentName::new(name).map_err(|error| bad_name("agent", name, &error))?;
-    let bottle = match &args.bottle {
-        Some(bottle) => BottleName::new(bottle).map_err(|error| bad_name("bottle", bottle, &error))?,
-        None => only_bottle(&target.manifest)?,
-    };
-    let is_defined = target.manifest.bottle(bottle.as_str()).is_some();
+    let bottle = bottle(target, args)?;
+    let is_defined = target.defines(&bottle);
+    if is_defined && (!args.presets.is_empty() || args.token.as_ref().is_some_and(|token| token != TOKEN)) {
+        let message = format!("bottle `{bottle}` is there already, and stays as it is");
+        return Err(CliError::new(Exit::Failed, message)
+            .hint("name a new bottle with --bottle, or change this one by hand: claude-bottle edit"));
+    }
     if target.here && !is_defined {
         let message =
             format!("bottle `{bottle}` is not defined, and a project's manifest should define none");
@@ -137,10 +194,18 @@ fn new_agent(target: &Target, args: &Args) -> CliResult<NewAgent> {
     Ok(NewAgent {
         name,
         bottle,
-        define_bottle: !is_defined,
+        new_bottle: (!is_defined).then(|| offers::bottle(&args.presets, args.token.as_deref())),
         skills: args.skills.iter().map(skill).collect::<CliResult<_>>()?,
         prompt: args.prompt.clone().unwrap_or_default(),
     })
+}
+
+/// Returns the bottle that is named, or that needs no choice.
+fn bottle(target: &Target, args: &Args) -> CliResult<BottleName> {
+    match &args.bottle {
+        Some(bottle) => BottleName::new(bottle).map_err(|error| bad_name("bottle", bottle, &error)),
+        None => only_bottle(&target.manifest),
+    }
 }
 
 /// Returns the bottle that needs no choice: the only one, or the first.
@@ -189,7 +254,7 @@ fn write(target: &Target, text: &str) -> CliResult {
     Ok(replace_file(path, text).with_context(|| format!("cannot write `{}`", path.display()))?)
 }
 
-/// Shows what was written, and what to do next.
+/// Shows what was written.
 fn report(app: &App, target: &Target, text: &str, new: &NewAgent) {
     app.ui.status(&format!("added agent `{}` to {}", new.name, target.path.display()));
     for line in added_lines(&target.old, text) {
@@ -205,7 +270,26 @@ fn report(app: &App, target: &Target, text: &str, new: &NewAgent) {
             "this directory's manifest has changed, so its bottles need trust again: claude-bottle trust",
         );
     }
-    app.ui.hint(&format!("see what it would do: claude-bottle start {} --dry-run", new.name));
+}
+
+/// Says what is still missing, and ends with the command that starts the agent.
+fn next(app: &App, new: &NewAgent, args: &Args, backend: &backend::Choice) {
+    if app.ui.is_quiet() {
+        return;
+    }
+    let variable = args.token.as_deref().unwrap_or(TOKEN);
+    if new.new_bottle.is_some() && !offers::is_set(app, variable) {
+        app.ui.hint(&format!(
+            "Claude Code will ask for a login in each bottle; to log in once: claude setup-token, then export {variable}=TOKEN"
+        ));
+    }
+    if !backend.works() {
+        app.ui.hint("see what the backend needs: claude-bottle doctor");
+    }
+    let invocation = &app.invocation;
+    // A home directory is refused as a workspace.
+    let cwd = if invocation.cwd == invocation.home { "" } else { " --cwd" };
+    app.ui.hint(&format!("start it: claude-bottle start {}{cwd}{}", new.name, backend.flag()));
 }
 
 fn is_in(path: &Path, target: &Target) -> bool {

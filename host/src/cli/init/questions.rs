@@ -1,32 +1,39 @@
-//! What `init` asks, for those who gave no name.
+//! What `init` asks when no name was given.
 
 use std::fs;
 
 use super::super::App;
-use super::{Args, FIRST_BOTTLE};
+use super::{Args, FIRST_BOTTLE, Target, bottle, offers};
+use crate::egress::presets::{self, Preset};
 use crate::error::CliResult;
-use crate::manifest::{AgentName, BottleName, Manifest, SkillName, listed};
+use crate::manifest::{AgentName, BottleName, SkillName, listed};
 use crate::ui::interrupt::Interrupt;
 
+/// The answer for no preset, where some are offered.
+const NONE: &str = "none";
+
 /// Asks for what the flags left open; returns false when the user gave up.
-pub(super) fn ask(app: &App, manifest: &Manifest, args: &mut Args, interrupt: &Interrupt) -> CliResult<bool> {
-    let Some(name) = ask_until(app, "name of the agent", "", interrupt, |name| {
-        AgentName::new(name).map(drop).map_err(|error| error.to_string())
-    })?
-    else {
+pub(super) fn ask(app: &App, target: &Target, args: &mut Args, interrupt: &Interrupt) -> CliResult<bool> {
+    let valid = |name: &str| {
+        AgentName::new(name).map_err(|error| error.to_string())?;
+        let is_taken = target.manifest.agents().any(|agent| agent.name.as_str() == name);
+        if is_taken { Err(format!("the manifest has an agent `{name}` already")) } else { Ok(()) }
+    };
+    let Some(name) = ask_until(app, "name of the agent", offers::name(target), interrupt, valid)? else {
         return Ok(false);
     };
     args.agent = Some(name);
-    Ok(ask_bottle(app, manifest, args, interrupt)?
+    Ok(ask_bottle(app, target, args, interrupt)?
+        && ask_grants(app, target, args, interrupt)?
         && ask_skills(app, args, interrupt)?
         && ask_prompt(app, args, interrupt)?)
 }
 
-fn ask_bottle(app: &App, manifest: &Manifest, args: &mut Args, interrupt: &Interrupt) -> CliResult<bool> {
+fn ask_bottle(app: &App, target: &Target, args: &mut Args, interrupt: &Interrupt) -> CliResult<bool> {
     if args.bottle.is_some() {
         return Ok(true);
     }
-    let names: Vec<_> = manifest.bottles().map(|bottle| bottle.name.as_str()).collect();
+    let names: Vec<_> = target.manifest.bottles().map(|bottle| bottle.name.as_str()).collect();
     if !names.is_empty() {
         app.ui.status(&format!("bottles: {}", listed(names.iter().copied())));
     }
@@ -36,20 +43,82 @@ fn ask_bottle(app: &App, manifest: &Manifest, args: &mut Args, interrupt: &Inter
     Ok(args.bottle.is_some())
 }
 
+/// Asks what a new bottle grants. A project's manifest defines none.
+fn ask_grants(app: &App, target: &Target, args: &mut Args, interrupt: &Interrupt) -> CliResult<bool> {
+    if target.here || target.defines(&bottle(target, args)?) {
+        return Ok(true);
+    }
+    Ok(ask_presets(app, args, interrupt)? && ask_token(app, args, interrupt)?)
+}
+
+fn ask_presets(app: &App, args: &mut Args, interrupt: &Interrupt) -> CliResult<bool> {
+    if !args.presets.is_empty() {
+        return Ok(true);
+    }
+    app.ui.status(&format!("presets of hosts: {}", presets::names().collect::<Vec<_>>().join(", ")));
+    let offered = offers::presets(app);
+    for (preset, file) in &offered {
+        app.ui.status(&format!("{file} is here: {} ({})", preset.name, preset.about));
+    }
+    let default: Vec<_> = offered.iter().map(|(preset, _)| preset.name).collect();
+    let default = if default.is_empty() { NONE.to_owned() } else { default.join(", ") };
+    let valid = |answer: &str| presets_in(answer).map(drop);
+    let question = "presets that it may reach, by commas, or none";
+    let Some(answer) = ask_until(app, question, &default, interrupt, valid)? else { return Ok(false) };
+    args.presets = presets_in(&answer).unwrap_or_default();
+    Ok(true)
+}
+
+/// Reads an answer: names of presets, or that there are none.
+fn presets_in(answer: &str) -> Result<Vec<&'static Preset>, String> {
+    if answer == NONE {
+        return Ok(Vec::new());
+    }
+    let mut found: Vec<&'static Preset> = Vec::new();
+    for word in words(answer) {
+        let preset =
+            offers::preset(word).map_err(|known| format!("`{word}` is not a valid preset; {known}"))?;
+        if !found.contains(&preset) {
+            found.push(preset);
+        }
+    }
+    Ok(found)
+}
+
+fn ask_token(app: &App, args: &mut Args, interrupt: &Interrupt) -> CliResult<bool> {
+    if args.token.is_some() {
+        return Ok(true);
+    }
+    let set: Vec<_> = offers::TOKENS.into_iter().filter(|name| offers::is_set(app, name)).collect();
+    match &set[..] {
+        [] => {
+            app.ui.status(&format!("variables for a token, none of which is set: {}", listed(offers::TOKENS)))
+        }
+        set => app.ui.status(&format!("variables with a token: {}", listed(set.iter().copied()))),
+    }
+    let valid = |answer: &str| match offers::TOKENS.contains(&answer) {
+        true => Ok(()),
+        false => Err(format!("Claude Code takes its token from one of {}", listed(offers::TOKENS))),
+    };
+    let default = set.first().copied().unwrap_or(offers::TOKENS[0]);
+    args.token = ask_until(app, "variable with the token", default, interrupt, valid)?;
+    Ok(args.token.is_some())
+}
+
 fn ask_skills(app: &App, args: &mut Args, interrupt: &Interrupt) -> CliResult<bool> {
     let installed = installed_skills(app);
     if !args.skills.is_empty() || installed.is_empty() {
         return Ok(true);
     }
     app.ui.status(&format!("skills that are installed: {}", listed(installed.iter().map(String::as_str))));
-    let valid = |text: &str| match skills(text).find(|skill| !installed.iter().any(|known| known == skill)) {
+    let valid = |text: &str| match words(text).find(|skill| !installed.iter().any(|known| known == skill)) {
         Some(unknown) => Err(format!("there is no skill `{unknown}`")),
         None => Ok(()),
     };
     let Some(answer) = ask_until(app, "skills, by commas (none)", "", interrupt, valid)? else {
         return Ok(false);
     };
-    args.skills = skills(&answer).map(str::to_owned).collect();
+    args.skills = words(&answer).map(str::to_owned).collect();
     Ok(true)
 }
 
@@ -60,12 +129,12 @@ fn ask_prompt(app: &App, args: &mut Args, interrupt: &Interrupt) -> CliResult<bo
     Ok(args.prompt.is_some())
 }
 
-fn skills(text: &str) -> impl Iterator<Item = &str> {
-    text.split([',', ' ']).filter(|skill| !skill.is_empty())
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split([',', ' ']).filter(|word| !word.is_empty())
 }
 
 /// Asks again as long as the answer is not valid.
-fn ask_until(
+pub(super) fn ask_until(
     app: &App,
     question: &str,
     default: &str,

@@ -16,7 +16,7 @@ use super::info::resolve;
 use super::report::{RunReport, show_timings};
 use super::size::{size, size_of};
 use super::work::show_work;
-use super::{App, Format, settings};
+use super::{App, Format, settings, usable};
 use crate::egress::{self, Egress};
 use crate::error::{CliError, CliResult, Exit};
 use crate::manifest::{Agent, Bottle, nearest};
@@ -135,7 +135,8 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
         restore,
     };
     let egress = Egress::find(&app.invocation, bottle)?;
-    let (spec, plan) = prepared(app, &backend, (agent, bottle), &egress, &wishes, stage.path())?;
+    let (spec, plan) = prepared(app, &backend, (agent, bottle), &egress, &wishes, stage.path())
+        .map_err(|error| usable::or_elsewhere(app, request.backend, &calls, error))?;
     let view = PlanView::new(&backend, &spec, &plan, (flags.remote_control, changes))
         .resuming(resumed)
         .with_presets(&bottle.egress.presets);
