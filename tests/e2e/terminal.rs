@@ -4,7 +4,7 @@ use claude_bottle_standin::Script;
 
 use crate::support::backend::{Backend, on_each_backend};
 use crate::support::home::{Home, TOKEN};
-use crate::support::screen::Screen;
+use crate::support::screen::{Screen, Shared};
 use crate::support::{run, standin, stdout};
 
 on_each_backend!(
@@ -19,6 +19,32 @@ on_each_backend!(
 
 const REPLY: &str = "Hello from the stand-in.";
 
+/// Says hello to the real CLI, and waits for its answer.
+fn say_hello(screen: &mut Screen) {
+    screen.type_keys("hello");
+    screen.wait_for_text("hello");
+    screen.type_keys("\r");
+    screen.wait_for_text(REPLY);
+}
+
+/// Ends the real CLI by its own command; returns its exit code and what was drawn.
+fn leave(mut screen: Screen) -> (u32, Shared) {
+    screen.type_keys("/exit");
+    screen.wait_for_text("/exit");
+    screen.type_keys("\r");
+    screen.wait()
+}
+
+/// Starts a script as the agent, which asks no API, on a screen of this size, and waits until it says `ready`.
+fn start_shell(backend: Backend, agent: &str, script: &str, (columns, rows): (u16, u16)) -> (Home, Screen) {
+    let api = standin(backend, Script { reply: REPLY.to_owned(), run: None });
+    let command = format!("    command: [sh, -c, {}]\n", serde_json::json!(script));
+    let home = Home::with_agent(agent, api.address(), &command);
+    let screen = Screen::start(&backend.command(&home, &["start", agent, "--yes"]), columns, rows);
+    screen.wait_for_text("ready");
+    (home, screen)
+}
+
 fn the_screen_of_the_real_cli_works(backend: Backend) {
     let agent = &format!("e2e-terminal-{}", backend.name());
     let api = standin(backend, Script { reply: REPLY.to_owned(), run: None });
@@ -30,10 +56,7 @@ fn the_screen_of_the_real_cli_works(backend: Backend) {
     screen.wait_for_text("launch this agent? [y/N]");
     screen.type_keys("y\n");
     screen.wait_for_text("bypass permissions on");
-    screen.type_keys("hello");
-    screen.wait_for_text("hello");
-    screen.type_keys("\r");
-    screen.wait_for_text(REPLY);
+    say_hello(&mut screen);
 
     let widest = |screen: &vt100::Screen| {
         screen.contents().lines().map(|line| line.trim_end().chars().count()).max().unwrap_or(0)
@@ -43,10 +66,7 @@ fn the_screen_of_the_real_cli_works(backend: Backend) {
         widest(screen) <= 60 && screen.contents().contains("bypass permissions on")
     });
 
-    screen.type_keys("/exit");
-    screen.wait_for_text("/exit");
-    screen.type_keys("\r");
-    let (code, drawn) = screen.wait();
+    let (code, drawn) = leave(screen);
     assert_eq!(code, 0);
     let parser = &drawn.0.lock().unwrap().parser;
     assert!(!parser.screen().alternate_screen(), "the alternate screen is left");
@@ -58,16 +78,12 @@ fn the_screen_of_the_real_cli_works(backend: Backend) {
 
 fn a_large_paste_and_wide_characters_arrive_whole(backend: Backend) {
     let agent = &format!("e2e-paste-{}", backend.name());
-    let api = standin(backend, Script { reply: REPLY.to_owned(), run: None });
     let text = "日本語, ünï and 👩‍💻 in a line\n".repeat(5000);
     let script = format!(
         "stty raw -echo; echo rea''dy; head -c {} | sha256sum; printf '日本%s' 語; exit 3",
         text.len()
     );
-    let command = format!("    command: [sh, -c, {}]\n", serde_json::json!(script));
-    let home = Home::with_agent(agent, api.address(), &command);
-    let mut screen = Screen::start(&backend.command(&home, &["start", agent, "--yes"]), 100, 30);
-    screen.wait_for_text("ready");
+    let (home, mut screen) = start_shell(backend, agent, &script, (100, 30));
     screen.type_keys(&text);
     let file = home.path().join("pasted");
     std::fs::write(&file, &text).unwrap();
@@ -80,12 +96,8 @@ fn a_large_paste_and_wide_characters_arrive_whole(backend: Backend) {
 
 fn a_terminal_that_does_not_know_its_size_works_and_learns_it(backend: Backend) {
     let agent = &format!("e2e-no-size-{}", backend.name());
-    let api = standin(backend, Script { reply: REPLY.to_owned(), run: None });
     let script = "trap 'stty size; exit 5' WINCH; echo rea''dy; while :; do sleep 0.1; done";
-    let command = format!("    command: [sh, -c, {}]\n", serde_json::json!(script));
-    let home = Home::with_agent(agent, api.address(), &command);
-    let screen = Screen::start(&backend.command(&home, &["start", agent, "--yes"]), 0, 0);
-    screen.wait_for_text("ready");
+    let (home, screen) = start_shell(backend, agent, script, (0, 0));
     screen.resize(90, 25);
     screen.wait_for_text("25 90");
     assert_eq!(screen.wait().0, 5);
@@ -108,13 +120,9 @@ fn no_is_the_default_answer() {
 
 fn control_c_reaches_the_program_inside(backend: Backend) {
     let agent = &format!("e2e-ctrl-c-{}", backend.name());
-    let api = standin(backend, Script { reply: REPLY.to_owned(), run: None });
     // The plan shows the command, so what is waited for must not stand in it.
     let script = "trap \"echo ca''ught; exit 9\" INT; echo re''ady; while :; do sleep 1; done";
-    let command = format!("    command:\n      - sh\n      - -c\n      - |-\n        {script}\n");
-    let home = Home::with_agent(agent, api.address(), &command);
-    let mut screen = Screen::start(&backend.command(&home, &["start", agent, "--yes"]), 100, 30);
-    screen.wait_for_text("ready");
+    let (home, mut screen) = start_shell(backend, agent, script, (100, 30));
     screen.type_keys("\u{3}");
     screen.wait_for_text("caught");
     assert_eq!(screen.wait().0, 9);
@@ -154,14 +162,8 @@ fn a_granted_key_is_used_without_a_question(backend: Backend) {
         assert!(!screen.contents().contains("Do you want to use this API key"), "{}", screen.contents());
         screen.contents().contains("bypass permissions on")
     });
-    screen.type_keys("hello");
-    screen.wait_for_text("hello");
-    screen.type_keys("\r");
-    screen.wait_for_text(REPLY);
-    screen.type_keys("/exit");
-    screen.wait_for_text("/exit");
-    screen.type_keys("\r");
-    assert_eq!(screen.wait().0, 0);
+    say_hello(&mut screen);
+    assert_eq!(leave(screen).0, 0);
     backend.assert_nothing_left(&home, agent);
 }
 
@@ -177,14 +179,8 @@ fn what_the_agent_says_by_itself_is_not_told_as_refused(backend: Backend) {
     command.env("CLAUDE_BOTTLE_OAUTH_TOKEN", TOKEN);
     let mut screen = Screen::start(&command, 100, 30);
     screen.wait_for_text("bypass permissions on");
-    screen.type_keys("hello");
-    screen.wait_for_text("hello");
-    screen.type_keys("\r");
-    screen.wait_for_text(REPLY);
-    screen.type_keys("/exit");
-    screen.wait_for_text("/exit");
-    screen.type_keys("\r");
-    let (code, drawn) = screen.wait();
+    say_hello(&mut screen);
+    let (code, drawn) = leave(screen);
     assert_eq!(code, 0);
     let told = drawn.0.lock().unwrap().parser.screen().contents();
     let log = home.decisions();

@@ -17,7 +17,7 @@ pub(crate) struct Drawn {
     ended: bool,
 }
 
-type Shared = Arc<(Mutex<Drawn>, Condvar)>;
+pub(crate) type Shared = Arc<(Mutex<Drawn>, Condvar)>;
 
 /// A program on a terminal.
 pub(crate) struct Screen {
