@@ -18,13 +18,14 @@ fn the_first_help() {
     Usage: claude-bottle [OPTIONS] <COMMAND>
 
     Commands:
-      start        Start an agent in a bottle of its own
-      list         List the agents of the manifest, or the bottles that are running
+      start        Start an agent in a bottle of its own [alias: run]
+      list         List the agents of the manifest, or the bottles that are running [alias: ls]
+      ps           List the bottles that are running: list active
       info         Show what an agent is granted
       init         Add an agent to the manifest
       edit         Edit the manifest (validated before saving)
       exec         Run a program in a bottle that is running
-      stop         Stop a bottle: save its changes and remove it
+      stop         Stop a bottle: save its changes and remove it [alias: rm]
       results      List saved changes of agents
       diff         Show what an agent changed
       apply        Write an agent's changes into the directory they came from
@@ -86,6 +87,7 @@ fn the_help_of_start() {
           --ignored                  Save what git ignores too
           --commits                  Keep the commits that the agent makes, for apply --branch NAME
                                      --commits
+          --name <NAME>              What the bottle is called, in every command that takes one
           --dry-run                  Show the plan, and make nothing (also CLAUDE_BOTTLE_DRY_RUN=1)
           --format <FORMAT>          How the plan of a dry run is printed [default: text] [possible
                                      values: text, json]
@@ -111,6 +113,7 @@ fn the_help_of_start() {
       claude-bottle start dev                       ask, then start the agent on this terminal
       claude-bottle start dev --cwd --yes           copy this directory in, and do not ask
       claude-bottle start dev --print 'run tests'   run once, and exit with the agent's code
+      claude-bottle start dev --name parser         then: claude-bottle exec parser -- bash
       claude-bottle start dev --dry-run --format json
 
     Exit codes:

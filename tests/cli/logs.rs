@@ -4,6 +4,7 @@ use std::fs;
 
 use insta::assert_snapshot;
 
+use crate::support::live::wait_for_change;
 use crate::support::{Home, Live, assert_code, assert_says, json, keys, stderr, stdout};
 
 fn line(event: &str, verdict: &str, code: &str, host: &str, port: u16) -> String {
@@ -89,8 +90,11 @@ fn a_run_that_asked_for_nothing_forbidden_ends_silently() {
     name      fake-shell-[ID]
     phase     ended
     began     [AGE] ago
+    took      [AGE] 
+    exit code 0
     requests  1 allowed, 0 blocked, 0 failed
     files     [HOME]/.local/state/claude-bottle/bottles/shell-[ID]
+    steps     make-record [MS], close [MS]
     ");
 }
 
@@ -100,13 +104,13 @@ fn runs_are_listed() {
     assert_snapshot!(Home::new().shown(&["logs"]), @"
     exit 0
     --- stdout
-    RUN  AGENT  BOTTLE  BACKEND  PHASE  AGE  BLOCKED
+    RUN  AGENT  BOTTLE  BACKEND  PHASE  AGE  TOOK  EXIT  BLOCKED
     ");
     assert_snapshot!(home.shown(&["logs"]), @"
     exit 0
     --- stdout
-    RUN             AGENT  BOTTLE  BACKEND  PHASE  AGE  BLOCKED
-    shell-[ID]  shell  dev     fake     ended  [AGE] 5
+    RUN             AGENT  BOTTLE  BACKEND  PHASE  AGE  TOOK  EXIT  BLOCKED
+    shell-[ID]  shell  dev     fake     ended  [AGE] [AGE] 0     5
     ");
     let listed = json(&home.call(&["logs", "--format", "json"]));
     let expected = [
@@ -115,6 +119,9 @@ fn runs_are_listed() {
         "bottle",
         "created_unix",
         "directory",
+        "duration_seconds",
+        "ended_unix",
+        "exit_code",
         "id",
         "lines_dropped",
         "name",
@@ -125,9 +132,48 @@ fn runs_are_listed() {
         "requests_exact",
         "requests_failed",
         "requests_own",
+        "timings",
+        "workspace",
     ];
     assert_eq!(keys(&listed[0]), expected);
     assert_eq!(json(&home.call(&["logs", "shell", "--format", "json"])), listed[0]);
+}
+
+#[test]
+fn how_a_run_went_is_kept() {
+    let home = Home::new();
+    assert_code(&home.call(&["start", "shell", "--yes", "--cwd", "--", "exit 7"]), 7);
+    let run = json(&home.call(&["logs", "shell", "--format", "json"]));
+    assert_eq!(run["exit_code"], 7);
+    assert_eq!(run["workspace"], home.work().canonicalize().unwrap().to_str().unwrap());
+    let number = |key: &str| run[key].as_u64().unwrap();
+    assert_eq!(number("ended_unix") - number("created_unix"), number("duration_seconds"));
+    let steps: Vec<_> = run["timings"].as_array().unwrap().iter().map(keys).collect();
+    assert!(!steps.is_empty() && steps.iter().all(|keys| *keys == ["millis", "step"]), "{run:#}");
+    assert_says(
+        &stdout(&home.call(&["logs", "shell"])),
+        &["exit code 7\n", "workspace ~/work\n", "steps     "],
+    );
+}
+
+#[test]
+fn how_a_killed_run_ended_is_not_guessed() {
+    let home = Home::new();
+    let run = Live::start(&mut home.command(&["start", "shell", "--yes", "--", "echo ready; cat"]));
+    run.wait_for_stdout("ready");
+    let running = json(&home.call(&["logs", "shell", "--format", "json"]));
+    run.send(rustix::process::Signal::KILL);
+    run.end();
+    home.wait_until_nothing_left();
+    let directory = home.run_dir(running["id"].as_str().unwrap());
+    let ended = || json(&home.call(&["logs", "shell", "--format", "json"]));
+    wait_for_change(&[directory], || ended()["phase"] == "ended");
+    for found in [running, ended()] {
+        for unknown in ["exit_code", "ended_unix", "duration_seconds"] {
+            assert_eq!(found[unknown], serde_json::Value::Null, "{unknown}");
+        }
+    }
+    assert!(!stdout(&home.call(&["logs", "shell"])).contains("exit code"));
 }
 
 /// A run may ask for more than its log keeps: the numbers stay exact, and what is missing is told.

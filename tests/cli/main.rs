@@ -21,6 +21,7 @@ mod init;
 mod interrupts;
 mod lists;
 mod logs;
+mod names;
 mod options;
 mod output;
 mod plugin;

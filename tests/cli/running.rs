@@ -23,17 +23,54 @@ fn it_is_listed_while_it_runs() {
     assert_snapshot!(home.shown(&["list", "active"]), @"
     exit 0
     --- stdout
-    NAME                 AGENT  BOTTLE  BACKEND  STATE    AGE  OWNER
-    fake-shell-[ID]  shell  dev     fake     running  -    [PID]@[HOST]
+    NAME                 AGENT  BOTTLE  BACKEND  STATE    AGE  BLOCKED  WORKSPACE  OWNER
+    fake-shell-[ID]  shell  dev     fake     running  [AGE] 0        -          [PID]@[HOST]
     ");
     let listed = json(&home.call(&["list", "active", "--format", "json"]));
     assert_eq!(
         keys(&listed[0]),
-        ["agent", "backend", "bottle", "created_unix", "id", "name", "owner", "state"]
+        [
+            "agent",
+            "backend",
+            "backend_name",
+            "bottle",
+            "created_unix",
+            "id",
+            "name",
+            "owner",
+            "requests_blocked",
+            "state",
+            "workspace"
+        ]
     );
     assert_eq!(listed[0]["owner"]["pid"], run.pid());
     assert_code(&run.end(), 0);
     assert_eq!(json(&home.call(&["list", "active", "--format", "json"])), serde_json::json!([]));
+}
+
+#[test]
+fn its_directory_and_its_refused_requests_are_listed() {
+    let home = Home::new();
+    let run = Live::start(&mut home.command(&["start", "shell", "--yes", "--cwd", "--", "echo ready; cat"]));
+    run.wait_for_stdout("ready");
+    let listed = || json(&home.call(&["list", "active", "--format", "json"]))[0].clone();
+    assert_eq!(listed()["workspace"], home.work().canonicalize().unwrap().to_str().unwrap());
+    assert_eq!(listed()["requests_blocked"], 0);
+    assert!(listed()["created_unix"].as_u64() > Some(0));
+    let refused = r#"{"time":"2026-01-02T03:04:05.678Z","event":"request","connection":1,"bottle":"b","client":"unix","method":"CONNECT","host":"evil.test","port":443,"verdict":"deny","code":"not_in_allowlist","reason":"r","bytes_up":0,"bytes_down":0,"duration_ms":0}"#;
+    let log = home.run_dir(listed()["id"].as_str().unwrap()).join("egress.jsonl");
+    std::fs::write(&log, format!("{refused}\n")).unwrap();
+    assert_eq!(listed()["requests_blocked"], 1);
+    assert_says(&stdout(&home.call(&["ps"])), &["~/work"]);
+    // What cannot be read hides no bottle.
+    std::fs::remove_file(&log).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    let output = home.call(&["ps", "--format", "json"]);
+    assert_code(&output, 0);
+    assert_eq!(json(&output)[0]["requests_blocked"], serde_json::Value::Null);
+    assert_says(&stderr(&output), &["warning: cannot read the decisions of run `shell-"]);
+    std::fs::remove_dir(&log).unwrap();
+    assert_code(&run.end(), 0);
 }
 
 #[test]

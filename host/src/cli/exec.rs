@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use claude_bottle_plugin_api::{ExecRequest, ExecRole};
 
 use super::App;
+use super::active::find;
 use super::app::Calls;
-use super::list::{ActiveRow, active};
-use crate::error::{CliError, CliResult, Exit, agent_exit};
+use crate::error::{CliResult, Exit, agent_exit};
 use crate::run::session;
 use crate::run::surroundings;
 use crate::ui::output;
@@ -45,29 +45,4 @@ fn exec(app: &App, args: Args) -> CliResult<ExitCode> {
     request.env = surroundings::variables(request.tty);
     let status = session::exec(&backend, &row.bottle.record, request)?;
     Ok(agent_exit(&status))
-}
-
-/// Finds a bottle by its name, its run's id, or its agent when only one runs.
-pub(super) fn find(app: &App, wanted: &str) -> CliResult<ActiveRow> {
-    let (mut rows, missed) = active(app)?;
-    let named = |row: &ActiveRow| row.bottle.name == wanted || row.bottle.id == wanted;
-    if let Some(at) = rows.iter().position(named) {
-        return Ok(rows.swap_remove(at));
-    }
-    let running = rows.iter().map(|row| row.bottle.name.clone()).collect::<Vec<_>>().join(", ");
-    let mut of_agent: Vec<_> = rows.into_iter().filter(|row| row.bottle.agent == wanted).collect();
-    match (of_agent.pop(), of_agent.len()) {
-        (Some(row), 0) => Ok(row),
-        (Some(_), more) => {
-            let message = format!("agent `{wanted}` has {} bottles running", more + 1);
-            Err(CliError::new(Exit::Failed, message).hint("name one of them: claude-bottle list active"))
-        }
-        (None, _) => {
-            missed.into_result()?;
-            let running =
-                if running.is_empty() { "none is running".to_owned() } else { format!("running: {running}") };
-            Err(CliError::new(Exit::Failed, format!("there is no bottle `{wanted}`; {running}"))
-                .hint("claude-bottle list active"))
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! The command line: one file a command, each with its arguments and a `run`.
 
+mod active;
 mod app;
 mod apply;
 mod arguments;
@@ -85,9 +86,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start an agent in a bottle of its own
+    #[command(visible_alias = "run")]
     Start(start::Args),
     /// List the agents of the manifest, or the bottles that are running
+    #[command(visible_alias = "ls")]
     List(list::Args),
+    /// List the bottles that are running: list active
+    Ps(active::Args),
     /// Show what an agent is granted
     Info(info::Args),
     /// Add an agent to the manifest
@@ -97,6 +102,7 @@ enum Command {
     /// Run a program in a bottle that is running
     Exec(exec::Args),
     /// Stop a bottle: save its changes and remove it
+    #[command(visible_alias = "rm")]
     Stop(stop::Args),
     /// List saved changes of agents
     Results(results::Args),
@@ -216,6 +222,7 @@ fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
         Command::Doctor(args) => doctor::run(app, &args),
         Command::Plugin(args) => plugin::run(app, args),
         Command::List(args) => done(list::run(app, &args)),
+        Command::Ps(args) => done(active::run(app, &args)),
         Command::Info(args) => done(info::run(app, &args)),
         Command::Init(args) => done(init::run(app, args)),
         Command::Edit(args) => done(edit::run(app, &args)),

@@ -61,7 +61,7 @@ fn find(app: &App, wanted: Option<&str>) -> CliResult<Saved> {
     let is_wanted = |record: &&crate::run::records::Record| {
         (record.id == wanted || record.name == wanted) && record.saves.is_some()
     };
-    match open.iter().find(is_wanted).map(|record| (record.phase, &record.id)) {
+    match open.iter().rfind(is_wanted).map(|record| (record.phase, &record.id)) {
         Some((Phase::Unsaved, run)) => {
             let message = format!("the work of `{run}` is not saved, and its bottle is kept");
             Err(CliError::new(Exit::Failed, message).hint(format!("save it first: claude-bottle save {run}")))

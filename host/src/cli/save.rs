@@ -83,7 +83,7 @@ pub(super) fn find(app: &App, wanted: &str) -> CliResult<Record> {
     let mut open = app.runs().all()?;
     open.retain(|record| record.phase != Phase::Ended);
     let exact = |record: &Record| record.id == wanted || record.name == wanted;
-    let found = match open.iter().position(exact) {
+    let found = match open.iter().rposition(exact) {
         Some(at) => open.swap_remove(at),
         None => {
             open.retain(|record| record.agent == wanted);

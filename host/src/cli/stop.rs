@@ -1,11 +1,12 @@
 //! `stop`: end a bottle that is running, save what its agent changed, and remove it.
 
 use super::App;
+use super::active;
 use super::app::Calls;
-use super::exec::find;
 use super::work::{check_saved, show_work};
-use crate::error::CliResult;
+use crate::error::{CliError, CliResult};
 use crate::results::save::Most;
+use crate::results::store::Saved;
 use crate::run::closing::{self, Reason};
 use crate::run::ending::Place;
 
@@ -27,7 +28,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(app: &App, args: &Args) -> CliResult {
-    let row = find(app, &args.bottle)?;
+    let row = active::find(app, &args.bottle).map_err(|error| saved_already(app, &args.bottle, error))?;
+    let name = row.name().to_owned();
     let calls = Calls::new(app)?;
     let backend = app.open(&row.backend, &calls)?;
     let (runs, store) = (app.runs(), app.results());
@@ -45,6 +47,17 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult {
         }
     }
     calls.progress.clear();
-    app.ui.status(&format!("closed {}", row.bottle.name));
+    app.ui.status(&format!("closed {name}"));
     Ok(())
+}
+
+/// Says of what has ended and is saved how that is deleted, which is another command.
+fn saved_already(app: &App, wanted: &str, error: CliError) -> CliError {
+    let is_saved = |saved: &Saved| saved.result.run == wanted || saved.result.name == wanted;
+    match app.results().all() {
+        Ok(all) if all.iter().any(is_saved) => {
+            error.hint(format!("what it changed is saved; to delete that: claude-bottle discard {wanted}"))
+        }
+        _ => error,
+    }
 }

@@ -5,6 +5,7 @@ pub mod capabilities;
 pub mod claude_files;
 pub mod closing;
 pub mod ending;
+pub mod names;
 pub mod options;
 pub mod owner;
 pub mod plan_view;

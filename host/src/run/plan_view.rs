@@ -27,6 +27,9 @@ pub struct PlanView {
     backend: String,
     image: Option<String>,
     container_name: String,
+    /// What the user calls the bottle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     runtime: Option<String>,
     command: Vec<String>,
     env_names: Vec<String>,
@@ -141,6 +144,7 @@ impl PlanView {
             backend: backend.name().to_owned(),
             image: plan.image.clone(),
             container_name: plan.name.clone(),
+            name: None,
             runtime: plan.runtime.clone(),
             command: spec.agent.command.clone(),
             env_names,
@@ -176,6 +180,12 @@ impl PlanView {
         self
     }
 
+    /// Adds what the user calls the bottle.
+    #[must_use]
+    pub fn named(self, name: Option<String>) -> Self {
+        Self { name, ..self }
+    }
+
     /// Formats the plan for people, without a trailing line end.
     pub fn text(&self, ui: &Ui) -> String {
         let rows = self.rows();
@@ -202,6 +212,7 @@ impl PlanView {
         let mut row = |label: &str, value: Option<String>| {
             rows.extend(value.map(|value| (label.to_owned(), value)));
         };
+        row("name", self.name.clone());
         row("container", Some(self.container_name.clone()));
         row("image", self.image.clone());
         row("runtime", self.runtime.clone());

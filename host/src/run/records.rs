@@ -44,7 +44,7 @@ pub struct Record {
     pub agent: String,
     /// The bottle's name in the manifest.
     pub bottle: String,
-    /// What the engine calls the bottle.
+    /// What the bottle is called: by the user who named it, else by its backend.
     pub name: String,
     /// The process the run belongs to.
     pub owner: Owner,
@@ -61,12 +61,33 @@ pub struct Record {
     /// What the bottle may reach, as it was started.
     #[serde(default)]
     pub policy: Option<String>,
+    /// The directory of which a copy came along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<PathBuf>,
+    /// When the run ended, in seconds since 1970-01-01 UTC; unknown where its process was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_unix: Option<u64>,
+    /// The agent's exit code, when it ran to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// How long each step took, in the order they began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timings: Vec<Timing>,
     /// What is saved when the bottle ends; nothing without a copy of a directory, or since the user says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saves: Option<Wanted>,
     /// Whether that is done, and only the bottle's removal is left.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_saved: bool,
+}
+
+/// How long a step of a run took.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Timing {
+    /// What its backend calls the step.
+    pub step: String,
+    /// In milliseconds.
+    pub millis: f64,
 }
 
 /// The directory of records.
@@ -152,11 +173,17 @@ impl Runs {
         lock.with_context(|| format!("lock `{}`", dir.display()))
     }
 
+    /// Waits until nothing else locks all runs, and keeps others from it as long as the value lives.
+    pub fn lock_all(&self) -> anyhow::Result<fs::File> {
+        let make = DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
+        let lock = make.and_then(|()| fs::File::open(&self.dir)).and_then(|dir| dir.lock().map(|()| dir));
+        lock.with_context(|| format!("cannot lock `{}`", self.dir.display()))
+    }
+
     /// Writes the last record of a dead run, and removes what its process was writing when it died.
     pub fn bury(&self, record: &Record) -> anyhow::Result<()> {
         // Two that do this at once would remove each other's files.
-        let lock = fs::File::open(&self.dir).and_then(|dir| dir.lock().map(|()| dir));
-        let _lock = lock.with_context(|| format!("cannot lock `{}`", self.dir.display()))?;
+        let _lock = self.lock_all()?;
         self.tidy(&record.id)?;
         self.save(record)?;
         self.prune()
@@ -206,10 +233,10 @@ fn read(dir: &Path) -> Option<Record> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn record(id: usize, phase: Phase) -> Record {
+    pub(crate) fn record(id: usize, phase: Phase) -> Record {
         Record {
             id: format!("run-{id:03}"),
             backend: "fake".to_owned(),
@@ -222,6 +249,10 @@ mod tests {
             instance: None,
             stage: None,
             policy: None,
+            workspace: None,
+            ended_unix: None,
+            exit_code: None,
+            timings: Vec::new(),
             saves: None,
             is_saved: false,
         }

@@ -1,6 +1,7 @@
 //! One run from launch to close: whatever happens in between, the bottle is closed and every error is reported.
 
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use claude_bottle_plugin_api::{Bottle, ExecRequest, ExitStatus, Failure, FailureKind, Plan, Spec};
 
@@ -11,8 +12,9 @@ use crate::results::save::{self, Most};
 use crate::results::store::Store;
 use crate::run::backend::{Backend, Verb};
 use crate::run::ending::{self, Place};
+use crate::run::names;
 use crate::run::reaper::{Reaper, drop_empty_log};
-use crate::run::records::{Phase, Record, Runs};
+use crate::run::records::{Phase, Record, Runs, Timing};
 use crate::run::stage;
 use crate::ui::terminal::Raw;
 
@@ -37,13 +39,19 @@ pub struct Session<'a> {
     pub plan: &'a Plan,
     /// The run's record, in phase [`Phase::Creating`].
     pub record: Record,
+    /// Whether the user gave the bottle its name.
+    pub is_named: bool,
 }
 
 impl Session<'_> {
     /// Launches, provisions, executes, saves and closes.
     pub fn run(mut self, request: ExecRequest) -> Ran {
-        if let Err(error) = self.runs.create(&self.record) {
-            return Ran::failed(error.into());
+        let created = match self.is_named {
+            true => names::create(self.runs, &self.record),
+            false => self.runs.create(&self.record).map_err(CliError::from),
+        };
+        if let Err(error) = created {
+            return Ran::failed(error);
         }
         let reaper = match Reaper::spawn(self.exe, self.runs, &self.record.id) {
             Ok(reaper) => reaper,
@@ -51,6 +59,7 @@ impl Session<'_> {
         };
         let outcome = self.launch_and_use(request);
         self.backend.progress().clear();
+        self.note_times();
         if !matches!(outcome.work, ending::Outcome::Unsaved(_)) {
             self.record.phase = Phase::Ended;
             // Of a bottle whose agent never ran.
@@ -89,6 +98,17 @@ impl Session<'_> {
         }
     }
 
+    /// Notes when the run ended, and how long its steps took.
+    fn note_times(&mut self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.record.ended_unix = Some(now.as_secs());
+        let timing = |(step, took): (String, Duration)| {
+            // Tenths of a millisecond are enough.
+            Timing { step, millis: (took.as_secs_f64() * 10_000.0).round() / 10.0 }
+        };
+        self.record.timings = self.backend.progress().timings().into_iter().map(timing).collect();
+    }
+
     fn launch_and_use(&mut self, request: ExecRequest) -> Outcome {
         let (spec, plan) = (self.spec.clone(), self.plan.clone());
         let launch = self.backend.call(Verb::LAUNCH, move |opened, call| opened.launch(call, &spec, &plan));
@@ -99,16 +119,25 @@ impl Session<'_> {
             }
         };
         self.record.phase = Phase::Running;
-        self.record.name.clone_from(&bottle.name);
+        if !self.is_named {
+            self.record.name.clone_from(&bottle.name);
+        }
         self.record.instance = Some(bottle.clone());
         let used = match self.runs.save(&self.record) {
             Ok(()) => self.provision_and_exec(&bottle, request),
             Err(error) => Err(error.into()),
         };
         self.backend.progress().clear();
+        self.record.exit_code = used.as_ref().ok().map(|status| status.code);
         let place = Place { backend: self.backend, runs: self.runs, store: self.store };
         match place.end(&mut self.record, &bottle, Most::default()) {
-            Ok(ended) => Outcome::of_use(used, ended),
+            Ok(ended) => {
+                if ended.by_another {
+                    // It was halted, and did not end by itself.
+                    self.record.exit_code = None;
+                }
+                Outcome::of_use(used, ended)
+            }
             Err(error) => Outcome::stuck(used, error),
         }
     }

@@ -32,6 +32,8 @@ pub struct StartOptions {
     pub saves: bool,
     /// What an earlier bottle left, to be laid over the copy.
     pub restore: Option<Restore>,
+    /// What the user calls the bottle.
+    pub name: Option<String>,
 }
 
 /// Builds the spec of one run.
@@ -43,7 +45,8 @@ pub fn build(
     wishes: &StartOptions,
     stage_dir: PathBuf,
 ) -> anyhow::Result<Spec> {
-    let id = new_id(agent.name.as_str()).context("cannot ask the system for random bytes")?;
+    let id = new_id(wishes.name.as_deref().unwrap_or(agent.name.as_str()))
+        .context("cannot ask the system for random bytes")?;
     let mut spec = Spec::new(&id, agent_spec(agent, wishes), owner::this_process());
     spec.bottle = bottle_spec(invocation, &id, bottle, egress)?;
     tools::enter(bottle, &mut spec);
@@ -77,14 +80,14 @@ fn features(bottle: &BottleSpec) -> impl Iterator<Item = &'static str> + use<> {
     asked.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, feature)| feature)
 }
 
-/// Makes an identifier: the agent's name, cut, and enough chance to be unique on a machine.
+/// Makes an identifier: the bottle's or the agent's name, cut, and enough chance to be unique on a machine.
 ///
 /// The run's directory must not exist yet, so that two runs never share an identifier.
-fn new_id(agent: &str) -> anyhow::Result<String> {
+fn new_id(name: &str) -> anyhow::Result<String> {
     let mut random = [0; 4];
     rustix::rand::getrandom(&mut random, GetRandomFlags::empty())?;
-    let agent = agent.chars().take(30).collect::<String>();
-    Ok(format!("{}-{:08x}", agent.trim_end_matches('-'), u32::from_be_bytes(random)))
+    let name = name.chars().take(30).collect::<String>();
+    Ok(format!("{}-{:08x}", name.trim_end_matches('-'), u32::from_be_bytes(random)))
 }
 
 fn agent_spec(agent: &Agent, wishes: &StartOptions) -> AgentSpec {

@@ -11,13 +11,13 @@ use anyhow::Context;
 use claude_bottle_plugin_api::Owner;
 use serde::Serialize;
 
-use super::table::age;
+use super::table::{age, below_home, lasting};
 use super::{App, Format};
 use crate::egress::summary::{self, Summary};
 use crate::error::{CliError, CliResult, Exit};
 use crate::manifest::nearest;
 use crate::run::reaper;
-use crate::run::records::{Phase, Record};
+use crate::run::records::{Phase, Record, Timing};
 use crate::ui::{clean, columns};
 use decisions::Decisions;
 
@@ -54,6 +54,12 @@ struct RunView<'r> {
     name: &'r str,
     phase: Phase,
     created_unix: u64,
+    /// Unknown as long as it runs, and where its process was killed.
+    ended_unix: Option<u64>,
+    duration_seconds: Option<u64>,
+    /// The agent's, when it ran to its end.
+    exit_code: Option<i32>,
+    workspace: Option<&'r Path>,
     owner: &'r Owner,
     directory: PathBuf,
     requests_allowed: u64,
@@ -66,6 +72,8 @@ struct RunView<'r> {
     requests_exact: bool,
     /// How many older lines the log no longer has; they are counted.
     lines_dropped: u64,
+    /// How long each step took, once the run has ended.
+    timings: &'r [Timing],
     /// What the process that watched the run could not do.
     #[serde(skip_serializing_if = "Option::is_none")]
     watcher: Option<String>,
@@ -96,7 +104,7 @@ fn show(app: &App, args: &Args, record: &Record) -> CliResult<ExitCode> {
     let view = view(app, record)?;
     match args.format {
         Format::Json => app.ui.json(&view)?,
-        Format::Text => app.ui.data(&describe(&view)),
+        Format::Text => app.ui.data(&describe(&view, &app.invocation.home)),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -130,10 +138,15 @@ fn view<'r>(app: &App, record: &'r Record) -> CliResult<RunView<'r>> {
         name: &record.name,
         phase: record.phase,
         created_unix: record.created_unix,
+        ended_unix: record.ended_unix,
+        duration_seconds: record.ended_unix.map(|ended| ended.saturating_sub(record.created_unix)),
+        exit_code: record.exit_code,
+        workspace: record.workspace.as_deref(),
         owner: &record.owner,
         directory,
         requests_allowed: summary.allowed,
         requests_blocked: summary.blocked,
+        timings: &record.timings,
         watcher: reaper::said(&app.runs(), &record.id),
         requests_failed: summary.failed,
         requests_own: summary.own,
@@ -143,31 +156,37 @@ fn view<'r>(app: &App, record: &'r Record) -> CliResult<RunView<'r>> {
     })
 }
 
-fn describe(view: &RunView<'_>) -> String {
-    let mut text = format!(
-        "run       {}\nagent     {}\nbottle    {}\nbackend   {}\nname      {}\nphase     {}\nbegan     {} ago\nrequests  {} allowed, {} blocked, {} failed\nfiles     {}",
-        view.id,
-        view.agent,
-        view.bottle,
-        view.backend,
-        view.name,
-        phase(view.phase),
-        age(view.created_unix),
-        view.summary.number(view.requests_allowed),
-        view.summary.number(view.requests_blocked),
-        view.summary.number(view.requests_failed),
-        view.directory.display(),
-    );
+fn describe(view: &RunView<'_>, home: &Path) -> String {
+    let number = |count| view.summary.number(count);
+    let mut rows = vec![
+        ("run", view.id.to_owned()),
+        ("agent", view.agent.to_owned()),
+        ("bottle", view.bottle.to_owned()),
+        ("backend", view.backend.to_owned()),
+        ("name", view.name.to_owned()),
+        ("phase", phase(view.phase).to_owned()),
+        ("began", format!("{} ago", age(view.created_unix))),
+    ];
+    rows.extend(view.duration_seconds.map(|seconds| ("took", lasting(seconds))));
+    rows.extend(view.exit_code.map(|code| ("exit code", code.to_string())));
+    rows.extend(view.workspace.map(|workspace| ("workspace", below_home(workspace, home))));
+    let [allowed, blocked, failed] =
+        [view.requests_allowed, view.requests_blocked, view.requests_failed].map(number);
+    rows.push(("requests", format!("{allowed} allowed, {blocked} blocked, {failed} failed")));
+    rows.push(("files", view.directory.display().to_string()));
     if view.requests_own > 0 {
-        text.push_str(&format!(
-            "\nrefused   {} more, which the agent's program made by itself",
-            view.requests_own
-        ));
+        let text = format!("{} more, which the agent's program made by itself", view.requests_own);
+        rows.push(("refused", text));
+    }
+    if !view.timings.is_empty() {
+        let timing = |timing: &Timing| format!("{} {:.1} ms", timing.step, timing.millis);
+        rows.push(("steps", view.timings.iter().map(timing).collect::<Vec<_>>().join(", ")));
     }
     if let Some(said) = &view.watcher {
-        text.push_str(&format!("\nwatcher   {}", said.trim_end().replace('\n', "\n          ")));
+        rows.push(("watcher", said.trim_end().replace('\n', "\n          ")));
     }
-    clean(&text).into_owned()
+    let row = |(label, value): &(&str, String)| format!("{label:<10}{value}");
+    clean(&rows.iter().map(row).collect::<Vec<_>>().join("\n")).into_owned()
 }
 
 fn phase(phase: Phase) -> &'static str {
@@ -192,11 +211,16 @@ fn list(app: &App, format: Format, records: &[Record]) -> CliResult {
             view.backend.to_owned(),
             phase(view.phase).to_owned(),
             age(view.created_unix),
+            view.duration_seconds.map_or_else(|| "-".to_owned(), lasting),
+            view.exit_code.map_or_else(|| "-".to_owned(), |code| code.to_string()),
             view.summary.number(view.requests_blocked),
         ]
     };
     let rows: Vec<_> = views.iter().map(row).collect();
-    app.ui.data(&columns(["RUN", "AGENT", "BOTTLE", "BACKEND", "PHASE", "AGE", "BLOCKED"], &rows));
+    app.ui.data(&columns(
+        ["RUN", "AGENT", "BOTTLE", "BACKEND", "PHASE", "AGE", "TOOK", "EXIT", "BLOCKED"],
+        &rows,
+    ));
     Ok(())
 }
 

@@ -13,6 +13,9 @@ const SESSIONS: [&str; 5] = ["--continue", "-c", "--resume", "-r", "--session-id
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Flags {
+    /// What the bottle is called, in every command that takes one
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
     /// Show the plan, and make nothing (also CLAUDE_BOTTLE_DRY_RUN=1)
     #[arg(long)]
     pub(super) dry_run: bool,

@@ -24,6 +24,7 @@ use crate::results::resume::{self, Resumed};
 use crate::results::store::Saved;
 use crate::run::backend::{Backend, Verb};
 use crate::run::capabilities;
+use crate::run::names;
 use crate::run::plan_view::{Changes, PlanView};
 use crate::run::secrets;
 use crate::run::spec::{self, StartOptions};
@@ -39,6 +40,7 @@ Examples:
   claude-bottle start dev                       ask, then start the agent on this terminal
   claude-bottle start dev --cwd --yes           copy this directory in, and do not ask
   claude-bottle start dev --print 'run tests'   run once, and exit with the agent's code
+  claude-bottle start dev --name parser         then: claude-bottle exec parser -- bash
   claude-bottle start dev --dry-run --format json
 
 Exit codes:
@@ -113,6 +115,9 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
     let flags = request.flags;
     let manifest = app.manifest()?;
     let (agent, bottle) = resolve(&manifest, request.agent)?;
+    if let Some(name) = &flags.name {
+        names::check(name, &manifest, &app.runs().all()?, &app.results().names()?)?;
+    }
     let mut arguments = flags.arguments_of(agent)?;
     warn_of_misspelt_backends(app, bottle, request.backend)?;
     let calls = Calls::new(app)?;
@@ -133,13 +138,15 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
         options: flags.options(bottle, request.backend),
         saves: changes == Some(Changes::Saved),
         restore,
+        name: flags.name.clone(),
     };
     let egress = Egress::find(&app.invocation, bottle)?;
     let (spec, plan) = prepared(app, &backend, (agent, bottle), &egress, &wishes, stage.path())
         .map_err(|error| usable::or_elsewhere(app, request.backend, &calls, error))?;
     let view = PlanView::new(&backend, &spec, &plan, (flags.remote_control, changes))
         .resuming(resumed)
-        .with_presets(&bottle.egress.presets);
+        .with_presets(&bottle.egress.presets)
+        .named(flags.name.clone());
     if dry_run {
         return show_dry_run(app, flags.format, &view);
     }

@@ -39,13 +39,17 @@ pub(super) fn session(
         backend: backend.name().to_owned(),
         agent: request.agent.to_owned(),
         bottle: spec.bottle.name.clone(),
-        name: plan.name.clone(),
+        name: request.flags.name.clone().unwrap_or_else(|| plan.name.clone()),
         owner: spec.owner.clone(),
         created_unix: created.as_secs(),
         phase: Phase::Creating,
         instance: None,
         stage: Some(spec.stage_dir.clone()),
         policy: Some(policy),
+        workspace: spec.workspace.as_ref().map(|workspace| workspace.source.clone()),
+        ended_unix: None,
+        exit_code: None,
+        timings: Vec::new(),
         saves: wanted(request, backend, (spec, agent)),
         is_saved: false,
     };
@@ -59,7 +63,8 @@ pub(super) fn session(
     exec.streams = streams.numbers();
     let (runs, store) = (&app.runs(), &app.results());
     let (exe, commits) = (&app.invocation.exe, request.commits);
-    let session = Session { backend, runs, store, spec, exe, commits, plan, record };
+    let is_named = request.flags.name.is_some();
+    let session = Session { backend, runs, store, spec, exe, commits, plan, record, is_named };
     Ok(session.run(exec))
 }
 

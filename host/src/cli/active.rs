@@ -1,0 +1,192 @@
+//! `list active` and `ps`: the bottles that are running, across all backends; and how a command finds the one that is meant.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use claude_bottle_plugin_api::{ActiveBottle, BottleState, Owner};
+use serde::Serialize;
+
+use super::app::Calls;
+use super::ask::Missed;
+use super::table::{age, below_home};
+use super::{App, Format};
+use crate::egress::summary;
+use crate::error::{CliError, CliResult, Exit};
+use crate::run::backend::Verb;
+use crate::run::records::Record;
+use crate::ui::columns;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  claude-bottle ps                     the same as claude-bottle list active
+  claude-bottle ps --format json | jq -r '.[].name'")]
+pub(super) struct Args {
+    /// How the list is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// A bottle that exists, and which backend it is of.
+pub(super) struct ActiveRow {
+    pub(super) backend: String,
+    pub(super) bottle: ActiveBottle,
+    /// Its run; none where it was started under another home.
+    record: Option<Record>,
+}
+
+impl ActiveRow {
+    /// Returns what the user calls it, else what its backend does.
+    pub(super) fn name(&self) -> &str {
+        self.record.as_ref().map_or(&self.bottle.name, |record| &record.name)
+    }
+
+    /// Returns when it was made; 0 where neither run nor backend knows.
+    fn created_unix(&self) -> u64 {
+        self.record.as_ref().map_or(self.bottle.created_unix, |record| record.created_unix)
+    }
+
+    fn is_called(&self, wanted: &str) -> bool {
+        [self.name(), &self.bottle.name, &self.bottle.id].contains(&wanted)
+    }
+}
+
+/// The same for programs. Its keys are a contract; what the backend keeps for itself is not among them.
+#[derive(Serialize)]
+struct ActiveView<'r> {
+    id: &'r str,
+    name: &'r str,
+    /// What the backend calls it.
+    backend_name: &'r str,
+    agent: &'r str,
+    bottle: &'r str,
+    backend: &'r str,
+    state: BottleState,
+    created_unix: u64,
+    workspace: Option<&'r Path>,
+    requests_blocked: Option<u64>,
+    owner: Option<&'r Owner>,
+}
+
+pub(super) fn run(app: &App, args: &Args) -> CliResult {
+    list(app, args.format)
+}
+
+/// Lists the bottles that are running.
+pub(super) fn list(app: &App, format: Format) -> CliResult {
+    let (rows, missed) = active(app)?;
+    let views: Vec<_> = rows.iter().map(|row| view(app, row)).collect();
+    if format == Format::Json {
+        app.ui.json(&views)?;
+        return missed.into_result();
+    }
+    if rows.is_empty() {
+        missed.into_result()?;
+        app.ui.status("no bottle is running");
+        return Ok(());
+    }
+    let rows: Vec<_> = views.iter().map(|view| cells(view, &app.invocation.home)).collect();
+    let heads = ["NAME", "AGENT", "BOTTLE", "BACKEND", "STATE", "AGE", "BLOCKED", "WORKSPACE", "OWNER"];
+    app.ui.data(&columns(heads, &rows));
+    missed.into_result()
+}
+
+fn view<'r>(app: &App, row: &'r ActiveRow) -> ActiveView<'r> {
+    let ActiveRow { backend, bottle, record } = row;
+    ActiveView {
+        id: &bottle.id,
+        name: row.name(),
+        backend_name: &bottle.name,
+        agent: &bottle.agent,
+        bottle: &bottle.bottle,
+        backend,
+        state: bottle.state,
+        created_unix: row.created_unix(),
+        workspace: record.as_ref().and_then(|record| record.workspace.as_deref()),
+        requests_blocked: record.as_ref().and_then(|record| blocked(app, record)),
+        owner: bottle.owner.as_ref(),
+    }
+}
+
+/// Returns how many requests were refused until now. A log that cannot be read hides no bottle.
+fn blocked(app: &App, record: &Record) -> Option<u64> {
+    match summary::read(&app.runs().dir(&record.id)) {
+        Ok(summary) => Some(summary.blocked),
+        Err(error) => {
+            app.ui.warning(&format!("cannot read the decisions of run `{}`: {error}", record.id));
+            None
+        }
+    }
+}
+
+fn cells(view: &ActiveView<'_>, home: &Path) -> [String; 9] {
+    let unknown = || "-".to_owned();
+    [
+        view.name.to_owned(),
+        view.agent.to_owned(),
+        view.bottle.to_owned(),
+        view.backend.to_owned(),
+        state(view.state).to_owned(),
+        if view.created_unix == 0 { unknown() } else { age(view.created_unix) },
+        view.requests_blocked.map_or_else(unknown, |blocked| blocked.to_string()),
+        view.workspace.map_or_else(unknown, |workspace| below_home(workspace, home)),
+        view.owner.map_or_else(unknown, |owner| format!("{}@{}", owner.pid, owner.host)),
+    ]
+}
+
+fn state(state: BottleState) -> &'static str {
+    match state {
+        BottleState::Creating => "creating",
+        BottleState::Created => "created",
+        BottleState::Running => "running",
+        BottleState::Stopped => "stopped",
+        _ => "unknown",
+    }
+}
+
+/// Asks every backend that may have bottles, and says which could not be asked.
+fn active(app: &App) -> CliResult<(Vec<ActiveRow>, Missed)> {
+    let calls = Calls::new(app)?;
+    let (mut rows, mut missed) = (Vec::new(), Missed::default());
+    for candidate in app.candidates()? {
+        let listed = candidate.ask(app, &calls, &mut missed, |backend| {
+            Ok(backend.call(Verb::LIST_ACTIVE, |opened, call| opened.list_active(call))?)
+        });
+        let bottles = listed.into_iter().flat_map(|(_, bottles)| bottles);
+        rows.extend(bottles.map(|bottle| (candidate.name.clone(), bottle)));
+    }
+    calls.progress.clear();
+    let records = app.runs().all()?.into_iter().map(|record| (record.id.clone(), record));
+    let mut records: HashMap<_, _> = records.collect();
+    let row = |(backend, bottle): (String, ActiveBottle)| {
+        let record = records.remove(&bottle.id);
+        ActiveRow { backend, bottle, record }
+    };
+    Ok((rows.into_iter().map(row).collect(), missed))
+}
+
+/// Finds a bottle by its name, its run's id, or its agent when only one runs.
+pub(super) fn find(app: &App, wanted: &str) -> CliResult<ActiveRow> {
+    let (mut rows, missed) = active(app)?;
+    // A name is free again once its bottle is dead, of which something may be left.
+    let called = rows.iter().enumerate().filter(|(_, row)| row.is_called(wanted));
+    if let Some((at, _)) = called.max_by_key(|(_, row)| row.created_unix()) {
+        return Ok(rows.swap_remove(at));
+    }
+    let running = rows.iter().map(|row| row.name().to_owned()).collect::<Vec<_>>().join(", ");
+    let mut of_agent: Vec<_> = rows.into_iter().filter(|row| row.bottle.agent == wanted).collect();
+    match (of_agent.pop(), of_agent.len()) {
+        (Some(row), 0) => Ok(row),
+        (Some(_), more) => {
+            let message = format!("agent `{wanted}` has {} bottles running", more + 1);
+            Err(CliError::new(Exit::Failed, message).hint("name one of them: claude-bottle list active"))
+        }
+        (None, _) => {
+            missed.into_result()?;
+            let running =
+                if running.is_empty() { "none is running".to_owned() } else { format!("running: {running}") };
+            Err(CliError::new(Exit::Failed, format!("there is no bottle `{wanted}`; {running}"))
+                .hint("claude-bottle list active"))
+        }
+    }
+}
