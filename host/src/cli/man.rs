@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap_complete::Shell;
 
-use super::App;
+use super::{App, complete};
 use crate::error::CliResult;
 
 /// The program's name.
@@ -32,32 +32,23 @@ pub(super) struct ManArgs {
 }
 
 pub(super) fn completions(app: &App, args: &CompletionsArgs, command: &clap::Command) -> CliResult {
+    if let Some(script) = complete::script(args.shell) {
+        app.ui.data(script.trim_end());
+        return Ok(());
+    }
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut shown(command), NAME, &mut script);
     let script = String::from_utf8(script).context("cannot read the completions")?;
-    app.ui.data(&corrected(args.shell, script));
+    app.ui.data(&script);
     Ok(())
 }
 
 /// Returns the commands that are for users.
-fn shown(command: &clap::Command) -> clap::Command {
+pub(super) fn shown(command: &clap::Command) -> clap::Command {
     let commands = command.get_subcommands().filter(|command| !command.is_hide_set());
     let mut shown = clap::Command::new(NAME).version(env!("CARGO_PKG_VERSION"));
     shown = shown.args(command.get_arguments().cloned());
     shown.subcommands(commands.cloned())
-}
-
-/// Corrects what clap_complete 4.6 gets wrong.
-fn corrected(shell: Shell, script: String) -> String {
-    match shell {
-        // It looks for the commands of a program with a hyphen in its name under another name than it notes them by.
-        Shell::Bash => script.replace("claude__subcmd__bottle__subcmd__", "claude__bottle__subcmd__"),
-        // With two colons, zsh takes all that follows the first argument for those that follow `--`, options too.
-        Shell::Zsh => {
-            script.replace("'*::arguments ", "'*:arguments ").replace("'*::command ", "'*:command ")
-        }
-        _ => script,
-    }
 }
 
 pub(super) fn pages(args: &ManArgs, command: clap::Command) -> CliResult {

@@ -6,6 +6,7 @@ mod apply;
 mod arguments;
 mod ask;
 mod cleanup;
+mod complete;
 mod diff;
 mod discard;
 mod doctor;
@@ -136,6 +137,9 @@ enum Command {
     Completions(man::CompletionsArgs),
     /// Write the manual pages into a directory
     Man(man::ManArgs),
+    /// Say what fits where the cursor is, for the completions of shells
+    #[command(hide = true)]
+    Complete(complete::Args),
     /// Close the bottle of a run that was killed
     #[command(hide = true)]
     Reap(reap::Args),
@@ -235,6 +239,7 @@ fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
         Command::Untrust(args) => done(trust::untrust(app, &args)),
         Command::Schema(args) => done(schema::run(app, &args)),
         Command::Completions(args) => done(man::completions(app, &args, &definition())),
+        Command::Complete(args) => Ok(complete::run(app, &args, &definition())),
         Command::Man(args) => done(man::pages(&args, definition())),
         Command::Reap(args) => done(reap::run(app, &args)),
         Command::PluginCase(args) => done(plugin::case::run(app, &args)),

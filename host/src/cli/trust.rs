@@ -22,6 +22,10 @@ pub(super) struct TrustArgs {
     yes: bool,
 }
 
+/// What is said of a project that is not trusted.
+const LEFT_OUT: &str = "this directory's manifest is left out: it defines bottles and is not trusted; \
+                        see what it would grant: claude-bottle trust";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct UntrustArgs {}
 
@@ -33,26 +37,29 @@ pub(super) fn open(app: &App) -> CliResult<Trust> {
     Ok(Trust::open(&app.invocation.state_dir)?)
 }
 
-/// Loads the manifest of this directory and of the home directory. That of this directory is left out when the user says so,
-/// and with a warning when it may not define what it defines: code that nobody trusts is what bottles are for.
+/// Loads the manifest of this directory and of the home directory, and warns of what is left out.
 pub(super) fn load_manifest(app: &App) -> CliResult<Manifest> {
+    let (manifest, warning) = find_manifest(app)?;
+    if let Some(warning) = warning {
+        app.ui.warning(warning);
+    }
+    Ok(manifest)
+}
+
+/// Finds the manifest of this directory and of the home directory. That of this directory is left out when the user says so,
+/// and with a warning when it may not define what it defines: code that nobody trusts is what bottles are for.
+pub(super) fn find_manifest(app: &App) -> CliResult<(Manifest, Option<&'static str>)> {
     let (all, trust) = (locations(app), open(app)?);
     let own = Locations { cwd: all.home.clone(), ..all.clone() };
     if app.no_project {
-        return Ok(Manifest::load(&own, &trust)?);
+        return Ok((Manifest::load(&own, &trust)?, None));
     }
     match Manifest::load(&all, &trust) {
         Err(errors) if errors.has(ProblemKind::Untrusted) => match Manifest::load(&own, &trust) {
-            Ok(manifest) => {
-                app.ui.warning(
-                    "this directory's manifest is left out: it defines bottles and is not trusted; \
-                     see what it would grant: claude-bottle trust",
-                );
-                Ok(manifest)
-            }
+            Ok(manifest) => Ok((manifest, Some(LEFT_OUT))),
             Err(_) => Err(errors.into()),
         },
-        other => Ok(other?),
+        other => Ok((other?, None)),
     }
 }
 

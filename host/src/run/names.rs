@@ -54,7 +54,7 @@ fn refuse_taken(name: &str, runs: &[Record]) -> CliResult {
 }
 
 /// Returns `true` if a run has a bottle that is used, or kept. What a dead run left has no claim to a name.
-fn has_bottle(run: &Record) -> bool {
+pub fn has_bottle(run: &Record) -> bool {
     match run.phase {
         Phase::Creating | Phase::Running => owner::is_alive(&run.owner) != Ok(false),
         Phase::Unsaved => true,
