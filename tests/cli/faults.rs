@@ -180,6 +180,8 @@ fn doctor_gives_up_on_a_probe_that_hangs() {
     fake (selected): not usable
       reason: backend `fake` did not return in time from `probe`
       fix: see what it left behind: claude-bottle cleanup --dry-run
+    manifest: ok: ~/claude-bottle.yaml with hello, shell
+    disk: ok: [SIZE] free at `[DIR]`
     ");
 }
 

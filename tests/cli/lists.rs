@@ -404,6 +404,8 @@ fn a_doctors_findings() {
     --- stdout
     fake (selected): usable, with warnings
       warning: the fake backend isolates nothing; it is for tests
+    manifest: ok: ~/claude-bottle.yaml with hello, shell
+    disk: ok: [SIZE] free at `[DIR]`
     ");
     assert_snapshot!(home.shown(&["doctor", "--format", "json"]), @r#"
     exit 0
@@ -419,7 +421,21 @@ fn a_doctors_findings() {
         "warnings": [
           "the fake backend isolates nothing; it is for tests"
         ],
-        "hints": []
+        "hints": [],
+        "checks": [
+          {
+            "check": "manifest",
+            "state": "ok",
+            "message": "~/claude-bottle.yaml with hello, shell",
+            "fix": null
+          },
+          {
+            "check": "disk",
+            "state": "ok",
+            "message": "[SIZE] free at `[DIR]`",
+            "fix": null
+          }
+        ]
       }
     ]
     "#);
@@ -455,7 +471,12 @@ fn a_doctor_on_a_backend_that_is_not_there() {
       note: available backends: fake
       note: looked in: `[HOME]/.local/share/claude-bottle/plugins` (data directory, does not exist); `[PREFIX]/lib/claude-bottle/plugins` (next to the program)
       fix: to add it: install -D -m 755 FILE ~/.local/share/claude-bottle/plugins/claude-bottle-backend-nomad.so
+    manifest: ok: ~/claude-bottle.yaml with hello, shell
+    disk: ok: [SIZE] free at `[DIR]`
+    nomad does not work here, and fake does: export CLAUDE_BOTTLE_BACKEND=fake
     ");
+    let found = home.call_with(&["doctor", "--format", "json"], &[("CLAUDE_BOTTLE_BACKEND", "nomad")]);
+    assert_eq!(json(&found)[1]["instead"], "fake");
 }
 
 #[test]

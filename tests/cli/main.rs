@@ -13,6 +13,7 @@ mod canary;
 mod capabilities;
 mod cleanup;
 mod docs;
+mod doctor;
 mod edit;
 mod faults;
 mod folding;

@@ -31,6 +31,7 @@ mod size;
 mod start;
 mod stop;
 mod table;
+mod token;
 mod trust;
 mod usable;
 mod work;

@@ -24,7 +24,7 @@ use claude_bottle_plugin_api::{EgressSpec, Proxy};
 use crate::environment::Invocation;
 use crate::manifest::{Bottle, ProxyKind, SshHost};
 
-pub use secrets::secret_specs;
+pub use secrets::{API_CREDENTIALS, secret_specs};
 
 /// The port a bottle's proxy listens on unless the user says otherwise.
 pub const DEFAULT_PORT: u16 = 8888;

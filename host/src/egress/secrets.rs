@@ -6,7 +6,7 @@ use claude_bottle_plugin_api::{EnvValue, EnvVar, SecretSpec};
 use crate::environment::AGENT_TOKEN;
 
 /// Credentials for the model's API: <https://code.claude.com/docs/en/env-vars>.
-const API_CREDENTIALS: &[&str] = &[AGENT_TOKEN, "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"];
+pub const API_CREDENTIALS: &[&str] = &[AGENT_TOKEN, "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"];
 /// Where Claude Code sends them, of the hosts every bottle may reach.
 const API_HOSTS: &[&str] = &["api.anthropic.com", "claude.ai", "platform.claude.com"];
 /// The variable that moves the API elsewhere.

@@ -251,6 +251,14 @@ pub struct Agent {
     pub origin: Origin,
 }
 
+impl Agent {
+    /// Returns `true` if its program is Claude Code.
+    pub fn is_claude(&self) -> bool {
+        let program = self.command.first().map(String::as_str).unwrap_or_default();
+        program.rsplit('/').next() == DEFAULT_COMMAND.first().copied()
+    }
+}
+
 /// A file or directory of `~/.claude`.
 #[derive(Debug, Clone)]
 pub struct ClaudeFile {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use claude_bottle_plugin_api::{
     ActiveBottle, AgentFile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope,
-    Context, ErrorExt, ExecRequest, ExitStatus, ExportRequest, Exported, FailureKind, ForwardSpec, Plan,
-    Probe, Provisioned, Restore, Result, Spec,
+    Context, ErrorExt, ExecRequest, ExitStatus, ExportRequest, Exported, FailureKind, ForwardSpec, Health,
+    Plan, Probe, Provisioned, Restore, Result, Spec,
 };
 use tokio::runtime::Runtime;
 
@@ -96,7 +96,17 @@ impl Backend for Docker {
             Ok(engine) => engine,
             Err(error) => return Ok(Probe::unusable(error.to_string(), error.hint())),
         };
-        self.run(async { Ok(probe::probe(engine).await) })
+        self.run(async {
+            let probe = probe::probe(engine).await;
+            let image = match probe.health {
+                Health::Usable | Health::Degraded => probe::image_fact(engine, &self.config).await,
+                _ => None,
+            };
+            Ok(match image {
+                Some(image) => probe.fact("image", image),
+                None => probe,
+            })
+        })
     }
 
     fn prepare(&self, call: &Call, spec: &Spec) -> Result<Plan> {

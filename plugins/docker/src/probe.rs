@@ -3,6 +3,7 @@
 use claude_bottle_plugin_api::{Failure, Probe};
 
 use crate::advisories;
+use crate::config::Config;
 use crate::engine::{Engine, EngineError, EngineFacts};
 use crate::error::DockerError;
 use crate::limits;
@@ -30,6 +31,18 @@ pub(crate) async fn probe(engine: &impl Engine) -> Probe {
         .fact("cgroup", &facts.cgroup);
     let faults = advisories::warnings(&facts.version);
     limitations(&facts).into_iter().chain(faults).fold(probe, Probe::warning)
+}
+
+/// Says whether the agent's own image is there, or what the first start makes it of; nothing when the engine does not say.
+pub(crate) async fn image_fact(engine: &impl Engine, config: &Config) -> Option<String> {
+    let tag = config.image_tag();
+    if engine.image(tag).await.ok()?.is_some() {
+        return Some(format!("`{tag}` is here"));
+    }
+    let base = &config.base_image;
+    let is_here = engine.image(base).await.ok()?.is_some();
+    let how = if is_here { "is here" } else { "is pulled then" };
+    Some(format!("`{tag}` is built at the first start, from `{base}`, which {how}"))
 }
 
 /// Refuses an engine that bottles cannot be made on. What is there of them can still be listed and removed.

@@ -168,6 +168,7 @@ impl Home {
                 (r"\b[0-9]+@[A-Za-z0-9.-]+", "[PID]@[HOST]"),
                 (r"\b[0-9]+[smh]( [0-9]+s)?\b *", "[AGE] "),
                 (r"\b[0-9]+\.[0-9] ms\b", "[MS]"),
+                (r"\b[0-9.]+ [KMGT]iB free at `[^`]+`", "[SIZE] free at `[DIR]`"),
                 (r"\b[0-9a-f]{64}\b", "[SHA256]"),
                 (r"\b[0-9a-f]{12}\b", "[HASH]"),
                 (r"claude-bottle-edit-[A-Za-z0-9]{6}", "claude-bottle-edit-[RANDOM]"),

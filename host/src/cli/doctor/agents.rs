@@ -7,7 +7,7 @@ use super::super::app::Calls;
 use super::super::{App, start};
 use crate::egress::Egress;
 use crate::error::{CliError, CliResult};
-use crate::manifest::{Agent, Manifest, ManifestErrors, ProblemKind};
+use crate::manifest::{Agent, Manifest};
 use crate::run::backend::Backend;
 use crate::run::options::Options;
 use crate::run::spec::StartOptions;
@@ -33,29 +33,16 @@ impl Refused {
     }
 }
 
-/// Prepares each agent. No manifest means no agents; one that cannot be read is told by every other command.
-pub(super) fn refused(app: &App, backend: &str, calls: &Calls) -> Vec<Refused> {
-    let manifest = match app.manifest() {
-        Ok(manifest) => manifest,
-        Err(error) => {
-            if !is_missing(&error) {
-                app.ui.warning(&format!("agents are not checked: {:#}", error.error));
-            }
-            return Vec::new();
-        }
-    };
+/// Prepares each agent.
+pub(super) fn refused(app: &App, backend: &str, calls: &Calls, manifest: &Manifest) -> Vec<Refused> {
     let opened = match app.open(backend, calls) {
         Ok(opened) => opened,
         Err(error) => return vec![Refused::new("*", error)],
     };
     let check = |agent: &Agent| {
-        Some(Refused::new(agent.name.as_str(), try_agent(app, &opened, &manifest, agent).err()?))
+        Some(Refused::new(agent.name.as_str(), try_agent(app, &opened, manifest, agent).err()?))
     };
     manifest.agents().filter_map(check).collect()
-}
-
-fn is_missing(error: &CliError) -> bool {
-    error.error.downcast_ref::<ManifestErrors>().is_some_and(|errors| errors.has(ProblemKind::NoFile))
 }
 
 fn try_agent(app: &App, backend: &Backend, manifest: &Manifest, agent: &Agent) -> CliResult {

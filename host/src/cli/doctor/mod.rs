@@ -1,6 +1,8 @@
 //! `doctor`: which backends work here, which agents could start and, where one does not, what to do.
 
 mod agents;
+mod checks;
+mod disk;
 
 use std::process::ExitCode;
 
@@ -8,10 +10,12 @@ use claude_bottle_plugin_api::{Health, Probe};
 use serde::Serialize;
 
 use self::agents::Refused;
+use self::checks::Check;
 use super::app::Calls;
 use super::usable::{self, is_usable, probe};
 use super::{App, Format};
 use crate::error::{CliResult, Exit};
+use crate::manifest::Manifest;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -19,8 +23,9 @@ Examples:
   claude-bottle doctor
   claude-bottle doctor --format json | jq -r '.[] | select(.health == \"usable\") | .backend'
 
-Exits 0 when the selected backend can be used: CLAUDE_BOTTLE_BACKEND, else docker. An agent of the manifest that
-it would refuse to start is named, and the exit code is 1.")]
+Looks at what a start needs: backends, the manifest and its agents, a token for Claude Code, the disk. What is
+missing comes with what to do. Exits 0 when every agent can be started in the selected backend, which is
+CLAUDE_BOTTLE_BACKEND, else docker; a warning changes nothing about that.")]
 pub(super) struct Args {
     /// How the answer is printed
     #[arg(long, value_enum, default_value_t)]
@@ -39,29 +44,70 @@ struct Finding {
     /// Agents of the manifest that this backend, when it is the selected one, would refuse to start.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     agents: Vec<Refused>,
+    /// What else a start needs, with the selected backend.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<Check>,
+    /// Another backend that works here, when this is the selected one and does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instead: Option<String>,
 }
 
-/// Exits 0 when the selected backend can be used.
+impl Finding {
+    /// Returns `true` if every agent can be started in it.
+    fn is_enough(&self) -> bool {
+        is_usable(self.probe.health) && self.agents.is_empty() && !self.checks.iter().any(Check::is_failed)
+    }
+}
+
+/// Exits 0 when every agent can be started in the selected backend.
 pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
     let calls = Calls::new(app)?;
     let selected = app.backend_name(None);
-    let findings: Vec<Finding> = usable::names(app, selected)?
-        .into_iter()
-        .map(|name| {
-            let (probe, hints) = probe(app, &name, &calls);
-            let is_asked = name == selected && is_usable(probe.health);
-            let agents = if is_asked { agents::refused(app, &name, &calls) } else { Vec::new() };
-            Finding { selected: name == selected, probe, hints, agents, backend: name }
-        })
-        .collect();
+    let manifest = app.manifest();
+    let mut findings = Vec::new();
+    for name in usable::names(app, selected)? {
+        findings.push(finding(app, name, &calls, &manifest));
+    }
     calls.progress.clear();
+    let works = |finding: &&Finding| is_usable(finding.probe.health);
+    let other = findings.iter().find(works).map(|finding| finding.backend.clone());
+    if let Some(finding) = findings.iter_mut().find(|finding| finding.selected) {
+        finding.instead = other.filter(|_| !is_usable(finding.probe.health));
+        finding.checks = checks::all(app, &manifest);
+    }
     match args.format {
         Format::Json => app.ui.json(&findings)?,
-        Format::Text => findings.iter().for_each(|finding| app.ui.data(&describe(finding))),
+        Format::Text => tell(app, &findings),
     }
-    let usable =
-        |finding: &Finding| finding.selected && is_usable(finding.probe.health) && finding.agents.is_empty();
-    Ok(if findings.iter().any(usable) { ExitCode::SUCCESS } else { Exit::Failed.into() })
+    let is_enough = findings.iter().any(|finding| finding.selected && finding.is_enough());
+    Ok(if is_enough { ExitCode::SUCCESS } else { Exit::Failed.into() })
+}
+
+fn finding(app: &App, backend: String, calls: &Calls, manifest: &CliResult<Manifest>) -> Finding {
+    let (probe, hints) = probe(app, &backend, calls);
+    let selected = backend == app.backend_name(None);
+    let agents = match manifest {
+        Ok(manifest) if selected && is_usable(probe.health) => {
+            agents::refused(app, &backend, calls, manifest)
+        }
+        _ => Vec::new(),
+    };
+    Finding { backend, selected, probe, hints, agents, checks: Vec::new(), instead: None }
+}
+
+/// Prints each backend, and then, each in a line, what else a start needs.
+fn tell(app: &App, findings: &[Finding]) {
+    findings.iter().for_each(|finding| app.ui.data(&describe(finding)));
+    for finding in findings.iter().filter(|finding| finding.selected) {
+        let lines: Vec<_> = finding.checks.iter().flat_map(Check::lines).collect();
+        app.ui.data(&crate::ui::clean(&lines.join("\n")));
+        if let Some(other) = &finding.instead {
+            let name = &finding.backend;
+            app.ui.data(&format!(
+                "{name} does not work here, and {other} does: export CLAUDE_BOTTLE_BACKEND={other}"
+            ));
+        }
+    }
 }
 
 fn describe(finding: &Finding) -> String {

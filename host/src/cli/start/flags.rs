@@ -83,7 +83,7 @@ impl Flags {
     pub(super) fn going_on(&self, agent: &Agent) -> Option<String> {
         let name = |argument: &String| argument.split('=').next().unwrap_or_default().to_owned();
         let is_said = self.arguments.iter().any(|argument| SESSIONS.contains(&name(argument).as_str()));
-        (is_claude(agent) && !is_said).then(|| "--continue".to_owned())
+        (agent.is_claude() && !is_said).then(|| "--continue".to_owned())
     }
 
     /// Returns what the manifest and the command line set for the backend.
@@ -105,18 +105,13 @@ impl Flags {
     }
 }
 
-/// Returns `true` if an agent's program is Claude Code.
-pub(super) fn is_claude(agent: &Agent) -> bool {
-    program(agent).rsplit('/').next() == Some(CLAUDE)
-}
-
 fn program(agent: &Agent) -> &str {
     agent.command.first().map(String::as_str).unwrap_or_default()
 }
 
 /// Refuses an option that only Claude Code knows, for an agent that runs another program.
 fn only_for_claude(agent: &Agent, option: &str) -> CliResult {
-    if is_claude(agent) {
+    if agent.is_claude() {
         return Ok(());
     }
     let (name, program) = (&agent.name, program(agent));

@@ -9,7 +9,6 @@ use claude_bottle_plugin_api::{ExecRequest, ExecRole, Plan, Spec};
 
 use super::super::App;
 use super::Request;
-use super::flags::is_claude;
 use crate::error::{CliResult, Exit, agent_exit};
 use crate::manifest::Agent;
 use crate::results::save::Wanted;
@@ -83,7 +82,7 @@ fn wanted(request: &Request<'_>, backend: &Backend, (spec, agent): (&Spec, &Agen
 
 /// Returns where the agent keeps what it remembers of its sessions, below its home.
 fn history(agent: &Agent) -> Vec<PathBuf> {
-    let usual: &[&str] = if is_claude(agent) { &HISTORY } else { &[] };
+    let usual: &[&str] = if agent.is_claude() { &HISTORY } else { &[] };
     agent.history.clone().unwrap_or_else(|| usual.iter().map(PathBuf::from).collect())
 }
 
