@@ -11,6 +11,7 @@ mod caller;
 mod egress;
 mod engine;
 mod failure;
+mod first_run;
 mod headless;
 mod images;
 mod own_files;

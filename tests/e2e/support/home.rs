@@ -18,12 +18,18 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Makes a home whose manifest is this text.
-    pub(crate) fn new(manifest: &str) -> Self {
+    /// Makes a home without a manifest.
+    pub(crate) fn empty() -> Self {
         let dir = tempfile::Builder::new().prefix("home-").tempdir().unwrap();
         fs::create_dir(dir.path().join("work")).unwrap();
-        fs::write(dir.path().join("claude-bottle.yaml"), manifest).unwrap();
         Self { dir, env: Vec::new() }
+    }
+
+    /// Makes a home whose manifest is this text.
+    pub(crate) fn new(manifest: &str) -> Self {
+        let home = Self::empty();
+        fs::write(home.path().join("claude-bottle.yaml"), manifest).unwrap();
+        home
     }
 
     /// Makes a home with one agent whose API is the stand-in.
