@@ -85,6 +85,51 @@ pub enum GuardError {
         /// The key.
         key: &'static str,
     },
+    /// A new configuration allows a host for which the bottle's authority is not good.
+    #[error(
+        "the host `{host}` was not allowed at the start, and certificates are made for hosts that were: start the bottle again"
+    )]
+    OutsideAuthority {
+        /// The host.
+        host: String,
+    },
+    /// A certificate could not be made.
+    #[error("cannot make a certificate")]
+    MakeCertificate {
+        /// What went wrong.
+        #[source]
+        source: rcgen::Error,
+    },
+    /// The trust files could not be written.
+    #[error("cannot write the trust files of the bottle in `{}`", directory.display())]
+    WriteTrust {
+        /// The directory of the socket.
+        directory: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// There are no random numbers.
+    #[error("the system gives no random numbers")]
+    NoRandom,
+    /// An authority that the configuration names is not one.
+    #[error("`roots`: authority {number} is not a valid certificate: {reason}")]
+    Root {
+        /// Which one, counted from 1.
+        number: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No authority is there to trust.
+    #[error("`roots` has no authority, so no host could be trusted")]
+    NoRoots,
+    /// The parts of a TLS configuration do not fit.
+    #[error("cannot set up TLS")]
+    ConfigureTls {
+        /// What went wrong.
+        #[source]
+        source: tokio_rustls::rustls::Error,
+    },
     /// The runtime, a signal handler or a thread could not be set up.
     #[error("cannot set up the process")]
     Process {

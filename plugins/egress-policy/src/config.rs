@@ -38,6 +38,9 @@ pub struct GuardConfig {
     /// What the bottle may reach. Missing means nothing.
     #[serde(default)]
     pub policy: Policy,
+    /// Authorities that hosts are trusted by when tunnels to them are opened: certificates in PEM.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub roots: String,
     /// Proxy above this one, for a network that lets nothing else out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_proxy: Option<UpstreamProxy>,
@@ -218,6 +221,7 @@ impl GuardConfig {
             socket_access: SocketAccess::default(),
             clients: Vec::new(),
             policy,
+            roots: String::new(),
             upstream_proxy: None,
             resolver: None,
             tls_ports: Vec::new(),
@@ -269,8 +273,8 @@ impl GuardConfig {
                 range: grant.range.to_string(),
             });
         }
-        if self.policy.intercept != Intercept::None {
-            return Err(ConfigError::Intercept);
+        if self.policy.intercept != Intercept::None && self.roots.trim().is_empty() {
+            return Err(ConfigError::NoRoots);
         }
         if let Some(rule) = self.policy.unseen(|port| self.is_tls_only(port)) {
             let (rule, origin) = (rule.to_string(), rule.origin().to_owned());

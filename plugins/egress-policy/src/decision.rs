@@ -85,7 +85,7 @@ codes! {
     /// The URL's scheme cannot be served.
     BadScheme = "bad_scheme", "use CONNECT for https and an absolute http:// URL for plain HTTP";
     /// The request asks for another protocol.
-    UpgradeRefused = "upgrade_refused", "use wss:// or https:// through CONNECT; protocol upgrades over plain HTTP are refused";
+    UpgradeRefused = "upgrade_refused", "use wss:// or https:// through CONNECT; protocol upgrades are refused over plain HTTP and where the guard opens HTTPS";
     /// Header or body or URL is larger than allowed.
     TooLarge = "too_large", "make the request smaller";
     /// Too many connections at once.
@@ -110,6 +110,14 @@ codes! {
     UpstreamFailed = "upstream_failed", "try again; the host did not answer properly";
     /// The proxy above the guard could not be reached, or refused.
     UpstreamProxyFailed = "upstream_proxy_failed", "the proxy above this one did not open the way; ask the user to check `egress.upstream_proxy`";
+    /// The certificate of a host whose tunnel is opened is not accepted.
+    UpstreamCertificate = "upstream_certificate", "do not retry; tell the user that the host's certificate is not accepted";
+    /// A host whose tunnel is opened did not end its TLS handshake.
+    UpstreamTls = "upstream_tls", "try again; the host did not speak TLS as expected";
+    /// The client of an opened tunnel wants to speak something else than HTTP/1.1.
+    NotHttp = "not_http", "use HTTP/1.1; nothing else goes where the guard opens HTTPS";
+    /// The client of an opened tunnel left when it saw the bottle's certificate.
+    ClientDistrusts = "client_distrusts", "the client trusts no authority of this bottle: it pins certificates, or does not read the bottle's trust files";
     /// A tunnel to 443 carries something else than TLS.
     NotTls = "not_tls", "only TLS may be spoken in a tunnel to port 443";
     /// A ClientHello without a server name.
@@ -119,7 +127,7 @@ codes! {
     /// A ClientHello with an encrypted inner hello, which may be for any other host.
     EchRefused = "ech_refused", "switch off Encrypted Client Hello (ECH) in the client, its random filler included";
     /// The body ends in trailers.
-    TrailersRefused = "trailers_refused", "send the body without trailers, or use https:// through CONNECT; over plain HTTP trailers are refused";
+    TrailersRefused = "trailers_refused", "send the body without trailers, or use https:// through CONNECT; trailers are refused over plain HTTP and where the guard opens HTTPS";
     /// A body in a compressed form, which cannot be inspected.
     BodyEncoded = "body_encoded", "send the body without Content-Encoding, or as gzip or deflate. The user can let others through unread by `secrets: warn` and `rules: warn` under `egress.dlp`";
     /// One of this bottle's secrets is in the request.

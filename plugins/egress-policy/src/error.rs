@@ -160,9 +160,9 @@ pub enum ConfigError {
         /// Its range.
         range: String,
     },
-    /// Tunnels are to be opened, which this guard cannot.
-    #[error("`policy.intercept` asks to open tunnels, which this guard cannot yet")]
-    Intercept,
+    /// Tunnels are to be opened, and no host outside could be trusted.
+    #[error("`policy.intercept` asks to open tunnels, and `roots` names no authority to trust hosts by")]
+    NoRoots,
     /// A rule about requests that nothing sees.
     #[error(
         "rule `{rule}`{} is about requests inside HTTPS, and tunnels to its hosts are not opened",

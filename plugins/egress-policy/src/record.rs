@@ -35,6 +35,9 @@ pub struct LogRecord {
     pub host: String,
     /// The port, or 0 when the request was not readable.
     pub port: u16,
+    /// The path of a request in an opened tunnel, without its query, cut; `***` when inspection found something in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// What was decided.
     pub verdict: Verdict,
     /// The rule that decided.

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use claude_bottle_egress_policy::{GuardConfig, Listen};
+use rustix::process::DumpableBehavior;
 use secret_scan::rules;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
@@ -16,6 +18,8 @@ use crate::error::GuardError;
 use crate::log::{self, event};
 use crate::net::listen;
 use crate::serve::{Server, Snapshot, accept_all};
+use crate::tls::authority::Authority;
+use crate::tls::trust;
 
 /// Time for open connections to write their last log line.
 const GRACE: Duration = Duration::from_secs(1);
@@ -66,9 +70,15 @@ async fn serve(source: Source, snapshot: Snapshot, logger: log::Logger) -> Resul
     let listener = listening.map_err(|source| GuardError::Listen { place, source })?;
     let stopping = stop_signal()?;
     let bottle = snapshot.config.bottle.clone();
-    let server = Arc::new(Server::new(snapshot, logger, listener.tcp_address()));
+    let server = Arc::new(Server::new(snapshot, logger, listener.tcp_address())?);
     watch_reload(source, Arc::clone(&server))?;
-    event("listening", &json!({ "bottle": bottle, "address": listener.to_string() }));
+    let mut ready = json!({ "bottle": bottle, "address": listener.to_string() });
+    if let Some(authority) = server.authority() {
+        hide_memory()?;
+        write_trust(&server.snapshot().config, authority)?;
+        (ready["ca"], ready["ca_sha256"]) = (authority.pem().into(), authority.fingerprint().into());
+    }
+    event("listening", &ready);
     let accepting = tokio::spawn(accept_all(Arc::clone(&server), listener));
     stopping.await;
     server.stop();
@@ -76,6 +86,20 @@ async fn serve(source: Source, snapshot: Snapshot, logger: log::Logger) -> Resul
     drain(&server).await;
     event("stopped", &json!({ "bottle": bottle, "open_connections": server.clients() }));
     Ok(())
+}
+
+/// Keeps the authority's key out of core files, and out of the reach of other processes of the same user.
+fn hide_memory() -> Result<(), GuardError> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|error| GuardError::Process { source: error.into() })
+}
+
+/// Writes the trust files next to the socket. A guard without one has no directory that it shares with the bottle.
+fn write_trust(config: &GuardConfig, authority: &Authority) -> Result<(), GuardError> {
+    let Listen::Unix(socket) = &config.listen else { return Ok(()) };
+    let directory = socket.parent().unwrap_or(socket);
+    trust::write(directory, authority.pem(), &config.roots)
+        .map_err(|source| GuardError::WriteTrust { directory: directory.to_owned(), source })
 }
 
 /// Waits a moment for connections to end, so that their last line is in the log.

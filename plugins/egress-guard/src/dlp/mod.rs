@@ -167,7 +167,7 @@ impl Inspector {
     pub fn head(&self, head: &RequestHead, wanted: &Destination) -> Findings {
         let (mut findings, mut scratch) = (Findings::default(), Scratch::default());
         let host = Some(&wanted.host);
-        let plain = wanted.scheme == Scheme::Http;
+        let plain = wanted.scheme != Scheme::Connect;
         self.look(
             wanted.path.as_bytes(),
             Look { host, place: "URL", rules: plain, credential: false },

@@ -5,11 +5,12 @@ use claude_bottle_egress_policy::{Code, HostError, HostOrIp, Scheme, parse_autho
 use super::head::{RequestHead, Version};
 
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 /// A destination that every part of the head agrees on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
-    /// Tunnel or plain HTTP.
+    /// Tunnel, plain HTTP, or a request in an opened tunnel.
     pub scheme: Scheme,
     /// The canonical host.
     pub host: HostOrIp,
@@ -22,7 +23,8 @@ pub struct Destination {
 impl Destination {
     /// Returns the Host header for the upstream.
     pub fn host_header(&self) -> String {
-        if self.port == HTTP_PORT { self.host.to_string() } else { format!("{}:{}", self.host, self.port) }
+        let usual = if self.scheme == Scheme::Https { HTTPS_PORT } else { HTTP_PORT };
+        if self.port == usual { self.host.to_string() } else { format!("{}:{}", self.host, self.port) }
     }
 }
 
@@ -39,6 +41,9 @@ pub enum DestinationError {
     /// A request for the guard itself, in origin or asterisk form.
     #[error("the request target is not an absolute URL; this is a proxy")]
     NotAbsolute,
+    /// A request in an opened tunnel that names another place, or none.
+    #[error("in a tunnel the request target is a path")]
+    NotAPath,
     /// Another scheme than http.
     #[error("the URL's scheme is not http; https goes through CONNECT")]
     Scheme,
@@ -58,7 +63,7 @@ impl DestinationError {
     pub fn code(&self) -> Code {
         match self {
             Self::Host { .. } => Code::BadHost,
-            Self::NotAbsolute | Self::Fragment => Code::BadRequest,
+            Self::NotAbsolute | Self::NotAPath | Self::Fragment => Code::BadRequest,
             Self::Scheme => Code::BadScheme,
             Self::HostHeader | Self::Mismatch => Code::HostMismatch,
         }
@@ -68,6 +73,19 @@ impl DestinationError {
 /// Returns the destination of a request.
 pub fn destination(head: &RequestHead) -> Result<Destination, DestinationError> {
     let wanted = if head.method == "CONNECT" { tunnel(&head.target)? } else { plain(&head.target)? };
+    check_host_header(head, &wanted)?;
+    Ok(wanted)
+}
+
+/// Returns the destination of a request in an opened tunnel, which is the place of the tunnel.
+pub fn inside(head: &RequestHead, host: &HostOrIp, port: u16) -> Result<Destination, DestinationError> {
+    if head.method == "CONNECT" || !head.target.starts_with('/') {
+        return Err(DestinationError::NotAPath);
+    }
+    if head.target.contains('#') {
+        return Err(DestinationError::Fragment);
+    }
+    let wanted = Destination { scheme: Scheme::Https, host: host.clone(), port, path: head.target.clone() };
     check_host_header(head, &wanted)?;
     Ok(wanted)
 }
@@ -107,7 +125,11 @@ fn check_host_header(head: &RequestHead, wanted: &Destination) -> Result<(), Des
         return Err(DestinationError::HostHeader);
     }
     let text = std::str::from_utf8(value).map_err(|_| DestinationError::Mismatch)?;
-    let default = if wanted.scheme == Scheme::Connect { wanted.port } else { HTTP_PORT };
+    let default = match wanted.scheme {
+        Scheme::Connect => wanted.port,
+        Scheme::Http => HTTP_PORT,
+        Scheme::Https => HTTPS_PORT,
+    };
     let named = parse_authority(text, Some(default)).map_err(|source| DestinationError::Host { source })?;
     if named == (wanted.host.clone(), wanted.port) { Ok(()) } else { Err(DestinationError::Mismatch) }
 }
@@ -153,6 +175,38 @@ mod tests {
         check("GET http:///etc/passwd HTTP/1.1", "Host: a.example\r\n", Err(Code::BadHost));
         check("GET http://a.example/#x HTTP/1.1", "Host: a.example\r\n", Err(Code::BadRequest));
         check("GET http://a.example\\@b.example/ HTTP/1.1", "Host: a.example\r\n", Err(Code::BadHost));
+    }
+
+    #[test]
+    fn in_a_tunnel_every_part_names_its_place() {
+        let check = |port: u16, request_line: &str, headers: &str, expected: Result<&str, Code>| {
+            let text = format!("{request_line}\r\n{headers}\r\n");
+            let head = head::parse(text.as_bytes(), 16).unwrap();
+            let host = HostOrIp::parse("a.example").unwrap();
+            let got = inside(&head, &host, port);
+            let got = got.map(|d| format!("{} {}", d.host_header(), d.path)).map_err(|e| e.code());
+            assert_eq!(got, expected.map(str::to_owned), "{text}");
+        };
+        check(443, "GET /x?y HTTP/1.1", "Host: A.example\r\n", Ok("a.example /x?y"));
+        check(443, "GET // HTTP/1.1", "Host: a.example:443\r\n", Ok("a.example //"));
+        check(8443, "GET / HTTP/1.1", "Host: a.example:8443\r\n", Ok("a.example:8443 /"));
+        check(443, "GET / HTTP/1.0", "", Ok("a.example /"));
+        for host in ["b.example", "a.example:80", "a.example:8443"] {
+            check(443, "GET / HTTP/1.1", &format!("Host: {host}\r\n"), Err(Code::HostMismatch));
+        }
+        check(8443, "GET / HTTP/1.1", "Host: a.example\r\n", Err(Code::HostMismatch));
+        check(443, "GET / HTTP/1.1", "", Err(Code::HostMismatch));
+        check(443, "GET / HTTP/1.1", "Host: a.example\r\nHost: b.example\r\n", Err(Code::HostMismatch));
+        for line in [
+            "GET https://a.example/ HTTP/1.1",
+            "GET http://b.example/ HTTP/1.1",
+            "CONNECT a.example:443 HTTP/1.1",
+            "CONNECT /x HTTP/1.1",
+            "OPTIONS * HTTP/1.1",
+            "GET /#x HTTP/1.1",
+        ] {
+            check(443, line, "Host: a.example\r\n", Err(Code::BadRequest));
+        }
     }
 
     #[test]

@@ -61,6 +61,8 @@ fn status(code: Code) -> (u16, &'static str) {
         | Code::NoResolver
         | Code::ConnectFailed
         | Code::UpstreamFailed
+        | Code::UpstreamCertificate
+        | Code::UpstreamTls
         | Code::UpstreamProxyFailed => (502, "Bad Gateway"),
         Code::TooManyConnections | Code::LogFailed => (503, "Service Unavailable"),
         Code::Internal => (500, "Internal Server Error"),

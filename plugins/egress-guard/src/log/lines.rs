@@ -100,6 +100,7 @@ fn lost(bottle: &str, count: u64) -> LogRecord {
         method: String::new(),
         host: String::new(),
         port: 0,
+        path: None,
         verdict: Verdict::Error,
         rule: None,
         origin: None,

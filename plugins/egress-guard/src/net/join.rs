@@ -46,6 +46,12 @@ impl Activity {
         self.add(&self.down, count);
     }
 
+    /// Notes bytes in both directions, of something that was counted by itself.
+    pub fn add_both(&self, up: u64, down: u64) {
+        self.up.fetch_add(up, Ordering::Relaxed);
+        self.down.fetch_add(down, Ordering::Relaxed);
+    }
+
     /// Returns bytes up and down.
     pub fn bytes(&self) -> (u64, u64) {
         (self.up.load(Ordering::Relaxed), self.down.load(Ordering::Relaxed))

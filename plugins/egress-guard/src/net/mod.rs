@@ -5,6 +5,7 @@ mod copy;
 pub mod dial;
 pub mod join;
 pub mod listen;
+pub(crate) mod opened;
 pub mod resolve;
 mod splice;
 pub mod stream;

@@ -1,10 +1,10 @@
-//! One stream type over TCP and Unix sockets, read and written through a shared reference.
+//! One stream type over TCP and Unix sockets and within opened tunnels, read and written through a shared reference.
 //!
 //! Reads go through one buffer per thread, so that a thousand idle tunnels hold no buffers at all.
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -12,6 +12,7 @@ use rustix::net::Shutdown;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
+use super::opened::Opened;
 use super::splice::Pipe;
 
 /// Bytes read at once.
@@ -28,11 +29,19 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over a Unix socket.
     Unix(UnixStream),
+    /// The inside of an opened tunnel. It is read and written by itself, and never joined with another.
+    Opened(Box<Opened>),
 }
+
+/// The inside of an opened tunnel has no socket of its own.
+const NO_SOCKET: io::ErrorKind = io::ErrorKind::Unsupported;
 
 impl Stream {
     /// Appends what is there to `into`, waiting for the first byte; 0 at the end of the stream.
     pub async fn read(&self, into: &mut BytesMut) -> io::Result<usize> {
+        if let Self::Opened(opened) = self {
+            return opened.read(into).await;
+        }
         loop {
             self.readable().await?;
             let read = with_buffer(|buffer| {
@@ -84,6 +93,11 @@ impl Stream {
 
     /// Writes everything, and notes each piece that is taken.
     pub(super) async fn write_all_noted(&self, mut bytes: &[u8], note: &impl Fn(usize)) -> io::Result<()> {
+        if let Self::Opened(opened) = self {
+            opened.write_all(bytes).await?;
+            note(bytes.len());
+            return Ok(());
+        }
         while !bytes.is_empty() {
             match self.try_write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -100,7 +114,19 @@ impl Stream {
 
     /// Says that nothing more will be written. A peer that has gone away is no fault here.
     pub fn shutdown_write(&self) {
-        rustix::net::shutdown(self.as_fd(), Shutdown::Write).ok();
+        match self {
+            Self::Tcp(stream) => rustix::net::shutdown(stream, Shutdown::Write).ok(),
+            Self::Unix(stream) => rustix::net::shutdown(stream, Shutdown::Write).ok(),
+            Self::Opened(_) => None,
+        };
+    }
+
+    /// Says that nothing more will be written, in the way of the stream: within TLS by a word of its own.
+    pub async fn end(&self) {
+        match self {
+            Self::Opened(opened) => opened.end().await.unwrap_or_default(),
+            Self::Tcp(_) | Self::Unix(_) => self.shutdown_write(),
+        }
     }
 
     /// Ends the stream so that what has been written still arrives.
@@ -109,8 +135,8 @@ impl Stream {
     /// <https://www.rfc-editor.org/rfc/rfc9112#section-9.6>. So the input is drained, within bounds.
     pub async fn linger(&self, limit: Duration) {
         const MAX_DRAIN: usize = 1024 * 1024;
-        self.shutdown_write();
         let drain = async {
+            self.end().await;
             let mut drained = 0;
             let mut sink = BytesMut::new();
             while drained < MAX_DRAIN {
@@ -128,6 +154,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.readable().await,
             Self::Unix(stream) => stream.readable().await,
+            Self::Opened(_) => Err(NO_SOCKET.into()),
         }
     }
 
@@ -135,13 +162,31 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.writable().await,
             Self::Unix(stream) => stream.writable().await,
+            Self::Opened(_) => Err(NO_SOCKET.into()),
         }
     }
 
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(context),
+            Self::Unix(stream) => stream.poll_read_ready(context),
+            Self::Opened(_) => Poll::Ready(Err(NO_SOCKET.into())),
+        }
+    }
+
+    pub(super) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_write_ready(context),
+            Self::Unix(stream) => stream.poll_write_ready(context),
+            Self::Opened(_) => Poll::Ready(Err(NO_SOCKET.into())),
+        }
+    }
+
+    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_read(buffer),
             Self::Unix(stream) => stream.try_read(buffer),
+            Self::Opened(_) => Err(NO_SOCKET.into()),
         }
     }
 
@@ -150,6 +195,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.try_io(Interest::READABLE, || pipe.fill(stream)),
             Self::Unix(stream) => stream.try_io(Interest::READABLE, || pipe.fill(stream)),
+            Self::Opened(_) => Err(NO_SOCKET.into()),
         }
     }
 
@@ -158,22 +204,15 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.try_io(Interest::WRITABLE, || pipe.drain(stream, count)),
             Self::Unix(stream) => stream.try_io(Interest::WRITABLE, || pipe.drain(stream, count)),
+            Self::Opened(_) => Err(NO_SOCKET.into()),
         }
     }
 
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Unix(stream) => stream.try_write(bytes),
-        }
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
+            Self::Opened(_) => Err(NO_SOCKET.into()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use claude_bottle_egress_policy::{Asked, Code, Decision, HostOrIp, vet_addresses};
+use claude_bottle_egress_policy::{Asked, Code, Decision, HostOrIp, Scheme, vet_addresses};
 use tokio::net::TcpStream;
 
 use super::state::{Server, Snapshot};
@@ -48,8 +48,13 @@ impl Denial {
 
 /// Asks the policy. No name is looked up before this says yes.
 pub(crate) fn decide(snapshot: &Snapshot, wanted: &Destination, method: &str) -> Result<Decision, Denial> {
-    let asked = Asked { method, target: &wanted.path };
-    let decision = snapshot.config.policy.decide_request(&wanted.host, wanted.port, wanted.scheme, asked);
+    let Destination { scheme, host, port, path } = wanted;
+    let decision = match scheme {
+        Scheme::Connect => snapshot.config.policy.decide(host, *port, snapshot.config.tunnel(host, *port)),
+        Scheme::Http | Scheme::Https => {
+            snapshot.config.policy.decide_request(host, *port, *scheme, Asked { method, target: path })
+        }
+    };
     if decision.is_allowed() {
         return Ok(decision);
     }

@@ -6,11 +6,12 @@
 
 use std::time::Duration;
 
-use claude_bottle_egress_policy::{Code, GuardConfig, HostOrIp, Policy, Scheme, parse_authority};
+use claude_bottle_egress_policy::{Code, GuardConfig, HostOrIp, Scheme, parse_authority};
 
 use super::admit::Denial;
 use super::client::{Client, Next};
 use super::request::Request;
+use crate::http::destination::{self, Destination, DestinationError};
 use crate::http::head::{MAX_METHOD, RequestHead, Version};
 use crate::http::response;
 
@@ -46,6 +47,10 @@ pub(super) struct Place {
 }
 
 impl Place {
+    pub(super) fn new(host: HostOrIp, port: u16) -> Self {
+        Self { host, port }
+    }
+
     /// Returns `host:port`.
     fn authority(&self) -> String {
         format!("{}:{}", self.host, self.port)
@@ -74,6 +79,8 @@ pub(super) enum Role {
     Proxy,
     /// The server of a place with which plain HTTP is spoken.
     Plain(Place),
+    /// The server of a place, in a tunnel that was opened.
+    Opened(Place),
     /// The server of a place with which something else is spoken, and whether that is TLS for certain.
     Tunnel { is_tls: bool },
 }
@@ -82,7 +89,7 @@ impl Role {
     /// Returns the `host:port` with which the client believes to speak, when that is known before it has spoken.
     pub(super) fn authority(&self) -> String {
         match self {
-            Self::Plain(place) => place.authority(),
+            Self::Plain(place) | Self::Opened(place) => place.authority(),
             Self::Proxy | Self::Tunnel { .. } => String::new(),
         }
     }
@@ -91,7 +98,23 @@ impl Role {
     pub(super) fn complete(&self, head: &mut RequestHead) -> Result<(), Denial> {
         match self {
             Self::Plain(place) => place.complete(head),
-            Self::Proxy | Self::Tunnel { .. } => Ok(()),
+            Self::Proxy | Self::Opened(_) | Self::Tunnel { .. } => Ok(()),
+        }
+    }
+
+    /// Returns what a request says of its place.
+    pub(super) fn target(&self, head: &RequestHead) -> String {
+        match self {
+            Self::Opened(place) => place.authority(),
+            Self::Proxy | Self::Plain(_) | Self::Tunnel { .. } => head.target.clone(),
+        }
+    }
+
+    /// Returns where a request goes: from an opened tunnel, to the place of the tunnel.
+    pub(super) fn destination(&self, head: &RequestHead) -> Result<Destination, DestinationError> {
+        match self {
+            Self::Opened(place) => destination::inside(head, &place.host, place.port),
+            Self::Proxy | Self::Plain(_) | Self::Tunnel { .. } => destination::destination(head),
         }
     }
 }
@@ -106,7 +129,7 @@ pub(super) async fn catch(client: &mut Client, mut request: Request, head: &Requ
         }
     };
     let config = &request.snapshot.config;
-    let is_plain = match ways(&config.policy, &place) {
+    let is_plain = match ways(config, &place) {
         (true, true) if !config.is_tls_only(place.port) => speaks_http(client, config).await,
         (tunnel, plain) => !tunnel && (plain || place.port == HTTP_PORT),
     };
@@ -125,9 +148,9 @@ pub(super) async fn catch(client: &mut Client, mut request: Request, head: &Requ
 const HTTP_PORT: u16 = 80;
 
 /// Returns whether a tunnel may go to a place, and whether plain HTTP may.
-fn ways(policy: &Policy, place: &Place) -> (bool, bool) {
-    let may = |scheme| policy.decide(&place.host, place.port, scheme).is_allowed();
-    (may(Scheme::Connect), may(Scheme::Http))
+fn ways(config: &GuardConfig, place: &Place) -> (bool, bool) {
+    let may = |scheme| config.policy.decide(&place.host, place.port, scheme).is_allowed();
+    (may(config.tunnel(&place.host, place.port)), may(Scheme::Http))
 }
 
 /// Reads until it is clear whether a client asks in plain HTTP.

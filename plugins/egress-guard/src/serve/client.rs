@@ -1,33 +1,41 @@
-//! One client connection: reads a request, has it decided anew, and reads the next.
+//! One client connection, or the inside of an opened tunnel: reads a request, has it decided, and reads the next.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use claude_bottle_egress_policy::{Code, Decision, Limits, LogEvent, LogRecord, Scheme, Verdict};
+use tokio::net::TcpStream;
 
 use super::admit::{self, Denial};
-use super::caught::{self, Preface, Role};
+use super::caught::{self, Place, Preface, Role};
 use super::request::Request;
-use super::state::Server;
+use super::state::{Server, Snapshot};
 use super::upstream::Upstream;
 use super::{LINGER, forward, tunnel};
-use crate::http::destination::{Destination, destination};
+use crate::http::destination::Destination;
 use crate::http::head::{self, HeadError, RequestHead};
 use crate::http::response;
+use crate::net::join::Activity;
 use crate::net::listen::Peer;
 use crate::net::stream::Stream;
 
 /// A connected client.
 pub(crate) struct Client {
     pub(crate) server: Arc<Server>,
-    pub(crate) stream: Stream,
+    pub(crate) stream: Arc<Stream>,
     /// Bytes that arrived and are not yet used.
     pub(crate) buffer: BytesMut,
     /// The upstream connection of the last plain request, kept for the next one to the same place.
     pub(crate) upstream: Option<Upstream>,
+    /// The connection that was made for an opened tunnel, for its first request, with the configuration that allowed it.
+    pub(super) dialled: Option<(Arc<Snapshot>, TcpStream)>,
     /// What the client takes the guard for.
     pub(super) role: Role,
+    /// What all requests so far have moved.
+    pub(super) moved: Activity,
+    /// Whether the client has stayed, to ask for something.
+    pub(super) has_asked: bool,
     peer: Peer,
     id: u64,
 }
@@ -37,18 +45,41 @@ pub(crate) struct Client {
 pub(crate) enum Next {
     Keep,
     Close,
+    /// It cannot, and the last answer is not whole: the connection must not end as if it were.
+    Break,
 }
 
 /// Serves a client until it leaves or a request ends the connection.
 pub(crate) async fn serve(server: Arc<Server>, stream: Stream, peer: Peer) {
     let id = server.next_connection();
-    let (buffer, role) = (BytesMut::new(), Role::Proxy);
-    let mut client = Client { server, stream, buffer, upstream: None, role, peer, id };
+    let mut client = Client::new(server, stream, Role::Proxy, (peer, id));
     while client.serve_one().await == Next::Keep {}
 }
 
 impl Client {
-    async fn serve_one(&mut self) -> Next {
+    fn new(server: Arc<Server>, stream: Stream, role: Role, (peer, id): (Peer, u64)) -> Self {
+        Self {
+            server,
+            stream: Arc::new(stream),
+            buffer: BytesMut::new(),
+            upstream: None,
+            dialled: None,
+            role,
+            moved: Activity::default(),
+            has_asked: false,
+            peer,
+            id,
+        }
+    }
+
+    /// Returns the client within an opened tunnel to a place.
+    pub(super) fn inside(&self, stream: Stream, place: Place, dialled: (Arc<Snapshot>, TcpStream)) -> Self {
+        let server = Arc::clone(&self.server);
+        let inside = Self::new(server, stream, Role::Opened(place), (self.peer, self.id));
+        Self { dialled: Some(dialled), ..inside }
+    }
+
+    pub(super) async fn serve_one(&mut self) -> Next {
         let server = Arc::clone(&self.server);
         let limits = server.snapshot().config.limits.clone();
         let read = tokio::select! {
@@ -72,7 +103,7 @@ impl Client {
             None => {}
         }
         let completed = self.role.complete(&mut head);
-        request.describe(&head.method, &head.target);
+        request.describe(&head.method, &self.role.target(&head));
         match completed {
             Ok(()) => self.serve_head(request, &head).await,
             Err(denial) => self.refuse(&request, denial).await,
@@ -81,11 +112,14 @@ impl Client {
 
     /// Decides a request and carries what is allowed.
     pub(super) async fn serve_head(&mut self, mut request: Request, head: &RequestHead) -> Next {
-        let wanted = match destination(head) {
+        let wanted = match self.role.destination(head) {
             Ok(wanted) => wanted,
             Err(error) => return self.refuse(&request, Denial::new(error.code(), error.to_string())).await,
         };
         request.resolve_to(&wanted.host, wanted.port);
+        if wanted.scheme == Scheme::Https {
+            request.describe_path(&wanted.path);
+        }
         self.serve_request(&mut request, head, &wanted).await
     }
 
@@ -102,13 +136,13 @@ impl Client {
         if let Err(denial) = request.note(request.words.clone()) {
             return self.refuse(request, denial).await;
         }
+        // Before any lookup, since the name itself may carry something out, and before a refusal, which repeats words of it.
+        let findings = request.snapshot.inspector.head(head, wanted);
+        request.hide_parts(&findings);
         let decision = match admit::decide(&request.snapshot, wanted, &head.method) {
             Ok(decision) => decision,
             Err(denial) => return self.refuse(request, denial).await,
         };
-        // Before any lookup, since the name itself may carry something out.
-        let findings = request.snapshot.inspector.head(head, wanted);
-        request.hide_parts(&findings);
         if let Err(denial) = request.note(findings) {
             return self.refuse(request, denial.after(&decision)).await;
         }
@@ -132,6 +166,9 @@ impl Client {
 
     /// Reads until a head is complete; nothing when the client leaves before it begins one.
     async fn read_head(&mut self, limits: &Limits) -> Result<Option<RequestHead>, Denial> {
+        if matches!(self.role, Role::Opened(_)) && !self.wakes(limits).await {
+            return Ok(None);
+        }
         let limit = Duration::from_secs(limits.header_timeout_seconds);
         let complete = tokio::time::timeout(limit, self.read_until_complete(limits)).await;
         match complete {
@@ -140,6 +177,17 @@ impl Client {
             Err(_) if self.buffer.is_empty() => Ok(None),
             Err(_) => Err(Denial::new(Code::Timeout, "the request head did not arrive in time")),
         }
+    }
+
+    /// Waits for the first byte of a request in an opened tunnel, which may be as idle as any other tunnel.
+    async fn wakes(&mut self, limits: &Limits) -> bool {
+        let limit = Duration::from_secs(limits.idle_timeout_seconds);
+        if self.buffer.is_empty() {
+            let read = tokio::time::timeout(limit, self.stream.read(&mut self.buffer)).await;
+            // One that is silent has not left.
+            self.has_asked |= !matches!(read, Ok(Ok(0) | Err(_)));
+        }
+        !self.buffer.is_empty()
     }
 
     async fn read_until_complete(&mut self, limits: &Limits) -> Result<Option<RequestHead>, Denial> {
@@ -178,7 +226,7 @@ impl Client {
         let answer = match self.role {
             Role::Tunnel { is_tls: true } => tunnel::ALERT.to_vec(),
             Role::Tunnel { is_tls: false } => Vec::new(),
-            Role::Proxy | Role::Plain(_) => refusal(request, &denial),
+            Role::Proxy | Role::Plain(_) | Role::Opened(_) => refusal(request, &denial),
         };
         self.log_denial(request, LogEvent::Request, denial).await;
         if self.tell(&answer).await {
@@ -223,6 +271,7 @@ impl Client {
 
     fn record(&self, request: &Request, event: LogEvent) -> LogRecord {
         let (bytes_up, bytes_down) = request.activity.bytes();
+        self.moved.add_both(bytes_up, bytes_down);
         LogRecord {
             time: request.time.clone(),
             event,
@@ -232,6 +281,7 @@ impl Client {
             method: request.method.clone(),
             host: request.host.clone(),
             port: request.port,
+            path: request.path.clone(),
             verdict: Verdict::Allow,
             rule: None,
             origin: None,
@@ -274,6 +324,7 @@ fn verdict(code: Code) -> Verdict {
     match code {
         Code::NoSuchHost | Code::ResolveFailed | Code::NoResolver | Code::ConnectFailed => Verdict::Error,
         Code::UpstreamFailed | Code::UpstreamProxyFailed | Code::Timeout | Code::Internal => Verdict::Error,
+        Code::UpstreamCertificate | Code::UpstreamTls | Code::ClientDistrusts => Verdict::Error,
         _ => Verdict::Deny,
     }
 }

@@ -1,13 +1,14 @@
-//! Plain HTTP: sends a decided request on while its answer comes back, follows no redirect.
+//! Plain HTTP, and HTTP in an opened tunnel: sends a decided request on while its answer comes back, follows no redirect.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use claude_bottle_egress_policy::{Code, Decision, LogEvent};
+use claude_bottle_egress_policy::{Code, Decision, LogEvent, Scheme};
 use http_body_util::channel::Channel;
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper::{Method, Request as Outgoing, Response, StatusCode, Uri};
+use tokio::net::TcpStream;
 
 use super::admit::{self, Denial};
 use super::client::{Client, Next, bad, gone};
@@ -18,6 +19,7 @@ use super::state::Server;
 use super::upstream::{Body, Upstream, failed};
 use super::upstream_proxy;
 use super::upstream_response::{self, Plan};
+use super::upstream_tls;
 use crate::dlp::body::Packing;
 use crate::http::destination::Destination;
 use crate::http::framing::{self, BodyDecoder, BodyLength};
@@ -56,14 +58,14 @@ pub(crate) async fn serve(
             client.log_allowed(request, LogEvent::Request, decision, reason).await;
             match next {
                 Next::Keep => client.upstream = Some(upstream),
-                Next::Close => client.stream.linger(super::LINGER).await,
+                Next::Close | Next::Break => client.stream.linger(super::LINGER).await,
             }
             Ok(next)
         }
         // The answer has begun, so the only way left to say that it is not whole is to break it off.
         Err(denial) if answered => {
             client.log_denial(request, LogEvent::Request, denial.after(decision)).await;
-            Ok(Next::Close)
+            Ok(Next::Break)
         }
         Err(denial) => Err(denial),
     }
@@ -76,12 +78,27 @@ async fn upstream(client: &mut Client, request: &Request, wanted: &Destination) 
     {
         return Ok(kept);
     }
-    dial(&client.server, request, wanted).await
+    match client.dialled.take() {
+        Some((snapshot, stream)) if Arc::ptr_eq(&snapshot, &request.snapshot) => {
+            open(stream, request, wanted).await
+        }
+        _ => dial(&client.server, request, wanted).await,
+    }
 }
 
 async fn dial(server: &Server, request: &Request, wanted: &Destination) -> Result<Upstream, Denial> {
     let stream = admit::connect(server, &request.snapshot, wanted).await?;
-    Upstream::open(stream, wanted, Arc::clone(&request.snapshot)).await
+    open(stream, request, wanted).await
+}
+
+/// Speaks HTTP over a connection, and from an opened tunnel TLS below it.
+async fn open(stream: TcpStream, request: &Request, wanted: &Destination) -> Result<Upstream, Denial> {
+    let snapshot = &request.snapshot;
+    if wanted.scheme != Scheme::Https {
+        return Upstream::open(stream, wanted, Arc::clone(snapshot)).await;
+    }
+    let stream = upstream_tls::connect(snapshot, &wanted.host, stream).await?;
+    Upstream::open(stream, wanted, Arc::clone(snapshot)).await
 }
 
 /// Makes the request for the upstream, and the sender of its body when it has one.

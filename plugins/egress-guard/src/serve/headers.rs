@@ -24,6 +24,8 @@ const HOP_BY_HOP: &[&str] = &[
     "upgrade",
     "expect",
     "http2-settings",
+    // Another way to the same host, which would have to be asked for like any other.
+    "alt-svc",
 ];
 
 /// Headers whose removal would change what the message is.
@@ -62,7 +64,7 @@ fn refuse_upgrade(head: &RequestHead) -> Result<(), Denial> {
     if head.values("upgrade").all(ignorable) {
         return Ok(());
     }
-    Err(Denial::new(Code::UpgradeRefused, "the request asks for another protocol over plain HTTP"))
+    Err(Denial::new(Code::UpgradeRefused, "the request asks for another protocol"))
 }
 
 fn nominated(head: &RequestHead) -> Result<Vec<String>, Denial> {

@@ -6,6 +6,7 @@ mod client;
 mod client_hello;
 mod forward;
 mod headers;
+mod opened;
 mod request;
 mod request_body;
 mod state;
@@ -13,6 +14,7 @@ mod tunnel;
 mod upstream;
 mod upstream_proxy;
 mod upstream_response;
+mod upstream_tls;
 
 pub use state::{Server, Snapshot};
 

@@ -13,6 +13,9 @@ use crate::net::join::Activity;
 /// Characters of an unreadable host that are logged.
 const MAX_LOGGED_TARGET: usize = 128;
 
+/// Characters of a path that are logged.
+const MAX_LOGGED_PATH: usize = 256;
+
 /// What stands in the log and in a refusal for a word in which inspection found something.
 const MASK: &str = "***";
 
@@ -26,6 +29,8 @@ pub(crate) struct Request {
     pub(super) method: String,
     pub(super) host: String,
     pub(super) port: u16,
+    /// The path of a request in an opened tunnel, without its query.
+    pub(super) path: Option<String>,
     /// What inspection found in method and host name, before anything was decided.
     pub(super) words: Findings,
     /// The host name in its one spelling, when [`MASK`] stands for it.
@@ -42,6 +47,7 @@ impl Request {
             method: String::new(),
             host: String::new(),
             port: 0,
+            path: None,
             words: Findings::default(),
             hidden: None,
         }
@@ -72,6 +78,16 @@ impl Request {
         self.words = Findings { block: words.block.or(host.block), warn: words.warn.or(host.warn) };
     }
 
+    /// Notes the path of a request in an opened tunnel, for the log alone.
+    pub(super) fn describe_path(&mut self, target: &str) {
+        let path = target.split_once('?').map_or(target, |(path, _)| path);
+        let shown = match self.snapshot.inspector.word(path, "URL").any() {
+            true => MASK.to_owned(),
+            false => path.chars().take(MAX_LOGGED_PATH).collect(),
+        };
+        self.path = Some(shown);
+    }
+
     pub(super) fn resolve_to(&mut self, host: &HostOrIp, port: u16) {
         let host = host.to_string();
         match &mut self.hidden {
@@ -87,6 +103,9 @@ impl Request {
         let in_parts = [&findings.block, &findings.warn].into_iter().flatten().any(|f| f.place == PARTS);
         if in_parts && inspector.has_part(&self.method) {
             MASK.clone_into(&mut self.method);
+        }
+        if in_parts && let Some(path) = self.path.as_mut().filter(|path| inspector.has_part(path)) {
+            MASK.clone_into(path);
         }
         if in_parts && self.hidden.is_none() && inspector.has_part(&self.host) {
             self.hidden = Some(std::mem::replace(&mut self.host, MASK.to_owned()));

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use claude_bottle_egress_policy::{DlpConfig, GuardConfig, GuardSecrets};
+use claude_bottle_egress_policy::{DlpConfig, GuardConfig, GuardSecrets, Intercept};
 use hyper::header::HeaderValue;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio_rustls::rustls::ClientConfig;
 
 use super::upstream_proxy;
 use crate::dlp::Inspector;
@@ -16,6 +17,8 @@ use crate::error::GuardError;
 use crate::log::Logger;
 use crate::log::event;
 use crate::net::resolve::{Resolver, system_name_servers};
+use crate::tls::authority::Authority;
+use crate::tls::roots;
 
 /// One configuration with everything made from it. A reload makes a new one; requests under way keep theirs.
 pub struct Snapshot {
@@ -27,6 +30,8 @@ pub struct Snapshot {
     pub(crate) inspector: Inspector,
     /// What the proxy above this one is told of who asks.
     pub(crate) proxy_authorization: Option<HeaderValue>,
+    /// How TLS is spoken with hosts whose tunnels are opened; none where no tunnel is.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
 }
 
 impl Snapshot {
@@ -49,8 +54,14 @@ impl Snapshot {
             event("secret_too_short", &json!({ "name": name }));
         }
         let proxy_authorization = upstream_proxy::authorization(&config, secrets)?;
-        Ok(Self { resolver: Resolver::new(&servers, timeout), inspector, proxy_authorization, config })
+        let tls = opens(&config).then(|| roots::client(&config.roots)).transpose()?;
+        Ok(Self { resolver: Resolver::new(&servers, timeout), inspector, proxy_authorization, tls, config })
     }
+}
+
+/// Returns `true` if tunnels to some hosts are opened.
+fn opens(config: &GuardConfig) -> bool {
+    config.policy.intercept != Intercept::None
 }
 
 /// Reads the bottle's secrets from where the configuration says.
@@ -71,6 +82,8 @@ pub struct Server {
     snapshot: RwLock<Arc<Snapshot>>,
     pub(crate) logger: Logger,
     pub(crate) own_address: Option<SocketAddr>,
+    /// The bottle's own authority; none where no tunnel is opened.
+    pub(crate) authority: Option<Authority>,
     places: Arc<AtomicUsize>,
     connections: AtomicU64,
     stop: watch::Sender<bool>,
@@ -87,15 +100,31 @@ impl Drop for Permit {
 
 impl Server {
     /// Returns a server that answers by `snapshot` and never dials `own_address`.
-    pub fn new(snapshot: Snapshot, logger: Logger, own_address: Option<SocketAddr>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// Fails when tunnels are to be opened and the bottle's authority cannot be made.
+    pub fn new(
+        snapshot: Snapshot,
+        logger: Logger,
+        own_address: Option<SocketAddr>,
+    ) -> Result<Self, GuardError> {
+        let config = &snapshot.config;
+        let make = || Authority::new(&config.bottle, &config.policy);
+        let authority = opens(config).then(make).transpose()?;
+        Ok(Self {
+            authority,
             snapshot: RwLock::new(Arc::new(snapshot)),
             logger,
             own_address,
             places: Arc::default(),
             connections: AtomicU64::new(1),
             stop: watch::Sender::new(false),
-        }
+        })
+    }
+
+    /// Returns the bottle's own authority; none where no tunnel is opened.
+    pub fn authority(&self) -> Option<&Authority> {
+        self.authority.as_ref()
     }
 
     /// Returns the current configuration.
@@ -118,6 +147,17 @@ impl Server {
         if current.config.log != next.config.log {
             return Err(GuardError::NeedsRestart { key: "log" });
         }
+        if opens(&current.config) != opens(&next.config) {
+            return Err(GuardError::NeedsRestart { key: "policy.intercept" });
+        }
+        // The trust files have them too, and are written once.
+        if current.config.roots != next.config.roots {
+            return Err(GuardError::NeedsRestart { key: "roots" });
+        }
+        let outside = self.authority.as_ref().and_then(|authority| authority.outside(&next.config.policy));
+        if let Some(host) = outside {
+            return Err(GuardError::OutsideAuthority { host });
+        }
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         Ok(())
     }
@@ -132,6 +172,11 @@ impl Server {
         let mut receiver = self.stop.subscribe();
         // The sender lives as long as `self`, so this ends with the call only.
         receiver.wait_for(|stop| *stop).await.ok();
+    }
+
+    /// Returns `true` once [`Self::stop`] was called.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
     }
 
     /// Returns the number of clients at this moment.

@@ -1,14 +1,18 @@
 //! CONNECT: opens the tunnel, looks at its beginning, and joins both ends.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use claude_bottle_egress_policy::{Code, Decision, LogEvent};
+use bytes::BytesMut;
+use claude_bottle_egress_policy::{Code, Decision, LogEvent, Scheme};
+use tokio::net::TcpStream;
 
 use super::admit::{self, Denial};
 use super::caught::Role;
 use super::client::{Client, Next};
 use super::client_hello::{self, Expected};
+use super::opened::{self, Beginning};
 use super::request::Request;
 use crate::http::destination::Destination;
 use crate::http::framing;
@@ -31,7 +35,7 @@ pub(crate) async fn serve(
     framing::body_length(head).map_err(|error| Denial::new(error.code(), error.to_string()))?;
     let server = Arc::clone(&client.server);
     let upstream = tokio::select! {
-        connected = admit::connect(&server, &request.snapshot, wanted) => Stream::Tcp(connected?),
+        connected = admit::connect(&server, &request.snapshot, wanted) => connected?,
         () = server.stopped() => return Ok(Next::Close),
     };
     // One that was caught takes this for the server already.
@@ -39,26 +43,64 @@ pub(crate) async fn serve(
         return Ok(Next::Close);
     }
     client.log_allowed(request, LogEvent::Request, decision, decision.reason.clone()).await;
-    let ended = carry(client, request, wanted, &upstream).await;
-    log_end(client, request, decision, ended).await;
+    match request.snapshot.config.tunnel(&wanted.host, wanted.port) {
+        Scheme::Https => open(client, request, (wanted, decision), upstream).await,
+        Scheme::Connect | Scheme::Http => {
+            let ended = carry(client, request, wanted, upstream).await;
+            log_end(client, request, decision, ended).await;
+        }
+    }
     Ok(Next::Close)
+}
+
+/// Opens a tunnel when it begins with TLS; what else may go there goes as it comes.
+async fn open(
+    client: &mut Client,
+    request: &Request,
+    (wanted, decision): (&Destination, &Decision),
+    upstream: TcpStream,
+) {
+    let ended = match opened::begin(client, expected(request, wanted)).await {
+        Ok(Some(Beginning::Tls(first))) => {
+            return opened::serve(client, request, (wanted, decision), (first, upstream)).await;
+        }
+        Ok(Some(Beginning::Other(first))) => join(client, request, upstream, async { Ok(first) }).await,
+        Ok(None) => Ok(None),
+        Err(denial) => Err(denial),
+    };
+    log_end(client, request, decision, ended).await;
 }
 
 /// How a tunnel ended; `None` when the guard stops.
 type Ended = Result<Option<End>, Denial>;
 
-async fn carry(client: &mut Client, request: &Request, wanted: &Destination, upstream: &Stream) -> Ended {
+fn expected<'a>(request: &Request, wanted: &'a Destination) -> Expected<'a> {
     let config = &request.snapshot.config;
-    let expected = Expected {
+    Expected {
         host: &wanted.host,
         tls_only: config.is_tls_only(wanted.port),
         may_be_ssh: config.policy.is_ssh(&wanted.host, wanted.port),
         allow_ech: config.allow_ech,
         timeout: Duration::from_secs(config.limits.hello_timeout_seconds),
-    };
-    let idle = Duration::from_secs(config.limits.idle_timeout_seconds);
-    let opening = client_hello::read(&client.stream, std::mem::take(&mut client.buffer), expected);
-    let pair = Pair { client: &client.stream, upstream };
+    }
+}
+
+async fn carry(client: &mut Client, request: &Request, wanted: &Destination, upstream: TcpStream) -> Ended {
+    let first = std::mem::take(&mut client.buffer);
+    let opening = client_hello::read(&client.stream, first, expected(request, wanted));
+    join(client, request, upstream, opening).await
+}
+
+/// Joins both ends, once the client's side has begun as it may.
+async fn join(
+    client: &Client,
+    request: &Request,
+    upstream: TcpStream,
+    opening: impl Future<Output = Result<BytesMut, Denial>>,
+) -> Ended {
+    let idle = Duration::from_secs(request.snapshot.config.limits.idle_timeout_seconds);
+    let upstream = Stream::Tcp(upstream);
+    let pair = Pair { client: &client.stream, upstream: &upstream };
     tokio::select! {
         ended = join::join(pair, &request.activity, idle, opening) => ended.map(Some),
         () = client.server.stopped() => Ok(None),

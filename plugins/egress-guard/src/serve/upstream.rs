@@ -1,4 +1,4 @@
-//! The connection to an upstream of plain HTTP.
+//! The connection to an upstream with which HTTP is spoken, plainly or within TLS.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 use super::admit::Denial;
@@ -50,7 +50,7 @@ impl Drop for Upstream {
 impl Upstream {
     /// Speaks HTTP/1.1 over a connection.
     pub(crate) async fn open(
-        stream: TcpStream,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         wanted: &Destination,
         snapshot: Arc<Snapshot>,
     ) -> Result<Self, Denial> {

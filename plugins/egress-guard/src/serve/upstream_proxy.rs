@@ -65,7 +65,7 @@ pub(super) async fn connect(
     let connected = admit::dial(snapshot, &addresses, place.port).await;
     let mut stream = connected
         .map_err(|error| failed("the upstream proxy cannot be reached").detail(error.to_string()))?;
-    if wanted.scheme == Scheme::Connect {
+    if wanted.scheme != Scheme::Http {
         let limit = Duration::from_secs(snapshot.config.limits.connect_timeout_seconds);
         let asked = timeout(limit, open_tunnel(&mut stream, snapshot, wanted)).await;
         asked.map_err(|_| failed("the upstream proxy did not answer in time"))??;
@@ -79,7 +79,7 @@ pub(super) fn address(
     snapshot: &Snapshot,
     wanted: &Destination,
 ) -> Result<(), Denial> {
-    if of(snapshot, wanted).is_none() {
+    if wanted.scheme != Scheme::Http || of(snapshot, wanted).is_none() {
         return Ok(());
     }
     let target = format!("http://{}{}", wanted.host_header(), wanted.path);
@@ -94,7 +94,9 @@ pub(super) fn address(
 /// Refuses what the proxy says to the guard and not to the client: that it wants to know who asks.
 pub(super) fn check(status: StatusCode, snapshot: &Snapshot, wanted: &Destination) -> Result<(), Denial> {
     match of(snapshot, wanted) {
-        Some(_) if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED => Err(unauthorized()),
+        Some(_) if wanted.scheme == Scheme::Http && status == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            Err(unauthorized())
+        }
         _ => Ok(()),
     }
 }

@@ -12,6 +12,7 @@ mod lifecycle;
 mod limits;
 mod log;
 mod names;
+mod opened;
 mod policy;
 mod program;
 mod resolve;

@@ -88,6 +88,7 @@ fn record(line: Line, outcome: outcome::Outcome, bottle: &str) -> LogRecord {
         method: if tunnel { "CONNECT".to_owned() } else { method(line.method) },
         host,
         port,
+        path: None,
         verdict: outcome.verdict,
         rule: None,
         origin: None,

@@ -1,8 +1,10 @@
 //! The guard as a process, raw requests to it, and the fixtures around it.
 
+pub(crate) mod certificates;
 mod dns;
 mod guard;
 mod hello;
+pub(crate) mod inside;
 mod relay;
 mod upstream;
 
@@ -83,7 +85,7 @@ pub(crate) fn read_all(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 /// Reads one answer with a Content-Length, leaving the connection open.
-pub(crate) fn read_answer(stream: &mut TcpStream) -> Answer {
+pub(crate) fn read_answer(stream: &mut impl Read) -> Answer {
     let mut bytes = Vec::new();
     let mut byte = [0; 1];
     while !bytes.ends_with(b"\r\n\r\n") {

@@ -5,6 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use tokio_rustls::rustls::{self, ServerConfig, ServerConnection};
+
 use super::PATIENCE;
 
 /// Noted when an upstream that floods can send no more.
@@ -29,21 +31,40 @@ impl Upstream {
     /// Answers each request head, once it has come, with these bytes.
     pub(crate) fn http(answer: &'static str) -> Self {
         Self::start(move |stream, seen, index| {
+            answer_all(stream, answer, seen, index);
+        })
+    }
+
+    /// Answers each request within TLS, or the first when the answer says that the connection ends. What is remembered are the requests.
+    pub(crate) fn tls(config: Arc<ServerConfig>, answer: &'static str) -> Self {
+        Self::start(move |stream, seen, index| {
+            let mut connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut tls = rustls::Stream::new(&mut connection, stream);
+            answer_all(&mut tls, answer, seen, index);
+        })
+    }
+
+    /// A proxy that leads every tunnel to a port of loopback. What is remembered is what it is asked, and what goes up.
+    pub(crate) fn tunnels_to(port: u16) -> Self {
+        Self::start(move |stream, seen, index| {
             let mut piece = [0; 65536];
-            let mut from = 0;
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let Ok(1) = stream.read(&mut piece[..1]) else { return };
+                head.push(piece[0]);
+            }
+            seen.bytes.lock().unwrap()[index].extend_from_slice(&head);
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            let mut far = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let (mut from, mut to) = (far.try_clone().unwrap(), stream.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
             while let Ok(count @ 1..) = stream.read(&mut piece) {
-                let mut bytes = seen.bytes.lock().unwrap();
-                bytes[index].extend_from_slice(&piece[..count]);
-                let complete = is_complete(&bytes[index][from..]);
-                if complete {
-                    from = bytes[index].len();
-                }
-                drop(bytes);
-                seen.changed.notify_all();
-                if complete && stream.write_all(answer.as_bytes()).is_err() {
+                seen.bytes.lock().unwrap()[index].extend_from_slice(&piece[..count]);
+                if far.write_all(&piece[..count]).is_err() {
                     return;
                 }
             }
+            far.shutdown(std::net::Shutdown::Both).ok();
         })
     }
 
@@ -137,6 +158,28 @@ impl Upstream {
                 .checked_duration_since(Instant::now())
                 .unwrap_or_else(|| panic!("{part:?} never came"));
             bytes = self.seen.changed.wait_timeout(bytes, left).unwrap().0;
+        }
+    }
+}
+
+/// Answers each request, once it has come.
+fn answer_all(stream: &mut (impl Read + Write), answer: &str, seen: &Seen, index: usize) {
+    let mut piece = [0; 65536];
+    let mut from = 0;
+    while let Ok(count @ 1..) = stream.read(&mut piece) {
+        let mut bytes = seen.bytes.lock().unwrap();
+        bytes[index].extend_from_slice(&piece[..count]);
+        let complete = is_complete(&bytes[index][from..]);
+        if complete {
+            from = bytes[index].len();
+        }
+        drop(bytes);
+        seen.changed.notify_all();
+        if complete && (stream.write_all(answer.as_bytes()).is_err() || stream.flush().is_err()) {
+            return;
+        }
+        if complete && answer.contains("Connection: close") {
+            return;
         }
     }
 }

@@ -1,0 +1,75 @@
+//! Authorities and certificates of hosts outside, good and bad ones.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+static NUMBER: AtomicUsize = AtomicUsize::new(0);
+
+/// An authority for hosts outside.
+pub(crate) struct Roots {
+    pub(crate) pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Roots {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        // Two of one name would be told apart by their signatures alone.
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        params.distinguished_name.push(DnType::CommonName, format!("authority {number} outside"));
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate().unwrap();
+        Self { pem: params.self_signed(&key).unwrap().pem(), issuer: Issuer::new(params, key) }
+    }
+
+    /// Returns a server with a certificate for one name.
+    pub(crate) fn server(&self, name: &str) -> Arc<ServerConfig> {
+        self.server_of(&params(name))
+    }
+
+    /// Returns a server whose certificate has expired.
+    pub(crate) fn expired(&self, name: &str) -> Arc<ServerConfig> {
+        let mut params = params(name);
+        params.not_after = (SystemTime::now() - Duration::from_secs(60)).into();
+        self.server_of(&params)
+    }
+
+    fn server_of(&self, params: &CertificateParams) -> Arc<ServerConfig> {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        server(certificate.der().clone(), &key)
+    }
+}
+
+/// Returns a server whose certificate nobody has signed.
+pub(crate) fn self_signed(name: &str) -> Arc<ServerConfig> {
+    let key = KeyPair::generate().unwrap();
+    let certificate = params(name).self_signed(&key).unwrap();
+    server(certificate.der().clone(), &key)
+}
+
+fn params(name: &str) -> CertificateParams {
+    CertificateParams::new(vec![name.to_owned()]).unwrap()
+}
+
+fn server(
+    certificate: tokio_rustls::rustls::pki_types::CertificateDer<'static>,
+    key: &KeyPair,
+) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Arc::new(config)
+}
