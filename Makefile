@@ -91,12 +91,13 @@ test-engine: ## Run the docker tests on the engine of a Debian SUITE, as DOCKERD
 	  sh -ec '$(CARGO) test --locked --offline --workspace --test engine -- --skip images:: && \
 	    $(CARGO) test --locked --offline --workspace --test e2e -- below_http::'
 
-test-workspaces: setup build ## Build and test projects of the registries in bottles, and run programs of the distribution; takes the network
+test-workspaces: setup build ## Build and test projects of the registries in bottles, run their clients and programs of the distribution; takes the network
 	@tests/setup/workspaces.sh >/dev/null
 	@tests/setup/workspaces-image.sh >/dev/null
+	@tests/setup/clients.sh >/dev/null
 	@tests/setup/programs-image.sh >/dev/null
 	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=1 $(DEFAULT_SIGNALS) \
-	  $(CARGO) test --locked --workspace --test e2e -- --ignored workspaces:: programs::
+	  $(CARGO) test --locked --workspace --test e2e -- --ignored workspaces:: programs:: registry_clients::
 
 test-trees: setup build ## Take published trees through bottles and back, exactly: 80,000 files of Debian's kernel source among them; takes the network
 	@tests/setup/trees.sh >/dev/null

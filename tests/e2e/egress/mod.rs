@@ -9,6 +9,7 @@ mod fixture;
 mod following;
 mod own_sidecar;
 mod pipelock;
+mod registry_clients;
 pub(crate) mod session;
 mod streams;
 mod unaware;

@@ -18,7 +18,7 @@ on_each_backend!(
 );
 
 /// Begins a command that has a search path and nothing else of the environment.
-const BARE: &str = "env -i PATH=\"$PATH\" HOME=/tmp timeout 60";
+pub(super) const BARE: &str = "env -i PATH=\"$PATH\" HOME=/tmp timeout 60";
 
 /// Fetches by both clients of Java.
 const JAVA: &str = r#"import java.net.*; import java.net.http.*;
@@ -175,7 +175,7 @@ fn start(backend: Backend, home: &crate::support::home::Home, agent: &str) -> Se
 
 /// Fails unless a command fails, and by itself.
 #[track_caller]
-fn refuses(inside: &mut Session, command: &str) {
+pub(super) fn refuses(inside: &mut Session, command: &str) {
     let said = inside.run(command);
     assert!(said.code != 0 && said.code != 124, "{command}: {said:?}");
 }
