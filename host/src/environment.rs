@@ -27,6 +27,8 @@ pub struct Invocation {
     pub cwd_is_gone: bool,
     /// This program's file.
     pub exe: PathBuf,
+    /// `$XDG_CONFIG_HOME/claude-bottle`.
+    pub config_dir: PathBuf,
     /// `$XDG_DATA_HOME/claude-bottle`.
     pub data_dir: PathBuf,
     /// `$XDG_STATE_HOME/claude-bottle`.
@@ -63,6 +65,7 @@ impl Invocation {
             cwd_is_gone: cwd.is_none(),
             cwd: cwd.unwrap_or_else(|| home.clone()),
             exe: env::current_exe().context("cannot find this program's file")?,
+            config_dir: xdg("XDG_CONFIG_HOME", &home, ".config"),
             data_dir: xdg("XDG_DATA_HOME", &home, ".local/share"),
             state_dir: xdg("XDG_STATE_HOME", &home, ".local/state"),
             settings: settings.collect(),

@@ -92,6 +92,7 @@ fn the_help_of_start() {
           --format <FORMAT>          How the plan of a dry run is printed [default: text] [possible
                                      values: text, json]
       -y, --yes                      Start without asking
+          --ask                      Ask, although config.yaml says not to
           --allow-unenforced-egress  Start although the backend does not enforce the egress policy
           --pull                     Pull the image or its base again
           --rebuild                  Rebuild the image without its cache

@@ -12,6 +12,7 @@ mod support;
 mod canary;
 mod capabilities;
 mod cleanup;
+mod defaults;
 mod docs;
 mod doctor;
 mod edit;

@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use claude_bottle_plugin_api::abi::host::HostServices;
 use claude_bottle_plugin_api::{Context, Owner};
 
-use super::App;
+use super::{App, Command};
 use crate::error::{CliError, CliResult, Exit};
-use crate::manifest::Manifest;
+use crate::manifest::{DEFAULTS_FILE, Defaults, Manifest, ManifestErrors};
 use crate::plugins::registry::{self, Entry, Status};
 use crate::plugins::{Identity, Pins, SearchInputs, SearchPath, pin};
 use crate::results::store::Store;
@@ -53,9 +53,33 @@ impl App {
         Store::new(&self.invocation.state_dir)
     }
 
-    /// Returns the name of the backend: the flag's, else the environment's, else the default.
+    /// Returns the name of the backend: the flag's, else the environment's, else that of `config.yaml`, else the default.
     pub(super) fn backend_name<'a>(&'a self, flag: Option<&'a str>) -> &'a str {
-        flag.or_else(|| self.invocation.setting("BACKEND")).unwrap_or(DEFAULT_BACKEND)
+        let chosen = flag.or_else(|| self.invocation.setting("BACKEND"));
+        chosen.or(self.defaults.backend.as_deref()).unwrap_or(DEFAULT_BACKEND)
+    }
+
+    /// Reads the user's defaults for a command that goes by them.
+    ///
+    /// What is wrong with them ends a command that would do something else than was meant. One that looks at bottles, or ends
+    /// them, has to work all the same.
+    pub(super) fn read_defaults(&mut self, command: &Command) -> CliResult {
+        let is_needed = match command {
+            Command::Start(_) | Command::Resume(_) | Command::Doctor(_) | Command::Edit(_) | Command::Init(_) => true,
+            Command::List(_) | Command::Ps(_) | Command::Exec(_) | Command::Stop(_) | Command::Cleanup(_) => {
+                false
+            }
+            _ => return Ok(()),
+        };
+        match Defaults::read(&self.invocation.config_dir, &self.invocation.home) {
+            Ok(defaults) => self.defaults = defaults,
+            Err(errors) if is_needed => {
+                let is_start = matches!(command, Command::Start(_) | Command::Resume(_));
+                return Err(unfit(&errors).exit(if is_start { Exit::Start } else { Exit::Failed }));
+            }
+            Err(errors) => self.ui.warning(&format!("{DEFAULTS_FILE} is left out: {}", errors.report())),
+        }
+        Ok(())
     }
 
     /// Returns where plug-ins are looked for.
@@ -100,6 +124,13 @@ impl App {
         tracing::debug!(backend = name, path = %loaded.path.display(), "opened");
         Ok(Backend::new(description, opened, &calls.interrupt, &calls.progress))
     }
+}
+
+/// Makes the error of defaults that cannot be understood.
+fn unfit(errors: &ManifestErrors) -> CliError {
+    let mut error = CliError::new(Exit::Failed, format!("{DEFAULTS_FILE} cannot be used"));
+    error.details = Some(errors.report());
+    errors.hints().into_iter().fold(error, CliError::hint)
 }
 
 /// What the calls of one command share.

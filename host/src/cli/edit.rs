@@ -1,7 +1,7 @@
 //! `edit`: the manifest in the user's editor. A copy is edited, judged, and only then put in the old file's place.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ Examples:
   EDITOR='code --wait' claude-bottle edit  in another editor
 
 Environment:
-  VISUAL, EDITOR   the editor, with arguments if it needs some (default: vi)
+  VISUAL, EDITOR   the editor, with arguments if it needs some (default: that of config.yaml, else vi)
 
 What you write is checked before it takes the old file's place. When it is wrong, the old file
 stays, and what you wrote is kept beside it.")]
@@ -47,7 +47,8 @@ struct Target {
 
 pub(super) fn run(app: &App, args: &Args) -> CliResult {
     let target = target(app, args.here)?;
-    if editor() == DEFAULT_EDITOR && !app.ui.interactive {
+    let editor = editor(app);
+    if editor == DEFAULT_EDITOR && !app.ui.interactive {
         let message = format!("`{DEFAULT_EDITOR}` needs a terminal, and standard input is not one");
         return Err(CliError::new(Exit::Failed, message)
             .hint("run it on a terminal, or choose an editor that needs none: export EDITOR=…"));
@@ -55,7 +56,7 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult {
     let interrupt = Interrupt::install()?;
     let copy = copy_of(&target)?;
     loop {
-        open_editor(copy.path())?;
+        open_editor(&editor, copy.path())?;
         if interrupt.triggered() {
             return Err(CliError::new(Exit::Interrupted, "interrupted; nothing was changed"));
         }
@@ -118,17 +119,17 @@ fn copy_of(target: &Target) -> CliResult<NamedTempFile> {
     Ok(make().with_context(|| format!("cannot copy `{}` for the editor", target.path.display()))?)
 }
 
-fn editor() -> OsString {
+fn editor(app: &App) -> OsString {
     let chosen = |name| env::var_os(name).filter(|editor| !editor.is_empty());
-    chosen("VISUAL").or_else(|| chosen("EDITOR")).unwrap_or_else(|| DEFAULT_EDITOR.into())
+    let chosen = chosen("VISUAL").or_else(|| chosen("EDITOR"));
+    chosen.or_else(|| app.defaults.editor.clone().map(OsString::from)).unwrap_or_else(|| DEFAULT_EDITOR.into())
 }
 
 /// Runs the editor through the shell, since the variable may hold arguments, as git does it.
-fn open_editor(file: &Path) -> CliResult {
-    let editor = editor();
-    let mut script = editor.clone();
+fn open_editor(editor: &OsStr, file: &Path) -> CliResult {
+    let mut script = editor.to_owned();
     script.push(" \"$@\"");
-    let status = Command::new("sh").arg("-c").arg(script).arg(&editor).arg(file).status();
+    let status = Command::new("sh").arg("-c").arg(script).arg(editor).arg(file).status();
     let status = status.with_context(|| format!("cannot run the editor `{}`", editor.display()))?;
     if status.success() {
         return Ok(());

@@ -43,6 +43,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use crate::caller;
 use crate::environment::Invocation;
 use crate::error::{CliError, CliResult, Exit};
+use crate::manifest::Defaults;
 use crate::ui::{Color, Ui};
 
 /// The heading of the flags that every command has.
@@ -166,6 +167,8 @@ struct App {
     ui: Ui,
     /// Whether the manifest of the working directory is left out.
     no_project: bool,
+    /// What the user has set once and for all.
+    defaults: Defaults,
 }
 
 impl App {
@@ -175,7 +178,7 @@ impl App {
         if directory.is_dir() {
             (invocation.cwd, invocation.cwd_is_gone) = (directory.to_owned(), false);
         }
-        Self { invocation, ui: self.ui.clone(), no_project: self.no_project }
+        Self { invocation, ui: self.ui.clone(), defaults: self.defaults.clone(), ..*self }
     }
 }
 
@@ -193,10 +196,14 @@ pub fn run() -> ExitCode {
         }
     };
     let ui = Ui::new(cli.color, invocation.no_color, cli.quiet);
-    let app = App { invocation, ui, no_project: cli.no_project };
+    let mut app = App { invocation, ui, no_project: cli.no_project, defaults: Defaults::default() };
     // Its standard error is a file that is there to say what it could not do.
     let is_watcher = matches!(cli.command, Command::Reap(_));
     if let Err(error) = logging::start(&app.invocation, cli.verbose, is_watcher) {
+        app.ui.error(&error);
+        return error.exit.into();
+    }
+    if let Err(error) = app.read_defaults(&cli.command) {
         app.ui.error(&error);
         return error.exit.into();
     }

@@ -7,6 +7,7 @@
 
 mod check;
 mod claude_name;
+mod defaults;
 mod excerpt;
 mod json;
 mod keys;
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 use crate::trust::Trust;
 use load::Candidate;
 
+pub use defaults::{DEFAULTS_FILE, Defaults};
 pub use model::{
     Agent, AgentName, BackendOption, Bottle, BottleName, ClaudeFile, DEFAULT_COMMAND, Egress, EnvEntry,
     EnvName, EnvSource, Forward, GitIdentity, Limits, Origin, PrivateRange, ProxyKind, Skill, SkillName,

@@ -12,6 +12,7 @@ fn home() -> (tempfile::TempDir, Invocation) {
         cwd: home.clone(),
         cwd_is_gone: false,
         exe: home.join("claude-bottle"),
+        config_dir: home.join(".config/claude-bottle"),
         data_dir: home.join(".local/share/claude-bottle"),
         state_dir: home.join(".local/state/claude-bottle"),
         settings: BTreeMap::new(),

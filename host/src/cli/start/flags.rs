@@ -25,6 +25,9 @@ pub(in crate::cli) struct Flags {
     /// Start without asking
     #[arg(short, long)]
     pub(super) yes: bool,
+    /// Ask, although config.yaml says not to
+    #[arg(long, conflicts_with = "yes")]
+    ask: bool,
     /// Start although the backend does not enforce the egress policy
     #[arg(long)]
     pub(super) allow_unenforced_egress: bool,
@@ -95,8 +98,9 @@ impl Flags {
     }
 
     /// Returns whether a question comes before the launch.
-    pub(super) fn will_ask(&self) -> bool {
-        !self.yes && self.print.is_none()
+    pub(super) fn will_ask(&self, app: &App) -> bool {
+        let is_agreed = self.yes || (app.defaults.yes && !self.ask);
+        !is_agreed && self.print.is_none()
     }
 
     /// A run with --print never asks, also not for a secret.

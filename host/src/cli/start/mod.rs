@@ -151,16 +151,16 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
         return show_dry_run(app, flags.format, &view);
     }
     let is_unenforced = !backend.offers(&Capability::EGRESS) && !flags.allow_unenforced_egress;
-    if is_unenforced && !flags.will_ask() {
+    if is_unenforced && !flags.will_ask(app) {
         return Err(unenforced(backend.name()));
     }
     // Nobody agrees to what was not shown.
-    if flags.will_ask() {
+    if flags.will_ask(app) {
         app.ui.text(&view.text(&app.ui))
     } else {
         app.ui.say(&view.text(&app.ui))
     }
-    if flags.will_ask() && !agreed(app, &calls, is_unenforced)? {
+    if flags.will_ask(app) && !agreed(app, &calls, is_unenforced)? {
         app.ui.status("aborted by user");
         return Ok(ExitCode::SUCCESS);
     }

@@ -3,6 +3,7 @@
 mod agent;
 mod bottle;
 mod claude;
+mod defaults;
 mod egress;
 mod env;
 mod files;
@@ -25,6 +26,7 @@ use super::problem::{Problem, ProblemKind, Problems};
 use super::source::{Source, Span};
 use super::suggest::{listed, nearest};
 
+pub(crate) use defaults::check as defaults;
 pub(crate) use files::{open_regular, reason};
 
 /// What one file defines.

@@ -1,0 +1,40 @@
+//! The keys of the user's defaults.
+
+use super::{Checker, Lines};
+use crate::manifest::defaults::Defaults;
+use crate::manifest::names::check_slug;
+use crate::manifest::node::{Node, Value};
+
+const KEYS: [&str; 3] = ["backend", "yes", "editor"];
+
+/// Checks a whole file; one that holds nothing sets nothing.
+pub(crate) fn check(checker: &mut Checker<'_>, root: &Node) -> Defaults {
+    if root.value == Value::Null {
+        return Defaults::default();
+    }
+    let Some(fields) = checker.fields(root, "the defaults", &KEYS.map(str::to_owned)) else {
+        return Defaults::default();
+    };
+    let mut text = |key: &str| {
+        let node = fields.get(key)?;
+        Some((node, checker.text(node, &format!("`{key}`"), Lines::One)?.to_owned()))
+    };
+    let (backend, editor) = (text("backend"), text("editor").map(|(_, text)| text));
+    let backend = backend.and_then(|(node, name)| match check_slug(&name) {
+        Ok(()) => Some(name),
+        Err(error) => {
+            checker.bad_name(node.span, "a backend", &name, &error);
+            None
+        }
+    });
+    let yes = fields.get("yes").is_some_and(|node| switch(checker, node, "`yes`"));
+    Defaults { backend, yes, editor }
+}
+
+fn switch(checker: &mut Checker<'_>, node: &Node, subject: &str) -> bool {
+    if let Value::Bool(value) = node.value {
+        return value;
+    }
+    checker.wrong_type(node, subject, "true or false", None);
+    false
+}

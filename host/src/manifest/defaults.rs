@@ -1,0 +1,110 @@
+//! The user's defaults: `config.yaml` in the directory for configuration, read with the same care as a manifest.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::check::{self, Checker, open_regular, reason};
+use super::problem::{ManifestErrors, Problem, ProblemKind, Problems};
+use super::source::{FileName, Source};
+use super::yaml;
+
+/// What the file is called.
+pub const DEFAULTS_FILE: &str = "config.yaml";
+/// Largest file that is read.
+const MAX_SIZE: u64 = 64 * 1024;
+
+/// What holds where neither the command line nor the environment says otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// The backend.
+    pub backend: Option<String>,
+    /// Whether an agent is started without a question.
+    pub yes: bool,
+    /// The editor, with its arguments.
+    pub editor: Option<String>,
+}
+
+impl Defaults {
+    /// Reads the file of a directory; nothing is set where there is none.
+    pub fn read(directory: &Path, home: &Path) -> Result<Self, ManifestErrors> {
+        let path = directory.join(DEFAULTS_FILE);
+        let shown = path.strip_prefix(home).map(|below| format!("~/{}", below.display()));
+        let shown = shown.unwrap_or_else(|_| path.display().to_string());
+        let name = FileName { path, shown };
+        match text(&name.path) {
+            Ok(text) => Self::parse(name, text, home),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => {
+                let message = format!("the defaults cannot be read: {}", reason(&error));
+                Err(Problem::in_file(ProblemKind::ReadFile, &name, message).into())
+            }
+        }
+    }
+
+    fn parse(name: FileName, text: String, home: &Path) -> Result<Self, ManifestErrors> {
+        let (source, mut problems) = (Source::new(name, text), Problems::default());
+        let root = yaml::parse(&source, &mut problems);
+        let directory = source.name().path.parent().unwrap_or(home).to_owned();
+        let mut checker = Checker {
+            source: &source,
+            problems: &mut problems,
+            home,
+            directory: &directory,
+            confined: false,
+        };
+        let defaults = root.map(|root| check::defaults(&mut checker, &root)).unwrap_or_default();
+        problems.illustrate(&source);
+        problems.into_result(defaults)
+    }
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    let (file, size) = open_regular(path)?;
+    if size > MAX_SIZE {
+        return Err(io::Error::other("it is larger than 64 KiB"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_SIZE).read_to_end(&mut bytes)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Defaults, String> {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join(DEFAULTS_FILE), text).unwrap();
+        Defaults::read(home.path(), home.path()).map_err(|errors| errors.report())
+    }
+
+    #[test]
+    fn what_is_not_set_has_no_value() {
+        let home = tempfile::tempdir().unwrap();
+        let none = Defaults::default();
+        assert_eq!(Defaults::read(home.path(), home.path()).unwrap(), none);
+        for empty in ["", "# nothing yet\n", "{}"] {
+            assert_eq!(read(empty), Ok(none.clone()), "{empty:?}");
+        }
+        let all = read("backend: bubblewrap\nyes: true\neditor: code --wait\n").unwrap();
+        assert_eq!((all.backend.as_deref(), all.yes), (Some("bubblewrap"), true));
+        assert_eq!(all.editor.as_deref(), Some("code --wait"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        for (text, told) in [
+            ("backnd: docker\n", "~/config.yaml:1:1: unknown key `backnd` in the defaults [unknown-key]"),
+            ("backend: docker\nyes: maybe\n", "~/config.yaml:2:6: `yes` takes true or false"),
+            ("backend: Docker!\n", "~/config.yaml:1:10: `Docker!` cannot be the name of a backend"),
+            ("editor: [vi]\n", "~/config.yaml:1:9: `editor` takes text"),
+            ("yes: true\nyes: false\n", "~/config.yaml:2:1: "),
+            ("- yes\n", "~/config.yaml:1:1: "),
+            ("{\n", "~/config.yaml:"),
+        ] {
+            let report = read(text).unwrap_err();
+            assert!(report.starts_with(told), "{text:?}: {report}");
+        }
+        assert!(read("backnd: docker\n").unwrap_err().contains("did you mean `backend`?"));
+    }
+}
