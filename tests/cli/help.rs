@@ -53,7 +53,7 @@ fn the_first_help() {
       -q, --quiet         Print results, warnings and errors only
           --color <WHEN>  When to use colour; NO_COLOR counts for `auto` [default: auto] [possible
                           values: auto, always, never]
-          --no-project    Ignore the manifest of the working directory
+          --no-project    Ignore the manifest of the project, in this directory or above
 
     Examples:
       claude-bottle start dev                     start the agent `dev` of claude-bottle.yaml
@@ -108,7 +108,7 @@ fn the_help_of_start() {
       -q, --quiet         Print results, warnings and errors only
           --color <WHEN>  When to use colour; NO_COLOR counts for `auto` [default: auto] [possible
                           values: auto, always, never]
-          --no-project    Ignore the manifest of the working directory
+          --no-project    Ignore the manifest of the project, in this directory or above
 
     Examples:
       claude-bottle start dev                       ask, then start the agent on this terminal

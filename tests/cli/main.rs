@@ -26,6 +26,7 @@ mod logs;
 mod names;
 mod options;
 mod output;
+mod projects;
 mod plugin;
 mod presets;
 mod readme;

@@ -50,7 +50,7 @@ impl Fixture {
     }
 
     pub(crate) fn locations(&self) -> Locations {
-        Locations { home: self.home(), cwd: self.cwd() }
+        Locations { home: self.home(), cwd: self.cwd(), above: 0 }
     }
 
     pub(crate) fn trust(&self) -> Trust {

@@ -24,7 +24,7 @@ const DEFAULT_EDITOR: &str = "vi";
 #[command(after_help = "\
 Examples:
   claude-bottle edit                       the manifest of the home directory
-  claude-bottle edit --here                that of the working directory
+  claude-bottle edit --here                that of the project: of this directory, or above
   EDITOR='code --wait' claude-bottle edit  in another editor
 
 Environment:
@@ -33,7 +33,7 @@ Environment:
 What you write is checked before it takes the old file's place. When it is wrong, the old file
 stays, and what you wrote is kept beside it.")]
 pub(super) struct Args {
-    /// Use the manifest of the working directory instead of the home directory's
+    /// Use the manifest of the project, in this directory or above, instead of the home directory's
     #[arg(long)]
     here: bool,
 }
@@ -89,7 +89,7 @@ fn target(app: &App, here: bool) -> CliResult<Target> {
         app.invocation.here()?;
     }
     let all = locations(app);
-    let locations = if here { all } else { Locations { cwd: all.home.clone(), ..all } };
+    let locations = if here { all } else { Locations { cwd: all.home.clone(), above: 0, ..all } };
     let path = manifest::path_in(&locations.cwd);
     match fs::read(&path) {
         Ok(old) => Ok(Target { locations, path, old }),

@@ -79,7 +79,7 @@ struct Cli {
     /// When to use colour; NO_COLOR counts for `auto`
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, help_heading = GLOBAL)]
     color: Color,
-    /// Ignore the manifest of the working directory
+    /// Ignore the manifest of the project, in this directory or above
     #[arg(long, global = true, help_heading = GLOBAL)]
     no_project: bool,
     #[command(subcommand)]
@@ -165,7 +165,7 @@ enum Format {
 struct App {
     invocation: Invocation,
     ui: Ui,
-    /// Whether the manifest of the working directory is left out.
+    /// Whether the manifest of the project is left out.
     no_project: bool,
     /// What the user has set once and for all.
     defaults: Defaults,

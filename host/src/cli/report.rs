@@ -52,8 +52,7 @@ pub(super) fn how_to_allow(app: &App, bottle: &Bottle, rules: &[String]) -> Opti
         [_] => "it",
         _ => "them",
     };
-    let of_project = bottle.origin.path().parent() == Some(app.invocation.cwd.as_path())
-        && app.invocation.cwd != app.invocation.home;
+    let of_project = bottle.origin.path().parent() != Some(app.invocation.home.as_path());
     Some(format!(
         "to allow {}, add {them} to `egress.allowlist` of bottle `{}` ({}): claude-bottle edit{}",
         rules.join(", "),

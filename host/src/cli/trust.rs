@@ -1,9 +1,11 @@
 //! `trust` and `untrust`: may the bottles of this directory's manifest count? A bottle is where secrets meet hosts.
 
+use std::path::Path;
+
 use super::App;
 use crate::egress::{allowed_hosts, effective_policy};
 use crate::error::{CliError, CliResult, Exit};
-use crate::manifest::{Bottle, EnvSource, Locations, Manifest, ProblemKind, ProjectFile};
+use crate::manifest::{Bottle, EnvSource, Locations, Manifest, ProblemKind, Project, ProjectFile};
 use crate::trust::Trust;
 use crate::ui::clean;
 use crate::ui::interrupt::Interrupt;
@@ -22,15 +24,16 @@ pub(super) struct TrustArgs {
     yes: bool,
 }
 
-/// What is said of a project that is not trusted.
-const LEFT_OUT: &str = "this directory's manifest is left out: it defines bottles and is not trusted; \
-                        see what it would grant: claude-bottle trust";
-
 #[derive(Debug, clap::Args)]
 pub(super) struct UntrustArgs {}
 
+/// Returns where manifests are: in the home directory and in the project's, which is this directory or one above.
 pub(super) fn locations(app: &App) -> Locations {
-    Locations { home: app.invocation.home.clone(), cwd: app.invocation.cwd.clone() }
+    project(app).locations(&app.invocation.home)
+}
+
+fn project(app: &App) -> Project {
+    Project::find(&app.invocation.home, &app.invocation.cwd)
 }
 
 pub(super) fn open(app: &App) -> CliResult<Trust> {
@@ -41,26 +44,43 @@ pub(super) fn open(app: &App) -> CliResult<Trust> {
 pub(super) fn load_manifest(app: &App) -> CliResult<Manifest> {
     let (manifest, warning) = find_manifest(app)?;
     if let Some(warning) = warning {
-        app.ui.warning(warning);
+        app.ui.warning(&warning);
     }
     Ok(manifest)
 }
 
 /// Finds the manifest of this directory and of the home directory. That of this directory is left out when the user says so,
 /// and with a warning when it may not define what it defines: code that nobody trusts is what bottles are for.
-pub(super) fn find_manifest(app: &App) -> CliResult<(Manifest, Option<&'static str>)> {
-    let (all, trust) = (locations(app), open(app)?);
-    let own = Locations { cwd: all.home.clone(), ..all.clone() };
+pub(super) fn find_manifest(app: &App) -> CliResult<(Manifest, Option<String>)> {
+    let (project, trust) = (project(app), open(app)?);
+    let all = project.locations(&app.invocation.home);
+    let own = Locations { cwd: all.home.clone(), above: 0, ..all.clone() };
     if app.no_project {
         return Ok((Manifest::load(&own, &trust)?, None));
     }
     match Manifest::load(&all, &trust) {
         Err(errors) if errors.has(ProblemKind::Untrusted) => match Manifest::load(&own, &trust) {
-            Ok(manifest) => Ok((manifest, Some(LEFT_OUT))),
+            Ok(manifest) => Ok((manifest, Some(left_out(&all)))),
             Err(_) => Err(errors.into()),
         },
-        other => Ok((other?, None)),
+        other => Ok((other?, project.foreign.as_deref().map(foreign))),
     }
+}
+
+/// Says that a project is not trusted.
+fn left_out(locations: &Locations) -> String {
+    let whose = match locations.above {
+        0 => "this directory's manifest".to_owned(),
+        _ => format!("the manifest of `{}`", locations.cwd.display()),
+    };
+    format!(
+        "{whose} is left out: it defines bottles and is not trusted; see what it would grant: claude-bottle trust"
+    )
+}
+
+/// Says that what lies above belongs to somebody else.
+fn foreign(path: &Path) -> String {
+    format!("`{}` is left out: it belongs to another user; in its own directory it counts", path.display())
 }
 
 pub(super) fn trust(app: &App, args: &TrustArgs) -> CliResult {
@@ -92,7 +112,8 @@ pub(super) fn trust(app: &App, args: &TrustArgs) -> CliResult {
 }
 
 pub(super) fn untrust(app: &App, _args: &UntrustArgs) -> CliResult {
-    let path = crate::manifest::path_in(app.invocation.here()?);
+    app.invocation.here()?;
+    let path = crate::manifest::path_in(&locations(app).cwd);
     let path = path.canonicalize().unwrap_or(path);
     let known = open(app)?.untrust(&path)?;
     let said = if known { "is not trusted any more" } else { "was not trusted" };

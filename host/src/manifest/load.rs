@@ -40,11 +40,11 @@ pub(super) fn load(
         places.push((Role::Project, locations.cwd.as_path()));
     }
     for (role, directory) in places {
-        let prefix = if role == Role::Home { "~/" } else { "" };
+        let prefix = if role == Role::Home { "~/".to_owned() } else { "../".repeat(locations.above) };
         let stand_in = candidate.filter(|candidate| candidate.path.parent() == Some(directory));
         let found = match stand_in {
-            Some(candidate) => read::stand_in(candidate.path, prefix, candidate.content, &mut problems),
-            None => read::read(directory, prefix, &mut problems),
+            Some(candidate) => read::stand_in(candidate.path, &prefix, candidate.content, &mut problems),
+            None => read::read(directory, &prefix, &mut problems),
         };
         if let Some(found) = found {
             loaded.extend(one_file(locations, role, found, is_trusted, &mut problems));
@@ -61,7 +61,7 @@ pub(super) fn load(
 fn no_file() -> Problem {
     Problem::new(ProblemKind::NoFile, "there is no manifest")
         .note(format!("a manifest is called {}", read::FILE_NAMES.join(", ")))
-        .note("it was looked for in the home directory and in the working directory")
+        .note("it was looked for in the home directory, in the working directory and above")
         .hint("run `claude-bottle init` to write one")
 }
 

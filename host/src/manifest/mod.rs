@@ -17,6 +17,7 @@ mod model;
 mod names;
 mod node;
 mod problem;
+mod project;
 mod raw;
 mod read;
 mod resolve;
@@ -40,6 +41,7 @@ pub use model::{
 };
 pub use names::{NameError, RESERVED_VARIABLES, check_slug, slugified};
 pub use problem::{ManifestErrors, Problem, ProblemKind};
+pub use project::Project;
 pub use read::{FILE_NAMES, MAX_FILE_SIZE};
 pub use resolve::{ProjectFile, ResolvedAgent, UnknownAgent};
 pub use schema::schema;
@@ -51,8 +53,10 @@ pub use write::{Added, Format, NewAgent, NewBottle, WriteError, add_agent, repla
 pub struct Locations {
     /// The user's home directory: its manifest is the user's own, and `~/` in a manifest means it.
     pub home: PathBuf,
-    /// The working directory: its manifest may be a stranger's.
+    /// The project's directory, which is the working directory or one above: its manifest may be a stranger's.
     pub cwd: PathBuf,
+    /// How many levels that is above the working directory.
+    pub above: usize,
 }
 
 /// Which of the two manifests a file is.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::app::Calls;
-use super::trust::{locations, open};
+use super::trust::open;
 use super::{App, usage};
 use crate::egress::presets::Preset;
 use crate::environment::TOKEN;
@@ -145,7 +145,9 @@ fn target(app: &App, here: bool) -> CliResult<Target> {
     if here {
         app.invocation.here()?;
     }
-    let all = locations(app);
+    // A new manifest is written where the user stands, whatever is above.
+    let all =
+        Locations { home: app.invocation.home.clone(), cwd: app.invocation.cwd.clone(), above: 0 };
     // The home directory's manifest is judged by itself: what a project says about it does not matter.
     let locations = if here { all } else { Locations { cwd: all.home.clone(), ..all } };
     let path = manifest::path_in(&locations.cwd);

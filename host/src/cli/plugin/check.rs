@@ -87,7 +87,7 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
 /// Builds what `start` would hand to the backend for a bottle that says nothing.
 fn default_spec(invocation: &crate::environment::Invocation, scratch: &Path) -> CliResult<Spec> {
     fs::write(scratch.join("claude-bottle.yaml"), MANIFEST).context("cannot write a manifest")?;
-    let locations = Locations { home: scratch.to_owned(), cwd: scratch.to_owned() };
+    let locations = Locations { home: scratch.to_owned(), cwd: scratch.to_owned(), above: 0 };
     let manifest = Manifest::load(&locations, &Trust::open(scratch)?)?;
     let (Some(agent), Some(bottle)) = (manifest.agents().next(), manifest.bottle("kit")) else {
         return Err(CliError::new(Exit::Bug, "the kit's manifest has no agent"));

@@ -32,7 +32,7 @@ fn written(bottle: &str) -> anyhow::Result<String> {
     fs::set_permissions(home.path().join("key"), fs::Permissions::from_mode(0o600)).unwrap();
     write("claude-bottle.yaml", &format!("bottles:\n  dev:{bottle}\nagents:\n  dev: {{ bottle: dev }}\n"));
     let trust = Trust::open(home.path().join("trust")).unwrap();
-    let locations = Locations { home: home.path().to_owned(), cwd: home.path().to_owned() };
+    let locations = Locations { home: home.path().to_owned(), cwd: home.path().to_owned(), above: 0 };
     let manifest = Manifest::load(&locations, &trust).unwrap_or_else(|errors| panic!("{errors}"));
     let bottle = manifest.bottle("dev").unwrap();
     config(&effective_policy(bottle).unwrap(), bottle)
