@@ -32,10 +32,8 @@ fn a_directory_of_the_users_own_is_looked_in() {
     let home = Home::new();
     home.write("elsewhere/claude-bottle/config.yaml", "yes: perhaps\n");
     let config = home.path().join("elsewhere");
-    let output = home.call_with(
-        &["start", "hello", "--dry-run"],
-        &[("XDG_CONFIG_HOME", config.to_str().unwrap())],
-    );
+    let output =
+        home.call_with(&["start", "hello", "--dry-run"], &[("XDG_CONFIG_HOME", config.to_str().unwrap())]);
     assert_code(&output, 125);
     assert_says(&stderr(&output), &["~/elsewhere/claude-bottle/config.yaml:1:6: `yes` takes true or false"]);
 }
@@ -93,7 +91,10 @@ fn what_is_wrong_ends_what_goes_by_it_and_hides_no_bottle() {
     let output = home.call(&["ps", "--format", "json"]);
     assert_code(&output, 0);
     assert_eq!(json(&output).as_array().unwrap().len(), 1);
-    assert_says(&stderr(&output), &["warning: config.yaml is left out: ~/.config/claude-bottle/config.yaml:2:1: "]);
+    assert_says(
+        &stderr(&output),
+        &["warning: config.yaml is left out: ~/.config/claude-bottle/config.yaml:2:1: "],
+    );
     for arguments in [&["stop", "shell"][..], &["logs"], &["list"], &["trust", "--help"], &["schema"]] {
         assert_code(&home.call(arguments), 0);
     }

@@ -9,6 +9,7 @@
 
 mod support;
 
+mod broken;
 mod canary;
 mod capabilities;
 mod cleanup;
@@ -26,9 +27,9 @@ mod logs;
 mod names;
 mod options;
 mod output;
-mod projects;
 mod plugin;
 mod presets;
+mod projects;
 mod readme;
 mod results;
 mod resume;

@@ -30,7 +30,10 @@ fn a_manifest_above_counts_and_is_named_by_the_way_to_it() {
     // The nearest one counts alone.
     home.write("work/deep/claude-bottle.yaml", "agents:\n  near: { bottle: dev }\n");
     let listed = json(&below(&home, &["list", "--format", "json"]));
-    assert_eq!((&listed[1]["agent"], &listed[1]["defined"]), (&"near".into(), &"../claude-bottle.yaml:2".into()));
+    assert_eq!(
+        (&listed[1]["agent"], &listed[1]["defined"]),
+        (&"near".into(), &"../claude-bottle.yaml:2".into())
+    );
     home.write("work/deep/claude-bottle.yaml", "agents: 1\n");
     assert_says(&stderr(&below(&home, &["list"])), &["../claude-bottle.yaml:1:9: "]);
     home.assert_nothing_left();
@@ -41,7 +44,8 @@ fn it_is_trusted_edited_and_taken_back_from_below() {
     let home = Home::new();
     let manifest = home.write("work/claude-bottle.yaml", &format!("{BOTTLES}{AGENTS}"));
     let work = home.work().canonicalize().unwrap();
-    let told = format!("the manifest of `{}` is left out: it defines bottles and is not trusted", work.display());
+    let told =
+        format!("the manifest of `{}` is left out: it defines bottles and is not trusted", work.display());
     let output = below(&home, &["list"]);
     assert_code(&output, 0);
     assert_says(&stderr(&output), &[&told]);
@@ -50,7 +54,8 @@ fn it_is_trusted_edited_and_taken_back_from_below() {
     assert_says(&stdout(&output), &["here"]);
     assert_eq!(stderr(&output), "");
     let mut edit = home.command(&["edit", "--here"]);
-    edit.current_dir(home.work().join("deep/below")).env("EDITOR", "sh -c 'echo \"# edited\" >> \"$1\"' edit");
+    edit.current_dir(home.work().join("deep/below"))
+        .env("EDITOR", "sh -c 'echo \"# edited\" >> \"$1\"' edit");
     assert_code(&edit.output().unwrap(), 0);
     assert!(fs::read_to_string(&manifest).unwrap().ends_with("# edited\n"));
     assert_says(&stderr(&below(&home, &["list"])), &[&told]);

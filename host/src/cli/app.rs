@@ -65,7 +65,11 @@ impl App {
     /// them, has to work all the same.
     pub(super) fn read_defaults(&mut self, command: &Command) -> CliResult {
         let is_needed = match command {
-            Command::Start(_) | Command::Resume(_) | Command::Doctor(_) | Command::Edit(_) | Command::Init(_) => true,
+            Command::Start(_)
+            | Command::Resume(_)
+            | Command::Doctor(_)
+            | Command::Edit(_)
+            | Command::Init(_) => true,
             Command::List(_) | Command::Ps(_) | Command::Exec(_) | Command::Stop(_) | Command::Cleanup(_) => {
                 false
             }

@@ -122,7 +122,9 @@ fn copy_of(target: &Target) -> CliResult<NamedTempFile> {
 fn editor(app: &App) -> OsString {
     let chosen = |name| env::var_os(name).filter(|editor| !editor.is_empty());
     let chosen = chosen("VISUAL").or_else(|| chosen("EDITOR"));
-    chosen.or_else(|| app.defaults.editor.clone().map(OsString::from)).unwrap_or_else(|| DEFAULT_EDITOR.into())
+    chosen
+        .or_else(|| app.defaults.editor.clone().map(OsString::from))
+        .unwrap_or_else(|| DEFAULT_EDITOR.into())
 }
 
 /// Runs the editor through the shell, since the variable may hold arguments, as git does it.

@@ -113,6 +113,9 @@ struct RuleView {
 
 /// Finds an agent and its bottle; an unknown one lists what there is.
 pub(super) fn resolve<'m>(manifest: &'m Manifest, name: &str) -> CliResult<(&'m Agent, &'m Bottle)> {
+    if let Some(problems) = manifest.problems_of(name) {
+        return Err(problems.into());
+    }
     match manifest.agent(name) {
         Ok(ResolvedAgent { agent, bottle }) => Ok((agent, bottle)),
         Err(unknown) => {

@@ -57,6 +57,10 @@ fn list_agents(app: &App, format: Format) -> CliResult {
             defined: agent.origin.to_string(),
         })
         .collect();
+    for name in manifest.broken() {
+        app.ui
+            .warning(&format!("agent `{name}` has a problem and cannot be used: claude-bottle info {name}"));
+    }
     if format == Format::Json {
         return Ok(app.ui.json(&rows)?);
     }

@@ -56,10 +56,10 @@ pub(super) fn find_manifest(app: &App) -> CliResult<(Manifest, Option<String>)> 
     let all = project.locations(&app.invocation.home);
     let own = Locations { cwd: all.home.clone(), above: 0, ..all.clone() };
     if app.no_project {
-        return Ok((Manifest::load(&own, &trust)?, None));
+        return Ok((Manifest::load_usable(&own, &trust)?, None));
     }
-    match Manifest::load(&all, &trust) {
-        Err(errors) if errors.has(ProblemKind::Untrusted) => match Manifest::load(&own, &trust) {
+    match Manifest::load_usable(&all, &trust) {
+        Err(errors) if errors.has(ProblemKind::Untrusted) => match Manifest::load_usable(&own, &trust) {
             Ok(manifest) => Ok((manifest, Some(left_out(&all)))),
             Err(_) => Err(errors.into()),
         },

@@ -28,10 +28,20 @@ pub(super) struct Candidate<'a> {
     pub(super) content: &'a [u8],
 }
 
+/// Which agents a load is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// All of them: one that has a problem fails the load.
+    All,
+    /// Those that have no problem; the others are kept apart.
+    Usable,
+}
+
 pub(super) fn load(
     locations: &Locations,
     candidate: Option<&Candidate<'_>>,
     is_trusted: IsTrusted<'_>,
+    wanted: Wanted,
 ) -> Result<Manifest, ManifestErrors> {
     let mut problems = Problems::default();
     let mut loaded = Vec::new();
@@ -54,8 +64,12 @@ pub(super) fn load(
         problems.push(no_file());
     }
     judge_bottles(&loaded, &mut problems);
+    let broken = match wanted {
+        Wanted::All => Vec::new(),
+        Wanted::Usable => problems.take_of_agents(),
+    };
     problems.into_result(())?;
-    Ok(merge(loaded))
+    Ok(merge(loaded, &broken))
 }
 
 fn no_file() -> Problem {
@@ -130,8 +144,10 @@ fn judge_bottles(loaded: &[Loaded], problems: &mut Problems) {
     let available = format!("bottles that are defined: {}", listed(names()));
     for one in loaded {
         for used in &one.part.uses {
-            let at = |kind, message| Problem::at(kind, &one.source, used.span, message).note(&available);
             let agent = &used.agent;
+            let at = |kind, message| {
+                Problem::at(kind, &one.source, used.span, message).note(&available).of_agent(agent)
+            };
             problems.push(match &used.bottle {
                 Some(bottle) if defined.contains(bottle) => continue,
                 Some(bottle) => {
@@ -146,16 +162,25 @@ fn judge_bottles(loaded: &[Loaded], problems: &mut Problems) {
     }
 }
 
-/// Joins the files; the later one, which is the working directory's, wins by name.
-fn merge(loaded: Vec<Loaded>) -> Manifest {
+/// Joins the files; the later one, which is the project's, wins by name, also with an agent that cannot be used.
+fn merge(loaded: Vec<Loaded>, broken: &[Problem]) -> Manifest {
     let mut manifest = Manifest::default();
-    for Loaded { file, part, .. } in loaded {
+    for Loaded { file, source, part } in loaded {
         for (name, bottle) in part.bottles {
             if manifest.bottles.insert(name.clone(), bottle).is_some() {
                 manifest.replaced.insert(name);
             }
         }
-        manifest.agents.extend(part.agents);
+        for (name, agent) in part.agents {
+            manifest.broken.remove(&name);
+            manifest.agents.insert(name, agent);
+        }
+        let here = |problem: &&Problem| problem.path() == Some(source.name().path.as_path());
+        for problem in broken.iter().filter(here) {
+            let Some(name) = problem.agent() else { continue };
+            manifest.agents.remove(name);
+            manifest.broken.entry(name.clone()).or_default().push(problem.clone());
+        }
         manifest.files.push(file);
     }
     manifest

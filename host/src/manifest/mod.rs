@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::trust::Trust;
-use load::Candidate;
+use load::{Candidate, Wanted};
 
 pub use defaults::{DEFAULTS_FILE, Defaults};
 pub use model::{
@@ -88,6 +88,8 @@ pub struct ManifestFile {
 pub struct Manifest {
     bottles: BTreeMap<BottleName, Bottle>,
     agents: BTreeMap<AgentName, Agent>,
+    /// What is wrong with agents that cannot be used.
+    broken: BTreeMap<AgentName, Vec<Problem>>,
     files: Vec<ManifestFile>,
     /// Bottles of the home directory that the working directory's took the place of.
     replaced: BTreeSet<BottleName>,
@@ -99,7 +101,14 @@ impl Manifest {
     /// An agent of the working directory replaces one of the same name. A bottle of the working directory counts only
     /// if `trust` has exactly that content of that file; otherwise the load fails with [`ProblemKind::Untrusted`].
     pub fn load(locations: &Locations, trust: &Trust) -> Result<Self, ManifestErrors> {
-        load::load(locations, None, &|path, content| trust.is_trusted(path, content))
+        load::load(locations, None, &|path, content| trust.is_trusted(path, content), Wanted::All)
+    }
+
+    /// Loads as [`Manifest::load`] does, and without the agents that have a problem when nothing else has one.
+    ///
+    /// [`Manifest::broken`] and [`Manifest::problems_of`] have those.
+    pub fn load_usable(locations: &Locations, trust: &Trust) -> Result<Self, ManifestErrors> {
+        load::load(locations, None, &|path, content| trust.is_trusted(path, content), Wanted::Usable)
     }
 
     /// Loads as [`Manifest::load`] does, with `content` in place of the file at `path`, trusted.
@@ -113,12 +122,22 @@ impl Manifest {
     ) -> Result<Self, ManifestErrors> {
         let candidate = Candidate { path, content };
         let is_trusted = |file: &Path, bytes: &[u8]| bytes == content || trust.is_trusted(file, bytes);
-        load::load(locations, Some(&candidate), &is_trusted)
+        load::load(locations, Some(&candidate), &is_trusted, Wanted::All)
     }
 
     /// Returns the agents, sorted by name.
     pub fn agents(&self) -> impl Iterator<Item = &Agent> {
         self.agents.values()
+    }
+
+    /// Returns the names of the agents that cannot be used, sorted.
+    pub fn broken(&self) -> impl Iterator<Item = &AgentName> {
+        self.broken.keys()
+    }
+
+    /// Returns what is wrong with an agent that cannot be used.
+    pub fn problems_of(&self, name: &str) -> Option<ManifestErrors> {
+        self.broken.get(name).map(|problems| problems.clone().into())
     }
 
     /// Returns the bottles, sorted by name.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::excerpt::{Excerpt, printable};
+use super::model::AgentName;
 use super::source::{FileName, Source, Span};
 
 /// Problems kept of one load; past that only their number is.
@@ -104,6 +105,8 @@ pub struct Problem {
     excerpt: Option<Excerpt>,
     notes: Vec<String>,
     hint: Option<String>,
+    /// The agent whose entry it is in, which alone cannot be used then.
+    agent: Option<AgentName>,
 }
 
 impl Problem {
@@ -117,6 +120,7 @@ impl Problem {
             excerpt: None,
             notes: Vec::new(),
             hint: None,
+            agent: None,
         }
     }
 
@@ -160,6 +164,18 @@ impl Problem {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Says in whose entry it is.
+    #[must_use]
+    pub(crate) fn of_agent(mut self, agent: &AgentName) -> Self {
+        self.agent = Some(agent.clone());
+        self
+    }
+
+    /// Returns the agent that alone cannot be used because of it.
+    pub(crate) fn agent(&self) -> Option<&AgentName> {
+        self.agent.as_ref()
     }
 
     /// Returns what the problem is about.
@@ -230,6 +246,19 @@ impl Problems {
         }
     }
 
+    /// Says that those which were found since there were `before` are of one agent's entry.
+    pub(crate) fn blame(&mut self, before: usize, agent: &AgentName) {
+        for problem in self.kept.iter_mut().skip(before) {
+            problem.agent = Some(agent.clone());
+        }
+    }
+
+    /// Takes those out that are each of one agent alone, unless there are others.
+    pub(crate) fn take_of_agents(&mut self) -> Vec<Problem> {
+        let is_bounded = self.dropped == 0 && self.kept.iter().all(|problem| problem.agent.is_some());
+        if is_bounded { std::mem::take(&mut self.kept) } else { Vec::new() }
+    }
+
     /// Returns how many there are, the dropped ones included.
     pub(crate) fn count(&self) -> usize {
         self.kept.len() + self.dropped
@@ -283,6 +312,12 @@ impl From<Problems> for ManifestErrors {
         };
         kept.sort_by_cached_key(|problem| (rank(problem), problem.position()));
         Self { problems: kept, dropped: problems.dropped }
+    }
+}
+
+impl From<Vec<Problem>> for ManifestErrors {
+    fn from(problems: Vec<Problem>) -> Self {
+        Problems { kept: problems, dropped: 0 }.into()
     }
 }
 

@@ -72,7 +72,7 @@ pub struct ProjectFile {
 impl ProjectFile {
     /// Reads the working directory's manifest. `None` means that it has none, or is the home directory.
     pub fn inspect(locations: &Locations) -> Result<Option<Self>, ManifestErrors> {
-        let manifest = match load::load(locations, None, &|_, _| true) {
+        let manifest = match load::load(locations, None, &|_, _| true, load::Wanted::All) {
             Ok(manifest) => manifest,
             Err(errors) if errors.has(ProblemKind::NoFile) => return Ok(None),
             Err(errors) => return Err(errors),

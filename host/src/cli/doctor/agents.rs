@@ -42,7 +42,12 @@ pub(super) fn refused(app: &App, backend: &str, calls: &Calls, manifest: &Manife
     let check = |agent: &Agent| {
         Some(Refused::new(agent.name.as_str(), try_agent(app, &opened, manifest, agent).err()?))
     };
-    manifest.agents().filter_map(check).collect()
+    let broken = manifest.broken().filter_map(|name| {
+        let error = CliError::from(manifest.problems_of(name.as_str())?);
+        let hint = format!("see what is wrong with it: claude-bottle info {name}");
+        Some(Refused::new(name.as_str(), error.hint(hint)))
+    });
+    broken.chain(manifest.agents().filter_map(check)).collect()
 }
 
 fn try_agent(app: &App, backend: &Backend, manifest: &Manifest, agent: &Agent) -> CliResult {

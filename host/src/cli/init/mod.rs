@@ -146,8 +146,7 @@ fn target(app: &App, here: bool) -> CliResult<Target> {
         app.invocation.here()?;
     }
     // A new manifest is written where the user stands, whatever is above.
-    let all =
-        Locations { home: app.invocation.home.clone(), cwd: app.invocation.cwd.clone(), above: 0 };
+    let all = Locations { home: app.invocation.home.clone(), cwd: app.invocation.cwd.clone(), above: 0 };
     // The home directory's manifest is judged by itself: what a project says about it does not matter.
     let locations = if here { all } else { Locations { cwd: all.home.clone(), ..all } };
     let path = manifest::path_in(&locations.cwd);

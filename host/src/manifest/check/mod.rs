@@ -79,7 +79,9 @@ pub(crate) fn document(checker: &mut Checker<'_>, root: &Node) -> Part {
     if let Some(node) = fields.get("agents") {
         for (name_key, node) in checker.mapping(node, "`agents`").unwrap_or_default() {
             let Some(name) = checker.slug(name_key, "an agent", AgentName::new) else { continue };
+            let before = checker.problems.count();
             let (agent, used) = agent::check(checker, &name, name_key, node);
+            checker.problems.blame(before, &name);
             part.uses.extend(used);
             if let Some(agent) = agent {
                 part.agents.insert(name, agent);
