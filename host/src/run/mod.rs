@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod capabilities;
+pub mod changes;
 pub mod claude_files;
 pub mod closing;
 pub mod ending;
