@@ -4,6 +4,7 @@
 //! of either kind:
 //!
 //! - `bottle-guest connect PROXY HOST PORT` gives `ssh` a way through the guard.
+//! - `bottle-guest join PORT` joins its streams to a port of the bottle's own loopback, for a connection of the host's.
 //! - `bottle-guest relay PORT SOCKET FORWARD…` joins a port to the guard's socket, for a backend whose process 1 is its own.
 //!
 //! In a bubblewrap bottle ([`init`], [`protocol`]):
@@ -36,6 +37,7 @@ pub mod container;
 mod error;
 mod exec;
 pub mod init;
+pub mod join;
 pub mod launcher;
 mod lead;
 mod names;

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use bottle_guest::container::{ask, exec, init as container};
-use bottle_guest::{GuestError, connect, init, launcher, parent, relay, ssh, stage};
+use bottle_guest::{GuestError, connect, init, join, launcher, parent, relay, ssh, stage};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -26,6 +26,7 @@ fn run(arguments: &[OsString]) -> Result<u8, GuestError> {
     let (subcommand, rest) = arguments.split_first().ok_or(GuestError::ReadCommandLine)?;
     match (subcommand.to_str(), rest) {
         (Some("connect"), [proxy, host, port]) => connect::run(proxy, host, port).map(|()| 0),
+        (Some("join"), [port]) => join::run(port),
         (Some("relay"), [port, guard, forward @ ..]) => relay::serve(port, guard, forward),
 
         (Some("outer"), [parent, groups @ ..]) => launcher::run(parent, groups).map(|()| 0),
