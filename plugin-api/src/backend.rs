@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    ActiveBottle, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope, ContractVersion,
-    ExecRequest, ExitStatus, ExportRequest, Exported, Failure, Plan, Probe, Provisioned, Result, Spec,
+    ActiveBottle, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope, ConnectRequest,
+    Connected, ContractVersion, ExecRequest, ExitStatus, ExportRequest, Exported, Failure, Plan, Probe,
+    Provisioned, Result, Spec,
 };
 
 /// What a backend is opened with.
@@ -150,6 +151,25 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// [`crate::FailureKind::Unsupported`] for a part that it cannot export; otherwise, when not everything could be written.
     fn export(&self, _call: &Call, _bottle: &Bottle, _request: &ExportRequest) -> Result<Exported> {
         Err(Failure::unsupported("export"))
+    }
+
+    /// Joins [`ConnectRequest::stream`] to a TCP port of the bottle's own loopback, and returns when the connection has ended.
+    /// Since 1.1, asked of a backend that declares [`Capability::CONNECT`] alone.
+    ///
+    /// * Bytes are carried both ways as they come; the reader on either side sets the pace, and memory does not grow with them.
+    /// * Each direction ends by itself: the end of what one side sends is the end of what the other side reads (`shutdown`), and
+    ///   what comes the other way goes on. The method returns when both have ended.
+    /// * A host's side that has left ends the connection inside, and is not a failure. A server's side that breaks off is
+    ///   [`Connected::cut`]: the stream's end is not said then, so that the host can break it off as well.
+    /// * When it returns, nothing of it holds the descriptor. Calls run at the same time, as many as the host makes.
+    /// * Nothing of the host's that could reach a network goes into the bottle: the stream itself stays outside.
+    ///
+    /// # Errors
+    /// [`crate::FailureKind::Unreachable`] when nothing takes the connection there, with the system's reason as a cause; then
+    /// nothing was written to the stream, and its end was not said. [`crate::FailureKind::NotFound`] when the bottle does not
+    /// run, or has ended meanwhile.
+    fn connect(&self, _call: &Call, _bottle: &Bottle, _request: &ConnectRequest) -> Result<Connected> {
+        Err(Failure::unsupported("connect"))
     }
 
     /// Answers an operation that came with a later minor version of the contract and has no method of its own here.

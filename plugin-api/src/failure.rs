@@ -16,7 +16,7 @@ pub enum FailureKind {
     Invalid,
     /// A program, image or file the backend needs is missing.
     Missing,
-    /// The engine cannot be reached or gave up in the middle.
+    /// The engine, or the port of a bottle that is asked for, cannot be reached or gave up in the middle.
     Unreachable,
     /// The engine or the system refused for lack of permission.
     Denied,

@@ -12,10 +12,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use claude_bottle_plugin_api::{
-    ActiveBottle, Bottle, BottleState, CleanupPlan, CleanupReport, CleanupScope, Context, Description,
-    EntryKind, EnvValue, Event, EventState, ExecRequest, ExecRole, ExitStatus, ExportRequest, ExportWhat,
-    Exported, Failure, FailureKind, Health, IndexEntry, LogRecord, Plan, Probe, Provisioned, Proxy, Restore,
-    Spec, Subject,
+    ActiveBottle, Bottle, BottleState, CleanupPlan, CleanupReport, CleanupScope, ConnectRequest, Connected,
+    Context, Description, EntryKind, EnvValue, Event, EventState, ExecRequest, ExecRole, ExitStatus,
+    ExportRequest, ExportWhat, Exported, Failure, FailureKind, Health, IndexEntry, LogRecord, Plan, Probe,
+    Provisioned, Proxy, Restore, Spec, Subject,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,6 +31,8 @@ const DOCUMENTS: &[(&str, Pass)] = &[
     ("cleanup-plan", pass::<CleanupPlan>),
     ("cleanup-report", pass::<CleanupReport>),
     ("cleanup-scope", pass::<CleanupScope>),
+    ("connect-request", pass::<ConnectRequest>),
+    ("connected", pass::<Connected>),
     ("context", pass::<Context>),
     ("description", pass::<Description>),
     ("event", pass::<Event>),
@@ -225,6 +227,10 @@ fn what_contract_1_1_added_means_what_it_says() {
     assert_eq!(failure.subject.as_deref(), Some(&Subject::Option("pull".to_owned())));
     let request: ExportRequest = read_as("1.1/export-request.json");
     assert_eq!((request.what, request.stream), (ExportWhat::History, 7));
+    let request: ConnectRequest = read_as("1.1/connect-request.json");
+    assert_eq!((request.port, request.stream), (5173, 7));
+    assert_eq!(read_as::<Connected>("1.1/connected.json"), Connected::cut());
+    assert_eq!(read_as::<Connected>("1.1/connected-least.json"), Connected::whole());
     let entry: IndexEntry = read_as("1.1/index-entry.json");
     assert_eq!((entry.kind, entry.path.as_bytes(), entry.size), (EntryKind::File, &b"\xff/x"[..], 3));
     let plan: Plan = read_as("1.1/plan.json");

@@ -12,8 +12,8 @@ use std::sync::{Arc, LazyLock};
 use claude_bottle::plugins::Loaded;
 use claude_bottle_plugin_api::abi::host::{CallHost, Opened};
 use claude_bottle_plugin_api::{
-    Bottle, BottleState, Capability, CleanupScope, EnvVar, EventState, ExecRequest, ExecRole, ExportRequest,
-    FailureKind, Health, Proxy, Restore, Subject,
+    Bottle, BottleState, Capability, CleanupScope, ConnectRequest, EnvVar, EventState, ExecRequest, ExecRole,
+    ExportRequest, FailureKind, Health, Proxy, Restore, Subject,
 };
 use serde_json::{Value, json};
 
@@ -242,6 +242,18 @@ fn an_older_plugin_keeps_no_files_after_a_halt_and_refuses_to_restore_them() {
     spec.restore = Some(restore);
     let failure = backend.prepare(&call(), &spec).unwrap_err();
     assert_eq!(failure.subject.as_deref(), Some(&Subject::Feature(Restore::HISTORY.to_owned())));
+}
+
+#[test]
+fn an_older_plugin_joins_nothing_to_a_port() {
+    let loaded = frozen();
+    // By this `forward` refuses it, before it listens.
+    assert!(!loaded.module.describe().unwrap().capabilities.contains(&Capability::CONNECT));
+    let dir = tempfile::tempdir().unwrap();
+    let backend = open(&loaded, &Arc::default(), dir.path(), &[]).unwrap();
+    let bottle = Bottle::new("frozen-one", &()).unwrap();
+    let connected = backend.connect(&call(), &bottle, &ConnectRequest::new(80, 1));
+    assert_eq!(connected.unwrap_err().kind, FailureKind::Unsupported);
 }
 
 #[test]

@@ -40,6 +40,8 @@ const TAKEN: &[&str] = &[
     "CleanupReport",
     "CleanupScope",
     "Command",
+    "ConnectRequest",
+    "Connected",
     "Context",
     "ContractVersion",
     "Description",

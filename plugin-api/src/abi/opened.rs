@@ -12,8 +12,8 @@ use super::host::{CALLS, CallHost, HOSTS};
 use super::module::ModuleRef;
 use super::{operations, services, size, wire};
 use crate::{
-    ActiveBottle, Bottle, CleanupPlan, CleanupReport, CleanupScope, ErrorExt, ExecRequest, ExitStatus,
-    ExportRequest, Exported, FailureKind, Plan, Probe, Provisioned, Result, Spec,
+    ActiveBottle, Bottle, CleanupPlan, CleanupReport, CleanupScope, ConnectRequest, Connected, ErrorExt,
+    ExecRequest, ExitStatus, ExportRequest, Exported, FailureKind, Plan, Probe, Provisioned, Result, Spec,
 };
 
 /// A backend that is open; dropping it closes it. The library stays mapped for good.
@@ -149,6 +149,17 @@ impl Opened {
     pub fn export(&self, call: CallRef<'_>, bottle: &Bottle, request: &ExportRequest) -> Result<Exported> {
         let input = operations::Export { bottle: Cow::Borrowed(bottle), request: Cow::Borrowed(request) };
         self.run_operation(operations::EXPORT, call, &input)
+    }
+
+    /// `connect`, of a backend that declares [`crate::Capability::CONNECT`].
+    ///
+    /// The descriptor in the request is borrowed for the call, which takes as long as the connection.
+    ///
+    /// # Errors
+    /// The backend's own; [`FailureKind::Unsupported`] when it does not know the operation.
+    pub fn connect(&self, call: CallRef<'_>, bottle: &Bottle, request: &ConnectRequest) -> Result<Connected> {
+        let input = operations::Connect { bottle: Cow::Borrowed(bottle), request: Cow::Borrowed(request) };
+        self.run_operation(operations::CONNECT, call, &input)
     }
 
     /// An operation of a later minor version, by name.

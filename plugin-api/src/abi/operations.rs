@@ -8,12 +8,16 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Backend, Bottle, Call, ErrorExt, ExportRequest, ExportWhat, Failure, FailureKind, Result};
+use crate::{
+    Backend, Bottle, Call, ConnectRequest, ErrorExt, ExportRequest, ExportWhat, Failure, FailureKind, Result,
+};
 
 /// The name of [`Backend::halt`].
 pub(super) const HALT: &str = "halt";
 /// The name of [`Backend::export`].
 pub(super) const EXPORT: &str = "export";
+/// The name of [`Backend::connect`].
+pub(super) const CONNECT: &str = "connect";
 
 /// The payload of `halt`.
 #[derive(Serialize, Deserialize)]
@@ -28,11 +32,19 @@ pub(super) struct Export<'a> {
     pub(super) request: Cow<'a, ExportRequest>,
 }
 
+/// The payload of `connect`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Connect<'a> {
+    pub(super) bottle: Cow<'a, Bottle>,
+    pub(super) request: Cow<'a, ConnectRequest>,
+}
+
 /// Returns what an operation is called where a failure names it.
 pub(super) fn verb(name: &str) -> &'static str {
     match name {
         HALT => HALT,
         EXPORT => EXPORT,
+        CONNECT => CONNECT,
         _ => "operation",
     }
 }
@@ -49,6 +61,11 @@ pub(super) fn run<B: Backend>(backend: &B, call: &Call, name: &str, payload: Val
             know_part(&input.request)?;
             written(&backend.export(call, &input.bottle, &input.request)?)
         }
+        CONNECT => {
+            let input: Connect<'_> = read(payload, CONNECT)?;
+            know_port(&input.request)?;
+            written(&backend.connect(call, &input.bottle, &input.request)?)
+        }
         _ => backend.operation(call, name, payload),
     }
 }
@@ -60,6 +77,14 @@ fn know_part(request: &ExportRequest) -> Result<()> {
         return Err(Failure::new(FailureKind::Unsupported, message).hint("update the backend's plug-in"));
     }
     Ok(())
+}
+
+/// Refuses the port that no server has.
+fn know_port(request: &ConnectRequest) -> Result<()> {
+    match request.port {
+        0 => Err(Failure::new(FailureKind::Invalid, "`0` is not a port that a server can have")),
+        _ => Ok(()),
+    }
 }
 
 fn read<T: DeserializeOwned>(payload: Value, verb: &str) -> Result<T> {

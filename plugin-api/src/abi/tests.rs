@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::host::{CallHost, HostServices, Module, Opened};
 use super::{Exported, MAX_PAYLOAD, export};
 use crate::{
-    ActiveBottle, AgentSpec, Backend, Bottle, Call, CleanupPlan, CleanupReport, CleanupScope, Context,
-    EnvValue, EnvVar, Event, EventState, ExecRequest, ExitStatus, ExportRequest, Failure, FailureKind,
-    LogLevel, LogRecord, Owner, Plan, Probe, Provisioned, Result, Secret, Spec, Subject,
+    ActiveBottle, AgentSpec, Backend, Bottle, Call, CleanupPlan, CleanupReport, CleanupScope, ConnectRequest,
+    Connected, Context, EnvValue, EnvVar, Event, EventState, ExecRequest, ExitStatus, ExportRequest, Failure,
+    FailureKind, LogLevel, LogRecord, Owner, Plan, Probe, Provisioned, Result, Secret, Spec, Subject,
 };
 
 /// A backend whose operation `service` asks the host, and whose others answer as much as they are told.
@@ -66,6 +66,12 @@ impl Backend for Echo {
         let exported = crate::Exported { entries, ..crate::Exported::default() };
         std::io::Write::write_all(&mut request.stream()?, b"archive")
             .map(|()| exported)
+            .map_err(|error| Failure::new(FailureKind::Internal, "write").caused_by(&error))
+    }
+    fn connect(&self, _call: &Call, _bottle: &Bottle, request: &ConnectRequest) -> Result<Connected> {
+        let mut stream = std::fs::File::from(request.stream()?);
+        std::io::Write::write_all(&mut stream, request.port.to_string().as_bytes())
+            .map(|()| Connected::cut())
             .map_err(|error| Failure::new(FailureKind::Internal, "write").caused_by(&error))
     }
     fn operation(&self, call: &Call, name: &str, payload: Value) -> Result<Value> {
@@ -205,6 +211,22 @@ fn an_export_of_a_part_that_is_not_known_is_refused_before_the_backend_sees_it()
     assert!(failure.kind == FailureKind::Invalid && failure.message == "cannot read what `export` was given");
     let failure = backend.export(&call(1), &Bottle::new("b", &()).unwrap(), &ExportRequest::workspace(-1));
     assert_eq!(failure.unwrap_err().kind, FailureKind::Invalid);
+}
+
+#[test]
+fn a_connection_is_a_port_and_a_descriptor_that_is_borrowed() {
+    let backend = open();
+    let bottle = Bottle::new("b", &()).unwrap();
+    let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+    let request = ConnectRequest::new(5173, std::os::fd::AsRawFd::as_raw_fd(&there));
+    assert_eq!(backend.connect(&call(1), &bottle, &request).unwrap(), Connected::cut());
+    // The duplicate is closed with the call, so that the end is seen once this side's own is.
+    drop(there);
+    assert_eq!(std::io::read_to_string(here).unwrap(), "5173");
+    for (port, stream) in [(0, 1), (5173, -1)] {
+        let failure = backend.connect(&call(1), &bottle, &ConnectRequest::new(port, stream)).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Invalid, "{failure}");
+    }
 }
 
 #[test]

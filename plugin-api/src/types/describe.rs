@@ -21,6 +21,8 @@ impl Capability {
     pub const EXPORT: Self = Self(Cow::Borrowed("export"));
     /// Lays what an earlier bottle left over a new one: [`crate::Spec::restore`].
     pub const RESUME: Self = Self(Cow::Borrowed("resume"));
+    /// Joins a descriptor of the host to a port of a bottle's loopback.
+    pub const CONNECT: Self = Self(Cow::Borrowed("connect"));
     /// Puts skills in.
     pub const SKILLS: Self = Self(Cow::Borrowed("skills"));
     /// Serves SSH keys the agent can use and cannot read.

@@ -8,6 +8,7 @@
 mod agent;
 mod bottle;
 mod cleanup;
+mod connect;
 mod describe;
 mod egress;
 mod event;
@@ -20,6 +21,7 @@ mod spec;
 pub use agent::{AgentFile, AgentSpec, SkillSpec};
 pub use bottle::{ActiveBottle, Bottle, BottleState, Owner, Provisioned};
 pub use cleanup::{CleanupItem, CleanupPlan, CleanupReport, CleanupScope};
+pub use connect::{ConnectRequest, Connected};
 pub use describe::{Capability, Description, Health, Probe};
 pub use egress::{EgressSpec, ForwardSpec, Proxy, SecretSpec};
 pub use event::{Event, EventState, LogLevel, LogRecord};

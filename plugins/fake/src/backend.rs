@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use claude_bottle_kit::cleanup::Judge;
+use claude_bottle_kit::connect;
 use claude_bottle_plugin_api::{
     ActiveBottle, Backend, Bottle, BottleState, Call, Capability, CleanupItem, CleanupPlan, CleanupReport,
-    CleanupScope, Context, EnvValue, ExecRequest, ExecRole, ExitStatus, ExportRequest, Exported, Failure,
-    FailureKind, Plan, Probe, Provisioned, Restore, Result, Secret, Spec,
+    CleanupScope, ConnectRequest, Connected, Context, EnvValue, ExecRequest, ExecRole, ExitStatus,
+    ExportRequest, Exported, Failure, FailureKind, Plan, Probe, Provisioned, Restore, Result, Secret, Spec,
 };
 
 use crate::fault::Fault;
@@ -54,7 +56,7 @@ impl Fake {
 
 impl Backend for Fake {
     const CAPABILITIES: &'static [Capability] =
-        &[Capability::WORKSPACE, Capability::EXPORT, Capability::RESUME];
+        &[Capability::WORKSPACE, Capability::EXPORT, Capability::RESUME, Capability::CONNECT];
     const FEATURES: &'static [&'static str] = &[Restore::WORKSPACE, Restore::SEALED, Restore::HISTORY];
     const SETTINGS: Option<&'static [&'static str]> = Some(&["FAKE_FAULT"]);
 
@@ -148,6 +150,15 @@ impl Backend for Fake {
         let record: Record = bottle.state()?;
         let (home, start) = self.place(&record).unwrap_or_default();
         files::export(call, (&home, &start), request)
+    }
+
+    /// Its bottles have the loopback of this machine.
+    fn connect(&self, call: &Call, bottle: &Bottle, request: &ConnectRequest) -> Result<Connected> {
+        self.enter("connect", call)?;
+        self.find(bottle)?;
+        let server = TcpStream::connect((Ipv4Addr::LOCALHOST, request.port));
+        let server = server.map_err(|error| connect::refused(request.port, &error.to_string()))?;
+        connect::by_socket(call, request, server.into())
     }
 
     fn close(&self, call: &Call, bottle: &Bottle) -> Result<()> {

@@ -11,6 +11,7 @@ pub mod agent_files;
 mod child;
 pub mod cleanup;
 pub mod companions;
+pub mod connect;
 mod ended;
 mod environment;
 pub mod export;

@@ -1,4 +1,4 @@
-//! Backends that each get something wrong about halt and export: the kit says what.
+//! Backends that each get something wrong about halt, export and connect: the kit says what.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,6 +46,10 @@ const WRONGS: &[(&str, &[&str])] = &[
     ("resume-forgets-history", &["resume-history"]),
     ("resume-indexes-all", &["resume-index"]),
     ("resume-takes-all", &["resume-hostile"]),
+    ("connect-empty", &["connect-refused"]),
+    ("connect-ends-together", &["connect-bytes", "connect-ends", "connect-cancelled", "connect-closed"]),
+    ("connect-ignores-cancel", &["connect-cancelled"]),
+    ("connect-forgets-the-bottle", &["connect-cancelled", "connect-closed"]),
 ];
 
 /// Builds the backend that can be wrong.
@@ -58,7 +62,7 @@ pub(crate) fn build() -> PathBuf {
 pub(crate) fn checks() -> Vec<Check> {
     let right = Check::new("exporting-right-keeps-every-rule", || {
         let report = report(built(EXPORTING), &[], only);
-        assert!(report.passed() && report.counts() == (12, 0, 0), "{report}");
+        assert!(report.passed() && report.counts() == (17, 0, 0), "{report}");
     });
     let wrongs = WRONGS.iter().map(|(wrong, cases)| Check::new(*wrong, || fails(wrong, cases)));
     std::iter::once(right).chain(wrongs).collect()
@@ -66,7 +70,7 @@ pub(crate) fn checks() -> Vec<Check> {
 
 fn only(options: &mut Options) {
     options.deadline = Duration::from_secs(120);
-    options.only = ["halt-", "export-", "index-", "resume-"].map(str::to_owned).into();
+    options.only = ["halt-", "export-", "index-", "resume-", "connect-"].map(str::to_owned).into();
 }
 
 fn fails(wrong: &str, cases: &[&str]) {

@@ -3,6 +3,7 @@
 mod answers;
 mod cleanup;
 mod close;
+mod connect;
 mod egress;
 mod exec;
 mod export;
@@ -66,6 +67,10 @@ const fn of_export(id: &'static str, title: &'static str, run: fn(&Bench) -> Che
 
 const fn of_resume(id: &'static str, title: &'static str, run: fn(&Bench) -> Check) -> Case {
     with(Capability::RESUME, id, title, run)
+}
+
+const fn of_connect(id: &'static str, title: &'static str, run: fn(&Bench) -> Check) -> Case {
+    with(Capability::CONNECT, id, title, run)
 }
 
 /// Every case.
@@ -155,6 +160,11 @@ pub(super) const CASES: &[Case] = &[
     of_resume("resume-history", "its history is in the home, of this bottle alone", resume::history),
     of_resume("resume-index", "the index says what was copied, as if nothing lay over it", resume::index),
     of_resume("resume-hostile", "an archive that leads out of its place is `invalid`", resume::hostile),
+    of_connect("connect-bytes", "bytes pass both ways, and a client's end leaves the answer", connect::bytes),
+    of_connect("connect-ends", "a server's end leaves the other direction open", connect::ends),
+    of_connect("connect-refused", "where nothing listens there is `unreachable`", connect::refused),
+    of_connect("connect-cancelled", "a cancelled connection ends, inside too", connect::cancelled),
+    of_connect("connect-closed", "in a closed bottle there is `not-found`", connect::closed),
     live("cleanup-spares-live", "a cleanup never touches a live bottle", cleanup::spares_live),
     live("cleanup-shows-first", "preparing a cleanup changes nothing", cleanup::shows_first),
     live("cleanup-finds-dead", "a cleanup finds and removes what a dead run left", cleanup::finds_dead),
