@@ -1,11 +1,13 @@
 //! The backend: one method a verb.
 
+use claude_bottle_kit::connect;
 use claude_bottle_plugin_api::{
     ActiveBottle, AgentFile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope,
-    Context, ExecRequest, ExitStatus, ExportRequest, Exported, ForwardSpec, Plan, Probe, Provisioned,
-    Restore, Result, Spec,
+    ConnectRequest, Connected, Context, ExecRequest, ExitStatus, ExportRequest, Exported, ForwardSpec, Plan,
+    Probe, Provisioned, Restore, Result, Spec,
 };
 
+use crate::guest::INIT;
 use crate::rundir::Store;
 use crate::{cleanup, close, exec, export, launch, probe, provision, resolve};
 
@@ -21,6 +23,7 @@ impl Backend for Bubblewrap {
         Capability::WORKSPACE,
         Capability::EXPORT,
         Capability::RESUME,
+        Capability::CONNECT,
         Capability::SKILLS,
         Capability::SSH,
         Capability::EGRESS,
@@ -70,6 +73,10 @@ impl Backend for Bubblewrap {
 
     fn export(&self, call: &Call, bottle: &Bottle, request: &ExportRequest) -> Result<Exported> {
         export::export(call, &self.bottles, bottle, request)
+    }
+
+    fn connect(&self, call: &Call, bottle: &Bottle, request: &ConnectRequest) -> Result<Connected> {
+        connect::by_program(call, request, INIT, |call, program| exec::exec(call, bottle, program))
     }
 
     fn close(&self, _call: &Call, bottle: &Bottle) -> Result<()> {

@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use claude_bottle_kit::connect;
 use claude_bottle_plugin_api::{
     ActiveBottle, AgentFile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope,
-    Context, ErrorExt, ExecRequest, ExitStatus, ExportRequest, Exported, FailureKind, ForwardSpec, Health,
-    Plan, Probe, Provisioned, Restore, Result, Spec,
+    ConnectRequest, Connected, Context, ErrorExt, ExecRequest, ExitStatus, ExportRequest, Exported,
+    FailureKind, ForwardSpec, Health, Plan, Probe, Provisioned, Restore, Result, Spec,
 };
 use tokio::runtime::Runtime;
 
@@ -14,6 +15,7 @@ use crate::close::Faults;
 use crate::config::{Config, SETTINGS};
 use crate::engine::{Address, AddressError, DockerApi};
 use crate::error::DockerError;
+use crate::image::guard::GUEST;
 use crate::plan::BottleState;
 use crate::sidecar::log::{Followers, follow};
 use crate::{active, cleanup, close, exec, export, guest, launch, probe, resolve};
@@ -62,6 +64,7 @@ impl Backend for Docker {
         Capability::WORKSPACE,
         Capability::EXPORT,
         Capability::RESUME,
+        Capability::CONNECT,
         Capability::SKILLS,
         Capability::SSH,
         Capability::EGRESS,
@@ -140,6 +143,13 @@ impl Backend for Docker {
     fn export(&self, call: &Call, bottle: &Bottle, request: &ExportRequest) -> Result<Exported> {
         let engine = self.engine()?;
         self.run(export::export(engine, call, bottle, request))
+    }
+
+    fn connect(&self, call: &Call, bottle: &Bottle, request: &ConnectRequest) -> Result<Connected> {
+        let engine = self.engine()?;
+        connect::by_program(call, request, GUEST, |call, program| {
+            self.run(exec::exec(engine, &self.config, call, bottle, program))
+        })
     }
 
     fn close(&self, call: &Call, bottle: &Bottle) -> Result<()> {
