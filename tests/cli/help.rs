@@ -25,6 +25,7 @@ fn the_first_help() {
       init         Add an agent to the manifest
       edit         Edit the manifest (validated before saving)
       exec         Run a program in a bottle that is running
+      forward      Open a bottle's ports on this machine's loopback
       stop         Stop a bottle: save its changes and remove it [alias: rm]
       results      List saved changes of agents
       diff         Show what an agent changed

@@ -19,6 +19,7 @@ mod doctor;
 mod edit;
 mod faults;
 mod folding;
+mod forward;
 mod help;
 mod init;
 mod interrupts;

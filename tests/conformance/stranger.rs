@@ -1,8 +1,9 @@
 //! A crate that `plugin new` wrote, built as a stranger would, and then made to take its process down.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -61,4 +62,28 @@ fn a_crash_is_a_line_in_the_table_and_the_other_cases_run() {
     assert!(table.contains("  skip  exec-signal") && table.contains("--skip names it"), "{table}");
     assert!(table.contains(" 0 failed, 20 skipped"), "{table}");
     assert_eq!(home.left_in_tmp(), Vec::<String>::new());
+}
+
+#[test]
+fn a_backend_that_joins_no_port_is_not_asked_to() {
+    let home = Home::new();
+    let file = brittle(&home, |text| text + "\n// As it is.\n");
+    let plugins = home.path().join(".local/share/claude-bottle/plugins");
+    fs::create_dir_all(&plugins).unwrap();
+    fs::copy(file, plugins.join("claude-bottle-backend-brittle.so")).unwrap();
+    let agent = "{ bottle: dev, command: [sh, -c, 'echo ready; cat'] }";
+    let manifest = format!("bottles:\n  dev: {{}}\nagents:\n  brittle-shell: {agent}\n");
+    fs::write(home.path().join("claude-bottle.yaml"), manifest).unwrap();
+    let words = ["start", "brittle-shell", "--backend", "brittle", "--yes", "--allow-unenforced-egress"];
+    let mut start = home.command(&words);
+    let mut run = start.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(run.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    let output = home.call(&["forward", "brittle-shell", "80"]);
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(1), &b""[..]), "{}", stderr(&output));
+    let told = "error: the brittle backend does not offer `connect`\n";
+    assert!(stderr(&output).starts_with(told), "{}", stderr(&output));
+    drop(run.stdin.take());
+    assert_eq!(run.wait().unwrap().code(), Some(0));
 }

@@ -21,15 +21,20 @@ impl Home {
         self.0.path()
     }
 
-    /// Calls the program in the home directory, with an environment of its own.
+    /// Calls the program.
     pub(crate) fn call(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Prepares a call of the program in the home directory, with an environment of its own.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_claude-bottle"));
         command.args(arguments).env_clear().current_dir(self.path());
         command.env("HOME", self.path()).env("TMPDIR", self.path().join("tmp"));
         for passed in ["PATH", "DOCKER_HOST", "CLAUDE_BOTTLE_BASE_IMAGE"] {
             command.envs(std::env::var_os(passed).map(|value| (passed, value)));
         }
-        command.output().unwrap()
+        command
     }
 
     /// Lists the scratch files that are left.

@@ -12,6 +12,7 @@ mod egress;
 mod engine;
 mod failure;
 mod first_run;
+mod forward;
 mod headless;
 mod images;
 mod own_files;

@@ -12,6 +12,7 @@ mod discard;
 mod doctor;
 mod edit;
 mod exec;
+mod forward;
 mod info;
 mod init;
 mod list;
@@ -104,6 +105,8 @@ enum Command {
     Edit(edit::Args),
     /// Run a program in a bottle that is running
     Exec(exec::Args),
+    /// Open a bottle's ports on this machine's loopback
+    Forward(forward::Args),
     /// Stop a bottle: save its changes and remove it
     #[command(visible_alias = "rm")]
     Stop(stop::Args),
@@ -227,6 +230,7 @@ fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
         Command::Start(args) => start::run(app, &args),
         Command::Resume(args) => resume::run(app, &args),
         Command::Exec(args) => exec::run(app, args),
+        Command::Forward(args) => forward::run(app, &args),
         Command::Diff(args) => diff::run(app, &args),
         Command::Apply(args) => apply::run(app, &args),
         Command::Logs(args) => logs::run(app, &args),

@@ -48,6 +48,8 @@ impl Verb {
     pub const COMMITS: Self = Self::new("exec", 60);
     /// May read a large working directory.
     pub const EXPORT: Self = Self::new("export", 1800);
+    /// Takes as long as the connection does.
+    pub const CONNECT: Self = Self { name: "connect", deadline: None };
     /// Tears down.
     pub const CLOSE: Self = Self::new("close", 60);
     /// Asks the engine.
@@ -239,6 +241,7 @@ mod tests {
             Verb::EXEC,
             Verb::HALT,
             Verb::EXPORT,
+            Verb::CONNECT,
             Verb::CLOSE,
             Verb::PREPARE_CLEANUP,
             Verb::CLEANUP,
