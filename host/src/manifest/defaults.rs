@@ -43,7 +43,10 @@ impl Defaults {
 
     fn parse(name: FileName, text: String, home: &Path) -> Result<Self, ManifestErrors> {
         let (source, mut problems) = (Source::new(name, text), Problems::default());
-        let root = yaml::parse(&source, &mut problems);
+        let mut root = yaml::parse(&source, &mut problems);
+        if let Some(root) = &mut root {
+            yaml::drop_duplicates(root, &source, &mut problems);
+        }
         let directory = source.name().path.parent().unwrap_or(home).to_owned();
         let mut checker = Checker {
             source: &source,

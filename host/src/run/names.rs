@@ -17,7 +17,7 @@ pub fn check(name: &str, manifest: &Manifest, runs: &[Record], saved: &[String])
             None => error,
         });
     }
-    if manifest.agent(name).is_ok() {
+    if manifest.agent(name).is_ok() || manifest.problems_of(name).is_some() {
         let message = format!("`{name}` is the name of an agent, which stands for its bottles already");
         return Err(CliError::new(Exit::Failed, message).hint("choose another name: --name NAME"));
     }
