@@ -15,6 +15,7 @@ mod first_run;
 mod forward;
 mod headless;
 mod images;
+mod names;
 mod own_files;
 mod pipes;
 mod programs;
