@@ -41,6 +41,10 @@ pub struct Invocation {
     pub no_color: bool,
 }
 
+fn no_home(message: String) -> CliError {
+    CliError::new(Exit::Failed, message).hint("name your home directory: export HOME=DIR")
+}
+
 /// Returns `true` if the user wants no colour: <https://no-color.org>.
 pub(crate) fn no_color() -> bool {
     env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
@@ -48,10 +52,13 @@ pub(crate) fn no_color() -> bool {
 
 impl Invocation {
     /// Reads the process's environment.
-    pub fn from_process() -> anyhow::Result<Self> {
-        let home = env::home_dir()
-            .filter(|home| home.is_absolute())
-            .context("cannot find the home directory: set HOME")?;
+    pub fn from_process() -> CliResult<Self> {
+        let home = env::home_dir().filter(|home| home.is_absolute()).ok_or_else(|| {
+            no_home("cannot find the home directory: HOME is not an absolute path".to_owned())
+        })?;
+        if home.exists() && !home.is_dir() {
+            return Err(no_home(format!("HOME is `{}`, which is not a directory", home.display())));
+        }
         let settings = env::vars_os().filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
             let setting = name.strip_prefix(PREFIX).filter(|_| name != TOKEN)?;

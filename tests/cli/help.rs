@@ -75,10 +75,10 @@ fn the_help_of_start() {
     assert_snapshot!(stdout(&Home::empty().call(&["start", "--help"])), @"
     Start an agent in a bottle of its own
 
-    Usage: claude-bottle start [OPTIONS] <AGENT> [-- <ARGS>...]
+    Usage: claude-bottle start [OPTIONS] [AGENT] [-- <ARGS>...]
 
     Arguments:
-      <AGENT>    The agent, as the manifest names it
+      [AGENT]    The agent, as the manifest names it
       [ARGS]...  Arguments for the agent, after those of the manifest
 
     Options:

@@ -567,12 +567,9 @@ fn wrong_command_lines() {
     assert_snapshot!(home.shown(&["start"]), @"
     exit 2
     --- stderr
-    error: the following required arguments were not provided:
-      <AGENT>
+    error: which agent? The manifest has hello, shell
 
-    Usage: claude-bottle start <AGENT> [-- <ARGS>...]
-
-    For more information, try '--help'.
+    hint: claude-bottle start hello
     ");
     assert_snapshot!(home.shown(&["list", "--format", "xml"]), @"
     exit 2

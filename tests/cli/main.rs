@@ -25,6 +25,7 @@ mod init;
 mod interrupts;
 mod lists;
 mod logs;
+mod mistakes;
 mod names;
 mod options;
 mod output;

@@ -25,7 +25,11 @@ fn a_backend_that_takes_none_refuses_with_the_place() {
     let check = |arguments: &[&str], place: &str| {
         let output = home.call(arguments);
         assert_code(&output, 125);
-        let expected = format!("error: {place}: the fake backend takes no options\n");
+        let name = place.split('`').nth(1).unwrap();
+        let expected = format!(
+            "error: {place}: the fake backend takes no options\n\n\
+             hint: leave `{name}` out, or name a backend that has it: --backend NAME\n"
+        );
         assert_eq!(stderr(&output), expected, "{arguments:?}");
         home.assert_nothing_left();
     };

@@ -157,7 +157,9 @@ fn a_home_that_cannot_be_found() {
     assert_snapshot!(home.show(&output), @"
     exit 1
     --- stderr
-    error: cannot find the home directory: set HOME
+    error: cannot find the home directory: HOME is not an absolute path
+
+    hint: name your home directory: export HOME=DIR
     ");
 }
 

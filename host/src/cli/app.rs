@@ -33,9 +33,7 @@ impl App {
     /// Asks a yes-or-no question; without a terminal that is an error with the hint, and an interrupt is one too.
     pub(super) fn confirm(&self, question: &str, hint: &str, interrupt: &Interrupt) -> CliResult<bool> {
         if !self.ui.interactive {
-            return Err(
-                CliError::new(Exit::Failed, "cannot ask: standard input is not a terminal").hint(hint)
-            );
+            return Err(CliError::new(Exit::Failed, self.ui.cannot_ask()).hint(hint));
         }
         match self.ui.ask(question, interrupt)? {
             Some(answer) => Ok(answer == Answer::Yes),

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::Cli;
 use crate::environment::no_color;
@@ -18,10 +19,10 @@ pub(super) fn read() -> Result<Cli, ExitCode> {
     if typed.get(1).is_some_and(|first| first == "help") {
         typed.retain(|word| word != "--help" && word != "-h");
     }
-    Cli::try_parse_from(typed).map_err(|error| refuse(&error))
+    Cli::try_parse_from(&typed).map_err(|error| refuse(&error, &typed))
 }
 
-fn refuse(error: &clap::Error) -> ExitCode {
+fn refuse(error: &clap::Error, typed: &[OsString]) -> ExitCode {
     if !error.use_stderr() {
         error.exit();
     }
@@ -29,7 +30,20 @@ fn refuse(error: &clap::Error) -> ExitCode {
     let message = error.render();
     let message = if ui.color { message.ansi().to_string() } else { message.to_string() };
     ui.text(&in_our_words(&message));
+    if is_prompt(error, typed) {
+        ui.hint("a prompt goes behind --print: claude-bottle start AGENT --print PROMPT; arguments of the agent's own go after --");
+    }
     Exit::Usage.into()
+}
+
+/// Returns `true` if a start was given a word that it does not know, which is most likely a prompt.
+fn is_prompt(error: &clap::Error, typed: &[OsString]) -> bool {
+    let is_start = typed.iter().skip(1).any(|word| word == "start" || word == "run");
+    let word = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) => word.as_str(),
+        _ => return false,
+    };
+    error.kind() == ErrorKind::UnknownArgument && is_start && !word.starts_with('-')
 }
 
 /// Calls advice what every other message calls it.

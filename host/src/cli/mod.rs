@@ -191,10 +191,11 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    let invocation = match caller::forget().and_then(|()| Invocation::from_process()) {
+    let invocation = match caller::forget().map_err(CliError::from).and_then(|()| Invocation::from_process())
+    {
         Ok(invocation) => invocation,
         Err(error) => {
-            Ui::new(cli.color, false, cli.quiet).error(&error.into());
+            Ui::new(cli.color, false, cli.quiet).error(&error);
             return Exit::Failed.into();
         }
     };

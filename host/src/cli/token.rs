@@ -18,3 +18,8 @@ pub(super) fn is_missing(app: &App, manifest: &Manifest, agent: &Agent) -> bool 
     let is_granted = bottle.env.iter().any(|entry| is_known(entry.name.as_str()));
     agent.is_claude() && !is_granted && app.invocation.token().is_none()
 }
+
+/// Says in a plan that a token is missing.
+pub(super) fn note(app: &App, manifest: &Manifest, agent: &Agent) -> Option<String> {
+    is_missing(app, manifest, agent).then(|| format!("no token: {CONSEQUENCE}; {REMEDY}"))
+}

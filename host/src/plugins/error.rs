@@ -8,6 +8,7 @@ use super::guard::GuardError;
 use super::load::LoadError;
 use super::preflight::PreflightError;
 use super::shown;
+use crate::manifest::nearest;
 
 /// Why a backend could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -119,8 +120,19 @@ fn not_found_hints(name: &str, available: &[String], looked: &[String]) -> Vec<S
     } else {
         format!("available backends: {}", available.join(", "))
     };
+    if let Some(near) = nearest(name, available.iter().map(String::as_str)) {
+        return vec![found, format!("did you mean `{near}`?")];
+    }
     let places = if looked.is_empty() { "nowhere".to_owned() } else { looked.join("; ") };
     let [file, _] = file_names(name);
     let install = format!("to add it: install -D -m 755 FILE ~/.local/share/claude-bottle/plugins/{file}");
-    vec![found, format!("looked in: {places}"), install]
+    let mut hints = vec![found, format!("looked in: {places}"), install];
+    if available.is_empty() {
+        // `cargo install` has the program alone.
+        hints.push(
+            "to install the program with its plug-ins, in its source tree: make install PREFIX=~/.local"
+                .to_owned(),
+        );
+    }
+    hints
 }

@@ -71,6 +71,7 @@ impl Options {
         let message =
             format!("{}: the option `{}`: the {backend} backend takes no options", first.place, first.name);
         Failure::new(FailureKind::Unsupported, message)
+            .hint(format!("leave `{}` out, or name a backend that has it: --backend NAME", first.name))
     }
 }
 

@@ -173,6 +173,13 @@ impl PlanView {
         Self { resumes, ..self }
     }
 
+    /// Adds a note.
+    #[must_use]
+    pub fn noting(mut self, note: Option<String>) -> Self {
+        self.limitations.extend(note);
+        self
+    }
+
     /// Adds which hosts come from presets.
     #[must_use]
     pub fn with_presets(mut self, presets: &[&'static Preset]) -> Self {

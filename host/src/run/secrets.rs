@@ -39,9 +39,9 @@ pub fn check(invocation: &Invocation, bottle: &Bottle) -> Result<(), CliError> {
     Ok(variables::check_host_variables(&bottle.env, |name| invocation.host_variable(name).is_some())?)
 }
 
-/// Takes all values; asks on the terminal, when there is one to ask on.
+/// Takes all values; asks on the terminal, or fails with why that is not to be had.
 pub fn resolve(
-    terminal: Option<&Ui>,
+    terminal: Result<&Ui, AskError>,
     invocation: &Invocation,
     bottle: &Bottle,
     upstream: Option<&upstream::Found>,
@@ -62,13 +62,13 @@ pub fn resolve(
 }
 
 struct Asker<'a> {
-    terminal: Option<&'a Ui>,
+    terminal: Result<&'a Ui, AskError>,
     interrupt: &'a Interrupt,
 }
 
 impl AskSecret for Asker<'_> {
     fn ask(&mut self, question: &Question<'_>) -> Result<Secret, AskError> {
-        let ui = self.terminal.ok_or(AskError::NoTerminal)?;
+        let ui = self.terminal.clone()?;
         let text = match question.message {
             Some(message) => format!("{message} ({})", question.name),
             None => question.name.to_string(),

@@ -9,6 +9,8 @@ use anyhow::Context;
 use claude_bottle_plugin_api::Owner;
 use tempfile::TempDir;
 
+use crate::error::{CliError, CliResult};
+
 /// The beginning of a stage directory's name.
 pub const PREFIX: &str = "claude-bottle-";
 /// The file in it that names the process it belongs to.
@@ -23,10 +25,12 @@ pub struct Found {
 }
 
 /// Makes the stage directory of a process; it goes with the value.
-pub fn make(owner: &Owner) -> anyhow::Result<TempDir> {
+pub fn make(owner: &Owner) -> CliResult<TempDir> {
     let stage = tempfile::Builder::new().prefix(PREFIX).tempdir().with_context(|| {
-        format!("make a temporary directory in `{}` ($TMPDIR)", std::env::temp_dir().display())
-    })?;
+        format!("cannot make a temporary directory in `{}` ($TMPDIR)", std::env::temp_dir().display())
+    });
+    let named = "name a directory that is there and has room: export TMPDIR=DIR";
+    let stage = stage.map_err(|error| CliError::from(error).hint(named))?;
     let file = stage.path().join(OWNER);
     let text = serde_json::to_vec(owner).context("cannot write the owner as JSON")?;
     fs::write(&file, text).with_context(|| format!("cannot write `{}`", file.display()))?;

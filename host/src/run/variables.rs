@@ -34,6 +34,9 @@ pub trait AskSecret {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
+    /// The run was asked for without questions.
+    #[error("--print never asks")]
+    Headless,
     /// There is no terminal to ask on.
     #[error("cannot ask: standard input is not a terminal")]
     NoTerminal,
@@ -113,6 +116,9 @@ impl EnvError {
                 let (_, first) = variables.first()?;
                 Some(format!("set it before the start: `export {first}=…`"))
             }
+            Self::Ask { source: AskError::Headless, name } => Some(format!(
+                "write `${{{name}}}` in the manifest, and set that variable before the start: export {name}=…"
+            )),
             Self::Ask { source: AskError::NoTerminal, name } => Some(format!(
                 "run on a terminal, or write `${{{name}}}` in the manifest and set that variable before the start"
             )),

@@ -98,6 +98,15 @@ impl Ui {
         self.lost.get().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
     }
 
+    /// Says why no question can be asked.
+    pub fn cannot_ask(&self) -> &'static str {
+        if io::stdin().is_terminal() {
+            "cannot ask: standard error is not a terminal"
+        } else {
+            "cannot ask: standard input is not a terminal"
+        }
+    }
+
     /// Returns whether passing remarks are left out.
     pub fn is_quiet(&self) -> bool {
         self.quiet

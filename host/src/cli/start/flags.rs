@@ -4,6 +4,7 @@ use super::super::{App, Format, usage};
 use crate::error::{CliError, CliResult, Exit};
 use crate::manifest::{Agent, Bottle};
 use crate::run::options::Options;
+use crate::run::variables::AskError;
 use crate::ui::Ui;
 
 /// The program whose options `--print`, `--remote-control` and `--continue` are.
@@ -104,8 +105,12 @@ impl Flags {
     }
 
     /// A run with --print never asks, also not for a secret.
-    pub(super) fn terminal<'a>(&self, app: &'a App) -> Option<&'a Ui> {
-        (app.ui.interactive && self.print.is_none()).then_some(&app.ui)
+    pub(super) fn terminal<'a>(&self, app: &'a App) -> Result<&'a Ui, AskError> {
+        match (&self.print, app.ui.interactive) {
+            (Some(_), _) => Err(AskError::Headless),
+            (None, true) => Ok(&app.ui),
+            (None, false) => Err(AskError::NoTerminal),
+        }
     }
 }
 

@@ -16,10 +16,10 @@ use super::info::resolve;
 use super::report::{RunReport, show_timings};
 use super::size::{size, size_of};
 use super::work::show_work;
-use super::{App, Format, settings, usable};
+use super::{App, Format, settings, token, usable, usage};
 use crate::egress::{self, Egress};
 use crate::error::{CliError, CliResult, Exit};
-use crate::manifest::{Agent, Bottle, nearest};
+use crate::manifest::{Agent, Bottle, listed, nearest};
 use crate::results::resume::{self, Resumed};
 use crate::results::store::Saved;
 use crate::run::backend::{Backend, Verb};
@@ -47,7 +47,8 @@ Exit codes:
   the agent's own, or 125 claude-bottle failed, 2 wrong command line, 130 interrupted")]
 pub(super) struct Args {
     /// The agent, as the manifest names it
-    agent: String,
+    #[arg(value_name = "AGENT")]
+    agent: Option<String>,
     /// Copy the working directory into the bottle, or the repository around it; with =DIR exactly that directory
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     cwd: Option<Option<PathBuf>>,
@@ -87,8 +88,9 @@ pub(super) struct Request<'a> {
 pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
     let dry_run = args.flags.is_dry_run(app)?;
     let start = || {
+        let Some(agent) = args.agent.as_deref() else { return Err(which_agent(app)?) };
         let request = Request {
-            agent: &args.agent,
+            agent,
             backend: app.backend_name(args.flags.backend.as_deref()),
             workspace: workspace(app, args)?,
             saves: !args.no_save,
@@ -100,6 +102,17 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
         begin(app, &request, dry_run)
     };
     start().map_err(of_start)
+}
+
+/// Makes the error of a start that names no agent: which there are.
+fn which_agent(app: &App) -> CliResult<CliError> {
+    let manifest = app.manifest()?;
+    let names: Vec<_> = manifest.agents().map(|agent| agent.name.as_str()).collect();
+    let error = usage(format!("which agent? The manifest has {}", listed(names.iter().copied())));
+    Ok(match names.first() {
+        Some(first) => error.hint(format!("claude-bottle start {first}")),
+        None => error.hint("add one: claude-bottle init"),
+    })
 }
 
 /// Gives a failure the exit code that no agent has.
@@ -146,6 +159,7 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
     let view = PlanView::new(&backend, &spec, &plan, (flags.remote_control, changes))
         .resuming(resumed)
         .with_presets(&bottle.egress.presets)
+        .noting(token::note(app, &manifest, agent))
         .named(flags.name.clone());
     if dry_run {
         return show_dry_run(app, flags.format, &view);

@@ -85,6 +85,12 @@ fn rule(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node) -> Option<R
         return None;
     }
     let text = checker.text(node, "a rule", Lines::One)?;
+    if text.contains('/') && text.parse::<IpNet>().is_ok() {
+        let message = format!("`{text}` is a range of addresses, and a rule names hosts");
+        let note = "name each host; a private range that one of them may lie in goes into `private`";
+        checker.report_with(ProblemKind::BadHost, node.span, message, note);
+        return None;
+    }
     let origin = format!("bottle {bottle}, {}", checker.source.origin(node.span));
     let rule = Rule::parse(text, origin).map_err(|error| bad_rule(checker, node, &error)).ok()?;
     if rule.is_about_tls(|port| port == HTTPS_PORT) {
@@ -107,9 +113,20 @@ fn bad_rule(checker: &mut Checker<'_>, node: &Node, error: &RuleError) {
         _ => ProblemKind::BadHost,
     };
     let problem = Problem::at(kind, checker.source, node.span, error.with_cause());
+    let problem = match (error, &node.value) {
+        (RuleError::LooksLikeUrl { .. }, Value::String(url)) => problem.did_you_mean(host_of(url).as_deref()),
+        _ => problem,
+    };
     checker
         .problems
         .push(problem.note("a rule is `host` or `*.domain`, with `:port` and `/path` if need be, behind `deny ` and methods if need be"));
+}
+
+/// Returns the rule for the host of a URL.
+fn host_of(url: &str) -> Option<String> {
+    let authority = url.split_once("://")?.1.split(['/', '?', '#']).next()?;
+    let rule = Rule::parse(authority, "").ok()?;
+    Some(rule.to_string())
 }
 
 fn static_host(checker: &mut Checker<'_>, key: &Key, node: &Node) -> Option<StaticHost> {
