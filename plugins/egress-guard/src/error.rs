@@ -130,6 +130,13 @@ pub enum GuardError {
         #[source]
         source: tokio_rustls::rustls::Error,
     },
+    /// A new policy is not one that a guard could start with.
+    #[error("policy")]
+    Policy {
+        /// What is wrong.
+        #[source]
+        source: ConfigError,
+    },
     /// The runtime, a signal handler or a thread could not be set up.
     #[error("cannot set up the process")]
     Process {

@@ -255,6 +255,16 @@ impl GuardConfig {
         serde_yaml::to_string(self).map_err(|source| ConfigError::Write { source })
     }
 
+    /// Returns the same with another policy.
+    ///
+    /// # Errors
+    /// Fails when the policy is not one that a guard could start with.
+    pub fn with_policy(&self, policy: Policy) -> Result<Self, ConfigError> {
+        let config = Self { policy, ..self.clone() };
+        config.check()?;
+        Ok(config)
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         if self.version != CONFIG_VERSION {
             return Err(ConfigError::Version { found: self.version, expected: CONFIG_VERSION });

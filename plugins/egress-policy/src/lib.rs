@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 mod address;
+mod change;
 mod config;
 mod decision;
 mod defaults;
@@ -19,6 +20,7 @@ mod method;
 mod path;
 mod policy;
 mod record;
+mod reload;
 mod request;
 pub mod rotation;
 mod rule;
@@ -39,6 +41,7 @@ pub use intercept::Intercept;
 pub use path::{PathError, PathPattern, RequestPath};
 pub use policy::{MOST_PORTS, Policy, PrivateGrant, SshServer, vet_addresses};
 pub use record::{LogEvent, LogRecord};
+pub use reload::{MOST_RELOAD_BYTES, Reload, ReloadAnswer};
 pub use request::Asked;
 pub use rotation::Tally;
 pub use rule::{Effect, HostPattern, Rule};

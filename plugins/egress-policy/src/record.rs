@@ -12,6 +12,8 @@ pub enum LogEvent {
     Request,
     /// A tunnel that an earlier line allowed has ended; the verdict says how.
     Close,
+    /// The policy was changed while the bottle ran; the reason says how. Nothing was asked for.
+    Policy,
 }
 
 /// A decision, or the end of a tunnel.

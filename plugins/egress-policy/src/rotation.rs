@@ -42,8 +42,8 @@ impl Tally {
             (_, Verdict::Deny) => self.blocked += 1,
             (LogEvent::Request, Verdict::Allow | Verdict::Warn) => self.allowed += 1,
             (LogEvent::Request, Verdict::Error) => self.failed += 1,
-            // A tunnel was counted when it was opened.
-            (LogEvent::Close, _) => {}
+            // A tunnel was counted when it was opened, and a change of the policy is no request.
+            (LogEvent::Close | LogEvent::Policy, _) => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod health;
+mod reload;
 mod run;
 mod source;
 
@@ -55,6 +56,14 @@ fn say_error(error: &GuardError) {
         cause = next.source();
     }
     std::io::stderr().lock().write_all(text.as_bytes()).ok();
+}
+
+/// Returns an error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
 }
 
 /// Writes a line to standard output; a closed pipe is no fault.

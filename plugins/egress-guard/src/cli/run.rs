@@ -1,7 +1,7 @@
 //! `run`: serves until told to stop.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,8 @@ use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::source::Source;
+use super::source::{Documents, Source};
+use super::{chain, reload};
 use crate::error::GuardError;
 use crate::log::{self, event};
 use crate::net::listen;
@@ -30,18 +31,24 @@ const MAX_THREADS: usize = 4;
 /// Serve the bottle's requests
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Configuration file; `-` is standard input: the configuration, a line `...`, and the secrets, if any
+    /// Configuration file; `-` is standard input: the configuration, a line `...`, the secrets, if any, and, behind another
+    /// line `...`, policies as they change
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+
+    /// Socket to open, by which another policy can be given
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, GuardError> {
     let source = Source::new(&args.config);
-    let snapshot = source.read()?;
+    let (snapshot, input) = source.read()?;
     let (logger, writer) = log::open(&snapshot.config.log)?;
     warm_up()?;
     let runtime = runtime()?;
-    runtime.block_on(serve(source, snapshot, logger))?;
+    let server = Starting { snapshot, logger, control: args.control.as_deref() };
+    runtime.block_on(serve(source, input, server))?;
     // Tasks hold the last senders of the log; they go with the runtime.
     runtime.shutdown_timeout(GRACE);
     writer.finish(GRACE);
@@ -64,7 +71,15 @@ fn runtime() -> Result<Runtime, GuardError> {
         .map_err(|source| GuardError::Process { source })
 }
 
-async fn serve(source: Source, snapshot: Snapshot, logger: log::Logger) -> Result<(), GuardError> {
+/// What a server is made of.
+struct Starting<'a> {
+    snapshot: Snapshot,
+    logger: log::Logger,
+    control: Option<&'a Path>,
+}
+
+async fn serve(source: Source, input: Option<Documents>, start: Starting<'_>) -> Result<(), GuardError> {
+    let Starting { snapshot, logger, control } = start;
     let place = snapshot.config.listen.clone();
     let listening = listen::listen(&place, snapshot.config.socket_access).await;
     let listener = listening.map_err(|source| GuardError::Listen { place, source })?;
@@ -72,6 +87,12 @@ async fn serve(source: Source, snapshot: Snapshot, logger: log::Logger) -> Resul
     let bottle = snapshot.config.bottle.clone();
     let server = Arc::new(Server::new(snapshot, logger, listener.tcp_address())?);
     watch_reload(source, Arc::clone(&server))?;
+    if let Some(path) = control {
+        tokio::spawn(reload::serve(reload::listen(path).await?, Arc::clone(&server)));
+    }
+    if let Some(input) = input {
+        reload::watch_input(input, Arc::clone(&server))?;
+    }
     let mut ready = json!({ "bottle": bottle, "address": listener.to_string() });
     if let Some(authority) = server.authority() {
         hide_memory()?;
@@ -127,19 +148,15 @@ fn watch_reload(source: Source, server: Arc<Server>) -> Result<(), GuardError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(|source| GuardError::Process { source })?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            let next = source.read_again().and_then(|next| server.replace(next));
-            match next {
+            let replaced = match source.read_again() {
+                Ok(next) => server.replace(next).await,
+                Err(error) => Err(error),
+            };
+            match replaced {
                 Ok(()) => event("reloaded", &json!({})),
                 Err(error) => event("reload_failed", &json!({ "error": chain(&error) })),
             }
         }
     });
     Ok(())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", chain(source)),
-        None => error.to_string(),
-    }
 }

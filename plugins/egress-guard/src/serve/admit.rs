@@ -61,6 +61,28 @@ pub(crate) fn decide(snapshot: &Snapshot, wanted: &Destination, method: &str) ->
     Err(Denial::of(&decision))
 }
 
+/// Asks another policy than the one by which a destination was allowed, also about the address that was dialled.
+pub(crate) fn decide_again(
+    snapshot: &Snapshot,
+    (wanted, method): (&Destination, &str),
+    address: Option<IpAddr>,
+) -> Result<(), Denial> {
+    let decision = decide(snapshot, wanted, method)?;
+    let vetted = address.map(|address| vet_addresses(&wanted.host, &[address], &snapshot.config.policy));
+    match vetted {
+        Some(Err(refusal)) => Err(Denial::new(refusal.code(), refusal.to_string()).after(&decision)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the address that a destination was looked up to; `None` when a proxy above this one did that.
+pub(crate) fn dialled(snapshot: &Snapshot, wanted: &Destination, stream: &TcpStream) -> Option<IpAddr> {
+    if upstream_proxy::of(snapshot, wanted).is_some() {
+        return None;
+    }
+    stream.peer_addr().ok().map(|address| address.ip().to_canonical())
+}
+
 /// Connects to an allowed destination.
 pub(crate) async fn connect(
     server: &Server,

@@ -45,11 +45,13 @@ pub(crate) async fn serve(
     }
     let idle = Duration::from_secs(request.snapshot.config.limits.idle_timeout_seconds);
     let server = Arc::clone(&client.server);
+    let address = upstream.address;
     let decoder = BodyDecoder::new(length);
     let mut exchange = Exchange { client, request, head, upstream, decoder, packing, answered: false };
     let ended = tokio::select! {
         ended = exchange.run(outgoing, sender, wanted) => ended,
         () = request.activity.idle(idle) => Err(Denial::new(Code::Timeout, "nothing moved for too long")),
+        denial = server.withdrawn(request, (wanted, &head.method), address) => Err(denial),
         () = server.stopped() => Err(Denial::new(Code::Timeout, "the guard stops")),
     };
     let Exchange { client, upstream, answered, .. } = exchange;
@@ -94,11 +96,12 @@ async fn dial(server: &Server, request: &Request, wanted: &Destination) -> Resul
 /// Speaks HTTP over a connection, and from an opened tunnel TLS below it.
 async fn open(stream: TcpStream, request: &Request, wanted: &Destination) -> Result<Upstream, Denial> {
     let snapshot = &request.snapshot;
+    let address = admit::dialled(snapshot, wanted, &stream);
     if wanted.scheme != Scheme::Https {
-        return Upstream::open(stream, wanted, Arc::clone(snapshot)).await;
+        return Upstream::open(stream, (wanted, address), Arc::clone(snapshot)).await;
     }
     let stream = upstream_tls::connect(snapshot, &wanted.host, stream).await?;
-    Upstream::open(stream, wanted, Arc::clone(snapshot)).await
+    Upstream::open(stream, (wanted, address), Arc::clone(snapshot)).await
 }
 
 /// Makes the request for the upstream, and the sender of its body when it has one.

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use claude_bottle_egress_policy::{Code, Decision, HostOrIp, LogEvent};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::rustls::{AlertDescription, Error as TlsError};
 
@@ -19,7 +18,7 @@ use super::caught::Place;
 use super::client::{Client, Next};
 use super::client_hello::{self, Expected};
 use super::request::Request;
-use crate::http::destination::Destination;
+use super::tunnel::Way;
 use crate::net::opened::{Hello, Opened};
 use crate::net::stream::Stream;
 
@@ -51,9 +50,10 @@ pub(super) async fn begin(client: &mut Client, expected: Expected<'_>) -> Result
 pub(super) async fn serve(
     client: &Client,
     request: &Request,
-    (wanted, decision): (&Destination, &Decision),
-    (first, dialled): (BytesMut, TcpStream),
+    decision: &Decision,
+    (first, way): (BytesMut, Way<'_>),
 ) {
+    let wanted = way.wanted;
     let limit = Duration::from_secs(request.snapshot.config.limits.hello_timeout_seconds);
     let shaken = tokio::select! {
         shaken = timeout(limit, shake(client, &wanted.host, first)) => shaken,
@@ -69,8 +69,18 @@ pub(super) async fn serve(
     };
     let place = Place::new(wanted.host.clone(), wanted.port);
     let stream = Stream::Opened(Box::new(opened));
-    let inside = client.inside(stream, place, (Arc::clone(&request.snapshot), dialled));
-    let (asked, (up, down)) = requests(inside).await;
+    let inside = client.inside(stream, place, (Arc::clone(&request.snapshot), way.upstream));
+    let mut serving = requests(inside);
+    let (asked, (up, down)) = tokio::select! {
+        served = &mut serving => served,
+        denial = client.server.withdrawn(request, (wanted, way.method), way.address) => {
+            // A request under way ends by itself, with a line of its own.
+            if let Ok((_, (up, down))) = timeout(super::LINGER, serving).await {
+                request.activity.add_both(up, down);
+            }
+            return client.log_denial(request, LogEvent::Close, denial).await;
+        }
+    };
     request.activity.add_both(up, down);
     let ended = match asked {
         _ if client.server.is_stopping() => Ok("the guard stops"),

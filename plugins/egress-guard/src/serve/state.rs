@@ -1,19 +1,25 @@
 //! What all connections share: the current configuration, the log, and the count of places.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use claude_bottle_egress_policy::{DlpConfig, GuardConfig, GuardSecrets, Intercept};
+use claude_bottle_egress_policy::{
+    Code, DlpConfig, GuardConfig, GuardSecrets, Intercept, LogEvent, LogRecord, Policy, Verdict,
+};
 use hyper::header::HeaderValue;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_rustls::rustls::ClientConfig;
 
+use super::admit::{self, Denial};
+use super::request::Request;
 use super::upstream_proxy;
+use crate::clock;
 use crate::dlp::Inspector;
 use crate::error::GuardError;
+use crate::http::destination::Destination;
 use crate::log::Logger;
 use crate::log::event;
 use crate::net::resolve::{Resolver, system_name_servers};
@@ -25,9 +31,9 @@ pub struct Snapshot {
     /// The configuration.
     pub config: GuardConfig,
     /// Looks names up as configured.
-    pub(crate) resolver: Resolver,
+    pub(crate) resolver: Arc<Resolver>,
     /// Looks for credentials as configured.
-    pub(crate) inspector: Inspector,
+    pub(crate) inspector: Arc<Inspector>,
     /// What the proxy above this one is told of who asks.
     pub(crate) proxy_authorization: Option<HeaderValue>,
     /// How TLS is spoken with hosts whose tunnels are opened; none where no tunnel is.
@@ -55,7 +61,20 @@ impl Snapshot {
         }
         let proxy_authorization = upstream_proxy::authorization(&config, secrets)?;
         let tls = opens(&config).then(|| roots::client(&config.roots)).transpose()?;
-        Ok(Self { resolver: Resolver::new(&servers, timeout), inspector, proxy_authorization, tls, config })
+        let resolver = Arc::new(Resolver::new(&servers, timeout));
+        Ok(Self { resolver, inspector: Arc::new(inspector), proxy_authorization, tls, config })
+    }
+
+    /// Returns the same with another policy: its secrets, for one, were given once.
+    fn with_policy(&self, policy: Policy) -> Result<Self, GuardError> {
+        let config = self.config.with_policy(policy).map_err(|source| GuardError::Policy { source })?;
+        Ok(Self {
+            config,
+            resolver: Arc::clone(&self.resolver),
+            inspector: Arc::clone(&self.inspector),
+            proxy_authorization: self.proxy_authorization.clone(),
+            tls: self.tls.clone(),
+        })
     }
 }
 
@@ -87,6 +106,31 @@ pub struct Server {
     places: Arc<AtomicUsize>,
     connections: AtomicU64,
     stop: watch::Sender<bool>,
+    /// Told of each new configuration.
+    changed: watch::Sender<()>,
+}
+
+/// Returns the line for a change of the policy.
+fn change_record(bottle: &str, change: &str) -> LogRecord {
+    LogRecord {
+        time: clock::now(),
+        event: LogEvent::Policy,
+        connection: 0,
+        bottle: bottle.to_owned(),
+        client: String::new(),
+        method: String::new(),
+        host: String::new(),
+        port: 0,
+        path: None,
+        verdict: Verdict::Allow,
+        rule: None,
+        origin: None,
+        code: Code::Allowed.as_str().to_owned(),
+        reason: format!("the policy was changed: {change}"),
+        bytes_up: 0,
+        bytes_down: 0,
+        duration_ms: 0,
+    }
 }
 
 /// One of the limited places for clients, given back when dropped.
@@ -119,6 +163,7 @@ impl Server {
             places: Arc::default(),
             connections: AtomicU64::new(1),
             stop: watch::Sender::new(false),
+            changed: watch::Sender::new(()),
         })
     }
 
@@ -133,10 +178,10 @@ impl Server {
         Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Replaces the configuration for requests from now on; open tunnels stay.
+    /// Replaces the configuration for requests from now on; what is under way and allowed no more ends.
     ///
     /// What is bound once at the start cannot change.
-    pub fn replace(&self, next: Snapshot) -> Result<(), GuardError> {
+    pub async fn replace(&self, next: Snapshot) -> Result<(), GuardError> {
         let current = self.snapshot();
         if current.config.listen != next.config.listen {
             return Err(GuardError::NeedsRestart { key: "listen" });
@@ -158,8 +203,49 @@ impl Server {
         if let Some(host) = outside {
             return Err(GuardError::OutsideAuthority { host });
         }
-        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        self.put(next).await;
         Ok(())
+    }
+
+    /// Replaces the policy alone.
+    pub async fn set_policy(&self, policy: Policy) -> Result<(), GuardError> {
+        let next = self.snapshot().with_policy(policy)?;
+        self.replace(next).await
+    }
+
+    /// Lets a configuration count from now on, and writes to the log what it changes.
+    async fn put(&self, next: Snapshot) {
+        let next = Arc::new(next);
+        let before = {
+            let mut current = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *current, Arc::clone(&next))
+        };
+        self.changed.send_replace(());
+        if let Some(change) = before.config.policy.change_to(&next.config.policy) {
+            self.logger.write(change_record(&next.config.bottle, &change)).await;
+        }
+    }
+
+    /// Waits until a request that was allowed is allowed no more, and returns why.
+    ///
+    /// `asked` is where it leads and by which method, and `address` is where it was sent, when the guard has looked that up itself.
+    pub(crate) async fn withdrawn(
+        &self,
+        request: &Request,
+        asked: (&Destination, &str),
+        address: Option<IpAddr>,
+    ) -> Denial {
+        let mut changed = self.changed.subscribe();
+        loop {
+            let now = self.snapshot();
+            if !Arc::ptr_eq(&now, &request.snapshot)
+                && let Err(denial) = admit::decide_again(&now, asked, address)
+            {
+                return denial;
+            }
+            // The sender lives as long as `self`.
+            changed.changed().await.ok();
+        }
     }
 
     /// Asks every connection to end.

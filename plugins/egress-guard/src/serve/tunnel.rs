@@ -1,6 +1,7 @@
 //! CONNECT: opens the tunnel, looks at its beginning, and joins both ends.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,10 +44,12 @@ pub(crate) async fn serve(
         return Ok(Next::Close);
     }
     client.log_allowed(request, LogEvent::Request, decision, decision.reason.clone()).await;
+    let address = admit::dialled(&request.snapshot, wanted, &upstream);
+    let way = Way { wanted, method: &head.method, upstream, address };
     match request.snapshot.config.tunnel(&wanted.host, wanted.port) {
-        Scheme::Https => open(client, request, (wanted, decision), upstream).await,
+        Scheme::Https => open(client, request, decision, way).await,
         Scheme::Connect | Scheme::Http => {
-            let ended = carry(client, request, wanted, upstream).await;
+            let ended = carry(client, request, way).await;
             log_end(client, request, decision, ended).await;
         }
     }
@@ -54,25 +57,38 @@ pub(crate) async fn serve(
 }
 
 /// Opens a tunnel when it begins with TLS; what else may go there goes as it comes.
-async fn open(
-    client: &mut Client,
-    request: &Request,
-    (wanted, decision): (&Destination, &Decision),
-    upstream: TcpStream,
-) {
-    let ended = match opened::begin(client, expected(request, wanted)).await {
+async fn open(client: &mut Client, request: &Request, decision: &Decision, way: Way<'_>) {
+    let ended = match opened::begin(client, expected(request, way.wanted)).await {
         Ok(Some(Beginning::Tls(first))) => {
-            return opened::serve(client, request, (wanted, decision), (first, upstream)).await;
+            return opened::serve(client, request, decision, (first, way)).await;
         }
-        Ok(Some(Beginning::Other(first))) => join(client, request, upstream, async { Ok(first) }).await,
-        Ok(None) => Ok(None),
-        Err(denial) => Err(denial),
+        Ok(Some(Beginning::Other(first))) => join(client, request, way, async { Ok(first) }).await,
+        Ok(None) => Ended::Stopped,
+        Err(denial) => Ended::Refused(denial),
     };
     log_end(client, request, decision, ended).await;
 }
 
-/// How a tunnel ended; `None` when the guard stops.
-type Ended = Result<Option<End>, Denial>;
+/// Where a tunnel leads.
+pub(super) struct Way<'a> {
+    pub(super) wanted: &'a Destination,
+    pub(super) method: &'a str,
+    pub(super) upstream: TcpStream,
+    /// What was dialled, when the guard has looked it up itself.
+    pub(super) address: Option<IpAddr>,
+}
+
+/// How a tunnel ended.
+enum Ended {
+    /// One of its ends is through.
+    Joined(End),
+    /// It did not begin as it has to.
+    Refused(Denial),
+    /// The policy was changed, and does not allow it any more.
+    Withdrawn(Denial),
+    /// The guard stops.
+    Stopped,
+}
 
 fn expected<'a>(request: &Request, wanted: &'a Destination) -> Expected<'a> {
     let config = &request.snapshot.config;
@@ -85,38 +101,44 @@ fn expected<'a>(request: &Request, wanted: &'a Destination) -> Expected<'a> {
     }
 }
 
-async fn carry(client: &mut Client, request: &Request, wanted: &Destination, upstream: TcpStream) -> Ended {
+async fn carry(client: &mut Client, request: &Request, way: Way<'_>) -> Ended {
     let first = std::mem::take(&mut client.buffer);
-    let opening = client_hello::read(&client.stream, first, expected(request, wanted));
-    join(client, request, upstream, opening).await
+    let opening = client_hello::read(&client.stream, first, expected(request, way.wanted));
+    join(client, request, way, opening).await
 }
 
 /// Joins both ends, once the client's side has begun as it may.
 async fn join(
     client: &Client,
     request: &Request,
-    upstream: TcpStream,
+    way: Way<'_>,
     opening: impl Future<Output = Result<BytesMut, Denial>>,
 ) -> Ended {
     let idle = Duration::from_secs(request.snapshot.config.limits.idle_timeout_seconds);
-    let upstream = Stream::Tcp(upstream);
+    let upstream = Stream::Tcp(way.upstream);
     let pair = Pair { client: &client.stream, upstream: &upstream };
     tokio::select! {
-        ended = join::join(pair, &request.activity, idle, opening) => ended.map(Some),
-        () = client.server.stopped() => Ok(None),
+        ended = join::join(pair, &request.activity, idle, opening) => match ended {
+            Ok(end) => Ended::Joined(end),
+            Err(denial) => Ended::Refused(denial),
+        },
+        denial = client.server.withdrawn(request, (way.wanted, way.method), way.address) => Ended::Withdrawn(denial),
+        () = client.server.stopped() => Ended::Stopped,
     }
 }
 
 async fn log_end(client: &Client, request: &Request, decision: &Decision, ended: Ended) {
     let reason = match ended {
-        Ok(Some(End::Closed)) => "closed",
-        Ok(Some(End::Broken)) => "one side broke the connection",
-        Ok(None) => "the guard stops",
-        Ok(Some(End::Idle)) => {
+        Ended::Joined(End::Closed) => "closed",
+        Ended::Joined(End::Broken) => "one side broke the connection",
+        Ended::Stopped => "the guard stops",
+        // What the client gets is encrypted by now, so there is nothing to tell it but the end.
+        Ended::Withdrawn(denial) => return client.log_denial(request, LogEvent::Close, denial).await,
+        Ended::Joined(End::Idle) => {
             let denial = Denial::new(Code::Timeout, "nothing moved for too long").after(decision);
             return client.log_denial(request, LogEvent::Close, denial).await;
         }
-        Err(denial) => {
+        Ended::Refused(denial) => {
             client.log_denial(request, LogEvent::Close, denial.after(decision)).await;
             if client.tell(ALERT).await {
                 client.stream.linger(super::LINGER).await;

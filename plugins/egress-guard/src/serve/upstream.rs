@@ -1,6 +1,7 @@
 //! The connection to an upstream with which HTTP is spoken, plainly or within TLS.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -36,6 +37,8 @@ impl From<Infallible> for BodyAborted {
 pub(crate) struct Upstream {
     place: (HostOrIp, u16),
     snapshot: Arc<Snapshot>,
+    /// What was dialled, when the guard has looked it up itself.
+    pub(crate) address: Option<IpAddr>,
     sender: SendRequest<Body>,
     task: JoinHandle<()>,
 }
@@ -51,7 +54,7 @@ impl Upstream {
     /// Speaks HTTP/1.1 over a connection.
     pub(crate) async fn open(
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        wanted: &Destination,
+        (wanted, address): (&Destination, Option<IpAddr>),
         snapshot: Arc<Snapshot>,
     ) -> Result<Self, Denial> {
         let limits = &snapshot.config.limits;
@@ -65,7 +68,7 @@ impl Upstream {
         let task = tokio::spawn(async move {
             connection.await.ok();
         });
-        Ok(Self { place: (wanted.host.clone(), wanted.port), snapshot, sender, task })
+        Ok(Self { place: (wanted.host.clone(), wanted.port), snapshot, address, sender, task })
     }
 
     /// Tells whether the next request may use this connection: same place, same configuration, still open.

@@ -15,6 +15,7 @@ mod names;
 mod opened;
 mod policy;
 mod program;
+mod reload;
 mod resolve;
 mod secrets;
 mod stdin;

@@ -1,9 +1,11 @@
 //! The guard as a process, with its log.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
@@ -15,6 +17,9 @@ use super::PATIENCE;
 pub(crate) fn binary() -> &'static str {
     env!("CARGO_BIN_EXE_egress-guard")
 }
+
+/// The name of its control socket, in its directory.
+const CONTROL: &str = "control.sock";
 
 /// Lines that a thread reads and tests wait for.
 #[derive(Default)]
@@ -60,7 +65,8 @@ pub(crate) struct Guard {
     decisions: Arc<Lines>,
     events: Arc<Lines>,
     config: PathBuf,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
+    changes: AtomicUsize,
 }
 
 impl Guard {
@@ -71,15 +77,26 @@ impl Guard {
 
     /// Starts a guard elsewhere, with these variables in its otherwise empty environment.
     pub(crate) fn start_on(listen: &str, config: &Value, env: &[(&str, &str)]) -> Self {
-        Self::spawn(&[], listen, config, env)
+        Self::spawn(&[], listen, config, env, false)
+    }
+
+    /// Starts a guard with a control socket.
+    pub(crate) fn start_controlled(config: &Value) -> Self {
+        Self::spawn(&[], "127.0.0.1:0", config, &[], true)
     }
 
     /// Starts a guard by another program, which runs it as its child.
     pub(crate) fn start_within(launcher: &[&str], config: &Value) -> Self {
-        Self::spawn(launcher, "127.0.0.1:0", config, &[("PATH", &std::env::var("PATH").unwrap())])
+        Self::spawn(launcher, "127.0.0.1:0", config, &[("PATH", &std::env::var("PATH").unwrap())], false)
     }
 
-    fn spawn(launcher: &[&str], listen: &str, config: &Value, env: &[(&str, &str)]) -> Self {
+    fn spawn(
+        launcher: &[&str],
+        listen: &str,
+        config: &Value,
+        env: &[(&str, &str)],
+        is_controlled: bool,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("guard.yaml");
         write_config(&path, listen, config);
@@ -88,6 +105,7 @@ impl Guard {
             .args(&line[1..])
             .args(["run", "--config"])
             .arg(&path)
+            .args(is_controlled.then(|| format!("--control={}", dir.path().join(CONTROL).display())))
             .env_clear()
             .envs(env.iter().copied())
             .stdin(Stdio::null())
@@ -100,7 +118,7 @@ impl Guard {
         events.collect(child.stderr.take().unwrap());
         let listening = events.wait("`listening`", |line| line["event"] == "listening");
         let address = listening["address"].as_str().unwrap().to_owned();
-        Self { child, address, decisions, events, config: path, _dir: dir }
+        Self { child, address, decisions, events, config: path, dir, changes: AtomicUsize::new(1) }
     }
 
     /// The root directory of a guard that another program runs.
@@ -120,6 +138,28 @@ impl Guard {
     pub(crate) fn reload(&self, config: &Value) {
         write_config(&self.config, "127.0.0.1:0", config);
         self.signal("HUP");
+    }
+
+    /// Where its control socket is, if it has one.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.dir.path().join(CONTROL)
+    }
+
+    /// Writes to the control socket, and returns the answer; null when none comes.
+    pub(crate) fn control(&self, text: &str) -> Value {
+        let mut stream = UnixStream::connect(self.control_socket()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        serde_json::from_str(&answer).unwrap_or_default()
+    }
+
+    /// Gives it another policy under a name of its own, `test-1` and so on.
+    pub(crate) fn change(&self, policy: &Value) -> Value {
+        let name = format!("test-{}", self.changes.fetch_add(1, Ordering::Relaxed));
+        self.control(&format!("{}\n", serde_json::json!({ "reload": name, "policy": policy })))
     }
 
     pub(crate) fn signal(&self, name: &str) {
