@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     ActiveBottle, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope, ConnectRequest,
     Connected, ContractVersion, ExecRequest, ExitStatus, ExportRequest, Exported, Failure, Plan, Probe,
-    Provisioned, Result, Spec,
+    Provisioned, ReloadRequest, Reloaded, Result, Spec,
 };
 
 /// What a backend is opened with.
@@ -170,6 +170,25 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// run, or has ended meanwhile.
     fn connect(&self, _call: &Call, _bottle: &Bottle, _request: &ConnectRequest) -> Result<Connected> {
         Err(Failure::unsupported("connect"))
+    }
+
+    /// Gives the proxy of a bottle that runs another policy. Since 1.1, asked of a backend that declares
+    /// [`Capability::RELOAD`] alone.
+    ///
+    /// * When it returns, every later request is decided by the new policy: also those of clients that are caught by name, and
+    ///   on connections that are open. Tunnels that the new policy does not allow end; the others go on.
+    /// * All or nothing. A document that the proxy cannot read, a call that is cancelled and a process that is killed in the
+    ///   middle leave the old policy whole.
+    /// * Whatever else the proxy was configured with stays: its secrets, its limits, its log. The log says what was changed.
+    /// * From any process that has only the [`Bottle`] document, and as often as wanted.
+    ///
+    /// The host waits 30 s.
+    ///
+    /// # Errors
+    /// [`crate::FailureKind::Invalid`] for a document that is not a policy, [`crate::FailureKind::NotFound`] when the bottle is
+    /// gone, [`crate::FailureKind::Unsupported`] when this bottle's proxy takes no other policy while it runs.
+    fn reload(&self, _call: &Call, _bottle: &Bottle, _request: &ReloadRequest) -> Result<Reloaded> {
+        Err(Failure::unsupported("reload"))
     }
 
     /// Answers an operation that came with a later minor version of the contract and has no method of its own here.

@@ -15,7 +15,7 @@ use claude_bottle_plugin_api::{
     ActiveBottle, Bottle, BottleState, CleanupPlan, CleanupReport, CleanupScope, ConnectRequest, Connected,
     Context, Description, EntryKind, EnvValue, Event, EventState, ExecRequest, ExecRole, ExitStatus,
     ExportRequest, ExportWhat, Exported, Failure, FailureKind, Health, IndexEntry, LogRecord, Plan, Probe,
-    Provisioned, Proxy, Restore, Spec, Subject,
+    Provisioned, Proxy, ReloadRequest, Reloaded, Restore, Spec, Subject,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -46,6 +46,8 @@ const DOCUMENTS: &[(&str, Pass)] = &[
     ("plan", pass::<Plan>),
     ("probe", pass::<Probe>),
     ("provisioned", pass::<Provisioned>),
+    ("reload-request", pass::<ReloadRequest>),
+    ("reloaded", pass::<Reloaded>),
     ("restore", pass::<Restore>),
     ("spec", pass::<Spec>),
 ];
@@ -233,6 +235,11 @@ fn what_contract_1_1_added_means_what_it_says() {
     assert_eq!(read_as::<Connected>("1.1/connected-least.json"), Connected::whole());
     let entry: IndexEntry = read_as("1.1/index-entry.json");
     assert_eq!((entry.kind, entry.path.as_bytes(), entry.size), (EntryKind::File, &b"\xff/x"[..], 3));
+    let request: ReloadRequest = read_as("1.1/reload-request.json");
+    assert_eq!(request.document["rules"][0]["rule"], "example.org");
+    assert!(read_as::<Reloaded>("1.1/reloaded.json").applied);
+    // An answer that does not say it has not applied it.
+    assert!(!read_as::<Reloaded>("1.1/reloaded-least.json").applied);
     let plan: Plan = read_as("1.1/plan.json");
     assert_eq!(plan.spec().unwrap().owner.started, 9);
     let restore: Restore = read_as("1.1/restore.json");

@@ -13,7 +13,8 @@ use super::module::ModuleRef;
 use super::{operations, services, size, wire};
 use crate::{
     ActiveBottle, Bottle, CleanupPlan, CleanupReport, CleanupScope, ConnectRequest, Connected, ErrorExt,
-    ExecRequest, ExitStatus, ExportRequest, Exported, FailureKind, Plan, Probe, Provisioned, Result, Spec,
+    ExecRequest, ExitStatus, ExportRequest, Exported, FailureKind, Plan, Probe, Provisioned, ReloadRequest,
+    Reloaded, Result, Spec,
 };
 
 /// A backend that is open; dropping it closes it. The library stays mapped for good.
@@ -160,6 +161,15 @@ impl Opened {
     pub fn connect(&self, call: CallRef<'_>, bottle: &Bottle, request: &ConnectRequest) -> Result<Connected> {
         let input = operations::Connect { bottle: Cow::Borrowed(bottle), request: Cow::Borrowed(request) };
         self.run_operation(operations::CONNECT, call, &input)
+    }
+
+    /// `reload`, of a backend that declares [`crate::Capability::RELOAD`].
+    ///
+    /// # Errors
+    /// The backend's own; [`FailureKind::Unsupported`] when it does not know the operation.
+    pub fn reload(&self, call: CallRef<'_>, bottle: &Bottle, request: &ReloadRequest) -> Result<Reloaded> {
+        let input = operations::Reload { bottle: Cow::Borrowed(bottle), request: Cow::Borrowed(request) };
+        self.run_operation(operations::RELOAD, call, &input)
     }
 
     /// An operation of a later minor version, by name.

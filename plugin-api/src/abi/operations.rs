@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Backend, Bottle, Call, ConnectRequest, ErrorExt, ExportRequest, ExportWhat, Failure, FailureKind, Result,
+    Backend, Bottle, Call, ConnectRequest, ErrorExt, ExportRequest, ExportWhat, Failure, FailureKind,
+    ReloadRequest, Result,
 };
 
 /// The name of [`Backend::halt`].
@@ -18,6 +19,8 @@ pub(super) const HALT: &str = "halt";
 pub(super) const EXPORT: &str = "export";
 /// The name of [`Backend::connect`].
 pub(super) const CONNECT: &str = "connect";
+/// The name of [`Backend::reload`].
+pub(super) const RELOAD: &str = "reload";
 
 /// The payload of `halt`.
 #[derive(Serialize, Deserialize)]
@@ -39,12 +42,20 @@ pub(super) struct Connect<'a> {
     pub(super) request: Cow<'a, ConnectRequest>,
 }
 
+/// The payload of `reload`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Reload<'a> {
+    pub(super) bottle: Cow<'a, Bottle>,
+    pub(super) request: Cow<'a, ReloadRequest>,
+}
+
 /// Returns what an operation is called where a failure names it.
 pub(super) fn verb(name: &str) -> &'static str {
     match name {
         HALT => HALT,
         EXPORT => EXPORT,
         CONNECT => CONNECT,
+        RELOAD => RELOAD,
         _ => "operation",
     }
 }
@@ -65,6 +76,10 @@ pub(super) fn run<B: Backend>(backend: &B, call: &Call, name: &str, payload: Val
             let input: Connect<'_> = read(payload, CONNECT)?;
             know_port(&input.request)?;
             written(&backend.connect(call, &input.bottle, &input.request)?)
+        }
+        RELOAD => {
+            let input: Reload<'_> = read(payload, RELOAD)?;
+            written(&backend.reload(call, &input.bottle, &input.request)?)
         }
         _ => backend.operation(call, name, payload),
     }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::abi::host::{HostServices, Module};
 use crate::{
-    Bottle, Context, ExecRole, Failure, FailureKind, LogLevel, LogRecord, Owner, Plan, Result, Spec,
+    Bottle, Context, ExecRole, Failure, FailureKind, LogLevel, LogRecord, Owner, Plan, ReloadRequest, Result,
+    Spec,
 };
 
 use super::bench::{Stop, call};
@@ -45,6 +46,8 @@ pub enum Action {
     Halt(Bottle),
     /// Export a bottle's working directory and answer with how much there is.
     Export(Bottle),
+    /// Give a bottle's proxy another policy.
+    Reload(Bottle, Value),
 }
 
 struct Quiet;
@@ -79,6 +82,10 @@ pub fn perform(module: &Module, task: &Task) -> Result<Value> {
         }
         Action::Close(bottle) => opened.close(&call(), bottle).map(|()| Value::Null),
         Action::Halt(bottle) => opened.halt(&call(), bottle).map(|()| Value::Null),
+        Action::Reload(bottle, policy) => {
+            let answer = opened.reload(&call(), bottle, &ReloadRequest::new(policy.clone()))?;
+            Ok(json!({ "applied": answer.applied }))
+        }
         Action::Export(bottle) => match exporting::workspace(&opened, bottle) {
             Ok((exported, _)) => Ok(json!({ "entries": exported.entries })),
             Err(Stop::Fail(reason) | Stop::Skip(reason)) => Err(Failure::new(FailureKind::Internal, reason)),

@@ -29,6 +29,8 @@ impl Capability {
     pub const SSH: Self = Self(Cow::Borrowed("ssh"));
     /// Enforces the egress policy.
     pub const EGRESS: Self = Self(Cow::Borrowed("egress"));
+    /// Takes another egress policy while a bottle runs.
+    pub const RELOAD: Self = Self(Cow::Borrowed("reload"));
     /// Enforces limits on processors, memory and processes.
     pub const LIMITS: Self = Self(Cow::Borrowed("limits"));
     /// Runs from container images.

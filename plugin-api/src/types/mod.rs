@@ -15,6 +15,7 @@ mod event;
 mod exec;
 mod export;
 mod plan;
+mod reload;
 mod restore;
 mod spec;
 
@@ -28,5 +29,6 @@ pub use event::{Event, EventState, LogLevel, LogRecord};
 pub use exec::{ExecIo, ExecRequest, ExecRole, ExitStatus};
 pub use export::{EntryKind, EntryPath, ExportRequest, ExportWhat, Exported, IndexEntry};
 pub use plan::{Fact, Plan};
+pub use reload::{ReloadRequest, Reloaded};
 pub use restore::Restore;
 pub use spec::{BottleSpec, EnvValue, EnvVar, GitIdentity, Limits, Spec, SshEntry, ToolSpec, Workspace};

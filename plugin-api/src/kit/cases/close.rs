@@ -8,7 +8,7 @@ use crate::kit::program::script;
 use crate::{Bottle, Result};
 
 /// Runs an action in another process, or with another instance where there is none.
-fn elsewhere(bench: &Bench, action: Action) -> Result<Value> {
+pub(super) fn elsewhere(bench: &Bench, action: Action) -> Result<Value> {
     let task = Task { context: bench.context(), action };
     match &bench.options.elsewhere {
         Some(elsewhere) => elsewhere.run(&task),

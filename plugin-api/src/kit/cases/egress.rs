@@ -41,7 +41,7 @@ const ASK: &str = "way=$1; shift; for url; do
         if [ $way = direct ]; then wget -T 20 -Y off -qO- \"$url\"; else wget -T 20 -qO- \"$url\"; fi
     else exit 42; fi; done; true";
 
-fn ask(session: &Session<'_>, bottle: &Bottle, way: &str, urls: &[String]) -> Check<String> {
+pub(super) fn ask(session: &Session<'_>, bottle: &Bottle, way: &str, urls: &[String]) -> Check<String> {
     let words: Vec<_> = [way].into_iter().chain(urls.iter().map(String::as_str)).collect();
     let ended = program::run(&session.opened, bottle, ExecRole::Command, &script(ASK, &words), b"")?;
     match ended.code {
@@ -51,7 +51,7 @@ fn ask(session: &Session<'_>, bottle: &Bottle, way: &str, urls: &[String]) -> Ch
 }
 
 /// Makes a bottle that may reach the kit's server.
-fn bottle<'b>(bench: &'b Bench, upstream: &Upstream) -> Check<(Session<'b>, Bottle, Spec)> {
+pub(super) fn bottle<'b>(bench: &'b Bench, upstream: &Upstream) -> Check<(Session<'b>, Bottle, Spec)> {
     let session = bench.session()?;
     let mut spec = bench.spec()?;
     upstream.allow(&mut spec)?;

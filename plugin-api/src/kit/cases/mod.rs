@@ -12,6 +12,7 @@ mod hygiene;
 mod launch;
 mod limits;
 mod prepare;
+mod reload;
 mod resume;
 mod running;
 mod ssh;
@@ -73,6 +74,10 @@ const fn of_connect(id: &'static str, title: &'static str, run: fn(&Bench) -> Ch
     with(Capability::CONNECT, id, title, run)
 }
 
+const fn of_reload(id: &'static str, title: &'static str, run: fn(&Bench) -> Check) -> Case {
+    with(Capability::RELOAD, id, title, run)
+}
+
 /// Every case.
 pub(super) const CASES: &[Case] = &[
     always("describe", "it describes itself, always the same way", answers::describe),
@@ -121,6 +126,9 @@ pub(super) const CASES: &[Case] = &[
     with(Capability::EGRESS, "egress-allowed", "an allowed host answers through the proxy", egress::allowed),
     with(Capability::EGRESS, "egress-refused", "nothing else is reached, by any way", egress::refused),
     with(Capability::EGRESS, "egress-log", "each decision is in the run's log at once", egress::log),
+    of_reload("reload-counts", "another policy counts at once, and a wrong one not at all", reload::counts),
+    of_reload("reload-wrong", "a document that is not a policy is `invalid`", reload::wrong_is_invalid),
+    of_reload("reload-closed", "in a closed bottle a policy is `not-found`", reload::closed),
     with(Capability::LIMITS, "limits-plan", "the plan names the limits", limits::in_the_plan),
     with(Capability::LIMITS, "limits-memory", "the limit on memory holds", limits::memory),
     with(Capability::LIMITS, "limits-processes", "the limit on processes holds", limits::processes),
