@@ -13,7 +13,7 @@ use claude_bottle::plugins::Loaded;
 use claude_bottle_plugin_api::abi::host::{CallHost, Opened};
 use claude_bottle_plugin_api::{
     Bottle, BottleState, Capability, CleanupScope, ConnectRequest, EnvVar, EventState, ExecRequest, ExecRole,
-    ExportRequest, FailureKind, Health, Proxy, Restore, Subject,
+    ExportRequest, FailureKind, Health, Proxy, ReloadRequest, Restore, Subject,
 };
 use serde_json::{Value, json};
 
@@ -236,6 +236,8 @@ fn an_older_plugin_keeps_no_files_after_a_halt_and_refuses_to_restore_them() {
     assert_eq!(backend.halt(&call(), &bottle).unwrap_err().kind, FailureKind::Unsupported);
     let exported = backend.export(&call(), &bottle, &ExportRequest::workspace(1));
     assert_eq!(exported.unwrap_err().kind, FailureKind::Unsupported);
+    let reloaded = backend.reload(&call(), &bottle, &ReloadRequest::default());
+    assert_eq!(reloaded.unwrap_err().kind, FailureKind::Unsupported);
     let (mut spec, mut restore) = (spec("one"), Restore::default());
     restore.history = Some("/stage/history.tar".into());
     spec.requires = restore.features().into_iter().map(str::to_owned).collect();

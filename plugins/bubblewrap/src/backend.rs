@@ -4,12 +4,12 @@ use claude_bottle_kit::connect;
 use claude_bottle_plugin_api::{
     ActiveBottle, AgentFile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope,
     ConnectRequest, Connected, Context, ExecRequest, ExitStatus, ExportRequest, Exported, ForwardSpec, Plan,
-    Probe, Provisioned, Restore, Result, Spec,
+    Probe, Provisioned, ReloadRequest, Reloaded, Restore, Result, Spec,
 };
 
 use crate::guest::INIT;
 use crate::rundir::Store;
-use crate::{cleanup, close, exec, export, launch, probe, provision, resolve};
+use crate::{cleanup, close, exec, export, guard, launch, probe, provision, resolve};
 
 /// The bubblewrap backend; public for this crate's tests alone.
 pub struct Bubblewrap {
@@ -27,6 +27,7 @@ impl Backend for Bubblewrap {
         Capability::SKILLS,
         Capability::SSH,
         Capability::EGRESS,
+        Capability::RELOAD,
         Capability::LIMITS,
     ];
 
@@ -77,6 +78,10 @@ impl Backend for Bubblewrap {
 
     fn connect(&self, call: &Call, bottle: &Bottle, request: &ConnectRequest) -> Result<Connected> {
         connect::by_program(call, request, INIT, |call, program| exec::exec(call, bottle, program))
+    }
+
+    fn reload(&self, call: &Call, bottle: &Bottle, request: &ReloadRequest) -> Result<Reloaded> {
+        guard::reload(call, &self.bottles, bottle, request)
     }
 
     fn close(&self, _call: &Call, bottle: &Bottle) -> Result<()> {

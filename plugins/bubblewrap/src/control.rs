@@ -21,7 +21,7 @@ const SOCKET: &str = "door.sock";
 
 /// Makes the door. Only the bottle's process 1 gets the listening side.
 pub(crate) fn make(dir: &RunDir) -> Result<OwnedFd> {
-    with_short_path(dir, |path| UnixListener::bind(path).map(OwnedFd::from))
+    with_short_path(dir, SOCKET, |path| UnixListener::bind(path).map(OwnedFd::from))
 }
 
 /// Sends a request through the door.
@@ -32,7 +32,7 @@ pub(crate) fn send_request(
     fds: &[BorrowedFd<'_>],
 ) -> Result<UnixStream> {
     let gone = || BubblewrapError::ReachBottle { name: name.to_owned() };
-    let stream = with_short_path(dir, UnixStream::connect).map_err(|_| gone())?;
+    let stream = with_short_path(dir, SOCKET, UnixStream::connect).map_err(|_| gone())?;
     protocol::send(&stream, request, fds).map_err(|_| gone())?;
     Ok(stream)
 }
@@ -58,10 +58,14 @@ pub(crate) fn answer(call: &Call, stream: &UnixStream) -> Result<Option<(Reply, 
     }
 }
 
-/// Names the socket by its open directory: a Unix socket's path has 108 bytes at most.
-fn with_short_path<T>(dir: &RunDir, use_path: impl FnOnce(PathBuf) -> std::io::Result<T>) -> Result<T> {
+/// Names a socket by the bottle's open directory: a Unix socket's path has 108 bytes at most.
+pub(crate) fn with_short_path<T>(
+    dir: &RunDir,
+    socket: &str,
+    use_path: impl FnOnce(PathBuf) -> std::io::Result<T>,
+) -> Result<T> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let held = openat(CWD, &dir.path, flags, Mode::empty()).at("open", &dir.path)?;
-    let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", held.as_fd().as_raw_fd()));
-    use_path(path).at("use", &dir.join(SOCKET))
+    let path = PathBuf::from(format!("/proc/self/fd/{}/{socket}", held.as_fd().as_raw_fd()));
+    use_path(path).at("use", &dir.join(socket))
 }

@@ -3,11 +3,14 @@
 use std::io::{self, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use claude_bottle_egress_policy::Listen;
-use claude_bottle_kit::{Ready, guard_config, guard_secrets};
-use claude_bottle_plugin_api::{Call, ErrorExt, FailureKind, Result};
+use claude_bottle_kit::{PolicyChange, Ready, guard_config, guard_secrets};
+use claude_bottle_plugin_api::{
+    Bottle, Call, ErrorExt, Failure, FailureKind, ReloadRequest, Reloaded, Result,
+};
 use rustix::fs::MemfdFlags;
 
 use crate::error::PathExt;
@@ -15,16 +18,22 @@ use crate::guest::{GUARD_DIR, GUARD_SOCKET};
 use crate::launcher::{self, Arguments};
 use crate::plan::Planned;
 use crate::process::Process;
-use crate::rundir::{RunDir, give};
-use crate::sandbox;
+use crate::rundir::{RunDir, Store, give};
+use crate::{close, control, sandbox};
 
 pub(crate) const PART: &str = "guard";
 
 /// The directory of its socket, in the bottle's directory. Nothing else is in it.
 pub(crate) const DIR: &str = "egress";
 
+/// The directory of the socket by which it takes another policy, and the socket. The agent's sandbox has neither.
+const CONTROL_DIR: &str = "control";
+const CONTROL: &str = "control/guard.sock";
+
 /// The guard's files inside its own sandbox.
 const CONFIG: &str = "/run/claude-bottle/guard.yaml";
+const CONTROL_INSIDE: &str = "/run/claude-bottle/control";
+const CONTROL_SOCKET: &str = "/run/claude-bottle/control/guard.sock";
 const LOG_DIR: &str = "/run/claude-bottle/log";
 const PROGRAM: &str = "/run/claude-bottle/egress-guard";
 
@@ -34,6 +43,7 @@ const LOG: &str = "egress.jsonl";
 /// Starts a guard; [`await_ready`] waits for it.
 pub(crate) fn start(call: &Call, state: &Planned, dir: &RunDir) -> Result<(Process, io::PipeReader)> {
     dir.make_dir(DIR, 0o755, state.run_as_uid)?;
+    let control = dir.make_dir(CONTROL_DIR, 0o700, state.run_as_uid)?;
     let secrets = secrets(call, state)?;
     let config = dir.write("guard.yaml", config(state)?.as_bytes(), 0o644)?;
     let log_dir = make_log_dir(&state.spec.state_dir, state.run_as_uid)?;
@@ -54,7 +64,8 @@ pub(crate) fn start(call: &Call, state: &Planned, dir: &RunDir) -> Result<(Proce
     arguments.bind("--ro-bind", &config, CONFIG)?;
     arguments.bind("--bind", &dir.join(DIR), GUARD_DIR)?;
     arguments.bind("--bind", &log_dir, LOG_DIR)?;
-    arguments.helper(state, [PROGRAM, "run", "--config", CONFIG])?;
+    arguments.bind("--bind", &control, CONTROL_INSIDE)?;
+    arguments.helper(state, [PROGRAM, "run", "--config", CONFIG, "--control", CONTROL_SOCKET])?;
     let (ready, said) = io::pipe().failure(FailureKind::Internal, || "cannot make a pipe")?;
     let begun = launcher::begin(state, dir, PART, secrets, Some(said.into()), &[])?;
     let process = begun.process.clone();
@@ -65,6 +76,22 @@ pub(crate) fn start(call: &Call, state: &Planned, dir: &RunDir) -> Result<(Proce
 /// Waits until the guard says that it listens.
 pub(crate) fn await_ready(call: &Call, ready: io::PipeReader) -> Result<()> {
     launcher::await_ready(call, PART, ready, &Ready::Event("listening"))
+}
+
+/// Gives the guard of a bottle that runs another policy.
+pub(crate) fn reload(
+    call: &Call,
+    bottles: &Store,
+    bottle: &Bottle,
+    request: &ReloadRequest,
+) -> Result<Reloaded> {
+    let change = PolicyChange::new(request)?;
+    let (dir, record) = close::existing(bottles, bottle)?;
+    let stream = control::with_short_path(&dir, CONTROL, UnixStream::connect).map_err(|failure| {
+        let message = format!("the guard of `{}` takes no other policy", record.name);
+        Failure::new(FailureKind::Unreachable, message).caused_by(&failure).hint("start the bottle again")
+    })?;
+    change.send(call, &stream)
 }
 
 /// Returns the host's configuration with this backend's places in it. No configuration lets nothing out.

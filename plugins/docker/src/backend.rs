@@ -7,7 +7,8 @@ use claude_bottle_kit::connect;
 use claude_bottle_plugin_api::{
     ActiveBottle, AgentFile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope,
     ConnectRequest, Connected, Context, ErrorExt, ExecRequest, ExitStatus, ExportRequest, Exported,
-    FailureKind, ForwardSpec, Health, Plan, Probe, Provisioned, Restore, Result, Spec,
+    FailureKind, ForwardSpec, Health, Plan, Probe, Provisioned, ReloadRequest, Reloaded, Restore, Result,
+    Spec,
 };
 use tokio::runtime::Runtime;
 
@@ -18,7 +19,7 @@ use crate::error::DockerError;
 use crate::image::guard::GUEST;
 use crate::plan::BottleState;
 use crate::sidecar::log::{Followers, follow};
-use crate::{active, cleanup, close, exec, export, guest, launch, probe, resolve};
+use crate::{active, cleanup, close, exec, export, guest, launch, probe, reload, resolve};
 
 /// The Docker backend.
 pub struct Docker {
@@ -68,6 +69,7 @@ impl Backend for Docker {
         Capability::SKILLS,
         Capability::SSH,
         Capability::EGRESS,
+        Capability::RELOAD,
         Capability::LIMITS,
         Capability::IMAGE,
         Capability::PIPELOCK,
@@ -150,6 +152,11 @@ impl Backend for Docker {
         connect::by_program(call, request, GUEST, |call, program| {
             self.run(exec::exec(engine, &self.config, call, bottle, program))
         })
+    }
+
+    fn reload(&self, call: &Call, bottle: &Bottle, request: &ReloadRequest) -> Result<Reloaded> {
+        let engine = self.engine()?;
+        self.run(reload::reload(engine, call, bottle, request))
     }
 
     fn close(&self, call: &Call, bottle: &Bottle) -> Result<()> {

@@ -71,6 +71,8 @@ pub(crate) enum DockerError {
     ReadArchive { source: EngineError },
     #[error("cannot end container `{name}`")]
     Halt { name: String, source: EngineError },
+    #[error("cannot give the guard `{name}` another policy")]
+    ReloadGuard { name: String, source: EngineError },
     #[error("cannot copy into the bottle")]
     PutArchive { source: EngineError },
     #[error("cannot run `{program}` in the bottle")]
@@ -141,6 +143,7 @@ impl DockerError {
             | Self::RunInside { source, .. }
             | Self::ReadOutput { source }
             | Self::ListLeftovers { source, .. }
+            | Self::ReloadGuard { source, .. }
             | Self::Remove { source, .. }
             | Self::ReadLog { source } => Some(source),
             _ => None,

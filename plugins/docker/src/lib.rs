@@ -33,6 +33,7 @@ mod probe;
 mod protection;
 mod provision;
 mod pruned;
+mod reload;
 mod resolve;
 mod sidecar;
 #[cfg(test)]

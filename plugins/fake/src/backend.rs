@@ -13,7 +13,8 @@ use claude_bottle_kit::connect;
 use claude_bottle_plugin_api::{
     ActiveBottle, Backend, Bottle, BottleState, Call, Capability, CleanupItem, CleanupPlan, CleanupReport,
     CleanupScope, ConnectRequest, Connected, Context, EnvValue, ExecRequest, ExecRole, ExitStatus,
-    ExportRequest, Exported, Failure, FailureKind, Plan, Probe, Provisioned, Restore, Result, Secret, Spec,
+    ExportRequest, Exported, Failure, FailureKind, Plan, Probe, Provisioned, ReloadRequest, Reloaded,
+    Restore, Result, Secret, Spec,
 };
 
 use crate::fault::Fault;
@@ -55,8 +56,13 @@ impl Fake {
 }
 
 impl Backend for Fake {
-    const CAPABILITIES: &'static [Capability] =
-        &[Capability::WORKSPACE, Capability::EXPORT, Capability::RESUME, Capability::CONNECT];
+    const CAPABILITIES: &'static [Capability] = &[
+        Capability::WORKSPACE,
+        Capability::EXPORT,
+        Capability::RESUME,
+        Capability::CONNECT,
+        Capability::RELOAD,
+    ];
     const FEATURES: &'static [&'static str] = &[Restore::WORKSPACE, Restore::SEALED, Restore::HISTORY];
     const SETTINGS: Option<&'static [&'static str]> = Some(&["FAKE_FAULT"]);
 
@@ -159,6 +165,14 @@ impl Backend for Fake {
         let server = TcpStream::connect((Ipv4Addr::LOCALHOST, request.port));
         let server = server.map_err(|error| connect::refused(request.port, &error.to_string()))?;
         connect::by_socket(call, request, server.into())
+    }
+
+    fn reload(&self, call: &Call, bottle: &Bottle, request: &ReloadRequest) -> Result<Reloaded> {
+        self.enter("reload", call)?;
+        self.find(bottle)?;
+        claude_bottle_kit::policy(request)?;
+        self.store.write_policy(&bottle.name, &request.document)?;
+        Ok(Reloaded::applied())
     }
 
     fn close(&self, call: &Call, bottle: &Bottle) -> Result<()> {

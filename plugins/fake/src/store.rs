@@ -48,13 +48,14 @@ pub(crate) struct Store {
     prompts: PathBuf,
     homes: PathBuf,
     halted: PathBuf,
+    policies: PathBuf,
 }
 
 impl Store {
     pub(crate) fn new(data_dir: &Path) -> Self {
-        let [dir, prompts, homes, halted] =
-            ["bottles", "prompts", "homes", "halted"].map(|name| data_dir.join(name));
-        Self { dir, prompts, homes, halted }
+        let [dir, prompts, homes, halted, policies] =
+            ["bottles", "prompts", "homes", "halted", "policies"].map(|name| data_dir.join(name));
+        Self { dir, prompts, homes, halted, policies }
     }
 
     /// Returns where a bottle's home is.
@@ -101,11 +102,21 @@ impl Store {
         Ok((!prompt.is_empty()).then(|| path.display().to_string()))
     }
 
+    /// Keeps the last policy that a bottle was given: there is no proxy that would obey it.
+    pub(crate) fn write_policy(&self, name: &str, policy: &serde_json::Value) -> Result<()> {
+        let write = || {
+            fs::create_dir_all(&self.policies)?;
+            fs::write(self.policies.join(name), policy.to_string())
+        };
+        write().failure(FailureKind::Internal, || format!("cannot write the policy of bottle `{name}`"))
+    }
+
     /// Removes a record and what belongs to it; what is gone already counts as removed.
     pub(crate) fn remove(&self, name: &str) -> Result<()> {
         files::remove(&self.home(name))
             .failure(FailureKind::Internal, || format!("cannot remove the home of bottle `{name}`"))?;
-        for path in [self.prompts.join(name), self.halted.join(name), self.path(name)] {
+        let files = [&self.prompts, &self.halted, &self.policies].map(|dir| dir.join(name));
+        for path in files.into_iter().chain([self.path(name)]) {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(error).failure(FailureKind::Internal, || {

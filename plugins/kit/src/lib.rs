@@ -34,7 +34,7 @@ pub mod workspace;
 pub use child::wait;
 pub use ended::closed;
 pub use environment::{LOCALE, proxy_variables};
-pub use guard::{guard_config, guard_secrets};
+pub use guard::{GUARD_PATIENCE, PolicyChange, guard_config, guard_secrets, policy, unanswered};
 pub use labels::{Labels, key};
 pub use onboarding::{approved_key, onboarding};
 pub use planned::Planned;

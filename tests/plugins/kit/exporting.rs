@@ -1,4 +1,4 @@
-//! Backends that each get something wrong about halt, export and connect: the kit says what.
+//! Backends that each get something wrong about halt, export, connect, resume and reload: the kit says what.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,6 +50,8 @@ const WRONGS: &[(&str, &[&str])] = &[
     ("connect-ends-together", &["connect-bytes", "connect-ends", "connect-cancelled", "connect-closed"]),
     ("connect-ignores-cancel", &["connect-cancelled"]),
     ("connect-forgets-the-bottle", &["connect-cancelled", "connect-closed"]),
+    ("reload-takes-all", &["reload-wrong"]),
+    ("reload-finds-what-is-gone", &["reload-closed"]),
 ];
 
 /// Builds the backend that can be wrong.
@@ -62,7 +64,7 @@ pub(crate) fn build() -> PathBuf {
 pub(crate) fn checks() -> Vec<Check> {
     let right = Check::new("exporting-right-keeps-every-rule", || {
         let report = report(built(EXPORTING), &[], only);
-        assert!(report.passed() && report.counts() == (17, 0, 0), "{report}");
+        assert!(report.passed() && report.counts() == (19, 0, 0), "{report}");
     });
     let wrongs = WRONGS.iter().map(|(wrong, cases)| Check::new(*wrong, || fails(wrong, cases)));
     std::iter::once(right).chain(wrongs).collect()
@@ -70,7 +72,9 @@ pub(crate) fn checks() -> Vec<Check> {
 
 fn only(options: &mut Options) {
     options.deadline = Duration::from_secs(120);
-    options.only = ["halt-", "export-", "index-", "resume-", "connect-"].map(str::to_owned).into();
+    options.only = ["halt-", "export-", "index-", "resume-", "connect-", "reload-wrong", "reload-closed"]
+        .map(str::to_owned)
+        .into();
 }
 
 fn fails(wrong: &str, cases: &[&str]) {

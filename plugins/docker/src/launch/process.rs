@@ -26,13 +26,25 @@ pub(super) enum Readiness {
     End(String),
 }
 
-/// Writes all of `input`, ends it, and listens for `word`.
-pub(super) async fn wait_until_ready(attached: Attached, input: &[u8], word: &Word) -> io::Result<Readiness> {
+/// What a process is given.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Input<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Whether that is all. An engine that keeps an input open ends the output of whoever ends it.
+    pub(super) ends: bool,
+}
+
+/// Writes all of `input`, ends it if that is all, and listens for `word`.
+pub(super) async fn wait_until_ready(
+    attached: Attached,
+    input: Input<'_>,
+    word: &Word,
+) -> io::Result<Readiness> {
     let Attached { output, input: mut stdin, .. } = attached;
     let feed = async {
         // A process that ends without reading everything is heard to end.
-        if !input.is_empty() && stdin.write_all(input).await.is_ok() {
-            drop(stdin.shutdown().await);
+        if !input.bytes.is_empty() && stdin.write_all(input.bytes).await.is_ok() {
+            drop(if input.ends { stdin.shutdown().await } else { stdin.flush().await });
         }
         std::future::pending().await
     };
@@ -93,7 +105,7 @@ mod tests {
 
     async fn heard(said: &[(u8, &str)], word: &Word) -> Readiness {
         let (streams, _written) = attached(said);
-        wait_until_ready(streams, b"", word).await.unwrap()
+        wait_until_ready(streams, Input { bytes: b"", ends: true }, word).await.unwrap()
     }
 
     fn ready() -> Word {
@@ -122,6 +134,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_input_that_is_not_all_is_not_ended() {
+        let (mut streams, mut written) = attached(&[]);
+        let (mut talk, output) = tokio::io::duplex(64);
+        streams.output = Box::new(output);
+        let other = async move {
+            let mut bytes = [0; 5];
+            tokio::io::AsyncReadExt::read_exact(&mut written, &mut bytes).await.unwrap();
+            // It would be readable, at its end, if it had been ended.
+            let more = tokio::time::timeout(
+                std::time::Duration::from_millis(20),
+                tokio::io::AsyncReadExt::read(&mut written, &mut bytes),
+            );
+            assert!(more.await.is_err());
+            talk.write_all(&[1, 0, 0, 0, 0, 0, 0, 6]).await.unwrap();
+            talk.write_all(b"ready\n").await.unwrap();
+        };
+        let word = ready();
+        let input = Input { bytes: b"input", ends: false };
+        let (heard, ()) = tokio::join!(wait_until_ready(streams, input, &word), other);
+        assert_eq!(heard.unwrap(), Readiness::Word);
+    }
+
+    #[tokio::test]
     async fn input_larger_than_any_buffer_arrives_and_ends() {
         let (mut streams, mut written) = attached(&[]);
         let (mut talk, output) = tokio::io::duplex(64);
@@ -134,7 +169,10 @@ mod tests {
             talk.write_all(b"ready\n").await.unwrap();
             bytes.len()
         });
-        assert_eq!(wait_until_ready(streams, &input, &ready()).await.unwrap(), Readiness::Word);
+        assert_eq!(
+            wait_until_ready(streams, Input { bytes: &input, ends: true }, &ready()).await.unwrap(),
+            Readiness::Word
+        );
         assert_eq!(other.await.unwrap(), input.len());
     }
 }

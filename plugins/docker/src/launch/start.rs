@@ -19,7 +19,7 @@ use crate::link::LOOPBACK;
 use crate::plan::Planned;
 use crate::sidecar::{self, Place, Sidecar};
 
-use super::process::{Readiness, Word, wait_until_ready};
+use super::process::{Input, Readiness, Word, wait_until_ready};
 
 /// How long a proxy may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -42,7 +42,7 @@ impl<E: Engine> Launch<'_, E> {
             put.map_err(|source| DockerError::PutArchive { source })?;
         }
         let begun = self.begin(id, name).await?;
-        let heard = self.hear(begun, name, &word, secrets).await?;
+        let heard = self.hear(begun, name, &word, Input { bytes: secrets, ends: true }).await?;
         if let Readiness::End(output) = heard {
             let action = "start the bottle's own process";
             let code = container_exit_code(self.engine, id).await.unwrap_or_default();
@@ -96,6 +96,7 @@ impl<E: Engine> Launch<'_, E> {
     async fn run_sidecar(&self, containers: &Containers, proxy: &Sidecar, input: &[u8]) -> Result<()> {
         let (id, name) = (&containers.sidecar, &containers.names.sidecar);
         let begun = self.begin(id, name).await?;
+        let input = Input { bytes: input, ends: proxy.input_ends() };
         let heard = tokio::time::timeout(PATIENCE, self.hear(begun, name, proxy.word(), input));
         let Ok(heard) = heard.await else { return Err(self.silent(containers).await.into()) };
         if let Readiness::End(output) = heard? {
@@ -133,7 +134,7 @@ impl<E: Engine> Launch<'_, E> {
     }
 
     /// Gives a container's own process its input and waits until it says `word`.
-    async fn hear(&self, begun: Attached, name: &str, word: &Word, input: &[u8]) -> Result<Readiness> {
+    async fn hear(&self, begun: Attached, name: &str, word: &Word, input: Input<'_>) -> Result<Readiness> {
         let failed = |source| DockerError::StartContainer { name: name.to_owned(), source };
         let heard = async {
             let heard = wait_until_ready(begun, input, word).await;

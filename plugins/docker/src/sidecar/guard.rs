@@ -15,7 +15,7 @@ use crate::launch::process::Word;
 use crate::link;
 use crate::plan::Planned;
 
-/// What ends the configuration on the guard's standard input; its secrets follow.
+/// What ends the configuration on the guard's standard input, and its secrets, which follow. Behind them the input stays open.
 const END: &[u8] = b"\n...\n";
 
 /// The stream on which the guard tells of itself. On the other one are its decisions.
@@ -97,7 +97,7 @@ fn read(spec: &Spec, place: &Place<'_>) -> Result<GuardConfig, DockerError> {
 
 /// Returns what the guard reads from its standard input, which the engine keeps nowhere.
 pub(super) fn input(config: &[u8], secrets: &[u8]) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new([config, END, secrets].concat())
+    Zeroizing::new([config, END, secrets, END].concat())
 }
 
 #[cfg(test)]

@@ -143,12 +143,17 @@ impl Sidecar {
             user: Some(self.user.to_owned()),
             cmd: Some(self.command.clone()),
             open_stdin: Some(true),
-            stdin_once: Some(true),
+            stdin_once: Some(self.input_ends()),
             labels: Some(labels.into_iter().collect()),
             host_config: Some(host),
             networking_config: Some(networking_config),
             ..ContainerCreateBody::default()
         }
+    }
+
+    /// Returns `true` if the proxy's input has an end: a guard reads on, since its policy may be changed.
+    pub(crate) fn input_ends(&self) -> bool {
+        !matches!(self.delivery, Delivery::Stdin)
     }
 
     /// Returns what the proxy says once it has read its input.

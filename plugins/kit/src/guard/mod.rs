@@ -1,10 +1,12 @@
 //! What a backend hands to the egress guard: the host's configuration with the backend's places in it, and the secrets.
 
+mod reload;
 mod secrets;
 
 use claude_bottle_egress_policy::{ConfigError, GuardConfig, Listen, Policy};
 use claude_bottle_plugin_api::Spec;
 
+pub use reload::{PATIENCE as GUARD_PATIENCE, PolicyChange, policy, unanswered};
 pub use secrets::guard_secrets;
 
 /// Returns the guard's configuration as the host wrote it, to listen at `listen`. Without one nothing is let out.
