@@ -35,7 +35,7 @@ fn the_first_help() {
       discard      Delete saved changes
       logs         Show past runs and their network requests
       cleanup      Remove leftovers of crashed runs
-      policy       Ask what the egress policy allows
+      policy       Ask what the egress policy allows, or change it in a running bottle
       doctor       Check which backends work here, and how to fix the others
       plugin       Manage backend plug-ins
       trust        Trust this version of this directory's manifest

@@ -30,6 +30,7 @@ mod names;
 mod options;
 mod output;
 mod plugin;
+mod policies;
 mod presets;
 mod projects;
 mod readme;

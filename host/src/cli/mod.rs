@@ -126,7 +126,7 @@ enum Command {
     Logs(logs::Args),
     /// Remove leftovers of crashed runs
     Cleanup(cleanup::Args),
-    /// Ask what the egress policy allows
+    /// Ask what the egress policy allows, or change it in a running bottle
     Policy(policy::Args),
     /// Check which backends work here, and how to fix the others
     Doctor(doctor::Args),

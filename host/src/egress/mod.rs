@@ -3,8 +3,10 @@
 //! Effective = defaults ∪ the bottle's own rules ∪ the hosts of its SSH entries. The policy is pure data with one
 //! decision function, shared with the guard, so `policy check` and the guard cannot disagree.
 
+pub mod amend;
 mod chatter;
 pub mod decision;
+pub mod live;
 mod pipelock;
 pub mod presets;
 mod secrets;

@@ -50,6 +50,8 @@ impl Verb {
     pub const EXPORT: Self = Self::new("export", 1800);
     /// Takes as long as the connection does.
     pub const CONNECT: Self = Self { name: "connect", deadline: None };
+    /// Gives a bottle's proxy another policy.
+    pub const RELOAD: Self = Self::new("reload", 30);
     /// Tears down.
     pub const CLOSE: Self = Self::new("close", 60);
     /// Asks the engine.

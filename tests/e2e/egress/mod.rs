@@ -7,6 +7,7 @@ mod clients;
 mod credentials;
 mod fixture;
 mod following;
+mod live_policy;
 mod own_sidecar;
 mod pipelock;
 mod registry_clients;

@@ -194,6 +194,7 @@ fn pipelock_is_started_asked_and_removed() {
     assert!(inside.fails("curl -sS https://refused.test/").contains("403"), "the tunnel is refused");
     inside.fails(&format!("curl -sS -m 5 --noproxy '*' http://{address}/"));
 
+    super::live_policy::is_refused_by_pipelock(&home, agent);
     let config = config_in(&sidecar);
     let document: Value = serde_yaml::from_str(&config).unwrap();
     let golden: Value = serde_yaml::from_str(&std::fs::read_to_string(root().join(GOLDEN)).unwrap()).unwrap();

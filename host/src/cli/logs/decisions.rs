@@ -75,6 +75,9 @@ fn row(line: &str) -> Option<Row> {
     if record.event == LogEvent::Close && record.verdict == Verdict::Allow {
         return None;
     }
+    if record.event == LogEvent::Policy {
+        return Some(plain(&record.time, &record.reason));
+    }
     let verdict = match record.verdict {
         Verdict::Allow => "allow",
         Verdict::Deny => "deny",
@@ -112,6 +115,7 @@ mod tests {
         };
         check(&line("request", "deny", "a.test"), Some("2026-01-02T03:04:05.678Z | deny | a.test:443 | why"));
         check(&line("close", "allow", "a.test"), None);
+        check(&line("policy", "allow", ""), Some("2026-01-02T03:04:05.678Z | - | - | why"));
         check(&line("close", "deny", ""), Some("2026-01-02T03:04:05.678Z | deny | - | why"));
         let pipelock = r#"{"component":"pipelock","event":"blocked","method":"CONNECT","target":"b.test:443","scanner":"allowlist","reason":"no","time":"2026-01-02T03:04:05Z"}"#;
         check(pipelock, Some("2026-01-02T03:04:05Z | deny | b.test:443 | no"));

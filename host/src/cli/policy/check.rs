@@ -1,5 +1,5 @@
 //! `policy check`: may an agent reach a host, and by which rule; answered from the effective policy: the manifest's, or that of
-//! the bottle that is running.
+//! the bottle that is running, as it is by now.
 
 use std::process::ExitCode;
 
@@ -7,27 +7,16 @@ use claude_bottle_egress_policy::{Asked, Code, Decision, HostOrIp, Policy, Schem
 use claude_bottle_plugin_api::Proxy;
 use serde::Serialize;
 
-use super::info::resolve;
-use super::report::how_to_allow;
-use super::{App, Format, usage};
+use super::running::{known, live_runs};
+use crate::cli::info::resolve;
+use crate::cli::report::how_to_allow;
+use crate::cli::{App, Format, usage};
+use crate::egress::live::LivePolicy;
 use crate::egress::summary::Target;
-use crate::egress::{choose_proxy, effective_policy, read_policy};
+use crate::egress::{choose_proxy, effective_policy};
 use crate::error::{CliResult, Exit};
 use crate::manifest::Bottle;
-use crate::run::owner;
-use crate::run::records::{Phase, Record};
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum What {
-    /// Say whether an agent may reach a host or a URL, and by which rule
-    Check(CheckArgs),
-}
+use crate::run::records::Record;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -39,9 +28,9 @@ Examples:
   claude-bottle policy check dev pypi.org --format json
 
 The answer comes from the whole effective policy: the defaults, the bottle's allowlist, its SSH
-hosts. A bottle that is running answers with the policy it was started with. Exits 0 when the
-agent may and 1 when it may not.")]
-struct CheckArgs {
+hosts. A bottle that is running answers with its own policy, as `policy allow` and `policy deny`
+have changed it. Exits 0 when the agent may and 1 when it may not.")]
+pub(super) struct CheckArgs {
     /// The agent, as the manifest names it, or a bottle that is running
     agent: String,
     /// The host, with a port unless it is 443; or the URL of a request
@@ -148,8 +137,7 @@ impl Question {
     }
 }
 
-pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
-    let What::Check(args) = &args.what;
+pub(super) fn run(app: &App, args: &CheckArgs) -> CliResult<ExitCode> {
     let question = Question::parse(args)?;
     let runs = live_runs(app, &args.agent)?;
     match runs.as_slice() {
@@ -158,29 +146,10 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
     }
 }
 
-/// Returns the runs that the name means and that go on: one of the bottle or run of that name, else those of the agent.
-fn live_runs(app: &App, name: &str) -> CliResult<Vec<Record>> {
-    let mut runs = app.runs().all()?;
-    runs.retain(|run| {
-        !matches!(run.phase, Phase::Unsaved | Phase::Ended) && owner::is_alive(&run.owner) != Ok(false)
-    });
-    runs.retain(|run| run.policy.is_some());
-    let is_named = |run: &Record| run.name == name || run.id == name;
-    if runs.iter().any(is_named) {
-        runs.retain(is_named);
-    } else {
-        runs.retain(|run| run.agent == name);
-    }
-    Ok(runs)
-}
-
-fn policy_of(run: &Record) -> CliResult<Policy> {
-    Ok(read_policy(run.policy.as_deref().unwrap_or_default())?)
-}
-
-/// Answers from the policy that a bottle was started with, and says when the manifest differs by now.
+/// Answers from the policy that a bottle has, and says when the manifest differs by now.
 fn ask_bottle(app: &App, args: &CheckArgs, question: &Question, run: &Record) -> CliResult<ExitCode> {
-    let decision = question.answer(&policy_of(run)?);
+    let live = known(app, run)?;
+    let decision = question.answer(live.policy());
     let manifest = app.manifest().ok();
     let bottle = manifest.as_ref().and_then(|manifest| Some(resolve(manifest, &run.agent).ok()?.1));
     let now = bottle.map(effective_policy).transpose()?.map(|policy| question.answer(&policy).is_allowed());
@@ -191,11 +160,13 @@ fn ask_bottle(app: &App, args: &CheckArgs, question: &Question, run: &Record) ->
         (None, Some(bottle)) => advice(app, bottle, &view, question.is_tunnel(), decision.code),
         _ => None,
     };
-    tell(app, args, &view, advice)?;
+    tell(app, args, &view, (advice, is_changed(&live)))?;
     if let Some(now) = differs {
         let (says, gets) = if now { ("allows it", "may") } else { ("refuses it", "may not") };
+        let keeps =
+            if is_changed(&live) { "has what it was changed to" } else { "keeps what it was started with" };
         app.ui.warning(&format!(
-            "the manifest {says} by now; a new bottle of `{}` {gets}, and `{}` keeps what it was started with",
+            "the manifest {says} by now; a new bottle of `{}` {gets}, and `{}` {keeps}",
             run.agent, run.name
         ));
     }
@@ -208,12 +179,13 @@ fn ask_manifest(app: &App, args: &CheckArgs, question: &Question, runs: &[Record
     let (_, bottle) = resolve(&manifest, &args.agent)?;
     let decision = question.answer(&effective_policy(bottle)?);
     let view = view(&args.agent, question, &decision);
-    tell(app, args, &view, advice(app, bottle, &view, question.is_tunnel(), decision.code))?;
+    tell(app, args, &view, (advice(app, bottle, &view, question.is_tunnel(), decision.code), false))?;
     for run in runs {
-        if question.answer(&policy_of(run)?).is_allowed() != view.allowed {
+        let live = known(app, run)?;
+        if question.answer(live.policy()).is_allowed() != view.allowed {
             let does = if view.allowed { "refuses" } else { "allows" };
-            let text =
-                format!("the running bottle `{}` was started with another policy, which {does} it", run.name);
+            let has = if is_changed(&live) { "has" } else { "was started with" };
+            let text = format!("the running bottle `{}` {has} another policy, which {does} it", run.name);
             app.ui.warning(&text);
         }
     }
@@ -241,11 +213,21 @@ fn view<'a>(agent: &'a str, question: &'a Question, decision: &'a Decision) -> A
     }
 }
 
-fn tell(app: &App, args: &CheckArgs, view: &AnswerView<'_>, advice: Option<String>) -> CliResult {
+fn is_changed(live: &LivePolicy) -> bool {
+    !live.changes().is_empty()
+}
+
+/// Prints the answer, with advice and whether the bottle's policy was changed while it runs.
+fn tell(
+    app: &App,
+    args: &CheckArgs,
+    view: &AnswerView<'_>,
+    (advice, is_changed): (Option<String>, bool),
+) -> CliResult {
     match args.format {
         Format::Json => Ok(app.ui.json(view)?),
         Format::Text => {
-            app.ui.data(&describe(view, advice));
+            app.ui.data(&describe(view, advice, is_changed));
             Ok(())
         }
     }
@@ -272,10 +254,11 @@ fn advice(app: &App, bottle: &Bottle, view: &AnswerView<'_>, tunnel: bool, code:
     Some(how_to_allow(app, bottle, &rules).unwrap_or_else(|| code.hint().to_owned()))
 }
 
-fn describe(view: &AnswerView<'_>, advice: Option<String>) -> String {
+fn describe(view: &AnswerView<'_>, advice: Option<String>, is_changed: bool) -> String {
     let verdict = if view.allowed { "allowed" } else { "refused" };
     let mut lines = vec![format!("{verdict}: {}", view.reason)];
-    lines.extend(view.running.map(|name| format!("bottle: {name}, as it was started")));
+    let state = if is_changed { "changed while it runs" } else { "as it was started" };
+    lines.extend(view.running.map(|name| format!("bottle: {name}, {state}")));
     if let (Some(rule), Some(origin)) = (view.rule, view.origin) {
         lines.push(format!("rule: {rule} ({origin})"));
     }

@@ -1,0 +1,134 @@
+//! What a bottle that runs may reach by now: in a file next to the run's record, which another process writes.
+//!
+//! Invariant: before a change is sent to the guard the file says that one is under way, and afterwards which policy counts.
+//! After a process that was killed in between, the next one sends the old policy again, so that what is said is what counts.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use claude_bottle_egress_policy::{Policy, date_time};
+use serde::{Deserialize, Serialize};
+
+use super::read_policy;
+use crate::run::records::Record;
+
+const FILE: &str = "policy.json";
+const LOCK: &str = "policy.lock";
+
+/// A change of a run's policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// When, in UTC.
+    pub time: String,
+    /// What was changed, for people.
+    pub change: String,
+}
+
+/// What the file holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Document {
+    policy: Policy,
+    #[serde(default)]
+    changes: Vec<Change>,
+    /// Whether another policy was sent, and what came of it was not noted.
+    #[serde(default)]
+    is_under_way: bool,
+}
+
+/// The policy of a run that goes on.
+#[derive(Debug, Clone)]
+pub struct LivePolicy {
+    path: PathBuf,
+    document: Document,
+}
+
+impl LivePolicy {
+    /// Reads it: what it was changed to, or else what the run was started with.
+    ///
+    /// # Errors
+    /// Fails when one of them cannot be read.
+    pub fn read(run_dir: &Path, record: &Record) -> anyhow::Result<Self> {
+        let path = run_dir.join(FILE);
+        let document = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let policy = read_policy(record.policy.as_deref().unwrap_or_default())?;
+                Document { policy, changes: Vec::new(), is_under_way: false }
+            }
+            text => text
+                .and_then(|text| Ok(serde_json::from_slice(&text)?))
+                .with_context(|| format!("cannot read `{}`", path.display()))?,
+        };
+        Ok(Self { path, document })
+    }
+
+    /// Keeps other changes of a run's policy away as long as the value lives.
+    ///
+    /// # Errors
+    /// Fails when the lock cannot be had.
+    pub fn lock(run_dir: &Path) -> anyhow::Result<File> {
+        let path = run_dir.join(LOCK);
+        let lock = File::create(&path).and_then(|file| file.lock().map(|()| file));
+        lock.with_context(|| format!("cannot lock `{}`", path.display()))
+    }
+
+    /// Returns the policy that counts.
+    pub fn policy(&self) -> &Policy {
+        &self.document.policy
+    }
+
+    /// Returns what was changed since the start, in order.
+    pub fn changes(&self) -> &[Change] {
+        &self.document.changes
+    }
+
+    /// Returns `true` if a change was begun whose end nothing tells.
+    pub fn is_under_way(&self) -> bool {
+        self.document.is_under_way
+    }
+
+    /// Notes that another policy is about to be sent.
+    ///
+    /// # Errors
+    /// Fails when that cannot be written; nothing may be sent then.
+    pub fn begin(&mut self) -> anyhow::Result<()> {
+        self.document.is_under_way = true;
+        self.save()
+    }
+
+    /// Notes that the old policy counts.
+    ///
+    /// # Errors
+    /// Fails when that cannot be written.
+    pub fn keep(&mut self) -> anyhow::Result<()> {
+        self.document.is_under_way = false;
+        self.save()
+    }
+
+    /// Notes that another policy counts.
+    ///
+    /// # Errors
+    /// Fails when that cannot be written.
+    pub fn replace(&mut self, policy: Policy, change: String) -> anyhow::Result<()> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time = format!("{}Z", date_time(since.as_secs()));
+        self.document.changes.push(Change { time, change });
+        self.document.policy = policy;
+        self.keep()
+    }
+
+    fn save(&self) -> anyhow::Result<()> {
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        let write = || -> io::Result<()> {
+            let mut file = tempfile::NamedTempFile::new_in(dir)?;
+            serde_json::to_writer_pretty(&mut file, &self.document)?;
+            file.flush()?;
+            file.as_file().sync_all()?;
+            file.persist(&self.path)?;
+            File::open(dir)?.sync_all()
+        };
+        write().with_context(|| format!("cannot write `{}`", self.path.display()))
+    }
+}
