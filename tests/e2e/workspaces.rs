@@ -23,7 +23,13 @@ on_each_backend!(
     a_rust_workspace_builds_and_tests,
     #[ignore = "reaches the registries: make test-workspaces"]
     a_go_module_builds_and_tests,
+    #[ignore = "reaches the registries: make test-workspaces"]
+    a_maven_project_builds_and_tests,
 );
+
+/// The clients find their way without what names a proxy to them.
+const WITHOUT_PROXY: &str =
+    "unset HTTP_PROXY http_proxy HTTPS_PROXY https_proxy NO_PROXY no_proxy NODE_USE_ENV_PROXY";
 
 fn a_node_workspace_under_pnpm_builds_and_tests(backend: Backend) {
     let said = build(backend, "node-pnpm", "pnpm install && pnpm --recursive run tests-only");
@@ -54,6 +60,12 @@ fn a_go_module_builds_and_tests(backend: Backend) {
     );
 }
 
+fn a_maven_project_builds_and_tests(backend: Backend) {
+    // What looks at licenses of files wants one in the file that the tests read.
+    let said = build(backend, "java-maven", "mvn --batch-mode --no-transfer-progress -Drat.skip test");
+    assert!(said.contains("BUILD SUCCESS") && said.contains("Failures: 0, Errors: 0"), "{said}");
+}
+
 /// Runs a line in a copy of a project, as the example of its name grants it, and returns what it printed.
 fn build(backend: Backend, name: &str, script: &str) -> String {
     let agent = &format!("e2e-ws-{name}-{}", backend.name());
@@ -80,8 +92,8 @@ fn manifest(backend: Backend, name: &str, agent: &str, script: &str) -> Value {
     let file = root().join("examples").join(format!("{name}.yaml"));
     let mut manifest: Value = serde_yaml::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     let wanted = if backend == Backend::Docker { "image" } else { "tools" };
-    manifest["agents"] =
-        json!({ agent: { "bottle": wanted, "command": ["sh", "-ec", format!("{{ {script}; }} 2>&1")] } });
+    let line = format!("{{ {WITHOUT_PROXY}; {script}; }} 2>&1");
+    manifest["agents"] = json!({ agent: { "bottle": wanted, "command": ["sh", "-ec", line] } });
     let bottle = &mut manifest["bottles"][wanted];
     if backend == Backend::Docker {
         bottle["image"] = json!("claude-bottle-workspaces:latest");

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes projects exist below .cache, and prints their directory: a Node workspace, a Python project, a Rust workspace and a Go module, of
-# public packages, by the registries' own clients, as this machine has them set up. Nothing of them is built here.
+# Makes projects exist below .cache, and prints their directory: a Node workspace, a Python project, a Rust workspace, a Go module and a
+# Maven project, of public packages, by the registries' own clients, as this machine has them set up. Nothing of them is built here.
 set -euo pipefail
 # shellcheck source=tests/setup/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -43,9 +43,22 @@ go_module() {
   rm -rf gopath
 }
 
+# Sources and tests are packages of their own. What the tests read is not in them.
+java_project() {
+  for part in jar:sources jar:test-sources pom; do
+    mvn -q -B dependency:copy -Dartifact=commons-cli:commons-cli:1.5.0:$part -DoutputDirectory="$PWD" -Dmaven.repo.local="$PWD/repository" >&2
+  done
+  mkdir -p java-maven/src/main/java java-maven/src/test/java java-maven/src/test/resources/org/apache/commons/cli
+  (cd java-maven/src/main/java && jar xf ../../../../commons-cli-1.5.0-sources.jar)
+  (cd java-maven/src/test/java && jar xf ../../../../commons-cli-1.5.0-test-sources.jar)
+  mv commons-cli-1.5.0.pom java-maven/pom.xml
+  touch java-maven/src/test/resources/org/apache/commons/cli/existing-readable.file
+  rm -rf java-maven/src/*/java/META-INF ./*.jar repository
+}
+
 lock_setup workspaces
 if [ "$(cat "$dir/key" 2>/dev/null)" != "$key" ]; then
-  for program in npm cargo go; do
+  for program in npm cargo go mvn jar; do
     command -v $program >/dev/null || fail "$program is missing, whose projects are tried in bottles" "install $program as its makers say"
   done
   /usr/bin/python3 -m pip --version >/dev/null 2>&1 || install_packages "a project of Python" python3-pip
@@ -53,7 +66,7 @@ if [ "$(cat "$dir/key" 2>/dev/null)" != "$key" ]; then
   rm -rf "$dir"
   mkdir -p "$dir"
   cd "$dir"
-  node && python && rust && go_module || fail "the projects cannot be had" "rm -rf $dir, and try again"
+  node && python && rust && go_module && java_project || fail "the projects cannot be had" "rm -rf $dir, and try again"
   echo "$key" >key
 fi
 echo "$dir"
