@@ -25,7 +25,7 @@ CONTAINER_TESTS := e2e engine
 OTHER_TESTS := adversarial cli conformance golden kit layout live manifests plugins tidy
 TESTED = CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=$(TEST_THREADS) $(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace
 
-.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-engine test-workspaces test-trees agent-image lint bench \
+.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-workspaces test-trees agent-image lint bench \
   install clean
 
 help: ## Show this list
@@ -54,7 +54,7 @@ test: ## Set up, build and run every test
 	@tests/setup/test-tools.sh
 	@$(MAKE) --no-print-directory --jobs=2 test-setup build
 	@$(MAKE) --no-print-directory --jobs=2 agent-image test-compile
-	@$(MAKE) --no-print-directory --jobs=3 test-others test-containers-beside test-engine-beside
+	@$(MAKE) --no-print-directory --jobs=2 test-others-and-engine test-containers-beside
 
 # What takes the network, while the processors build.
 test-setup: setup
@@ -77,7 +77,11 @@ test-others:
 	$(TESTED) --lib --bins $(OTHER_TESTS:%=--test %)
 	$(TESTED) --doc
 
-# Two engines have nothing in common but the machine. What runs at the same time as another is shown when it is over, and whole when it failed.
+# More at a time gains nothing, since the processors are busy, and makes what waits wait longer.
+test-others-and-engine: test-others
+	@$(MAKE) --no-print-directory test-engine
+
+# What runs at the same time as another is shown when it is over, and whole when it failed.
 %-beside:
 	@mkdir -p .cache
 	@$(MAKE) --no-print-directory $* >.cache/$*.log 2>&1 || { cat .cache/$*.log; exit 1; }
