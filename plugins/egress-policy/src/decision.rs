@@ -63,7 +63,7 @@ codes! {
     /// The request is allowed.
     Allowed = "allowed", "";
     /// No rule allows the host.
-    NotInAllowlist = "not_in_allowlist", "do not retry; ask the user to add the host to `egress.allowlist` of this bottle";
+    NotInAllowlist = "not_in_allowlist", "do not retry; ask the user to allow the host, in this bottle by `claude-bottle policy allow`, or in `egress.allowlist` for the next";
     /// A `deny` rule names the host.
     DeniedByRule = "denied_by_rule", "do not retry; the user has denied this on purpose";
     /// The host is allowed, but not on this port or not in this way.
