@@ -221,6 +221,37 @@ fn decisions_are_a_table_or_the_lines_themselves() {
 }
 
 #[test]
+fn what_was_refused_is_suggested_as_lines_of_a_manifest() {
+    let (home, _) = after_a_run(&decisions());
+    let suggested = home.call(&["policy", "suggest", "shell"]);
+    assert_code(&suggested, 0);
+    let lines = "egress:\n  allowlist:\n    - evil.test  # 2 requests\n    - github.com:22  # 1 request\n";
+    assert_eq!(stdout(&suggested), lines);
+    assert_says(
+        &stderr(&suggested),
+        &[
+            "add those that you trust to bottle `dev`: claude-bottle edit",
+            "claude-bottle policy allow fake-shell-",
+        ],
+    );
+    // What the manifest has by now would go through.
+    let manifest = fs::read_to_string(home.path().join("claude-bottle.yaml")).unwrap();
+    let with = manifest.replacen("allowlist: [", "allowlist: [evil.test, ", 1);
+    assert_ne!(with, manifest);
+    home.write("claude-bottle.yaml", &with);
+    let left = json(&home.call(&["policy", "suggest", "shell", "--format", "json"]));
+    assert_eq!(left, serde_json::json!([{ "rule": "github.com:22", "requests": 1 }]));
+    let unknown = home.call(&["policy", "suggest", "nothing"]);
+    assert_code(&unknown, 1);
+    assert_says(&stderr(&unknown), &["there is no record of a run `nothing`"]);
+    let (home, _) = after_a_run(&decisions()[..2]);
+    let nothing = home.call(&["policy", "suggest", "shell"]);
+    assert_code(&nothing, 0);
+    assert_eq!(stdout(&nothing), "");
+    assert_says(&stderr(&nothing), &["was refused nothing that a new rule would let through"]);
+}
+
+#[test]
 fn a_log_cannot_drive_the_terminal() {
     let hostile = line("request", "deny", "bad_host", "\u{9b}2J\u{202e}x", 443);
     let (home, output) = after_a_run(&[hostile, "not json \u{1b}[2J".to_owned()]);

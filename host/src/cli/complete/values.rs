@@ -56,7 +56,7 @@ fn kind(command: &str, argument: &Arg) -> Option<Kind> {
         ("check", "agent") => Kind::AgentsAndBottles,
         ("check", "target") => Kind::Hosts,
         ("check", "plugin") | ("pin" | "unpin", "name") | (_, "backend") => Kind::Backends,
-        ("logs", "bottle") => Kind::Runs,
+        ("logs" | "suggest", "bottle") => Kind::Runs,
         ("init", "bottle") => Kind::Defined,
         ("init", "agent") => return None,
         (_, "presets") => Kind::Presets,

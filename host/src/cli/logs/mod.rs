@@ -110,7 +110,7 @@ fn show(app: &App, args: &Args, record: &Record) -> CliResult<ExitCode> {
 }
 
 /// Finds a run by its id, its bottle's name, or its agent for the newest run.
-fn find<'r>(records: &'r [Record], wanted: &str) -> CliResult<&'r Record> {
+pub(super) fn find<'r>(records: &'r [Record], wanted: &str) -> CliResult<&'r Record> {
     let newest = |matches: &dyn Fn(&Record) -> bool| records.iter().rev().find(|record| matches(record));
     let found = newest(&|record| record.id == wanted)
         .or_else(|| newest(&|record| record.name == wanted))

@@ -4,6 +4,7 @@ mod change;
 mod check;
 mod running;
 mod show;
+mod suggest;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ enum What {
     Allow(change::ChangeArgs),
     /// Refuse a host to a running bottle, until it ends; open connections to it end
     Deny(change::ChangeArgs),
+    /// Print the manifest's lines that would have let through what a run was refused
+    Suggest(suggest::SuggestArgs),
 }
 
 pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
@@ -37,5 +40,6 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
         What::Show(args) => done(show::run(app, args)),
         What::Allow(args) => done(change::run(app, args, Effect::Allow)),
         What::Deny(args) => done(change::run(app, args, Effect::Deny)),
+        What::Suggest(args) => done(suggest::run(app, args)),
     }
 }
