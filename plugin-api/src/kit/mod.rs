@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use crate::abi::Exported;
 use crate::abi::host::Module;
-use crate::{AgentSpec, Description, Owner, Spec};
+use crate::{AgentSpec, Capability, Description, Owner, Spec};
 
 use bench::Bench;
 use cases::{CASES, Case, Needs};
@@ -129,12 +129,13 @@ fn reason_to_skip(
     bench: &Bench,
     usable: &mut Option<Result<(), String>>,
 ) -> Option<String> {
-    let needed = match &case.needs {
+    let needed: &[Capability] = match &case.needs {
         Needs::Nothing => return None,
-        Needs::Bottles => None,
-        Needs::Capability(capability) => Some(capability),
+        Needs::Bottles => &[],
+        Needs::Capability(capability) => std::slice::from_ref(capability),
+        Needs::Both(capabilities) => capabilities,
     };
-    if let Some(capability) = needed.filter(|needed| !description.capabilities.contains(needed)) {
+    if let Some(capability) = needed.iter().find(|needed| !description.capabilities.contains(needed)) {
         return Some(format!("the backend does not declare `{}`", capability.as_str()));
     }
     if !options.live {

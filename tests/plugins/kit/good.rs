@@ -53,7 +53,7 @@ fn fake() {
             ("egress-allowed", "the backend does not declare `egress`"),
             ("egress-refused", "the backend does not declare `egress`"),
             ("egress-log", "the backend does not declare `egress`"),
-            ("reload-counts", "the kit was given no egress guard: fill in `Options::spec`"),
+            ("reload-counts", "the backend does not declare `egress`"),
             ("limits-plan", "the backend does not declare `limits`"),
             ("limits-memory", "the backend does not declare `limits`"),
             ("limits-processes", "the backend does not declare `limits`"),

@@ -43,6 +43,8 @@ pub(super) enum Needs {
     Bottles,
     /// That bottles can be made, and a capability is declared.
     Capability(Capability),
+    /// The same with two capabilities.
+    Both([Capability; 2]),
 }
 
 const fn always(id: &'static str, title: &'static str, run: fn(&Bench) -> Check) -> Case {
@@ -77,6 +79,14 @@ const fn of_connect(id: &'static str, title: &'static str, run: fn(&Bench) -> Ch
 const fn of_reload(id: &'static str, title: &'static str, run: fn(&Bench) -> Check) -> Case {
     with(Capability::RELOAD, id, title, run)
 }
+
+/// That another policy counts is seen of a backend that enforces one.
+const RELOAD_COUNTS: Case = Case {
+    id: "reload-counts",
+    title: "another policy counts at once, and a wrong one not at all",
+    needs: Needs::Both([Capability::EGRESS, Capability::RELOAD]),
+    run: reload::counts,
+};
 
 /// Every case.
 pub(super) const CASES: &[Case] = &[
@@ -126,7 +136,7 @@ pub(super) const CASES: &[Case] = &[
     with(Capability::EGRESS, "egress-allowed", "an allowed host answers through the proxy", egress::allowed),
     with(Capability::EGRESS, "egress-refused", "nothing else is reached, by any way", egress::refused),
     with(Capability::EGRESS, "egress-log", "each decision is in the run's log at once", egress::log),
-    of_reload("reload-counts", "another policy counts at once, and a wrong one not at all", reload::counts),
+    RELOAD_COUNTS,
     of_reload("reload-wrong", "a document that is not a policy is `invalid`", reload::wrong_is_invalid),
     of_reload("reload-closed", "in a closed bottle a policy is `not-found`", reload::closed),
     with(Capability::LIMITS, "limits-plan", "the plan names the limits", limits::in_the_plan),
