@@ -91,9 +91,20 @@ impl Lines {
 
 /// Returns the line that stands for decisions that were lost.
 fn lost(bottle: &str, count: u64) -> LogRecord {
+    let reason = format!("{count} decisions before this line could not be written");
+    notice(bottle, LogEvent::Request, (Verdict::Error, Code::LogFailed), reason)
+}
+
+/// Returns a line that is about no request of its own.
+pub(crate) fn notice(
+    bottle: &str,
+    event: LogEvent,
+    (verdict, code): (Verdict, Code),
+    reason: String,
+) -> LogRecord {
     LogRecord {
         time: clock::now(),
-        event: LogEvent::Request,
+        event,
         connection: 0,
         bottle: bottle.to_owned(),
         client: String::new(),
@@ -101,11 +112,11 @@ fn lost(bottle: &str, count: u64) -> LogRecord {
         host: String::new(),
         port: 0,
         path: None,
-        verdict: Verdict::Error,
+        verdict,
         rule: None,
         origin: None,
-        code: Code::LogFailed.as_str().to_owned(),
-        reason: format!("{count} decisions before this line could not be written"),
+        code: code.as_str().to_owned(),
+        reason,
         bytes_up: 0,
         bytes_down: 0,
         duration_ms: 0,

@@ -22,6 +22,7 @@ use crate::clock;
 use crate::error::GuardError;
 use file::LogFile;
 use lines::Lines;
+pub(crate) use lines::notice;
 
 /// Lines that may wait for the thread; as many more may wait for room on the disk.
 const QUEUE: usize = 1024;

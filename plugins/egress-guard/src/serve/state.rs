@@ -16,12 +16,10 @@ use tokio_rustls::rustls::ClientConfig;
 use super::admit::{self, Denial};
 use super::request::Request;
 use super::upstream_proxy;
-use crate::clock;
 use crate::dlp::Inspector;
 use crate::error::GuardError;
 use crate::http::destination::Destination;
-use crate::log::Logger;
-use crate::log::event;
+use crate::log::{Logger, event, notice};
 use crate::net::resolve::{Resolver, system_name_servers};
 use crate::tls::authority::Authority;
 use crate::tls::roots;
@@ -112,25 +110,8 @@ pub struct Server {
 
 /// Returns the line for a change of the policy.
 fn change_record(bottle: &str, change: &str) -> LogRecord {
-    LogRecord {
-        time: clock::now(),
-        event: LogEvent::Policy,
-        connection: 0,
-        bottle: bottle.to_owned(),
-        client: String::new(),
-        method: String::new(),
-        host: String::new(),
-        port: 0,
-        path: None,
-        verdict: Verdict::Allow,
-        rule: None,
-        origin: None,
-        code: Code::Allowed.as_str().to_owned(),
-        reason: format!("the policy was changed: {change}"),
-        bytes_up: 0,
-        bytes_down: 0,
-        duration_ms: 0,
-    }
+    let reason = format!("the policy was changed: {change}");
+    notice(bottle, LogEvent::Policy, (Verdict::Allow, Code::Allowed), reason)
 }
 
 /// One of the limited places for clients, given back when dropped.
