@@ -20,6 +20,7 @@ impl Policy {
             (self.private != next.private, "private grants changed"),
             (self.ssh != next.ssh, "servers of SSH changed"),
             (self.intercept != next.intercept, "other tunnels are opened"),
+            (self.secrets != next.secrets, "secrets that are put in changed"),
             (self.passthrough != next.passthrough, "hosts whose tunnels stay closed changed"),
         ];
         parts.extend(others.into_iter().filter(|(is_other, _)| *is_other).map(|(_, words)| words.to_owned()));

@@ -184,6 +184,10 @@ pub struct DlpConfig {
     /// Hosts whose requests the rule set does not look at. Secrets of the bottle are still looked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exempt_hosts: Vec<HostPattern>,
+    /// Hosts of models. A conversation is sent to them again with each request, so a secret in the body of one is masked in place
+    /// of being refused, and what fits a rule is a warning.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub model_hosts: Vec<HostPattern>,
     /// Names of rules that are switched off.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exempt_rules: Vec<String>,
@@ -290,6 +294,8 @@ impl GuardConfig {
             let (rule, origin) = (rule.to_string(), rule.origin().to_owned());
             return Err(ConfigError::Unseen { rule, origin });
         }
+        let checked = self.policy.check_secrets(|port| self.is_tls_only(port));
+        checked.map_err(|(name, source)| ConfigError::Held { name, source })?;
         if self.dlp.secrets_file.is_some() && self.dlp.secrets_env.is_some() {
             return Err(ConfigError::TwoSecretSources);
         }

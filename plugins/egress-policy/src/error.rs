@@ -112,6 +112,38 @@ pub enum RuleError {
     },
 }
 
+/// Why a secret cannot be put in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeldError {
+    /// A name that could not stand in a line of the log.
+    #[error("not a valid name: use 1 to 128 visible characters of ASCII")]
+    Name,
+    /// A placeholder that could be taken for something else, or would be escaped.
+    #[error(
+        "the placeholder is not 16 to 256 letters, digits, `-`, `_`, `.` and `~`, which no URL and no JSON escapes"
+    )]
+    Placeholder,
+    /// Two secrets of one placeholder, or one of two.
+    #[error("the placeholder is, or is part of, the placeholder of another secret, or the secret has two")]
+    SamePlaceholder,
+    /// It goes nowhere.
+    #[error("no host is named that it goes to")]
+    NoHosts,
+    /// It is put in nowhere.
+    #[error("no place is named that it stands in")]
+    NoPlaces,
+    /// A place that needs more than the secret.
+    #[error("`always` needs `bearer` or a header as the first place")]
+    Always,
+    /// Nothing would see the requests.
+    #[error("it is put in within opened tunnels, and tunnels to `{host}` are not opened")]
+    Unseen {
+        /// The host.
+        host: String,
+    },
+}
+
 /// Why a configuration or secrets document is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -173,6 +205,15 @@ pub enum ConfigError {
         rule: String,
         /// Where it was written, if it says so.
         origin: String,
+    },
+    /// A secret that the guard is to put in is not one that it could.
+    #[error("secret `{name}`")]
+    Held {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: HeldError,
     },
     /// Two places for one secret list.
     #[error("`dlp.secrets_file` and `dlp.secrets_env` are both given; give one")]

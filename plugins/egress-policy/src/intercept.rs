@@ -14,7 +14,7 @@ pub enum Intercept {
     /// No host's.
     #[default]
     None,
-    /// Those of hosts that a rule with methods or a path is about.
+    /// Those of hosts that a rule with methods or a path is about, or that a secret is put in for.
     Needed,
     /// Every host's.
     All,
@@ -34,7 +34,10 @@ impl Policy {
         }
         match self.intercept {
             Intercept::None => false,
-            Intercept::Needed => self.rules.iter().any(|rule| may_need(rule) && rule.matches_host(host)),
+            Intercept::Needed => {
+                let is_about = |rule: &Rule| may_need(rule) && rule.matches_host(host);
+                self.rules.iter().any(is_about) || self.holds_for(host)
+            }
             Intercept::All => true,
         }
     }

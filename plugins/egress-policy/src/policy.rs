@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::address::{AddressRefusal, special_purpose};
 use crate::decision::{Code, Decision, Scheme, Verdict};
+use crate::held::HeldSecret;
 use crate::host::{Host, HostOrIp};
 use crate::intercept::Intercept;
 use crate::rule::{Effect, HTTPS_PORT, HostPattern, Rule};
@@ -58,6 +59,9 @@ pub struct Policy {
     /// Hosts whose tunnels are not opened all the same.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub passthrough: Vec<HostPattern>,
+    /// Secrets that the guard holds and puts in, without their values. One that has other places at other hosts is here twice.
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<HeldSecret>,
 }
 
 impl Policy {

@@ -14,7 +14,7 @@ use crate::path::{PathPattern, Reading, RequestPath};
 /// Port of a tunnel when a rule names none.
 pub(crate) const HTTPS_PORT: u16 = 443;
 /// Port of plain HTTP when a rule names none.
-const HTTP_PORT: u16 = 80;
+pub(crate) const HTTP_PORT: u16 = 80;
 /// The word that will stand for the upgrade to a WebSocket, so no rule may have it until then.
 const WEBSOCKET: &str = "WS";
 
