@@ -230,7 +230,7 @@ fn what_was_refused_is_suggested_as_lines_of_a_manifest() {
     assert_says(
         &stderr(&suggested),
         &[
-            "add those that you trust to bottle `dev`: claude-bottle edit",
+            "add those that you trust to bottle `dev`: claude-bottle policy suggest shell --save",
             "claude-bottle policy allow fake-shell-",
         ],
     );

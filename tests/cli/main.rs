@@ -38,6 +38,7 @@ mod results;
 mod resume;
 mod review;
 mod running;
+mod saved_rules;
 mod settings;
 mod shells;
 mod start;

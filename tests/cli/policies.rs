@@ -117,7 +117,11 @@ fn what_cannot_be_changed_is_said_before_anything_is_sent() {
         assert_code(&output, code);
         assert_says(&stderr(&output), parts);
     };
-    refused(&["allow", "shell", "a.test"], 1, &["error: there is no running bottle `shell`", "list active"]);
+    refused(
+        &["allow", "shell", "a.test"],
+        1,
+        &["error: there is no bottle `shell`; none is running", "list active"],
+    );
     let (run, name) = running(&home);
     for wrong in ["https://a.test/", "*", "deny a.test"] {
         refused(&["allow", "shell", wrong], 2, &["is not a HOST[:PORT]"]);

@@ -8,10 +8,11 @@ use serde::Serialize;
 
 use super::app::Calls;
 use super::ask::Missed;
+use super::selection::{Called, only};
 use super::table::{age, below_home};
 use super::{App, Format};
 use crate::egress::summary;
-use crate::error::{CliError, CliResult, Exit};
+use crate::error::CliResult;
 use crate::run::backend::Verb;
 use crate::run::records::Record;
 use crate::ui::columns;
@@ -35,13 +36,15 @@ pub(super) struct ActiveRow {
     record: Option<Record>,
 }
 
-impl ActiveRow {
-    /// Returns what the user calls it, else what its backend does.
-    pub(super) fn name(&self) -> &str {
+impl Called for ActiveRow {
+    fn name(&self) -> &str {
         self.record.as_ref().map_or(&self.bottle.name, |record| &record.name)
     }
 
-    /// Returns when it was made; 0 where neither run nor backend knows.
+    fn agent(&self) -> &str {
+        &self.bottle.agent
+    }
+
     fn created_unix(&self) -> u64 {
         self.record.as_ref().map_or(self.bottle.created_unix, |record| record.created_unix)
     }
@@ -167,26 +170,9 @@ fn active(app: &App) -> CliResult<(Vec<ActiveRow>, Missed)> {
 
 /// Finds a bottle by its name, its run's id, or its agent when only one runs.
 pub(super) fn find(app: &App, wanted: &str) -> CliResult<ActiveRow> {
-    let (mut rows, missed) = active(app)?;
-    // A name is free again once its bottle is dead, of which something may be left.
-    let called = rows.iter().enumerate().filter(|(_, row)| row.is_called(wanted));
-    if let Some((at, _)) = called.max_by_key(|(_, row)| row.created_unix()) {
-        return Ok(rows.swap_remove(at));
+    let (rows, missed) = active(app)?;
+    if !rows.iter().any(|row| row.is_called(wanted) || row.agent() == wanted) {
+        missed.into_result()?;
     }
-    let running = rows.iter().map(|row| row.name().to_owned()).collect::<Vec<_>>().join(", ");
-    let mut of_agent: Vec<_> = rows.into_iter().filter(|row| row.bottle.agent == wanted).collect();
-    match (of_agent.pop(), of_agent.len()) {
-        (Some(row), 0) => Ok(row),
-        (Some(_), more) => {
-            let message = format!("agent `{wanted}` has {} bottles running", more + 1);
-            Err(CliError::new(Exit::Failed, message).hint("name one of them: claude-bottle list active"))
-        }
-        (None, _) => {
-            missed.into_result()?;
-            let running =
-                if running.is_empty() { "none is running".to_owned() } else { format!("running: {running}") };
-            Err(CliError::new(Exit::Failed, format!("there is no bottle `{wanted}`; {running}"))
-                .hint("claude-bottle list active"))
-        }
-    }
+    only(rows, wanted)
 }

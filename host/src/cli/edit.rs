@@ -4,16 +4,15 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context;
 use tempfile::NamedTempFile;
 
 use super::App;
-use super::trust::{locations, open};
+use super::written::{self, Written};
 use crate::error::{CliError, CliResult, Exit};
-use crate::manifest::{self, Locations, Manifest, ProblemKind, replace_file};
 use crate::ui::Answer;
 use crate::ui::interrupt::Interrupt;
 
@@ -38,15 +37,8 @@ pub(super) struct Args {
     here: bool,
 }
 
-/// The manifest that is edited.
-struct Target {
-    locations: Locations,
-    path: PathBuf,
-    old: Vec<u8>,
-}
-
 pub(super) fn run(app: &App, args: &Args) -> CliResult {
-    let target = target(app, args.here)?;
+    let target = Written::read(app, args.here)?;
     let editor = editor(app);
     if editor == DEFAULT_EDITOR && !app.ui.interactive {
         let message = format!("`{DEFAULT_EDITOR}` needs a terminal, and standard input is not one");
@@ -66,8 +58,9 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult {
             app.ui.status("nothing was changed");
             return Ok(());
         }
-        let Err(error) = judge(app, &target, &text) else {
-            return save(app, &target, &text).map_err(|error| kept(copy, error));
+        let Err(error) = target.judge(app, &text) else {
+            let saved = written::text(&text, copy.path()).and_then(|text| target.save(app, text));
+            return saved.map_err(|error| kept(copy, error));
         };
         if !app.ui.interactive {
             return Err(refused(&target, copy, error));
@@ -84,29 +77,8 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult {
     }
 }
 
-fn target(app: &App, here: bool) -> CliResult<Target> {
-    if here {
-        app.invocation.here()?;
-    }
-    let all = locations(app);
-    let locations = if here { all } else { Locations { cwd: all.home.clone(), above: 0, ..all } };
-    let path = manifest::path_in(&locations.cwd);
-    match fs::read(&path) {
-        Ok(old) => Ok(Target { locations, path, old }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let (directory, flag) = if here { ("working", " --here") } else { ("home", "") };
-            let message = format!("there is no manifest in the {directory} directory");
-            let hint = format!("write one first: claude-bottle init AGENT{flag}");
-            Err(CliError::new(Exit::Failed, message).hint(hint))
-        }
-        Err(error) => {
-            Err(anyhow::Error::new(error).context(format!("cannot read `{}`", path.display())).into())
-        }
-    }
-}
-
 /// Makes the copy that is edited, readable by the user alone and named so that editors know what it is.
-fn copy_of(target: &Target) -> CliResult<NamedTempFile> {
+fn copy_of(target: &Written) -> CliResult<NamedTempFile> {
     let extension = target.path.extension().and_then(|extension| extension.to_str()).unwrap_or("yaml");
     let directory = target.path.parent().unwrap_or(Path::new("."));
     let make = || -> io::Result<NamedTempFile> {
@@ -140,33 +112,8 @@ fn open_editor(editor: &OsStr, file: &Path) -> CliResult {
     Err(CliError::new(Exit::Failed, message).hint("choose another: export EDITOR=nano"))
 }
 
-fn judge(app: &App, target: &Target, text: &[u8]) -> CliResult {
-    Manifest::check_candidate(&target.locations, &open(app)?, &target.path, text)?;
-    Ok(())
-}
-
-fn save(app: &App, target: &Target, text: &[u8]) -> CliResult {
-    let path = &target.path;
-    let now = fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    if now != target.old {
-        let message =
-            format!("`{}` was changed by another program meanwhile; nothing was saved", path.display());
-        return Err(CliError::new(Exit::Failed, message).hint("edit it again: claude-bottle edit"));
-    }
-    // The manifest was just read as UTF-8.
-    let text = std::str::from_utf8(text).context("cannot read what was written")?;
-    replace_file(path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
-    app.ui.status(&format!("saved {}", path.display()));
-    let loaded = Manifest::load(&target.locations, &open(app)?);
-    let needs_trust = loaded.is_err_and(|errors| errors.has(ProblemKind::Untrusted));
-    if needs_trust && !app.ui.is_quiet() {
-        app.ui.hint("its bottles count once you trust what it says now: claude-bottle trust");
-    }
-    Ok(())
-}
-
 /// Leaves the manifest as it was.
-fn refused(target: &Target, copy: NamedTempFile, error: CliError) -> CliError {
+fn refused(target: &Written, copy: NamedTempFile, error: CliError) -> CliError {
     kept(copy, error.hint(format!("`{}` is as it was", target.path.display())))
 }
 

@@ -10,6 +10,7 @@ mod complete;
 mod diff;
 mod discard;
 mod doctor;
+mod duration;
 mod edit;
 mod exec;
 mod forward;
@@ -27,6 +28,7 @@ mod results;
 mod resume;
 mod save;
 mod schema;
+mod selection;
 mod settings;
 mod size;
 mod start;
@@ -36,6 +38,7 @@ mod token;
 mod trust;
 mod usable;
 mod work;
+mod written;
 
 use std::process::ExitCode;
 

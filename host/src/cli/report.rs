@@ -4,6 +4,7 @@ use claude_bottle_plugin_api::Spec;
 
 use super::App;
 use super::app::Calls;
+use super::written::how_to_edit;
 use crate::egress::summary::{self, Summary};
 use crate::manifest::Bottle;
 use crate::run::session::Ending;
@@ -52,13 +53,12 @@ pub(super) fn how_to_allow(app: &App, bottle: &Bottle, rules: &[String]) -> Opti
         [_] => "it",
         _ => "them",
     };
-    let of_project = bottle.origin.path().parent() != Some(app.invocation.home.as_path());
     Some(format!(
-        "to allow {}, add {them} to `egress.allowlist` of bottle `{}` ({}): claude-bottle edit{}",
+        "to allow {}, add {them} to `egress.allowlist` of bottle `{}` ({}): {}",
         rules.join(", "),
         bottle.name,
         bottle.origin,
-        if of_project { " --here" } else { "" }
+        how_to_edit(app, bottle)
     ))
 }
 

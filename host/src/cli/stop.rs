@@ -3,6 +3,7 @@
 use super::App;
 use super::active;
 use super::app::Calls;
+use super::selection::Called;
 use super::work::{check_saved, show_work};
 use crate::error::{CliError, CliResult};
 use crate::results::save::Most;

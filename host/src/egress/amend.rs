@@ -3,7 +3,7 @@
 use claude_bottle_egress_policy::{Effect, HostOrIp, HostPattern, Policy, Rule, RuleError};
 
 /// Where a rule comes from that was added while the bottle runs.
-const ORIGIN: &str = "claude-bottle policy, while it runs";
+pub const ORIGIN: &str = "claude-bottle policy, while it runs";
 
 /// Why a policy is not changed.
 #[derive(Debug, thiserror::Error)]
@@ -54,15 +54,21 @@ fn not_a_host(text: &str) -> Result<Rule, AmendError> {
 pub fn amend(policy: &Policy, rules: &[Rule]) -> Result<Policy, AmendError> {
     let mut policy = policy.clone();
     for rule in rules {
+        let is_added = |other: &Rule| other.origin() == ORIGIN;
+        let is_same = |other: &Rule| other.to_string() == rule.to_string();
+        // Where a rule that lasts would be left, one that ends must not make room for it.
+        let is_lasting = rule.until().is_some() && policy.rules.iter().any(|o| is_same(o) && !is_added(o));
         let is_opposite = |other: &Rule| {
-            other.origin() == ORIGIN && other.effect() != rule.effect() && about(other) == about(rule)
+            !is_lasting && is_added(other) && other.effect() != rule.effect() && about(other) == about(rule)
         };
-        policy.rules.retain(|other| !is_opposite(other));
+        // One that was added with an end gets the new one, or none.
+        let is_replaced = |other: &Rule| is_same(other) && is_added(other) && other.until().is_some();
+        policy.rules.retain(|other| !is_opposite(other) && !is_replaced(other));
         if let Some(denying) = denied(&policy, rule) {
             let (rule, wanted, origin) = (denying.to_string(), rule.to_string(), denying.origin().to_owned());
             return Err(AmendError::Denied { wanted, rule, origin });
         }
-        if !policy.rules.iter().any(|other| other.to_string() == rule.to_string()) {
+        if !policy.rules.iter().any(is_same) {
             policy.rules.push(rule.clone());
         }
     }
@@ -132,6 +138,25 @@ mod tests {
         check(&[], &["+b.test:8443", "-b.test:8443"], &["deny b.test:8443"]);
         check(&[], &["+b.test", "-b.test:80"], &["b.test", "deny b.test:80"]);
         check(&[], &["+*.b.test", "-c.b.test", "+c.b.test"], &["*.b.test", "c.b.test"]);
+    }
+
+    #[test]
+    fn an_end_is_replaced_by_another_and_takes_nothing_from_what_lasts() {
+        let timed = |text: &str, until| rule(text, Effect::Allow).unwrap().ending(until);
+        let ends = |policy: &Policy| policy.rules.iter().map(Rule::until).collect::<Vec<_>>();
+        let first = amend(&policy(&["a.test"]), &[timed("b.test", 10)]).unwrap();
+        assert_eq!(ends(&first), [None, Some(10)]);
+        assert_eq!(ends(&amend(&first, &[timed("b.test", 20)]).unwrap()), [None, Some(20)]);
+        assert_eq!(ends(&amend(&first, &[rule("b.test", Effect::Allow).unwrap()]).unwrap()), [None, None]);
+        // What is allowed for good stays so.
+        assert_eq!(amend(&first, &[timed("a.test", 20)]).unwrap(), first);
+        let lasting = amend(&policy(&[]), &[rule("b.test", Effect::Allow).unwrap()]).unwrap();
+        assert_eq!(amend(&lasting, &[timed("b.test", 20)]).unwrap(), lasting);
+        // Behind a denial there is a rule that would not end.
+        let denied = amend(&policy(&["a.test"]), &[rule("a.test", Effect::Deny).unwrap()]).unwrap();
+        assert!(matches!(amend(&denied, &[timed("a.test", 20)]), Err(AmendError::Denied { .. })));
+        let denied = amend(&policy(&[]), &[rule("a.test", Effect::Deny).unwrap()]).unwrap();
+        assert_eq!(ends(&amend(&denied, &[timed("a.test", 20)]).unwrap()), [Some(20)]);
     }
 
     #[test]

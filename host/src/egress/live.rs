@@ -52,7 +52,7 @@ impl LivePolicy {
     /// Fails when one of them cannot be read.
     pub fn read(run_dir: &Path, record: &Record) -> anyhow::Result<Self> {
         let path = run_dir.join(FILE);
-        let document = match fs::read(&path) {
+        let mut document = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let policy = read_policy(record.policy.as_deref().unwrap_or_default())?;
                 Document { policy, changes: Vec::new(), is_under_way: false }
@@ -61,6 +61,10 @@ impl LivePolicy {
                 .and_then(|text| Ok(serde_json::from_slice(&text)?))
                 .with_context(|| format!("cannot read `{}`", path.display()))?,
         };
+        // The guard has ended them by itself.
+        if let Some(left) = document.policy.without_ended(now()) {
+            document.policy = left;
+        }
         Ok(Self { path, document })
     }
 
@@ -112,8 +116,7 @@ impl LivePolicy {
     /// # Errors
     /// Fails when that cannot be written.
     pub fn replace(&mut self, policy: Policy, change: String) -> anyhow::Result<()> {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time = format!("{}Z", date_time(since.as_secs()));
+        let time = format!("{}Z", date_time(now()));
         self.document.changes.push(Change { time, change });
         self.document.policy = policy;
         self.keep()
@@ -131,4 +134,9 @@ impl LivePolicy {
         };
         write().with_context(|| format!("cannot write `{}`", self.path.display()))
     }
+}
+
+/// Returns the present time in seconds since 1970-01-01 UTC.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -239,14 +239,24 @@ impl Summary {
 
     /// Returns the rules that would have let the named hosts through, each once.
     pub fn rules(&self) -> Vec<String> {
-        let mut rules: Vec<String> = Vec::new();
-        for rule in self.targets.iter().take(HOSTS_NAMED).filter_map(Target::rule) {
-            if !rules.contains(&rule) {
-                rules.push(rule);
-            }
-        }
-        rules
+        rules(&self.targets[..self.targets.len().min(HOSTS_NAMED)])
+            .into_iter()
+            .map(|(rule, _)| rule)
+            .collect()
     }
+}
+
+/// Returns the rules that would have let targets through, each once and with the number of its requests: the one that most needed first.
+pub fn rules(targets: &[Target]) -> Vec<(String, usize)> {
+    let mut counted: HashMap<String, usize> = HashMap::new();
+    for target in targets {
+        if let Some(rule) = target.rule() {
+            *counted.entry(rule).or_default() += target.count;
+        }
+    }
+    let mut rules: Vec<_> = counted.into_iter().collect();
+    rules.sort_by(|(a, a_count), (b, b_count)| (b_count, a).cmp(&(a_count, b)));
+    rules
 }
 
 #[cfg(test)]

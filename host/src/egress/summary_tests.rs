@@ -147,3 +147,22 @@ fn a_run_without_a_log_or_refusals_says_nothing() {
     let summary = read(dir.path()).unwrap();
     assert_eq!((summary.allowed, summary.blocked), (1, 1));
 }
+
+#[test]
+fn what_was_asked_for_most_is_first_and_each_rule_is_there_once() {
+    let target = |count, host: &str, port, code: &str| {
+        let (host, code) = (host.to_owned(), code.to_owned());
+        Target { count, host, port, tunnel: true, code, knows_ports: true }
+    };
+    let rules = rules(&[
+        target(2, "b.test", 443, "not_in_allowlist"),
+        // The name alone, and then its port of TLS.
+        target(3, "a.test", 0, "not_in_allowlist"),
+        target(1, "a.test", 443, "not_in_allowlist"),
+        target(9, "denied.test", 443, "denied_by_rule"),
+        target(1, "c.test", 8443, "port_not_allowed"),
+        target(1, "[2001:db8::1]", 443, "ip_literal"),
+    ]);
+    let rules: Vec<_> = rules.iter().map(|(rule, count)| (rule.as_str(), *count)).collect();
+    assert_eq!(rules, [("a.test", 4), ("b.test", 2), ("[2001:db8::1]", 1), ("c.test:8443", 1)]);
+}

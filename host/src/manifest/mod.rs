@@ -5,6 +5,7 @@
 //! places), `check` (nodes to types that cannot be wrong), `load` (both files together). Every problem is kept and
 //! told at once (`problem`). Invariant: nothing here reads the environment, asks, or prints; paths are arguments.
 
+mod allow;
 mod check;
 mod claude_name;
 mod defaults;
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 use crate::trust::Trust;
 use load::{Candidate, Wanted};
 
+pub use allow::{add_rules, as_entry};
 pub use defaults::{DEFAULTS_FILE, Defaults};
 pub use model::{
     Agent, AgentName, BackendOption, Bottle, BottleName, ClaudeFile, DEFAULT_COMMAND, Egress, EnvEntry,

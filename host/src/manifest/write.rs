@@ -67,7 +67,7 @@ pub struct Added {
     pub layout_kept: bool,
 }
 
-/// Why an agent was not added.
+/// Why a manifest was not changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -76,6 +76,18 @@ pub enum WriteError {
     Exists {
         /// Its name.
         name: AgentName,
+    },
+    /// The manifest has no such bottle.
+    #[error("the manifest has no bottle `{name}`")]
+    NoBottle {
+        /// Its name.
+        name: BottleName,
+    },
+    /// A line cannot be put in.
+    #[error("cannot add to the allowlist in line {line} without changing how it is laid out")]
+    NoPlace {
+        /// The line, counted from 1.
+        line: usize,
     },
     /// The old text is not a manifest.
     #[error("cannot read the manifest's text as YAML")]
@@ -177,7 +189,7 @@ fn entry(new: &NewAgent) -> Agent {
 }
 
 /// Returns the text as a manifest, and as plain values with their keys in order.
-fn read(text: &str, format: Format) -> Result<(Document, Value), WriteError> {
+pub(super) fn read(text: &str, format: Format) -> Result<(Document, Value), WriteError> {
     let value: Value = match format {
         Format::Yaml => serde_yaml::from_str(text).map_err(|source| WriteError::ReadYaml { source })?,
         Format::Json if text.trim().is_empty() => Value::Null,

@@ -6,7 +6,16 @@ use claude_bottle_egress_policy::date_time;
 
 /// Returns the present time as RFC 3339 in UTC with milliseconds.
 pub(crate) fn now() -> String {
-    rfc3339(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    rfc3339(since_epoch())
+}
+
+/// Returns the present time in seconds since 1970-01-01 UTC.
+pub(crate) fn seconds() -> u64 {
+    since_epoch().as_secs()
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn rfc3339(since_epoch: Duration) -> String {

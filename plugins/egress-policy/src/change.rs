@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::policy::Policy;
+use crate::rule::Rule;
 
 /// How many rules a sentence names of each kind.
 const NAMED: usize = 8;
@@ -10,7 +11,7 @@ const NAMED: usize = 8;
 impl Policy {
     /// Says how `next` differs from this policy; `None` when it allows and refuses the same by the same rules.
     pub fn change_to(&self, next: &Self) -> Option<String> {
-        let rules = |policy: &Self| policy.rules.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+        let rules = |policy: &Self| policy.rules.iter().map(Rule::with_end).collect::<BTreeSet<_>>();
         let (before, after) = (rules(self), rules(next));
         let mut parts = Vec::new();
         parts.extend(named("added", after.difference(&before)));
@@ -42,7 +43,6 @@ fn named<'a>(word: &str, rules: impl Iterator<Item = &'a String>) -> Option<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::Rule;
 
     fn policy(rules: &[&str]) -> Policy {
         let rules = rules.iter().map(|text| Rule::parse(text, "here").unwrap()).collect();

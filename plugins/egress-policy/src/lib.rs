@@ -13,6 +13,7 @@ mod change;
 mod config;
 mod decision;
 mod defaults;
+mod ending;
 mod error;
 mod held;
 mod host;

@@ -56,6 +56,7 @@ pub struct Rule {
     port: Option<u16>,
     methods: Methods,
     path: Option<PathPattern>,
+    until: Option<u64>,
     origin: String,
 }
 
@@ -66,6 +67,8 @@ struct RuleText {
     rule: String,
     #[serde(default)]
     origin: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
 }
 
 impl Rule {
@@ -98,7 +101,7 @@ impl Rule {
         let pattern = parse_pattern(host, effect, &rule)?;
         let path = path.map(PathPattern::parse).transpose();
         let path = path.map_err(|source| RuleError::Path { rule: rule(), source })?;
-        Ok(Self { effect, pattern, port, methods, path, origin: origin.into() })
+        Ok(Self { effect, pattern, port, methods, path, until: None, origin: origin.into() })
     }
 
     /// Returns whether the rule allows or denies.
@@ -152,6 +155,17 @@ impl Rule {
             Effect::Deny => Reading::Wide,
         };
         self.path.as_ref().is_none_or(|pattern| pattern.matches(path, reading))
+    }
+
+    /// Returns the rule with an end of its own, in seconds since 1970-01-01 UTC.
+    #[must_use]
+    pub fn ending(self, until: u64) -> Self {
+        Self { until: Some(until), ..self }
+    }
+
+    /// Returns when the rule ends by itself, in seconds since 1970-01-01 UTC; `None` while the policy lasts.
+    pub fn until(&self) -> Option<u64> {
+        self.until
     }
 
     /// Returns where the rule was written.
@@ -251,13 +265,14 @@ impl TryFrom<RuleText> for Rule {
     type Error = String;
 
     fn try_from(text: RuleText) -> Result<Self, String> {
-        Self::parse(&text.rule, text.origin).map_err(|error| error.with_cause())
+        let rule = Self::parse(&text.rule, text.origin).map_err(|error| error.with_cause())?;
+        Ok(Self { until: text.until, ..rule })
     }
 }
 
 impl From<Rule> for RuleText {
     fn from(rule: Rule) -> Self {
-        Self { rule: rule.to_string(), origin: rule.origin }
+        Self { rule: rule.to_string(), until: rule.until, origin: rule.origin }
     }
 }
 

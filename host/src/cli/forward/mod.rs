@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::active::find;
 use super::app::Calls;
+use super::selection::Called;
 use super::{App, Format};
 use crate::error::{CliError, CliResult, Exit};
 use crate::run::backend::Backend;

@@ -18,6 +18,7 @@ use rustix::net::sockopt::set_socket_linger;
 
 use super::super::App;
 use super::super::active::ActiveRow;
+use super::super::selection::Called;
 use super::listen::Entrance;
 use crate::error::{CliError, CliResult, Exit};
 use crate::run::backend::{Backend, Verb};

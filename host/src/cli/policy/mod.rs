@@ -3,6 +3,7 @@
 mod change;
 mod check;
 mod running;
+mod save;
 mod show;
 mod suggest;
 
@@ -29,7 +30,7 @@ enum What {
     Allow(change::ChangeArgs),
     /// Refuse a host to a running bottle, until it ends; open connections to it end
     Deny(change::ChangeArgs),
-    /// Print the manifest's lines that would have let through what a run was refused
+    /// Print the manifest's lines that would have let through what a run was refused, or add them
     Suggest(suggest::SuggestArgs),
 }
 

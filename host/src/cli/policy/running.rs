@@ -1,7 +1,7 @@
 //! The bottles that are running, by the names a user gives them, and the policy that each has by now.
 
-use crate::cli::App;
 use crate::cli::app::Calls;
+use crate::cli::{App, selection};
 use crate::egress::live::LivePolicy;
 use crate::error::{CliError, CliResult, Exit};
 use crate::run::backend::{Backend, Verb};
@@ -11,40 +11,27 @@ use crate::run::records::{Phase, Record};
 use claude_bottle_egress_policy::Policy;
 use claude_bottle_plugin_api::{Bottle, Failure, FailureKind, ReloadRequest};
 
-/// Returns the runs that the name means and that go on: one of the bottle or run of that name, else those of the agent.
-pub(super) fn live_runs(app: &App, name: &str) -> CliResult<Vec<Record>> {
+/// Returns the runs that go on and have a policy.
+pub(super) fn running(app: &App) -> CliResult<Vec<Record>> {
     let mut runs = app.runs().all()?;
     runs.retain(|run| {
-        !matches!(run.phase, Phase::Unsaved | Phase::Ended) && owner::is_alive(&run.owner) != Ok(false)
+        let is_over = matches!(run.phase, Phase::Unsaved | Phase::Ended);
+        !is_over && run.policy.is_some() && owner::is_alive(&run.owner) != Ok(false)
     });
-    runs.retain(|run| run.policy.is_some());
-    let is_named = |run: &Record| run.name == name || run.id == name;
-    if runs.iter().any(is_named) {
-        runs.retain(is_named);
-    } else {
-        runs.retain(|run| run.agent == name);
-    }
     Ok(runs)
+}
+
+/// Returns the runs that the name means and that go on: one of the bottle or run of that name, else those of the agent.
+pub(super) fn live_runs(app: &App, name: &str) -> CliResult<Vec<Record>> {
+    Ok(selection::meant(running(app)?, name))
 }
 
 /// Returns the one bottle that the name means, with what reaches it.
 pub(super) fn only(app: &App, name: &str) -> CliResult<(Record, Bottle)> {
-    let mut runs = live_runs(app, name)?;
-    let hint = "claude-bottle list active";
-    match (runs.pop(), runs.len()) {
-        (None, _) => {
-            Err(CliError::new(Exit::Failed, format!("there is no running bottle `{name}`")).hint(hint))
-        }
-        (Some(mut run), 0) => match run.instance.take() {
-            Some(bottle) => Ok((run, bottle)),
-            None => {
-                Err(CliError::new(Exit::Failed, format!("the bottle `{}` is still being made", run.name)))
-            }
-        },
-        (Some(_), more) => {
-            let message = format!("agent `{name}` has {} bottles running", more + 1);
-            Err(CliError::new(Exit::Failed, message).hint(format!("name one of them: {hint}")))
-        }
+    let mut run = selection::only(running(app)?, name)?;
+    match run.instance.take() {
+        Some(bottle) => Ok((run, bottle)),
+        None => Err(CliError::new(Exit::Failed, format!("the bottle `{}` is still being made", run.name))),
     }
 }
 

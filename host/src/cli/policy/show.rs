@@ -1,14 +1,15 @@
 //! `policy show`: the rules of a running bottle, or of an agent in the manifest, and where each was written.
 
-use claude_bottle_egress_policy::Policy;
+use claude_bottle_egress_policy::{Policy, Rule};
 use serde::Serialize;
 
 use super::running::{known, live_runs};
 use crate::cli::info::resolve;
+use crate::cli::selection::several;
 use crate::cli::{App, Format};
 use crate::egress::effective_policy;
 use crate::egress::live::{Change, LivePolicy};
-use crate::error::{CliError, CliResult, Exit};
+use crate::error::CliResult;
 use crate::run::records::Record;
 use crate::ui::{clean, columns};
 
@@ -42,6 +43,11 @@ struct PolicyView<'a> {
 struct RuleView {
     rule: String,
     origin: String,
+    /// When it ends by itself, in seconds since 1970-01-01 UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
+    #[serde(skip)]
+    shown: String,
 }
 
 pub(super) fn run(app: &App, args: &ShowArgs) -> CliResult {
@@ -49,10 +55,7 @@ pub(super) fn run(app: &App, args: &ShowArgs) -> CliResult {
     match runs.as_slice() {
         [run] => show_bottle(app, args, run),
         [] => show_manifest(app, args),
-        several => {
-            let message = format!("agent `{}` has {} bottles running", args.bottle, several.len());
-            Err(CliError::new(Exit::Failed, message).hint("name one of them: claude-bottle list active"))
-        }
+        runs => Err(several(&args.bottle, runs.len())),
     }
 }
 
@@ -102,15 +105,17 @@ fn show_manifest(app: &App, args: &ShowArgs) -> CliResult {
 }
 
 fn rules(policy: &Policy) -> Vec<RuleView> {
-    let view = |rule: &claude_bottle_egress_policy::Rule| RuleView {
+    let view = |rule: &Rule| RuleView {
         rule: rule.to_string(),
         origin: rule.origin().to_owned(),
+        until: rule.until(),
+        shown: rule.with_end(),
     };
     policy.rules.iter().map(view).collect()
 }
 
 fn table(rules: &[RuleView]) -> String {
     let rows: Vec<_> =
-        rules.iter().map(|rule| [rule.rule.clone(), clean(&rule.origin).into_owned()]).collect();
+        rules.iter().map(|rule| [rule.shown.clone(), clean(&rule.origin).into_owned()]).collect();
     columns(["RULE", "FROM"], &rows)
 }

@@ -18,7 +18,7 @@ use super::{chain, reload};
 use crate::error::GuardError;
 use crate::log::{self, event};
 use crate::net::listen;
-use crate::serve::{Server, Snapshot, accept_all};
+use crate::serve::{Server, Snapshot, accept_all, end_rules};
 use crate::tls::authority::Authority;
 use crate::tls::trust;
 
@@ -100,6 +100,7 @@ async fn serve(source: Source, input: Option<Documents>, start: Starting<'_>) ->
         (ready["ca"], ready["ca_sha256"]) = (authority.pem().into(), authority.fingerprint().into());
     }
     event("listening", &ready);
+    tokio::spawn(end_rules(Arc::clone(&server)));
     let accepting = tokio::spawn(accept_all(Arc::clone(&server), listener));
     stopping.await;
     server.stop();

@@ -4,6 +4,7 @@ mod admit;
 mod caught;
 mod client;
 mod client_hello;
+mod ending;
 mod forward;
 mod headers;
 mod opened;
@@ -16,6 +17,7 @@ mod upstream_proxy;
 mod upstream_response;
 mod upstream_tls;
 
+pub use ending::end_rules;
 pub use state::{Server, Snapshot};
 
 use std::io;

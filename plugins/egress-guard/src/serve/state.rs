@@ -201,10 +201,33 @@ impl Server {
             let mut current = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *current, Arc::clone(&next))
         };
+        self.tell_change(&before, &next).await;
+    }
+
+    /// Lets all that is open look at a new configuration, and writes to the log what it changes.
+    async fn tell_change(&self, before: &Snapshot, next: &Snapshot) {
         self.changed.send_replace(());
         if let Some(change) = before.config.policy.change_to(&next.config.policy) {
             self.logger.write(change_record(&next.config.bottle, &change)).await;
         }
+    }
+
+    /// Takes out the rules that have ended. One that was replaced meanwhile is another's to end.
+    pub(super) async fn end_rules(&self, now: u64) {
+        let (before, next) = {
+            let mut current = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+            let Some(left) = current.config.policy.without_ended(now) else { return };
+            // A policy with fewer rules is as good as it was.
+            let Ok(next) = current.with_policy(left) else { return };
+            let next = Arc::new(next);
+            (std::mem::replace(&mut *current, Arc::clone(&next)), next)
+        };
+        self.tell_change(&before, &next).await;
+    }
+
+    /// Returns what is told of each new configuration.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// Waits until a request that was allowed is allowed no more, and returns why.

@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod caught;
+mod ending;
 mod http;
 mod large;
 mod lifecycle;
