@@ -52,6 +52,23 @@ pub enum GuardError {
         /// The name of the secret.
         name: String,
     },
+    /// The value of a secret that the guard is to put in is not among the secrets.
+    #[error("the value of the secret `{name}` is missing")]
+    NoHeldValue {
+        /// Its name.
+        name: String,
+    },
+    /// The value of a secret that the guard is to put in could not stand everywhere.
+    #[error(
+        "the secret `{name}` has not a valid value: use 8 bytes to 16 KiB of visible ASCII without blanks"
+    )]
+    BadHeldValue {
+        /// Its name.
+        name: String,
+    },
+    /// There is no room to look for all of them.
+    #[error("the bottle has too many secrets, or too long ones")]
+    TooManySecrets,
     /// The rule set does not compile.
     #[error(transparent)]
     Rules(#[from] secret_scan::ScanError),

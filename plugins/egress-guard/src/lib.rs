@@ -9,6 +9,7 @@
 
 pub mod cli;
 pub mod dlp;
+pub mod held;
 pub mod http;
 pub mod log;
 pub mod net;

@@ -1,7 +1,7 @@
 //! The configuration document: what it looks like, and what it refuses.
 
 use super::*;
-use crate::{Rule, default_rules};
+use crate::{DlpAction, DlpKind, Rule, default_rules};
 
 const MINIMAL: &str = "version: 1\nbottle: dev\nlisten: 0.0.0.0:8888\n";
 

@@ -134,6 +134,18 @@ codes! {
     DlpSecret = "dlp_secret", "do not retry; the request contains a secret of this bottle that may not leave by this way";
     /// Something that looks like a credential is in the request.
     DlpRule = "dlp_rule", "do not retry; the request contains what looks like a credential. The user can allow it under `egress.dlp`";
+    /// The placeholder of a secret, as a credential towards a host that the secret is not for.
+    SecretWrongHost = "secret_wrong_host", "send the placeholder to the hosts that the reason names; towards any other it stands for nothing";
+    /// The placeholder of a secret, as a credential of another kind than the secret is.
+    SecretWrongPlace = "secret_wrong_place", "send the placeholder in one of the places that the reason names";
+    /// The placeholder of a secret, in a request that the secret is not for.
+    SecretWrongRequest = "secret_wrong_request", "do not retry; the user has meant the secret for other methods and paths";
+    /// The placeholder of a secret, without TLS.
+    SecretNeedsTls = "secret_needs_tls", "use https://; the secret does not go without TLS";
+    /// A credential that is none of the bottle's, towards a host that takes no other.
+    ForeignCredential = "foreign_credential", "do not retry; to this host no credential goes but the bottle's own: use the placeholder in the environment";
+    /// A secret came back in an answer, where it cannot be masked.
+    SecretReflected = "secret_reflected", "the host sends a secret back, or answers in a form that cannot be looked into; ask for the answer without it, or with `Accept-Encoding: identity`";
     /// Decisions cannot be written, so none may be made.
     LogFailed = "log_failed", "the disk that holds this bottle's decisions is full or broken; ask the user to make room, then try again";
     /// The guard itself failed.

@@ -17,6 +17,7 @@ mod ending;
 mod error;
 mod held;
 mod host;
+mod inspection;
 mod intercept;
 mod method;
 mod path;
@@ -33,14 +34,13 @@ mod upstream;
 mod url;
 
 pub use address::{AddressRefusal, Special, special_purpose};
-pub use config::{
-    CONFIG_VERSION, DlpAction, DlpConfig, DlpKind, GuardConfig, Limits, Listen, LogConfig, SocketAccess,
-};
+pub use config::{CONFIG_VERSION, GuardConfig, Limits, Listen, LogConfig, SocketAccess};
 pub use decision::{Code, Decision, Scheme, Verdict};
 pub use defaults::{DEFAULT_ALLOWLIST, DEFAULT_ORIGIN, default_rules};
 pub use error::{ConfigError, HeldError, HostError, RuleError};
 pub use held::{HeldSecret, RequestPattern, SecretHost};
 pub use host::{Host, HostOrIp, parse_authority};
+pub use inspection::{DlpAction, DlpConfig, DlpKind};
 pub use intercept::Intercept;
 pub use path::{PathError, PathPattern, RequestPath};
 pub use place::{Place, PlaceError};

@@ -52,6 +52,9 @@ pub struct LogRecord {
     pub code: String,
     /// One sentence for people. Never holds a secret, a path, a query or a header value.
     pub reason: String,
+    /// Names of the secrets that were put into the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// Bytes from the bottle to the upstream.
     pub bytes_up: u64,
     /// Bytes from the upstream to the bottle.

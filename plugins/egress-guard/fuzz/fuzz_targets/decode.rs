@@ -5,8 +5,9 @@
 use std::sync::LazyLock;
 
 use claude_bottle_egress_policy::{DlpConfig, GuardSecrets, HostOrIp};
-use egress_guard::dlp::body::{BodyScan, Packing};
+use egress_guard::dlp::body::BodyScan;
 use egress_guard::dlp::Inspector;
+use egress_guard::dlp::unpack::Packing;
 use libfuzzer_sys::fuzz_target;
 use secret_scan::views;
 

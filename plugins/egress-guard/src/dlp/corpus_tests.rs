@@ -3,8 +3,9 @@
 
 use claude_bottle_egress_policy::{DlpKind, GuardSecrets};
 
-use super::body::{BodyScan, Packing};
+use super::body::BodyScan;
 use super::limits_tests::base64;
+use super::unpack::Packing;
 use super::*;
 use crate::http::destination::destination;
 use crate::http::head;

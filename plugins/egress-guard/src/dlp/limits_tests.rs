@@ -7,7 +7,8 @@ use claude_bottle_egress_policy::GuardSecrets;
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 
-use super::body::{BodyScan, Packing};
+use super::body::BodyScan;
+use super::unpack::Packing;
 use super::*;
 use crate::http::destination::destination;
 use crate::http::head;

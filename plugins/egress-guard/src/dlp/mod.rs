@@ -5,27 +5,34 @@
 //!
 //! Invariant: a finding names the secret or the rule, and never holds a byte of what was found.
 
+pub(crate) mod answer;
 pub mod body;
+mod finding;
+pub(crate) mod mask;
+pub mod unpack;
 
-use std::fmt;
+use std::borrow::Cow;
 
 use claude_bottle_egress_policy::{
-    Code, DlpAction, DlpConfig, DlpKind, GuardSecrets, HostOrIp, HostPattern, Scheme,
+    DlpAction, DlpConfig, DlpKind, GuardSecrets, HostOrIp, HostPattern, Scheme,
 };
-use memchr::memmem;
+use memchr::memmem::{self, Finder};
 
 use secret_scan::parts::{self, Coverage};
 use secret_scan::rules::{self, RuleIndex};
 use secret_scan::secrets::SecretSet;
 use secret_scan::{also, decode, vendors, views};
 
+use crate::dlp::mask::Mask;
 use crate::error::GuardError;
 use crate::http::destination::Destination;
 use crate::http::head::RequestHead;
 
+pub use finding::{Finding, Findings, What};
+
 /// Headers in which a client shows its credential to the host it talks to. A secret of the bottle passes there towards its
 /// own hosts only, and what fits a rule towards the hosts of the vendor that gives such credentials.
-const CREDENTIAL_HEADERS: &[&str] = &[
+pub(crate) const CREDENTIAL_HEADERS: &[&str] = &[
     "authorization",
     "cookie",
     "x-api-key",
@@ -49,61 +56,6 @@ const TOO_DEEP: &str = "too-many-encodings";
 /// Headers that never leave the guard.
 const UNSENT_HEADERS: &[&str] = &["proxy-authorization", "proxy-connection"];
 
-/// What was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
-    /// The bottle's secret of this name.
-    Secret(String),
-    /// Something that fits this rule.
-    Rule(&'static str),
-}
-
-/// What was found, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Which secret or rule.
-    pub what: What,
-    /// Where: `method`, `host name`, `URL`, `headers`, `body`.
-    pub place: &'static str,
-}
-
-impl Findings {
-    /// Returns `true` if something was found, whether it blocks or not.
-    pub fn any(&self) -> bool {
-        self.block.is_some() || self.warn.is_some()
-    }
-}
-
-impl Finding {
-    /// Returns the stable code.
-    pub fn code(&self) -> Code {
-        match self.what {
-            What::Secret(_) => Code::DlpSecret,
-            What::Rule(_) => Code::DlpRule,
-        }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.what {
-            What::Secret(name) => write!(f, "the secret `{name}` is in the {} of the request", self.place),
-            What::Rule(id) => {
-                write!(f, "the rule `{id}` fits something in the {} of the request", self.place)
-            }
-        }
-    }
-}
-
-/// What was found in one look: the first finding that blocks, and the first that only warns.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Findings {
-    /// Ends the request.
-    pub block: Option<Finding>,
-    /// Goes to the log.
-    pub warn: Option<Finding>,
-}
-
 /// Memory that one look leaves to the next.
 #[derive(Default)]
 struct Scratch {
@@ -119,6 +71,11 @@ pub struct Inspector {
     exempt_hosts: Vec<HostPattern>,
     exempt_rules: Vec<RuleIndex>,
     also: Vec<DlpKind>,
+    /// Texts that stand for secrets and tell nothing: no rule is to fit them.
+    placeholders: Vec<Finder<'static>>,
+    model_hosts: Vec<HostPattern>,
+    /// What is masked in bodies to those; empty where there are none.
+    mask: Mask,
 }
 
 /// Which of the two kinds is looked for in one place.
@@ -138,6 +95,8 @@ impl Inspector {
         // The rules are compiled when they are first needed, since listening need not wait for them.
         let exempt_rules =
             config.exempt_rules.iter().map(|name| find_rule(name)).collect::<Result<_, _>>()?;
+        let is_masked = !config.model_hosts.is_empty() && config.secrets == DlpAction::Block;
+        let mask = if is_masked { Mask::of_all(secrets)? } else { Mask::default() };
         Ok(Self {
             secrets: SecretSet::new(secrets)?,
             on_secret: config.secrets,
@@ -145,7 +104,35 @@ impl Inspector {
             exempt_hosts: config.exempt_hosts.clone(),
             exempt_rules,
             also: config.also.clone(),
+            placeholders: Vec::new(),
+            model_hosts: config.model_hosts.clone(),
+            mask,
         })
+    }
+
+    /// Returns the same for a bottle whose agent has these placeholders.
+    #[must_use]
+    pub fn with_placeholders<'p>(self, placeholders: impl Iterator<Item = &'p str>) -> Self {
+        Self { placeholders: placeholders.map(|text| Finder::new(text).into_owned()).collect(), ..self }
+    }
+
+    /// Returns what is masked in a body to this host, and not refused.
+    pub(crate) fn mask(&self, host: &HostOrIp) -> Option<&Mask> {
+        (is_own(&self.model_hosts, host) && !self.mask.is_empty()).then_some(&self.mask)
+    }
+
+    /// Returns the text for the rules, without its placeholders.
+    fn without_placeholders<'v>(&self, view: &'v [u8]) -> Cow<'v, [u8]> {
+        let mut plain = Cow::Borrowed(view);
+        for finder in &self.placeholders {
+            let mut from = 0;
+            while let Some(at) = finder.find(&plain[from..]) {
+                let span = from + at..from + at + finder.needle().len();
+                from = span.end;
+                plain.to_mut()[span].fill(b'*');
+            }
+        }
+        plain
     }
 
     /// Returns names of secrets that are too short to be looked for.
@@ -230,15 +217,16 @@ impl Inspector {
             |hosts: &[HostPattern]| look.credential && look.host.is_some_and(|host| is_own(hosts, host));
         let whole = views::each(bytes, readings, &mut |view| {
             self.note_secret(self.secrets.find(view, bare, may_pass), look.place, findings);
-            if with_rules && let Some(id) = self.fitting_rule(view, look) {
-                self.note(What::Rule(id), look.place, findings);
+            let plain = if with_rules { self.without_placeholders(view) } else { Cow::Borrowed(view) };
+            if with_rules && let Some(id) = self.fitting_rule(&plain, look) {
+                self.note_rule(id, look, findings);
             }
             // A token is what such a header is for, and a number in a cookie its host's own.
             if with_rules
                 && !look.credential
-                && let Some(kind) = also::find(&self.also, view)
+                && let Some(kind) = also::find(&self.also, &plain)
             {
-                self.note(What::Rule(kind), look.place, findings);
+                self.note_rule(kind, look, findings);
             }
             findings.block.is_none()
         });
@@ -305,20 +293,15 @@ impl Inspector {
 
     fn note_secret(&self, name: Option<&str>, place: &'static str, findings: &mut Findings) {
         if let Some(name) = name {
-            self.note(What::Secret(name.to_owned()), place, findings);
+            finding::note(What::Secret(name.to_owned()), (place, self.on_secret), findings);
         }
     }
 
-    fn note(&self, what: What, place: &'static str, findings: &mut Findings) {
-        let action = match what {
-            What::Secret(_) => self.on_secret,
-            What::Rule(_) => self.on_rule,
-        };
-        let slot = match action {
-            DlpAction::Block => &mut findings.block,
-            DlpAction::Warn => &mut findings.warn,
-        };
-        slot.get_or_insert(Finding { what, place });
+    /// A conversation with a model is full of what rules fit, and is sent again with each request.
+    fn note_rule(&self, id: &'static str, look: Look<'_>, findings: &mut Findings) {
+        let is_model = look.host.is_some_and(|host| is_own(&self.model_hosts, host));
+        let action = if is_model { DlpAction::Warn } else { self.on_rule };
+        finding::note(What::Rule(id), (look.place, action), findings);
     }
 }
 

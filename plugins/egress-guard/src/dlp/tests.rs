@@ -6,7 +6,8 @@ use claude_bottle_egress_policy::GuardSecrets;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
-use super::body::{BodyScan, Packing, PackingError, packing};
+use super::body::BodyScan;
+use super::unpack::{Packing, PackingError, packing};
 use super::*;
 use crate::http::destination::destination;
 use crate::http::head;

@@ -63,7 +63,8 @@ fn status(code: Code) -> (u16, &'static str) {
         | Code::UpstreamFailed
         | Code::UpstreamCertificate
         | Code::UpstreamTls
-        | Code::UpstreamProxyFailed => (502, "Bad Gateway"),
+        | Code::UpstreamProxyFailed
+        | Code::SecretReflected => (502, "Bad Gateway"),
         Code::TooManyConnections | Code::LogFailed => (503, "Service Unavailable"),
         Code::Internal => (500, "Internal Server Error"),
         _ => (403, "Forbidden"),

@@ -117,6 +117,7 @@ pub(crate) fn notice(
         origin: None,
         code: code.as_str().to_owned(),
         reason,
+        secrets: Vec::new(),
         bytes_up: 0,
         bytes_down: 0,
         duration_ms: 0,

@@ -287,6 +287,7 @@ impl Client {
             origin: None,
             code: code(Code::Allowed),
             reason: String::new(),
+            secrets: request.secrets.get().cloned().unwrap_or_default(),
             bytes_up,
             bytes_down,
             duration_ms: u64::try_from(request.activity.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -324,7 +325,9 @@ fn verdict(code: Code) -> Verdict {
     match code {
         Code::NoSuchHost | Code::ResolveFailed | Code::NoResolver | Code::ConnectFailed => Verdict::Error,
         Code::UpstreamFailed | Code::UpstreamProxyFailed | Code::Timeout | Code::Internal => Verdict::Error,
-        Code::UpstreamCertificate | Code::UpstreamTls | Code::ClientDistrusts => Verdict::Error,
+        Code::SecretReflected | Code::UpstreamCertificate | Code::UpstreamTls | Code::ClientDistrusts => {
+            Verdict::Error
+        }
         _ => Verdict::Deny,
     }
 }

@@ -11,6 +11,7 @@ use hyper::{Method, Request as Outgoing, Response, StatusCode, Uri};
 use tokio::net::TcpStream;
 
 use super::admit::{self, Denial};
+use super::answer;
 use super::client::{Client, Next, bad, gone};
 use super::headers;
 use super::request::Request;
@@ -18,9 +19,10 @@ use super::request_body::{self, BODY_QUEUE, BodySender, Feed};
 use super::state::Server;
 use super::upstream::{Body, Upstream, failed};
 use super::upstream_proxy;
-use super::upstream_response::{self, Plan};
+use super::upstream_response::{Plan, Writer};
 use super::upstream_tls;
-use crate::dlp::body::Packing;
+use crate::dlp::unpack::Packing;
+use crate::held::Put;
 use crate::http::destination::Destination;
 use crate::http::framing::{self, BodyDecoder, BodyLength};
 use crate::http::head::{HeadError, RequestHead};
@@ -36,7 +38,10 @@ pub(crate) async fn serve(
     let length = framing::body_length(head).map_err(bad)?;
     request_body::check_size(length, request.snapshot.config.limits.max_body_bytes)?;
     let packing = request_body::packing(head, request)?;
-    let (mut outgoing, sender) = outgoing(head, wanted, length)?;
+    let put = request.snapshot.held.put_into(head, wanted)?;
+    request.secrets.get_or_init(|| put.names().to_vec());
+    let looks = request.snapshot.answers(wanted).is_some();
+    let (mut outgoing, sender) = outgoing(head, (wanted, length), (&put, looks))?;
     upstream_proxy::address(&mut outgoing, &request.snapshot, wanted)?;
     let upstream = upstream(client, request, wanted).await?;
     let waits = head.has_token("expect", "100-continue") && length != BodyLength::None;
@@ -107,10 +112,10 @@ async fn open(stream: TcpStream, request: &Request, wanted: &Destination) -> Res
 /// Makes the request for the upstream, and the sender of its body when it has one.
 fn outgoing(
     head: &RequestHead,
-    wanted: &Destination,
-    length: BodyLength,
+    (wanted, length): (&Destination, BodyLength),
+    put: (&Put, bool),
 ) -> Result<(Outgoing<Body>, Option<BodySender>), Denial> {
-    let mut headers = headers::for_upstream(head, wanted)?;
+    let mut headers = headers::for_upstream(head, wanted, put)?;
     let (body, sender) = match length {
         BodyLength::None => (Either::Right(Empty::new()), None),
         BodyLength::Known(_) | BodyLength::Chunked => {
@@ -124,7 +129,8 @@ fn outgoing(
     let mut outgoing = Outgoing::new(body);
     *outgoing.method_mut() =
         Method::from_bytes(head.method.as_bytes()).map_err(|_| bad(HeadError::Method))?;
-    *outgoing.uri_mut() = Uri::try_from(&wanted.path).map_err(|_| bad(HeadError::Target))?;
+    *outgoing.uri_mut() =
+        Uri::try_from(put.0.target().unwrap_or(&wanted.path)).map_err(|_| bad(HeadError::Target))?;
     *outgoing.headers_mut() = headers;
     Ok((outgoing, sender))
 }
@@ -155,6 +161,7 @@ impl Exchange<'_> {
             decoder: &mut self.decoder,
             request: self.request,
             scan: request_body::scan(self.head, self.request, &wanted.host, self.packing),
+            mask: request_body::mask(self.request, &wanted.host, self.packing),
         };
         let feeding = feed.run(sender);
         tokio::pin!(feeding);
@@ -170,10 +177,13 @@ impl Exchange<'_> {
             }
         };
         upstream_proxy::check(response.status(), &self.request.snapshot, wanted)?;
+        let mut response = response;
+        let look = answer::look(&mut response, &self.request.snapshot, wanted)?;
         self.answered = true;
         let plan = Plan::new(self.head, &response, fed);
-        let reason = format!("answered {}", response.status().as_u16());
-        let answering = upstream_response::write(&self.client.stream, &self.request.activity, response, plan);
+        let reason = answer::told(response.status(), self.request);
+        let mut writer = Writer { stream: &self.client.stream, activity: &self.request.activity, plan, look };
+        let answering = writer.write(response);
         tokio::pin!(answering);
         loop {
             tokio::select! {

@@ -1,6 +1,7 @@
 //! Serves clients: accepts them, reads their requests, decides, and carries what is allowed.
 
 mod admit;
+mod answer;
 mod caught;
 mod client;
 mod client_hello;
@@ -17,6 +18,7 @@ mod upstream_proxy;
 mod upstream_response;
 mod upstream_tls;
 
+pub(crate) use admit::Denial;
 pub use ending::end_rules;
 pub use state::{Server, Snapshot};
 

@@ -25,6 +25,8 @@ pub(crate) struct Request {
     pub(crate) activity: Activity,
     /// What inspection found and let pass.
     pub(super) warning: OnceLock<Finding>,
+    /// The names of the secrets that were put in.
+    pub(super) secrets: OnceLock<Vec<String>>,
     pub(super) time: String,
     pub(super) method: String,
     pub(super) host: String,
@@ -43,6 +45,7 @@ impl Request {
             snapshot,
             activity: Activity::default(),
             warning: OnceLock::new(),
+            secrets: OnceLock::new(),
             time: clock::now(),
             method: String::new(),
             host: String::new(),

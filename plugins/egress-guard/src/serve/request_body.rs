@@ -10,7 +10,10 @@ use super::admit::Denial;
 use super::client::{bad, gone};
 use super::request::Request;
 use super::upstream::BodyAborted;
-use crate::dlp::body::{self, BodyScan, Packing, PackingError};
+use crate::dlp::body::BodyScan;
+use crate::dlp::mask::Masking;
+use crate::dlp::unpack::{self, Packing, PackingError};
+use crate::dlp::{Finding, What};
 use crate::http::framing::{BodyDecoder, BodyLength, Piece};
 use crate::http::head::RequestHead;
 use crate::net::stream::Stream;
@@ -19,7 +22,7 @@ use crate::net::stream::Stream;
 pub(super) const BODY_QUEUE: usize = 2;
 
 /// Silence of a client after which it may be waiting for an answer to what it has sent of its body.
-const PAUSE: Duration = Duration::from_millis(50);
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// Media type of a body that is the fields of a form.
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
@@ -34,6 +37,8 @@ pub(super) struct Feed<'a> {
     pub(super) decoder: &'a mut BodyDecoder,
     pub(super) request: &'a Request,
     pub(super) scan: BodyScan<'a>,
+    /// Overwrites secrets on their way to a model, before the scan.
+    pub(super) mask: Option<Masking<'a>>,
 }
 
 impl Feed<'_> {
@@ -52,6 +57,9 @@ impl Feed<'_> {
         loop {
             match self.decoder.next(self.buffer).map_err(bad)? {
                 Piece::End => {
+                    let rest = self.mask.as_mut().map(Masking::finish).unwrap_or_default();
+                    let clean = self.scan.push(&rest).map_err(unreadable)?;
+                    self.pass_on(clean, sender).await?;
                     let rest = self.scan.finish().map_err(unreadable)?;
                     return self.pass_on(rest, sender).await;
                 }
@@ -59,6 +67,10 @@ impl Feed<'_> {
                 Piece::Data(data) => {
                     total += data.len() as u64;
                     check_size(BodyLength::Known(total), max_body)?;
+                    let data = match &mut self.mask {
+                        Some(mask) => mask.push(data),
+                        None => data,
+                    };
                     let clean = self.scan.push(&data).map_err(unreadable)?;
                     self.pass_on(clean, sender).await?;
                 }
@@ -69,10 +81,14 @@ impl Feed<'_> {
     /// Reads on. When nothing comes for a while, what is held back goes first, since the client may wait for its answer.
     async fn read(&mut self, sender: &mut BodySender) -> Result<(), Denial> {
         let mut in_time = None;
-        if self.scan.holds_back() {
+        let waits = self.mask.as_ref().is_some_and(|mask| mask.waiting() > 0);
+        if waits || self.scan.holds_back() {
             // Nothing is lost when this is given up: bytes leave the socket in its last step, which does not wait.
             in_time = tokio::time::timeout(PAUSE, self.stream.read(self.buffer)).await.ok();
             if in_time.is_none() {
+                let rest = self.mask.as_mut().map(Masking::pause).unwrap_or_default();
+                let clean = self.scan.push(&rest).map_err(unreadable)?;
+                self.pass_on(clean, sender).await?;
                 let held = self.scan.pause();
                 self.pass_on(held, sender).await?;
             }
@@ -86,6 +102,10 @@ impl Feed<'_> {
 
     /// Sends what has been looked at, unless something was found.
     async fn pass_on(&self, data: Bytes, sender: &mut BodySender) -> Result<(), Denial> {
+        if let Some(name) = self.mask.as_ref().and_then(Masking::found) {
+            let masked = Finding { what: What::Masked(name.to_owned()), place: "body" };
+            self.request.warning.get_or_init(|| masked);
+        }
         self.request.note(self.scan.findings().clone())?;
         if data.is_empty() {
             // Time passes for the body even while bytes are held back.
@@ -113,7 +133,7 @@ pub(super) fn check_size(length: BodyLength, max: u64) -> Result<(), Denial> {
 
 /// Returns how the body is packed. One that cannot be looked into is refused, unless findings would only warn.
 pub(super) fn packing(head: &RequestHead, request: &Request) -> Result<Packing, Denial> {
-    match body::packing(head.values("content-encoding")) {
+    match unpack::packing(head.values("content-encoding")) {
         Err(error) if request.snapshot.inspector.blocks() => Err(unreadable(error)),
         Err(_) => Ok(Packing::Plain),
         Ok(packing) => Ok(packing),
@@ -130,6 +150,12 @@ pub(super) fn scan<'a>(
     let scan = BodyScan::new(&request.snapshot.inspector, host, packing);
     let is_form = |value: &[u8]| value.get(..FORM.len()).is_some_and(|name| name.eq_ignore_ascii_case(FORM));
     if head.values("content-type").any(is_form) { scan.of_form() } else { scan }
+}
+
+/// Returns what overwrites secrets in the body of this request; none in a packed one, in which they are refused.
+pub(super) fn mask<'a>(request: &'a Request, host: &HostOrIp, packing: Packing) -> Option<Masking<'a>> {
+    let mask = request.snapshot.inspector.mask(host).filter(|_| packing == Packing::Plain);
+    mask.map(Masking::new)
 }
 
 fn unreadable(error: PackingError) -> Denial {

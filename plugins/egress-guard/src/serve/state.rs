@@ -17,7 +17,9 @@ use super::admit::{self, Denial};
 use super::request::Request;
 use super::upstream_proxy;
 use crate::dlp::Inspector;
+use crate::dlp::mask::Mask;
 use crate::error::GuardError;
+use crate::held::Held;
 use crate::http::destination::Destination;
 use crate::log::{Logger, event, notice};
 use crate::net::resolve::{Resolver, system_name_servers};
@@ -32,6 +34,10 @@ pub struct Snapshot {
     pub(crate) resolver: Arc<Resolver>,
     /// Looks for credentials as configured.
     pub(crate) inspector: Arc<Inspector>,
+    /// The secrets that are put into requests.
+    pub(crate) held: Held,
+    /// Overwrites those secrets in answers.
+    answers: Arc<Mask>,
     /// What the proxy above this one is told of who asks.
     pub(crate) proxy_authorization: Option<HeaderValue>,
     /// How TLS is spoken with hosts whose tunnels are opened; none where no tunnel is.
@@ -53,14 +59,17 @@ impl Snapshot {
             None => system_name_servers().unwrap_or_default(),
         };
         let timeout = Duration::from_secs(config.limits.resolve_timeout_seconds);
-        let inspector = Inspector::new(&config.dlp, secrets)?;
+        let held = Held::new(&config.policy.secrets, secrets)?;
+        let inspector = Inspector::new(&config.dlp, &held.for_inspection(secrets))?;
+        let inspector = inspector.with_placeholders(held.placeholders());
         for name in inspector.skipped_secrets() {
             event("secret_too_short", &json!({ "name": name }));
         }
         let proxy_authorization = upstream_proxy::authorization(&config, secrets)?;
         let tls = opens(&config).then(|| roots::client(&config.roots)).transpose()?;
         let resolver = Arc::new(Resolver::new(&servers, timeout));
-        Ok(Self { resolver, inspector: Arc::new(inspector), proxy_authorization, tls, config })
+        let answers = Arc::new(Mask::new(held.values())?);
+        Ok(Self { resolver, inspector: Arc::new(inspector), held, answers, proxy_authorization, tls, config })
     }
 
     /// Returns the same with another policy: its secrets, for one, were given once.
@@ -70,9 +79,18 @@ impl Snapshot {
             config,
             resolver: Arc::clone(&self.resolver),
             inspector: Arc::clone(&self.inspector),
+            held: self.held.clone(),
+            answers: Arc::clone(&self.answers),
             proxy_authorization: self.proxy_authorization.clone(),
             tls: self.tls.clone(),
         })
+    }
+}
+
+impl Snapshot {
+    /// Returns what is overwritten in answers from this place; `None` when no secret goes there.
+    pub(crate) fn answers(&self, from: &Destination) -> Option<&Mask> {
+        self.held.goes_to(&from.host, from.port, from.scheme).then_some(&self.answers)
     }
 }
 
@@ -179,6 +197,10 @@ impl Server {
         // The trust files have them too, and are written once.
         if current.config.roots != next.config.roots {
             return Err(GuardError::NeedsRestart { key: "roots" });
+        }
+        // Their values are given once.
+        if current.config.policy.secrets != next.config.policy.secrets {
+            return Err(GuardError::NeedsRestart { key: "policy.secrets" });
         }
         let outside = self.authority.as_ref().and_then(|authority| authority.outside(&next.config.policy));
         if let Some(host) = outside {

@@ -82,7 +82,7 @@ pub(super) fn address(
     if wanted.scheme != Scheme::Http || of(snapshot, wanted).is_none() {
         return Ok(());
     }
-    let target = format!("http://{}{}", wanted.host_header(), wanted.path);
+    let target = format!("http://{}{}", wanted.host_header(), request.uri());
     *request.uri_mut() = Uri::try_from(target)
         .map_err(|_| Denial::new(Code::BadRequest, "the URL cannot be handed to the upstream proxy"))?;
     if let Some(value) = &snapshot.proxy_authorization {

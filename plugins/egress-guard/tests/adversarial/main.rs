@@ -7,11 +7,14 @@
 
 mod caught;
 mod ending;
+mod held;
 mod http;
 mod large;
 mod lifecycle;
 mod limits;
 mod log;
+mod masked;
+mod model;
 mod names;
 mod opened;
 mod policy;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use claude_bottle_egress_policy::{DlpConfig, GuardSecrets, HostOrIp};
 use egress_guard::dlp::Inspector;
-use egress_guard::dlp::body::{BodyScan, Packing};
+use egress_guard::dlp::body::BodyScan;
+use egress_guard::dlp::unpack::Packing;
 
 use super::proxies::secrets;
 use super::sheet::{Sheet, median, quantile};

@@ -94,6 +94,7 @@ fn record(line: Line, outcome: outcome::Outcome, bottle: &str) -> LogRecord {
         origin: None,
         code: outcome.code,
         reason: outcome.reason,
+        secrets: Vec::new(),
         bytes_up: 0,
         // Of a tunnel it counts both directions as one.
         bytes_down: if outcome.event == LogEvent::Close { line.total_bytes } else { line.size_bytes },

@@ -34,6 +34,12 @@ impl Roots {
         self.server_of(&params(name))
     }
 
+    /// Returns a server with a certificate for several names.
+    pub(crate) fn server_for(&self, names: &[&str]) -> Arc<ServerConfig> {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        self.server_of(&CertificateParams::new(names).unwrap())
+    }
+
     /// Returns a server whose certificate has expired.
     pub(crate) fn expired(&self, name: &str) -> Arc<ServerConfig> {
         let mut params = params(name);

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,30 @@ impl Upstream {
             let mut connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut tls = rustls::Stream::new(&mut connection, stream);
             answer_all(&mut tls, answer, seen, index);
+        })
+    }
+
+    /// Answers each request within TLS with what is made of it, piece by piece. The next piece goes when the pieces before it have been
+    /// written, or when `next` is told, if it is given.
+    pub(crate) fn tls_answering(
+        config: Arc<ServerConfig>,
+        answer: impl Fn(&str) -> Vec<Vec<u8>> + Send + Sync + 'static,
+        next: Option<Receiver<()>>,
+    ) -> Self {
+        let next = Mutex::new(next);
+        Self::start(move |stream, seen, index| {
+            let mut connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut tls = rustls::Stream::new(&mut connection, stream);
+            while let Some(request) = next_request(&mut tls, seen, index) {
+                for (number, piece) in answer(&request).iter().enumerate() {
+                    if let Some(next) = next.lock().unwrap().as_ref().filter(|_| number > 0) {
+                        next.recv().unwrap();
+                    }
+                    if tls.write_all(piece).and_then(|()| tls.flush()).is_err() {
+                        return;
+                    }
+                }
+            }
         })
     }
 
@@ -180,6 +205,20 @@ fn answer_all(stream: &mut (impl Read + Write), answer: &str, seen: &Seen, index
         }
         if complete && answer.contains("Connection: close") {
             return;
+        }
+    }
+}
+
+/// Reads one request, and remembers it.
+fn next_request(stream: &mut impl Read, seen: &Seen, index: usize) -> Option<String> {
+    let (mut request, mut piece) = (Vec::new(), [0; 65536]);
+    loop {
+        let count = stream.read(&mut piece).ok().filter(|count| *count > 0)?;
+        request.extend_from_slice(&piece[..count]);
+        seen.bytes.lock().unwrap()[index].extend_from_slice(&piece[..count]);
+        seen.changed.notify_all();
+        if is_complete(&request) {
+            return Some(String::from_utf8_lossy(&request).into_owned());
         }
     }
 }
