@@ -114,8 +114,8 @@ codes! {
     UpstreamCertificate = "upstream_certificate", "do not retry; tell the user that the host's certificate is not accepted";
     /// A host whose tunnel is opened did not end its TLS handshake.
     UpstreamTls = "upstream_tls", "try again; the host did not speak TLS as expected";
-    /// The client of an opened tunnel wants to speak something else than HTTP/1.1.
-    NotHttp = "not_http", "use HTTP/1.1; nothing else goes where the guard opens HTTPS";
+    /// The client of an opened tunnel wants to speak something else than HTTP/1.1 or HTTP/2.
+    NotHttp = "not_http", "use HTTP/1.1 or HTTP/2; nothing else goes where the guard opens HTTPS";
     /// The client of an opened tunnel left when it saw the bottle's certificate.
     ClientDistrusts = "client_distrusts", "the client trusts no authority of this bottle: it pins certificates, or does not read the bottle's trust files";
     /// A tunnel to 443 carries something else than TLS.
@@ -142,7 +142,7 @@ codes! {
     SecretWrongRequest = "secret_wrong_request", "do not retry; the user has meant the secret for other methods and paths";
     /// The placeholder of a secret, without TLS.
     SecretNeedsTls = "secret_needs_tls", "use https://; the secret does not go without TLS";
-    /// A credential that is none of the bottle's, towards a host that takes no other.
+    /// A credential other than the bottle's, towards a host that takes no other.
     ForeignCredential = "foreign_credential", "do not retry; to this host no credential goes but the bottle's own: use the placeholder in the environment";
     /// A secret came back in an answer, where it cannot be masked.
     SecretReflected = "secret_reflected", "the host sends a secret back, or answers in a form that cannot be looked into; ask for the answer without it, or with `Accept-Encoding: identity`";

@@ -22,8 +22,8 @@ impl Held {
     /// Returns what is put into a request.
     ///
     /// # Errors
-    /// Refuses a placeholder that stands alone as a credential and is not for this host, place or request, and a credential that
-    /// is none of the bottle's where that is wanted.
+    /// Refuses a placeholder that stands alone as a credential and is not for this host, place or request, and a credential other than
+    /// the bottle's where no other is wanted.
     pub(crate) fn put_into(&self, head: &RequestHead, wanted: &Destination) -> Result<Put, Denial> {
         let mut put = Put::default();
         if self.entries.is_empty() {

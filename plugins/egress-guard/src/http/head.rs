@@ -197,7 +197,8 @@ fn request_line(line: &[u8]) -> Result<(String, String, Version), HeadError> {
     Ok((ascii(method), ascii(target), version))
 }
 
-fn is_method(method: &[u8]) -> bool {
+/// Returns `true` if a word is a method that is taken.
+pub(crate) fn is_method(method: &[u8]) -> bool {
     let is_word = (1..=MAX_METHOD).contains(&method.len()) && method.iter().all(u8::is_ascii_alphabetic);
     is_word || HYPHENATED.contains(&method)
 }

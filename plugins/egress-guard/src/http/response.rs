@@ -1,6 +1,8 @@
 //! The answers the guard gives itself: refusals that say why, and the acceptance of a tunnel.
 
 use claude_bottle_egress_policy::Code;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 /// Headers of this prefix come from the guard only; an upstream's are removed.
@@ -34,8 +36,7 @@ pub(crate) struct Refusal<'a> {
 /// Returns the whole answer. The connection is closed behind it, since the rest of the request is never read.
 pub(crate) fn refusal(refusal: &Refusal<'_>) -> Vec<u8> {
     let (status, phrase) = status(refusal.code);
-    let mut body = serde_json::to_string_pretty(refusal).unwrap_or_else(|_| String::from("{}"));
-    body.push('\n');
+    let body = body(refusal);
     let code = refusal.code.as_str();
     let length = body.len();
     format!(
@@ -43,6 +44,23 @@ pub(crate) fn refusal(refusal: &Refusal<'_>) -> Vec<u8> {
          Content-Length: {length}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n{body}"
     )
     .into_bytes()
+}
+
+/// Returns the whole answer as one of HTTP/2, where the connection stays.
+pub(crate) fn refused(refusal: &Refusal<'_>) -> Response<Vec<u8>> {
+    let mut answer = Response::new(body(refusal).into_bytes());
+    *answer.status_mut() = StatusCode::from_u16(status(refusal.code).0).unwrap_or(StatusCode::FORBIDDEN);
+    let headers = answer.headers_mut();
+    headers.insert("x-egress-reason", HeaderValue::from_static(refusal.code.as_str()));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+fn body(refusal: &Refusal<'_>) -> String {
+    let mut body = serde_json::to_string_pretty(refusal).unwrap_or_else(|_| String::from("{}"));
+    body.push('\n');
+    body
 }
 
 /// Policy says 403; what is wrong with the request or the way has its usual status, with the same header and body.

@@ -42,13 +42,17 @@ impl Hello {
     }
 
     /// Ends the handshake, as this server.
-    pub(crate) async fn answer(self, config: Arc<ServerConfig>) -> io::Result<Opened> {
-        let (read, write) = tokio::io::split(self.0.into_stream(config).await?);
-        Ok(Opened { read: Mutex::new(read), write: Mutex::new(write) })
+    pub(crate) async fn answer(self, config: Arc<ServerConfig>) -> io::Result<TlsStream<Outside>> {
+        self.0.into_stream(config).await
     }
 }
 
 impl Opened {
+    pub(crate) fn new(stream: TlsStream<Outside>) -> Self {
+        let (read, write) = tokio::io::split(stream);
+        Self { read: Mutex::new(read), write: Mutex::new(write) }
+    }
+
     /// Appends what is there to `into`, waiting for the first byte; 0 at the end. Nothing is lost when this is given up.
     pub(super) async fn read(&self, into: &mut BytesMut) -> io::Result<usize> {
         let mut half = self.read.lock().await;
@@ -71,7 +75,7 @@ impl Opened {
 
 /// The stream below, with the bytes that were read from it already.
 #[derive(Debug)]
-struct Outside {
+pub(crate) struct Outside {
     stream: Arc<Stream>,
     first: BytesMut,
 }

@@ -51,8 +51,13 @@ impl Place {
         Self { host, port }
     }
 
+    /// Returns where a request in an opened tunnel to this place goes: to the place.
+    pub(super) fn inside(&self, head: &RequestHead) -> Result<Destination, DestinationError> {
+        destination::inside(head, &self.host, self.port)
+    }
+
     /// Returns `host:port`.
-    fn authority(&self) -> String {
+    pub(super) fn authority(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 
@@ -113,7 +118,7 @@ impl Role {
     /// Returns where a request goes: from an opened tunnel, to the place of the tunnel.
     pub(super) fn destination(&self, head: &RequestHead) -> Result<Destination, DestinationError> {
         match self {
-            Self::Opened(place) => destination::inside(head, &place.host, place.port),
+            Self::Opened(place) => place.inside(head),
             Self::Proxy | Self::Plain(_) | Self::Tunnel { .. } => destination::destination(head),
         }
     }
@@ -194,7 +199,7 @@ pub(super) async fn resolve(client: &mut Client, mut request: Request, head: &Re
 }
 
 fn ports(client: &Client, request: &mut Request, head: &RequestHead) -> Result<Vec<u16>, Denial> {
-    client.check_log()?;
+    client.ledger.check()?;
     // Before the policy, since its answer repeats the name.
     request.note(request.words.clone())?;
     let host =

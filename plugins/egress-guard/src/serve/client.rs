@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use claude_bottle_egress_policy::{Code, Decision, Limits, LogEvent, LogRecord, Scheme, Verdict};
-use tokio::net::TcpStream;
+use claude_bottle_egress_policy::{Code, Limits, LogEvent, Scheme};
 
-use super::admit::{self, Denial};
+use super::admit::Denial;
 use super::caught::{self, Place, Preface, Role};
+use super::forward::{self, Dialled};
+use super::ledger::Ledger;
 use super::request::Request;
 use super::state::{Server, Snapshot};
 use super::upstream::Upstream;
-use super::{LINGER, forward, tunnel};
+use super::{LINGER, exchange, tunnel};
 use crate::http::destination::Destination;
 use crate::http::head::{self, HeadError, RequestHead};
 use crate::http::response;
-use crate::net::join::Activity;
 use crate::net::listen::Peer;
 use crate::net::stream::Stream;
 
@@ -29,15 +29,13 @@ pub(crate) struct Client {
     /// The upstream connection of the last plain request, kept for the next one to the same place.
     pub(crate) upstream: Option<Upstream>,
     /// The connection that was made for an opened tunnel, for its first request, with the configuration that allowed it.
-    pub(super) dialled: Option<(Arc<Snapshot>, TcpStream)>,
+    pub(super) dialled: Option<(Arc<Snapshot>, Dialled)>,
     /// What the client takes the guard for.
     pub(super) role: Role,
-    /// What all requests so far have moved.
-    pub(super) moved: Activity,
+    /// Writes what happens to the log.
+    pub(super) ledger: Ledger,
     /// Whether the client has stayed, to ask for something.
     pub(super) has_asked: bool,
-    peer: Peer,
-    id: u64,
 }
 
 /// Whether the connection can carry another request.
@@ -52,12 +50,13 @@ pub(crate) enum Next {
 /// Serves a client until it leaves or a request ends the connection.
 pub(crate) async fn serve(server: Arc<Server>, stream: Stream, peer: Peer) {
     let id = server.next_connection();
-    let mut client = Client::new(server, stream, Role::Proxy, (peer, id));
+    let ledger = Ledger::new(&server, peer, id);
+    let mut client = Client::new(server, stream, Role::Proxy, ledger);
     while client.serve_one().await == Next::Keep {}
 }
 
 impl Client {
-    fn new(server: Arc<Server>, stream: Stream, role: Role, (peer, id): (Peer, u64)) -> Self {
+    fn new(server: Arc<Server>, stream: Stream, role: Role, ledger: Ledger) -> Self {
         Self {
             server,
             stream: Arc::new(stream),
@@ -65,18 +64,21 @@ impl Client {
             upstream: None,
             dialled: None,
             role,
-            moved: Activity::default(),
+            ledger,
             has_asked: false,
-            peer,
-            id,
         }
     }
 
     /// Returns the client within an opened tunnel to a place.
-    pub(super) fn inside(&self, stream: Stream, place: Place, dialled: (Arc<Snapshot>, TcpStream)) -> Self {
+    pub(super) fn inside(
+        &self,
+        stream: Stream,
+        place: Place,
+        dialled: Option<(Arc<Snapshot>, Dialled)>,
+    ) -> Self {
         let server = Arc::clone(&self.server);
-        let inside = Self::new(server, stream, Role::Opened(place), (self.peer, self.id));
-        Self { dialled: Some(dialled), ..inside }
+        let inside = Self::new(server, stream, Role::Opened(place), self.ledger.inside());
+        Self { dialled, ..inside }
     }
 
     pub(super) async fn serve_one(&mut self) -> Next {
@@ -129,23 +131,10 @@ impl Client {
         head: &RequestHead,
         wanted: &Destination,
     ) -> Next {
-        if let Err(denial) = self.check_log() {
-            return self.refuse(request, denial).await;
-        }
-        // Before the policy, since its answer repeats the name.
-        if let Err(denial) = request.note(request.words.clone()) {
-            return self.refuse(request, denial).await;
-        }
-        // Before any lookup, since the name itself may carry something out, and before a refusal, which repeats words of it.
-        let findings = request.snapshot.inspector.head(head, wanted);
-        request.hide_parts(&findings);
-        let decision = match admit::decide(&request.snapshot, wanted, &head.method) {
+        let decision = match exchange::admit(&self.ledger, request, head, wanted) {
             Ok(decision) => decision,
             Err(denial) => return self.refuse(request, denial).await,
         };
-        if let Err(denial) = request.note(findings) {
-            return self.refuse(request, denial.after(&decision)).await;
-        }
         let served = match wanted.scheme {
             Scheme::Connect => tunnel::serve(self, request, head, (wanted, &decision)).await,
             Scheme::Http | Scheme::Https => forward::serve(self, request, head, (wanted, &decision)).await,
@@ -153,14 +142,6 @@ impl Client {
         match served {
             Ok(next) => next,
             Err(denial) => self.refuse(request, denial.after(&decision)).await,
-        }
-    }
-
-    /// Refuses while decisions cannot be written.
-    pub(super) fn check_log(&self) -> Result<(), Denial> {
-        match self.server.logger.is_failing() {
-            true => Err(Denial::new(Code::LogFailed, "the guard cannot write its decisions")),
-            false => Ok(()),
         }
     }
 
@@ -226,85 +207,14 @@ impl Client {
         let answer = match self.role {
             Role::Tunnel { is_tls: true } => tunnel::ALERT.to_vec(),
             Role::Tunnel { is_tls: false } => Vec::new(),
-            Role::Proxy | Role::Plain(_) | Role::Opened(_) => refusal(request, &denial),
+            Role::Proxy | Role::Plain(_) | Role::Opened(_) => response::refusal(&request.refusal(&denial)),
         };
-        self.log_denial(request, LogEvent::Request, denial).await;
+        self.ledger.denied(request, LogEvent::Request, denial).await;
         if self.tell(&answer).await {
             self.stream.linger(LINGER).await;
         }
         Next::Close
     }
-
-    pub(crate) async fn log_denial(&self, request: &Request, event: LogEvent, denial: Denial) {
-        let denial = request.masked(denial);
-        let reason = match denial.detail {
-            Some(detail) => format!("{}: {detail}", denial.reason),
-            None => denial.reason,
-        };
-        let record = LogRecord { rule: denial.rule, origin: denial.origin, ..self.record(request, event) };
-        self.server
-            .logger
-            .write(LogRecord { verdict: verdict(denial.code), code: code(denial.code), reason, ..record })
-            .await;
-    }
-
-    pub(crate) async fn log_allowed(
-        &self,
-        request: &Request,
-        event: LogEvent,
-        decision: &Decision,
-        reason: String,
-    ) {
-        let mut record = LogRecord {
-            rule: decision.rule.clone(),
-            origin: decision.origin.clone(),
-            reason: request.mask(reason),
-            ..self.record(request, event)
-        };
-        if let Some(finding) = request.warning.get() {
-            record.verdict = Verdict::Warn;
-            record.code = code(finding.code());
-            record.reason = format!("{}; {finding}", record.reason);
-        }
-        self.server.logger.write(record).await;
-    }
-
-    fn record(&self, request: &Request, event: LogEvent) -> LogRecord {
-        let (bytes_up, bytes_down) = request.activity.bytes();
-        self.moved.add_both(bytes_up, bytes_down);
-        LogRecord {
-            time: request.time.clone(),
-            event,
-            connection: self.id,
-            bottle: request.snapshot.config.bottle.clone(),
-            client: self.peer.to_string(),
-            method: request.method.clone(),
-            host: request.host.clone(),
-            port: request.port,
-            path: request.path.clone(),
-            verdict: Verdict::Allow,
-            rule: None,
-            origin: None,
-            code: code(Code::Allowed),
-            reason: String::new(),
-            secrets: request.secrets.get().cloned().unwrap_or_default(),
-            bytes_up,
-            bytes_down,
-            duration_ms: u64::try_from(request.activity.elapsed().as_millis()).unwrap_or(u64::MAX),
-        }
-    }
-}
-
-fn refusal(request: &Request, denial: &Denial) -> Vec<u8> {
-    response::refusal(&response::Refusal {
-        error: "egress_denied",
-        code: denial.code,
-        host: &request.host,
-        port: request.port,
-        rule: denial.rule.as_deref(),
-        reason: &denial.reason,
-        hint: denial.code.hint(),
-    })
 }
 
 pub(super) fn bad(error: HeadError) -> Denial {
@@ -314,20 +224,4 @@ pub(super) fn bad(error: HeadError) -> Denial {
 /// The client broke off. Nobody reads the answer, but the log has its line.
 pub(super) fn gone() -> Denial {
     Denial::new(Code::Timeout, "the client broke off")
-}
-
-fn code(code: Code) -> String {
-    code.as_str().to_owned()
-}
-
-/// What went wrong on the way of an allowed request is an error; everything else is a refusal.
-fn verdict(code: Code) -> Verdict {
-    match code {
-        Code::NoSuchHost | Code::ResolveFailed | Code::NoResolver | Code::ConnectFailed => Verdict::Error,
-        Code::UpstreamFailed | Code::UpstreamProxyFailed | Code::Timeout | Code::Internal => Verdict::Error,
-        Code::SecretReflected | Code::UpstreamCertificate | Code::UpstreamTls | Code::ClientDistrusts => {
-            Verdict::Error
-        }
-        _ => Verdict::Deny,
-    }
 }

@@ -8,6 +8,7 @@ use super::admit::Denial;
 use super::state::Snapshot;
 use crate::clock;
 use crate::dlp::{Finding, Findings, PARTS};
+use crate::http::response::Refusal;
 use crate::net::join::Activity;
 
 /// Characters of an unreadable host that are logged.
@@ -112,6 +113,19 @@ impl Request {
         }
         if in_parts && self.hidden.is_none() && inspector.has_part(&self.host) {
             self.hidden = Some(std::mem::replace(&mut self.host, MASK.to_owned()));
+        }
+    }
+
+    /// Returns what the client is told of a denial.
+    pub(super) fn refusal<'a>(&'a self, denial: &'a Denial) -> Refusal<'a> {
+        Refusal {
+            error: "egress_denied",
+            code: denial.code,
+            host: &self.host,
+            port: self.port,
+            rule: denial.rule.as_deref(),
+            reason: &denial.reason,
+            hint: denial.code.hint(),
         }
     }
 

@@ -43,7 +43,7 @@ pub(crate) async fn serve(
     if client.role == Role::Proxy && !client.tell(TUNNEL_OPEN).await {
         return Ok(Next::Close);
     }
-    client.log_allowed(request, LogEvent::Request, decision, decision.reason.clone()).await;
+    client.ledger.allowed(request, LogEvent::Request, decision, decision.reason.clone()).await;
     let address = admit::dialled(&request.snapshot, wanted, &upstream);
     let way = Way { wanted, method: &head.method, upstream, address };
     match request.snapshot.config.tunnel(&wanted.host, wanted.port) {
@@ -133,18 +133,18 @@ async fn log_end(client: &Client, request: &Request, decision: &Decision, ended:
         Ended::Joined(End::Broken) => "one side broke the connection",
         Ended::Stopped => "the guard stops",
         // What the client gets is encrypted by now, so there is nothing to tell it but the end.
-        Ended::Withdrawn(denial) => return client.log_denial(request, LogEvent::Close, denial).await,
+        Ended::Withdrawn(denial) => return client.ledger.denied(request, LogEvent::Close, denial).await,
         Ended::Joined(End::Idle) => {
             let denial = Denial::new(Code::Timeout, "nothing moved for too long").after(decision);
-            return client.log_denial(request, LogEvent::Close, denial).await;
+            return client.ledger.denied(request, LogEvent::Close, denial).await;
         }
         Ended::Refused(denial) => {
-            client.log_denial(request, LogEvent::Close, denial.after(decision)).await;
+            client.ledger.denied(request, LogEvent::Close, denial.after(decision)).await;
             if client.tell(ALERT).await {
                 client.stream.linger(super::LINGER).await;
             }
             return;
         }
     };
-    client.log_allowed(request, LogEvent::Close, decision, reason.to_owned()).await;
+    client.ledger.allowed(request, LogEvent::Close, decision, reason.to_owned()).await;
 }

@@ -1,17 +1,11 @@
-//! The answer to a plain request: written to the client as it comes, its end told anew.
+//! The answer to a request of HTTP/1.1: written to the client as it comes, its end told once more.
 
-use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::{Body as _, Frame, Incoming};
 use hyper::{Response, StatusCode};
 
 use super::admit::Denial;
-use super::answer;
+use super::answer::Answer;
 use super::client::{Next, gone};
 use super::headers;
-use super::request_body::PAUSE;
-use super::upstream::failed;
-use crate::dlp::answer::AnswerBody;
 use crate::http::head::{RequestHead, Version};
 use crate::net::join::Activity;
 use crate::net::stream::Stream;
@@ -33,10 +27,14 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(head: &RequestHead, response: &Response<Incoming>, body_is_whole: bool) -> Self {
+    pub(super) fn new(
+        head: &RequestHead,
+        (response, length): (&Response<()>, Option<u64>),
+        body_is_whole: bool,
+    ) -> Self {
         let bodiless = head.method == "HEAD"
             || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let framing = match response.body().size_hint().exact() {
+        let framing = match length {
             _ if bodiless => Framing::Empty,
             Some(length) => Framing::Length(length),
             None if head.version == Version::Http11 => Framing::Chunked,
@@ -47,67 +45,34 @@ impl Plan {
     }
 }
 
-/// Writes one answer to the client as it comes.
-pub(super) struct Writer<'a> {
-    pub(super) stream: &'a Stream,
-    pub(super) activity: &'a Activity,
-    pub(super) plan: Plan,
-    /// The look at the body, when secrets could be in it.
-    pub(super) look: Option<AnswerBody<'a>>,
-}
-
-impl Writer<'_> {
-    /// Writes the answer.
-    pub(super) async fn write(&mut self, response: Response<Incoming>) -> Result<(), Denial> {
-        self.stream.write_all(&response_head(&response, self.plan)).await.map_err(|_| gone())?;
-        let mut body = response.into_body();
-        while let Some(frame) = self.frame(&mut body).await? {
-            // Trailers are dropped: nothing here needs them, and few clients can read them.
-            let Ok(data) = frame.map_err(|_| failed())?.into_data() else { continue };
-            let data = match &mut self.look {
-                Some(look) => look.push(data).map_err(answer::broken)?,
-                None => data,
-            };
-            self.data(&data).await?;
+/// Writes the answer as it comes.
+pub(super) async fn write(
+    stream: &Stream,
+    activity: &Activity,
+    (response, mut answer): (Response<()>, Answer<'_>),
+    plan: Plan,
+) -> Result<(), Denial> {
+    stream.write_all(&response_head(&response, plan)).await.map_err(|_| gone())?;
+    while let Some(frame) = answer.next().await? {
+        // Trailers are dropped: nothing here needs them, and few clients can read them.
+        let Ok(data) = frame.into_data() else { continue };
+        if data.is_empty() || plan.framing == Framing::Empty {
+            continue;
         }
-        if let Some(look) = &mut self.look {
-            let rest = look.finish().map_err(answer::broken)?;
-            self.data(&rest).await?;
-        }
-        if self.plan.framing == Framing::Chunked {
-            self.stream.write_all(b"0\r\n\r\n").await.map_err(|_| gone())?;
-        }
-        Ok(())
-    }
-
-    /// Waits for the next frame. When none comes for a while, what is held back goes first, as far as it may.
-    async fn frame(&mut self, body: &mut Incoming) -> Result<Option<hyper::Result<Frame<Bytes>>>, Denial> {
-        if self.look.as_ref().is_some_and(AnswerBody::holds_back) {
-            // Nothing is lost when this is given up: a frame is taken in its last step.
-            if let Ok(frame) = tokio::time::timeout(PAUSE, body.frame()).await {
-                return Ok(frame);
-            }
-            let rest = self.look.as_mut().map(AnswerBody::pause).unwrap_or_default();
-            self.data(&rest).await?;
-        }
-        Ok(body.frame().await)
-    }
-
-    async fn data(&self, data: &[u8]) -> Result<(), Denial> {
-        if data.is_empty() || self.plan.framing == Framing::Empty {
-            return Ok(());
-        }
-        let written = match self.plan.framing {
-            Framing::Chunked => self.stream.write_all(&chunk(data)).await,
-            _ => self.stream.write_all(data).await,
+        let written = match plan.framing {
+            Framing::Chunked => stream.write_all(&chunk(&data)).await,
+            _ => stream.write_all(&data).await,
         };
         written.map_err(|_| gone())?;
-        self.activity.add_down(data.len());
-        Ok(())
+        activity.add_down(data.len());
     }
+    if plan.framing == Framing::Chunked {
+        stream.write_all(b"0\r\n\r\n").await.map_err(|_| gone())?;
+    }
+    Ok(())
 }
 
-fn response_head(response: &Response<Incoming>, plan: Plan) -> Vec<u8> {
+fn response_head(response: &Response<()>, plan: Plan) -> Vec<u8> {
     let status = response.status();
     let mut text =
         format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or("Status"))

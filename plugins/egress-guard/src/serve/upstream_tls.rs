@@ -1,6 +1,7 @@
 //! TLS to a host whose tunnel was opened: always verified, and the reason when it fails.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use claude_bottle_egress_policy::{Code, HostOrIp};
@@ -9,19 +10,21 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{CertificateError, Error as TlsError};
+use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as TlsError};
 
 use super::admit::Denial;
 use super::state::Snapshot;
 
-/// Speaks TLS with the host over a connection to it.
+/// Speaks TLS with the host over a connection to it, which may choose among these protocols.
 pub(super) async fn connect(
     snapshot: &Snapshot,
     host: &HostOrIp,
-    stream: TcpStream,
+    (stream, protocols): (TcpStream, Vec<Vec<u8>>),
 ) -> Result<TlsStream<TcpStream>, Denial> {
     let broken = || Denial::new(Code::Internal, "a tunnel was opened without authorities for its host");
-    let config = snapshot.tls.clone().ok_or_else(broken)?;
+    let mut config = ClientConfig::clone(snapshot.tls.as_ref().ok_or_else(broken)?);
+    config.alpn_protocols = protocols;
+    let config = Arc::new(config);
     let name = match host {
         HostOrIp::Name(name) => ServerName::try_from(name.as_str().to_owned()),
         HostOrIp::Ip(address) => Ok(ServerName::IpAddress((*address).into())),

@@ -74,11 +74,14 @@ impl Authority {
         allowed(policy).iter().find(|pattern| !is_inside(pattern)).map(ToString::to_string)
     }
 
-    /// Returns what a client of this host is shown: a certificate for it alone, made now or not long ago.
-    pub(crate) fn server(&self, host: &HostOrIp) -> Result<Arc<ServerConfig>, GuardError> {
+    /// Returns what a client of this host is shown: a certificate for it alone, made now or not long ago, and one protocol.
+    pub(crate) fn server(&self, host: &HostOrIp, protocol: &[u8]) -> Result<Arc<ServerConfig>, GuardError> {
         // A panic elsewhere leaves whole entries behind.
         let mut leaves = self.leaves.lock().unwrap_or_else(PoisonError::into_inner);
-        leaves.get(host, || leaf::make(host, &Issuer::from_params(&self.params, &*self.key)))
+        let make = || leaf::make(host, &Issuer::from_params(&self.params, &*self.key));
+        let mut config = (*leaves.get(host, make)?).clone();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Ok(Arc::new(config))
     }
 }
 

@@ -16,7 +16,7 @@ fn is_trusted(trusted: &Authority, shown: &Authority, host: &str) -> bool {
     let parsed = HostOrIp::parse(host).unwrap();
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).unwrap();
     let mut client = ClientConnection::new(roots::client(trusted.pem()).unwrap(), name).unwrap();
-    let mut server = ServerConnection::new(shown.server(&parsed).unwrap()).unwrap();
+    let mut server = ServerConnection::new(shown.server(&parsed, b"http/1.1").unwrap()).unwrap();
     let mut bytes = Vec::new();
     while client.is_handshaking() {
         bytes.clear();

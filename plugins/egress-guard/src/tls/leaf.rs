@@ -15,9 +15,6 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use super::authority::{BEGINS_EARLIER, DAY, MAX_NAME, serial};
 use crate::error::GuardError;
 
-/// The protocol that is spoken in opened tunnels, <https://www.iana.org/assignments/tls-extensiontype-values>.
-pub(crate) const HTTP11: &[u8] = b"http/1.1";
-
 /// Days that a certificate lasts. It is made again at half of them.
 const LASTS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -92,12 +89,11 @@ pub(super) fn make(
     let certificate = params.signed_by(&key, issuer).map_err(wrap)?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     // Tickets are kept here, and nothing is answered before the handshake is over: both are the library's defaults.
-    let mut config = ServerConfig::builder_with_provider(super::provider())
+    let config = ServerConfig::builder_with_provider(super::provider())
         .with_protocol_versions(super::VERSIONS)
         .map(|builder| builder.with_no_client_auth())
         .and_then(|builder| builder.with_single_cert(vec![certificate.der().clone()], key))
         .map_err(|source| GuardError::ConfigureTls { source })?;
-    config.alpn_protocols = vec![HTTP11.to_vec()];
     Ok(config)
 }
 
@@ -113,7 +109,7 @@ mod tests {
         let rule = Rule::parse("*.a.example", "").unwrap();
         let authority = Authority::new("test", &Policy { rules: vec![rule], ..Policy::default() }).unwrap();
         let mut leaves = Leaves::default();
-        let issuer = |host: &HostOrIp| authority.server(host).map(|config| (*config).clone());
+        let issuer = |host: &HostOrIp| authority.server(host, b"http/1.1").map(|config| (*config).clone());
         let first = HostOrIp::parse("first.a.example").unwrap();
         let kept = leaves.get(&first, || issuer(&first)).unwrap();
         assert!(Arc::ptr_eq(&kept, &leaves.get(&first, || panic!("made twice")).unwrap()));

@@ -12,6 +12,11 @@ use tokio_rustls::rustls::SupportedProtocolVersion;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
+/// Protocols that are spoken in opened tunnels, <https://www.iana.org/assignments/tls-extensiontype-values>.
+pub(crate) const HTTP11: &[u8] = b"http/1.1";
+/// The other one.
+pub(crate) const HTTP2: &[u8] = b"h2";
+
 /// The versions that are spoken on both sides.
 const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 

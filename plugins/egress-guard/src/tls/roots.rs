@@ -6,7 +6,6 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::leaf::HTTP11;
 use crate::error::GuardError;
 
 /// Returns a client that trusts these authorities, certificates in PEM, and no other.
@@ -23,12 +22,11 @@ pub(crate) fn client(pem: &str) -> Result<Arc<ClientConfig>, GuardError> {
     if roots.is_empty() {
         return Err(GuardError::NoRoots);
     }
-    let mut config = ClientConfig::builder_with_provider(super::provider())
+    let config = ClientConfig::builder_with_provider(super::provider())
         .with_protocol_versions(super::VERSIONS)
         .map_err(|source| GuardError::ConfigureTls { source })?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![HTTP11.to_vec()];
     Ok(Arc::new(config))
 }
 

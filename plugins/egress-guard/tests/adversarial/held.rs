@@ -250,7 +250,11 @@ fn an_attackers_own_key_does_not_reach_a_host_that_takes_the_bottles_alone() {
     );
     let own = format!("X-Api-Key: {HOLDER}\r\n");
     assert_eq!(world.ask("model.test", "POST /v1", (&own, "{}")).status, 200);
-    assert_eq!(world.ask("model.test", "GET /", ("", "")).status, 200, "no credential is none of another's");
+    assert_eq!(
+        world.ask("model.test", "GET /", ("", "")).status,
+        200,
+        "without a credential nothing is foreign"
+    );
     let before = world.upstream.received();
     for (line, headers) in [
         ("POST /v1", "X-Api-Key: attackers-own-key\r\n".to_owned()),

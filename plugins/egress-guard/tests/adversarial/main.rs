@@ -7,6 +7,8 @@
 
 mod caught;
 mod ending;
+mod h2;
+mod h2_raw;
 mod held;
 mod http;
 mod large;

@@ -282,16 +282,6 @@ fn a_client_that_does_not_trust_the_bottle_is_named() {
 }
 
 #[test]
-fn http_1_1_is_what_goes_inside() {
-    let world = World::new(OK);
-    let tunnel = || open_tunnel(world.guard.address(), &world.authority());
-    let inside = handshake(tunnel(), (&world.ca, "ok.test"), &["h2", "http/1.1"]).unwrap();
-    assert_eq!(inside.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
-    assert!(handshake(tunnel(), (&world.ca, "ok.test"), &["h2"]).is_err());
-    world.guard.decision(&json!({ "event": "close", "code": "not_http", "verdict": "deny" }));
-}
-
-#[test]
 fn large_bodies_pass_whole_in_both_directions() {
     let world =
         World::new("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");

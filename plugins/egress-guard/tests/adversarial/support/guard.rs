@@ -140,6 +140,11 @@ impl Guard {
         self.signal("HUP");
     }
 
+    /// The configuration as it was written last.
+    pub(crate) fn config(&self) -> Value {
+        serde_json::from_str(&std::fs::read_to_string(&self.config).unwrap()).unwrap()
+    }
+
     /// Where its control socket is, if it has one.
     pub(crate) fn control_socket(&self) -> PathBuf {
         self.dir.path().join(CONTROL)

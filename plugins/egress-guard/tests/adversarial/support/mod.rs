@@ -3,6 +3,7 @@
 pub(crate) mod certificates;
 mod dns;
 mod guard;
+pub(crate) mod h2;
 pub(crate) mod held;
 mod hello;
 pub(crate) mod inside;
