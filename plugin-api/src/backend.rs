@@ -153,6 +153,20 @@ pub trait Backend: Send + Sync + Sized + 'static {
         Err(Failure::unsupported("export"))
     }
 
+    /// Gives back what the engine has of a halted bottle (containers, networks, control groups), but for the files that
+    /// [`Self::export`] reads. Since 1.1, asked of a backend that declares [`Capability::KEEP`] and [`Capability::EXPORT`] alone.
+    ///
+    /// When it returns, the bottle costs no more than the room on the disk, for days: [`Self::export`] finds the same as before,
+    /// from any process, and [`Self::close`] removes it. What is left carries the labels of the run as before, so that
+    /// [`Self::prepare_cleanup`] finds it. Idempotent. The host waits 60 s.
+    ///
+    /// # Errors
+    /// Fails if something could not be given back, and goes on with the rest; the files stay in any case. Fails as
+    /// [`crate::FailureKind::NotFound`] when the bottle is gone.
+    fn keep(&self, _call: &Call, _bottle: &Bottle) -> Result<()> {
+        Err(Failure::unsupported("keep"))
+    }
+
     /// Joins [`ConnectRequest::stream`] to a TCP port of the bottle's own loopback, and returns when the connection has ended.
     /// Since 1.1, asked of a backend that declares [`Capability::CONNECT`] alone.
     ///

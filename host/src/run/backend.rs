@@ -48,6 +48,8 @@ impl Verb {
     pub const COMMITS: Self = Self::new("exec", 60);
     /// May read a large working directory.
     pub const EXPORT: Self = Self::new("export", 1800);
+    /// Gives back all but a bottle's files.
+    pub const KEEP: Self = Self::new("keep", 60);
     /// Takes as long as the connection does.
     pub const CONNECT: Self = Self { name: "connect", deadline: None };
     /// Gives a bottle's proxy another policy.
@@ -243,6 +245,7 @@ mod tests {
             Verb::EXEC,
             Verb::HALT,
             Verb::EXPORT,
+            Verb::KEEP,
             Verb::CONNECT,
             Verb::CLOSE,
             Verb::PREPARE_CLEANUP,

@@ -152,6 +152,15 @@ impl Opened {
         self.run_operation(operations::EXPORT, call, &input)
     }
 
+    /// `keep`, of a backend that declares [`crate::Capability::KEEP`].
+    ///
+    /// # Errors
+    /// The backend's own; [`FailureKind::Unsupported`] when it does not know the operation.
+    pub fn keep(&self, call: CallRef<'_>, bottle: &Bottle) -> Result<()> {
+        let input = operations::Halt { bottle: Cow::Borrowed(bottle) };
+        self.run_operation(operations::KEEP, call, &input)
+    }
+
     /// `connect`, of a backend that declares [`crate::Capability::CONNECT`].
     ///
     /// The descriptor in the request is borrowed for the call, which takes as long as the connection.

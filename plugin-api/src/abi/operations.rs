@@ -17,12 +17,14 @@ use crate::{
 pub(super) const HALT: &str = "halt";
 /// The name of [`Backend::export`].
 pub(super) const EXPORT: &str = "export";
+/// The name of [`Backend::keep`].
+pub(super) const KEEP: &str = "keep";
 /// The name of [`Backend::connect`].
 pub(super) const CONNECT: &str = "connect";
 /// The name of [`Backend::reload`].
 pub(super) const RELOAD: &str = "reload";
 
-/// The payload of `halt`.
+/// The payload of `halt`, and of `keep`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Halt<'a> {
     pub(super) bottle: Cow<'a, Bottle>,
@@ -54,6 +56,7 @@ pub(super) fn verb(name: &str) -> &'static str {
     match name {
         HALT => HALT,
         EXPORT => EXPORT,
+        KEEP => KEEP,
         CONNECT => CONNECT,
         RELOAD => RELOAD,
         _ => "operation",
@@ -71,6 +74,10 @@ pub(super) fn run<B: Backend>(backend: &B, call: &Call, name: &str, payload: Val
             let input: Export<'_> = read(payload, EXPORT)?;
             know_part(&input.request)?;
             written(&backend.export(call, &input.bottle, &input.request)?)
+        }
+        KEEP => {
+            let input: Halt<'_> = read(payload, KEEP)?;
+            written(&backend.keep(call, &input.bottle)?)
         }
         CONNECT => {
             let input: Connect<'_> = read(payload, CONNECT)?;

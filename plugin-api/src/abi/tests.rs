@@ -199,6 +199,11 @@ fn a_typed_operation_goes_to_its_method_and_one_without_a_body_is_not_offered() 
     let failure = backend.halt(&call(1), &bottle).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unsupported);
     assert_eq!(failure.message, "this backend does not offer `halt`");
+    let failure = backend.keep(&call(1), &bottle).unwrap_err();
+    assert_eq!(
+        (failure.kind, failure.message.as_str()),
+        (FailureKind::Unsupported, "this backend does not offer `keep`")
+    );
     let failure = backend.reload(&call(1), &bottle, &crate::ReloadRequest::default()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unsupported);
     assert_eq!(failure.message, "this backend does not offer `reload`");

@@ -21,6 +21,8 @@ impl Capability {
     pub const EXPORT: Self = Self(Cow::Borrowed("export"));
     /// Lays what an earlier bottle left over a new one: [`crate::Spec::restore`].
     pub const RESUME: Self = Self(Cow::Borrowed("resume"));
+    /// Gives back all that a halted bottle has but its files, which stay until it is closed.
+    pub const KEEP: Self = Self(Cow::Borrowed("keep"));
     /// Joins a descriptor of the host to a port of a bottle's loopback.
     pub const CONNECT: Self = Self(Cow::Borrowed("connect"));
     /// Puts skills in.

@@ -23,6 +23,7 @@ impl Backend for Bubblewrap {
         Capability::WORKSPACE,
         Capability::EXPORT,
         Capability::RESUME,
+        Capability::KEEP,
         Capability::CONNECT,
         Capability::SKILLS,
         Capability::SSH,
@@ -74,6 +75,11 @@ impl Backend for Bubblewrap {
 
     fn export(&self, call: &Call, bottle: &Bottle, request: &ExportRequest) -> Result<Exported> {
         export::export(call, &self.bottles, bottle, request)
+    }
+
+    /// A halted bottle has no control group any more, and is nothing but its directory.
+    fn keep(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
+        close::halt(&self.bottles, bottle)
     }
 
     fn connect(&self, call: &Call, bottle: &Bottle, request: &ConnectRequest) -> Result<Connected> {

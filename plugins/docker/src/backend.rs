@@ -19,7 +19,7 @@ use crate::error::DockerError;
 use crate::image::guard::GUEST;
 use crate::plan::BottleState;
 use crate::sidecar::log::{Followers, follow};
-use crate::{active, cleanup, close, exec, export, guest, launch, probe, reload, resolve};
+use crate::{active, cleanup, close, exec, export, guest, keep, launch, probe, reload, resolve};
 
 /// The Docker backend.
 pub struct Docker {
@@ -65,6 +65,7 @@ impl Backend for Docker {
         Capability::WORKSPACE,
         Capability::EXPORT,
         Capability::RESUME,
+        Capability::KEEP,
         Capability::CONNECT,
         Capability::SKILLS,
         Capability::SSH,
@@ -145,6 +146,12 @@ impl Backend for Docker {
     fn export(&self, call: &Call, bottle: &Bottle, request: &ExportRequest) -> Result<Exported> {
         let engine = self.engine()?;
         self.run(export::export(engine, call, bottle, request))
+    }
+
+    fn keep(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
+        let engine = self.engine()?;
+        self.end_following(bottle);
+        self.run(keep::keep(engine, bottle))
     }
 
     fn connect(&self, call: &Call, bottle: &Bottle, request: &ConnectRequest) -> Result<Connected> {

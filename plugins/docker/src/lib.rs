@@ -22,6 +22,7 @@ mod fd_reader;
 mod guest;
 mod hardening;
 mod image;
+mod keep;
 mod launch;
 mod limits;
 mod link;

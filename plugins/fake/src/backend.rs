@@ -60,6 +60,7 @@ impl Backend for Fake {
         Capability::WORKSPACE,
         Capability::EXPORT,
         Capability::RESUME,
+        Capability::KEEP,
         Capability::CONNECT,
         Capability::RELOAD,
     ];
@@ -156,6 +157,12 @@ impl Backend for Fake {
         let record: Record = bottle.state()?;
         let (home, start) = self.place(&record).unwrap_or_default();
         files::export(call, (&home, &start), request)
+    }
+
+    /// A halted bottle is nothing but files.
+    fn keep(&self, call: &Call, bottle: &Bottle) -> Result<()> {
+        self.enter("keep", call)?;
+        self.halt(call, bottle)
     }
 
     /// Its bottles have the loopback of this machine.

@@ -1,4 +1,4 @@
-//! Backends that each get something wrong about halt, export, connect, resume and reload: the kit says what.
+//! Backends that each get something wrong about halt, export, keep, connect, resume and reload: the kit says what.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,12 +17,13 @@ const WHOLE: &[&str] = &[
     "export-slow-reader",
     "export-closed-reader",
     "index-is-export",
+    "keep-files",
     "resume-tree",
 ];
 
 /// A wrong, and the cases that must fail because of it: no other ones.
 const WRONGS: &[(&str, &[&str])] = &[
-    ("halt-once", &["halt-twice", "export-after-halt"]),
+    ("halt-once", &["halt-twice", "export-after-halt", "keep-files"]),
     ("halt-does-nothing", &["halt-twice", "halt-ends-exec"]),
     (
         "halt-removes",
@@ -32,16 +33,20 @@ const WRONGS: &[(&str, &[&str])] = &[
             "export-slow-reader",
             "export-closed-reader",
             "index-is-export",
+            "keep-files",
             "resume-tree",
         ],
     ),
     ("export-without-links", &["export-tree", "index-is-export", "resume-tree"]),
     ("export-without-end", WHOLE),
     ("export-miscounts", WHOLE),
-    ("export-needs-launcher", &["export-elsewhere"]),
+    ("export-needs-launcher", &["export-elsewhere", "keep-files"]),
     ("export-from-memory", &["export-slow-reader"]),
     ("export-ignores-its-reader", &["export-slow-reader", "export-closed-reader"]),
     ("index-forgets", &["index-is-export"]),
+    ("keep-once", &["keep-files"]),
+    ("keep-removes", &["keep-files"]),
+    ("keep-closes", &["keep-files"]),
     ("resume-keeps-removed", &["resume-tree"]),
     ("resume-forgets-history", &["resume-history"]),
     ("resume-indexes-all", &["resume-index"]),
@@ -64,7 +69,7 @@ pub(crate) fn build() -> PathBuf {
 pub(crate) fn checks() -> Vec<Check> {
     let right = Check::new("exporting-right-keeps-every-rule", || {
         let report = report(built(EXPORTING), &[], only);
-        assert!(report.passed() && report.counts() == (19, 0, 0), "{report}");
+        assert!(report.passed() && report.counts() == (20, 0, 0), "{report}");
     });
     let wrongs = WRONGS.iter().map(|(wrong, cases)| Check::new(*wrong, || fails(wrong, cases)));
     std::iter::once(right).chain(wrongs).collect()
@@ -72,9 +77,10 @@ pub(crate) fn checks() -> Vec<Check> {
 
 fn only(options: &mut Options) {
     options.deadline = Duration::from_secs(120);
-    options.only = ["halt-", "export-", "index-", "resume-", "connect-", "reload-wrong", "reload-closed"]
-        .map(str::to_owned)
-        .into();
+    options.only =
+        ["halt-", "export-", "index-", "keep-", "resume-", "connect-", "reload-wrong", "reload-closed"]
+            .map(str::to_owned)
+            .into();
 }
 
 fn fails(wrong: &str, cases: &[&str]) {

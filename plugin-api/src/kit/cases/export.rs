@@ -45,12 +45,12 @@ pub(super) fn spec(bench: &Bench) -> Check<(Spec, PathBuf)> {
 }
 
 /// Makes a bottle with a working directory.
-fn bottle(bench: &Bench, session: &Session<'_>) -> Check<Bottle> {
+pub(super) fn bottle(bench: &Bench, session: &Session<'_>) -> Check<Bottle> {
     session.bottle_of(&spec(bench)?.0)
 }
 
 /// Runs a script in the copy of the working directory.
-fn run(session: &Session<'_>, bottle: &Bottle, text: &str) -> Check {
+pub(super) fn run(session: &Session<'_>, bottle: &Bottle, text: &str) -> Check {
     let command = script(&format!("cd \"$HOME/workspace\" && {text}"), &[]);
     let ended = program::run(&session.opened, bottle, ExecRole::Command, &command, b"")?;
     ensure!(ended.code == 0, "`{text}` ended with {}: {}", ended.code, ended.stderr_text());
@@ -62,7 +62,8 @@ pub(super) fn workspace_of(session: &Session<'_>, bottle: &Bottle) -> Check<Arch
     Ok(exporting::workspace(&session.opened, bottle)?.1)
 }
 
-fn halted(session: &Session<'_>, bottle: &Bottle) -> Check<Archive> {
+/// Halts a bottle, and exports its working directory.
+pub(super) fn halted(session: &Session<'_>, bottle: &Bottle) -> Check<Archive> {
     session.opened.halt(&call(), bottle)?;
     Ok(exporting::workspace(&session.opened, bottle)?.1)
 }

@@ -9,6 +9,7 @@ mod exec;
 mod export;
 mod grants;
 mod hygiene;
+mod keep;
 mod launch;
 mod limits;
 mod prepare;
@@ -79,6 +80,14 @@ const fn of_connect(id: &'static str, title: &'static str, run: fn(&Bench) -> Ch
 const fn of_reload(id: &'static str, title: &'static str, run: fn(&Bench) -> Check) -> Case {
     with(Capability::RELOAD, id, title, run)
 }
+
+/// That the files outlast the rest is seen of a backend that exports them.
+const KEEP_FILES: Case = Case {
+    id: "keep-files",
+    title: "of a bottle that is kept the files stay, and come out as before",
+    needs: Needs::Both([Capability::EXPORT, Capability::KEEP]),
+    run: keep::files,
+};
 
 /// That another policy counts is seen of a backend that enforces one.
 const RELOAD_COUNTS: Case = Case {
@@ -174,6 +183,7 @@ pub(super) const CASES: &[Case] = &[
     of_export("export-slow-reader", "a reader that waits makes nothing pile up", export::slow_reader),
     of_export("export-closed-reader", "a reader that leaves ends the export", export::closed_reader),
     of_export("index-is-export", "the index of the copy is what an export finds", export::index),
+    KEEP_FILES,
     of_resume("resume-tree", "what an earlier bottle left lies over the copy", resume::tree),
     of_resume("resume-history", "its history is in the home, of this bottle alone", resume::history),
     of_resume("resume-index", "the index says what was copied, as if nothing lay over it", resume::index),

@@ -34,6 +34,11 @@ impl Undo {
 
 /// Removes all that carries these labels, containers before networks before volumes, and goes on after a failure.
 pub(crate) async fn sweep(engine: &impl Engine, labels: &[String]) -> Vec<Failure> {
+    sweep_but(engine, labels, &[]).await
+}
+
+/// Does the same, and leaves alone what has one of these names.
+pub(crate) async fn sweep_but(engine: &impl Engine, labels: &[String], kept: &[String]) -> Vec<Failure> {
     let mut failures = Vec::new();
     // Nearly always there is nothing, which three questions at once find out in the time of one.
     let (containers, networks, volumes) = tokio::join!(
@@ -44,7 +49,8 @@ pub(crate) async fn sweep(engine: &impl Engine, labels: &[String]) -> Vec<Failur
     for (kind, found) in [(Kind::Container, containers), (Kind::Network, networks), (Kind::Volume, volumes)] {
         match found {
             Ok(found) => {
-                let removals = found.into_iter().map(|thing| async move {
+                let found = found.into_iter().filter(|thing| !kept.contains(&thing.name));
+                let removals = found.map(|thing| async move {
                     let removed = engine.remove(kind, &thing.id).await;
                     removed.map_err(|source| DockerError::Remove {
                         kind: kind.word(),
