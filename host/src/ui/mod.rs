@@ -19,6 +19,7 @@ use std::sync::{Arc, OnceLock};
 use zeroize::Zeroizing;
 
 use crate::error::CliError;
+use crate::results::escape::is_hidden;
 use crate::ui::interrupt::Interrupt;
 use crate::ui::terminal::Hidden;
 
@@ -260,19 +261,20 @@ pub(crate) fn write_to_stdout(bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Replaces control characters other than line ends and tabs, so that foreign text cannot drive the terminal, and
-/// those that turn the direction of writing, so that it cannot pass for other text (<https://trojansource.codes>).
+/// those that cannot be seen or turn the direction of writing, so that it cannot pass for other text
+/// (<https://trojansource.codes>).
 pub fn clean(text: &str) -> Cow<'_, str> {
     escape(text, |c| c.escape_unicode().collect())
 }
 
 /// Replaces the same characters in JSON text, by JSON's own escapes.
 pub fn clean_json(text: &str) -> Cow<'_, str> {
-    escape(text, |c| format!("\\u{:04x}", u32::from(c)))
+    let escaped = |c: char| c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect();
+    escape(text, escaped)
 }
 
 fn escape(text: &str, escaped: impl Fn(char) -> String) -> Cow<'_, str> {
-    let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let harmless = |c: char| !turns(c) && (!c.is_control() || matches!(c, '\n' | '\t'));
+    let harmless = |c: char| !is_hidden(c);
     if text.chars().all(harmless) {
         return text.into();
     }
@@ -300,6 +302,9 @@ mod tests {
     #[test]
     fn control_characters_never_reach_the_terminal() {
         assert_eq!(clean("a\x1b[2Jb\u{9b}c\nd\u{202e}"), "a\\u{1b}[2Jb\\u{9b}c\nd\\u{202e}");
+        assert_eq!(clean("a\u{200b}b\u{e0041}"), "a\\u{200b}b\\u{e0041}");
+        let text = clean_json("\"a\u{200b}\u{e0041}\"").into_owned();
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), "a\u{200b}\u{e0041}", "{text}");
     }
 
     #[test]
