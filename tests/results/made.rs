@@ -153,6 +153,7 @@ impl Made {
             sealed: Vec::new(),
             commits: None,
             gone: Vec::new(),
+            kept: None,
             digest: String::new(),
         };
         result.digest = of_document(&result).unwrap();

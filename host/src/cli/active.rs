@@ -14,7 +14,7 @@ use super::{App, Format};
 use crate::egress::summary;
 use crate::error::CliResult;
 use crate::run::backend::Verb;
-use crate::run::records::Record;
+use crate::run::records::{Phase, Record};
 use crate::ui::columns;
 
 #[derive(Debug, clap::Args)]
@@ -161,6 +161,8 @@ fn active(app: &App) -> CliResult<(Vec<ActiveRow>, Missed)> {
     calls.progress.clear();
     let records = app.runs().all()?.into_iter().map(|record| (record.id.clone(), record));
     let mut records: HashMap<_, _> = records.collect();
+    // Of one that is kept there are files alone.
+    rows.retain(|(_, bottle)| records.get(&bottle.id).is_none_or(|record| record.phase != Phase::Kept));
     let row = |(backend, bottle): (String, ActiveBottle)| {
         let record = records.remove(&bottle.id);
         ActiveRow { backend, bottle, record }

@@ -64,6 +64,9 @@ struct Part {
     /// Runs whose work could not be saved. Their bottles stay, unless the user gives the work up.
     #[serde(skip)]
     unsaved: Vec<Record>,
+    /// Runs whose bottles are kept with what is saved of them; with `--all` they go.
+    #[serde(skip)]
+    kept: Vec<Record>,
 }
 
 /// The word for the scratch files of a dead run, and for what was being written of its record when it died.
@@ -150,9 +153,13 @@ fn look(app: &App, args: &Args, backend: &Backend) -> CliResult<Part> {
         backend.call(Verb::PREPARE_CLEANUP, move |opened, call| opened.prepare_cleanup(call, &scope))?;
     let mut records = app.runs().all()?;
     records.retain(|record| record.backend == backend.name());
-    let unsaved: Vec<_> = records.iter().filter(|record| record.phase == Phase::Unsaved).cloned().collect();
+    let of = |phase: Phase| {
+        records.iter().filter(move |record| record.phase == phase).cloned().collect::<Vec<_>>()
+    };
+    let (unsaved, kept) = (of(Phase::Unsaved), of(Phase::Kept));
     if !args.all {
-        keep_unsaved(&mut plan, &unsaved);
+        keep(&mut plan, &unsaved, "its work is not saved: claude-bottle save");
+        keep(&mut plan, &kept, "its files are kept: claude-bottle discard");
     }
     let with_work: Vec<_> =
         records.into_iter().filter(|record| has_work(app, record) && is_removed(&plan, record)).collect();
@@ -160,18 +167,18 @@ fn look(app: &App, args: &Args, backend: &Backend) -> CliResult<Part> {
     let mut dead = app.runs().dead()?;
     dead.retain(|record| record.backend == backend.name());
     plan.remove.extend(dead.iter().map(files));
-    Ok(Part { backend: backend.name().to_owned(), plan, save, dead, with_work, unsaved })
+    Ok(Part { backend: backend.name().to_owned(), plan, save, dead, with_work, unsaved, kept })
 }
 
-/// Keeps what belongs to bottles whose work is not saved.
-fn keep_unsaved(plan: &mut CleanupPlan, unsaved: &[Record]) {
-    let of_unsaved = |item: &CleanupItem| unsaved.iter().find(|record| is_of(item, record));
+/// Keeps what belongs to these bottles, and says why, which ends with a command for the run.
+fn keep(plan: &mut CleanupPlan, records: &[Record], why: &str) {
+    let run_of = |item: &CleanupItem| records.iter().find(|record| is_of(item, record));
     let (kept, removed) =
-        std::mem::take(&mut plan.remove).into_iter().partition(|item| of_unsaved(item).is_some());
+        std::mem::take(&mut plan.remove).into_iter().partition(|item| run_of(item).is_some());
     plan.remove = removed;
     plan.keep.extend(Vec::into_iter(kept).map(|mut item: CleanupItem| {
-        let run = of_unsaved(&item).map(|record| record.id.clone()).unwrap_or_default();
-        item.reason = format!("its work is not saved: claude-bottle save {run}");
+        let run = run_of(&item).map(|record| record.id.clone()).unwrap_or_default();
+        item.reason = format!("{why} {run}");
         item
     }));
 }
@@ -246,6 +253,9 @@ fn remove(app: &App, args: &Args, calls: &Calls, backend: &Backend, part: Part) 
     let mut plan = part.plan;
     let mut kept = save(app, backend, part.with_work)?;
     kept.extend(give_up(app, args, calls, backend, part.unsaved)?);
+    if args.all {
+        part.kept.into_iter().try_for_each(|record| close_kept(app, backend, record))?;
+    }
     plan.remove.retain(|item| item.kind != FILES && !kept.iter().any(|(record, _)| is_of(item, record)));
     if !plan.remove.is_empty() {
         let report = backend.call(Verb::CLEANUP, move |opened, call| opened.cleanup(call, &plan))?;
@@ -317,4 +327,12 @@ fn give_up(
         app.ui.hint(&format!("lose what is not saved: claude-bottle discard {}", runs.join(" ")));
     }
     Ok(kept)
+}
+
+/// Closes a bottle whose work is saved, and whose files were kept.
+fn close_kept(app: &App, backend: &Backend, mut record: Record) -> CliResult {
+    let Some(bottle) = record.instance.clone() else { return Ok(()) };
+    let (runs, store) = (app.runs(), app.results());
+    Place { backend, runs: &runs, store: &store }.give_up(&mut record, &bottle)??;
+    Ok(())
 }

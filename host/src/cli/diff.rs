@@ -15,7 +15,7 @@ use crate::results::escape;
 use crate::results::model::{Change, SavedResult};
 use crate::results::render::{self, Style};
 use crate::results::save::Most;
-use crate::results::select::select;
+use crate::results::select::{select, select_files};
 use crate::results::store::{Saved, Store};
 use crate::results::wanted::choose;
 use crate::run::ending::Outcome;
@@ -126,7 +126,7 @@ fn running(app: &App, wanted: Option<&str>) -> CliResult<Now> {
     let outcome = save::moment(app, &backend, &record, (&store, &record.id), Most::default());
     calls.progress.clear();
     match outcome? {
-        Outcome::Saved(saved) => {
+        Outcome::Saved(saved) if saved.result.has_work() => {
             app.ui.status("the bottle goes on: this is a moment of it, in which a file may be half written");
             Ok(Now::Changed { saved, _dir: dir })
         }
@@ -138,9 +138,9 @@ fn running(app: &App, wanted: Option<&str>) -> CliResult<Now> {
 pub(super) fn find(app: &App, run: Option<&str>, paths: &[PathBuf]) -> CliResult<(Saved, Vec<PathBuf>)> {
     let store = app.results();
     let here = &app.invocation.cwd;
-    let named = select(&store, run, here);
+    let named = select_files(&store, run, here);
     if let (Err(_), Some(word)) = (&named, run)
-        && let Ok(newest) = select(&store, None, here)
+        && let Ok(newest) = select_files(&store, None, here)
     {
         let paths: Vec<_> = std::iter::once(PathBuf::from(word)).chain(paths.iter().cloned()).collect();
         if choose(&newest.result, &paths, here).is_ok() {

@@ -1,10 +1,11 @@
-//! `discard`: remove saved results, and bottles that are kept since their work could not be saved. Shown first, then asked.
+//! `discard`: remove saved results, and bottles that are kept with them or since their work could not be saved. Shown first, then
+//! asked.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::App;
 use super::app::Calls;
-use super::size::size_of;
+use super::size::{size, size_of};
 use super::table::age;
 use super::usage;
 use super::work::summary;
@@ -12,7 +13,7 @@ use crate::error::{CliError, CliResult, Exit};
 use crate::results::select::select;
 use crate::results::store::Saved;
 use crate::run::ending::Place;
-use crate::run::records::Record;
+use crate::run::records::{Record, Runs};
 use crate::ui::columns;
 
 /// Seconds of a day.
@@ -43,7 +44,9 @@ pub(super) struct Args {
 /// What is discarded.
 enum Item {
     Result(Box<Saved>),
-    /// A bottle that is kept.
+    /// A result, and its bottle, whose files are kept.
+    Kept(Box<Saved>, Box<Record>),
+    /// A bottle that is kept since its work is not saved.
     Bottle(Box<Record>),
 }
 
@@ -75,7 +78,8 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult {
 }
 
 fn all(app: &App) -> CliResult<Vec<Item>> {
-    let saved = app.results().all()?.into_iter().map(|saved| Item::Result(Box::new(saved)));
+    let runs = app.runs();
+    let saved = app.results().all()?.into_iter().map(|saved| Item::of(&runs, saved));
     let bottles = app.runs().unsaved()?.into_iter().map(|record| Item::Bottle(Box::new(record)));
     Ok(saved.chain(bottles).collect())
 }
@@ -88,7 +92,7 @@ fn named(app: &App, runs: &[String]) -> CliResult<Vec<Item>> {
         let bottle = unsaved.iter().find(|record| record.id == *wanted || record.name == *wanted);
         let item = match bottle {
             Some(record) => Item::Bottle(Box::new(record.clone())),
-            None => Item::Result(Box::new(select(&store, Some(wanted), &app.invocation.cwd)?)),
+            None => Item::of(&app.runs(), select(&store, Some(wanted), &app.invocation.cwd)?),
         };
         if items.iter().any(|other| other.run() == item.run()) {
             return Err(usage(format!("`{}` is named twice", item.run())));
@@ -99,16 +103,24 @@ fn named(app: &App, runs: &[String]) -> CliResult<Vec<Item>> {
 }
 
 impl Item {
+    fn of(runs: &Runs, saved: Saved) -> Self {
+        let saved = Box::new(saved);
+        match runs.kept(&saved.result.run) {
+            Some(record) => Self::Kept(saved, Box::new(record)),
+            None => Self::Result(saved),
+        }
+    }
+
     fn run(&self) -> &str {
         match self {
-            Self::Result(saved) => &saved.result.run,
+            Self::Result(saved) | Self::Kept(saved, _) => &saved.result.run,
             Self::Bottle(record) => &record.id,
         }
     }
 
     fn since_unix(&self) -> u64 {
         match self {
-            Self::Result(saved) => saved.result.saved_unix,
+            Self::Result(saved) | Self::Kept(saved, _) => saved.result.saved_unix,
             Self::Bottle(record) => record.created_unix,
         }
     }
@@ -118,6 +130,12 @@ impl Item {
             Self::Result(saved) => {
                 let state = format!("{:?}", saved.state).to_lowercase();
                 (saved.result.directory.clone(), state, summary(&saved.result), size_of(saved))
+            }
+            Self::Kept(saved, _) => {
+                let state = format!("{:?}", saved.state).to_lowercase();
+                let lost = format!("{}, and the bottle's files", summary(&saved.result));
+                let bytes = saved.bytes() + saved.result.kept.unwrap_or_default();
+                (saved.result.directory.clone(), format!("{state}, kept"), lost, size(bytes))
             }
             Self::Bottle(record) => {
                 let directory = record.saves.as_ref().map(|wanted| wanted.directory.clone());
@@ -134,16 +152,23 @@ fn discard(app: &App, calls: &Calls, item: Item) -> CliResult {
     let run = item.run().to_owned();
     match item {
         Item::Result(_) => app.results().remove(&run)?,
-        Item::Bottle(mut record) => {
-            let backend = app.open(&record.backend, calls)?;
-            let (runs, store) = (app.runs(), app.results());
-            let bottle = record.instance.clone();
-            let bottle =
-                bottle.ok_or_else(|| CliError::new(Exit::Failed, format!("`{run}` has no bottle")))?;
-            Place { backend: &backend, runs: &runs, store: &store }.give_up(&mut record, &bottle)??;
-            calls.progress.clear();
+        Item::Kept(_, record) => {
+            give_up(app, calls, *record)?;
+            app.results().remove(&run)?;
         }
+        Item::Bottle(record) => give_up(app, calls, *record)?,
     }
     app.ui.status(&format!("discarded {run}"));
+    Ok(())
+}
+
+/// Closes a bottle that is kept.
+fn give_up(app: &App, calls: &Calls, mut record: Record) -> CliResult {
+    let backend = app.open(&record.backend, calls)?;
+    let (runs, store) = (app.runs(), app.results());
+    let no_bottle = || CliError::new(Exit::Failed, format!("`{}` has no bottle", record.id));
+    let bottle = record.instance.clone().ok_or_else(no_bottle)?;
+    Place { backend: &backend, runs: &runs, store: &store }.give_up(&mut record, &bottle)??;
+    calls.progress.clear();
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::results::model::{MarkKind, ResultState};
 use crate::results::select::{is_from, select};
 use crate::results::store::Saved;
 use crate::results::verify::verify;
-use crate::run::records::Record;
+use crate::run::records::{Record, Runs};
 use crate::ui::columns;
 
 #[derive(Debug, clap::Args)]
@@ -62,6 +62,9 @@ struct Row<'r> {
     state: State,
     marks: Vec<MarkKind>,
     bytes: Option<u64>,
+    /// How large the files of its bottle are, if that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_bytes: Option<u64>,
     digest: Option<&'r str>,
     #[serde(skip)]
     since_unix: u64,
@@ -91,7 +94,7 @@ impl From<ResultState> for State {
 }
 
 impl<'r> Row<'r> {
-    fn of(saved: &'r Saved) -> Self {
+    fn of(runs: &Runs, saved: &'r Saved) -> Self {
         let result = &saved.result;
         let sum = |counts: Vec<Option<u64>>| {
             counts.iter().any(Option::is_some).then(|| counts.iter().flatten().sum())
@@ -114,6 +117,7 @@ impl<'r> Row<'r> {
             state: saved.state.into(),
             marks,
             bytes: Some(saved.bytes()),
+            kept_bytes: runs.kept(&result.run).map(|_| result.kept.unwrap_or_default()),
             digest: Some(&result.digest),
             since_unix: result.saved_unix,
         }
@@ -134,6 +138,7 @@ impl<'r> Row<'r> {
             state: State::Unsaved,
             marks: Vec::new(),
             bytes: None,
+            kept_bytes: None,
             digest: None,
             since_unix: record.created_unix,
         })
@@ -150,6 +155,8 @@ impl<'r> Row<'r> {
             State::Resumed => "resumed",
             State::Unsaved => "unsaved",
         };
+        let kept = if self.kept_bytes.is_some() { ", kept" } else { "" };
+        let bytes = self.bytes.map(|bytes| bytes + self.kept_bytes.unwrap_or_default());
         [
             self.run.to_owned(),
             self.agent.to_owned(),
@@ -157,9 +164,9 @@ impl<'r> Row<'r> {
             age(self.since_unix),
             known(self.files.map(|files| files.to_string())),
             known(lines),
-            state.to_owned(),
+            format!("{state}{kept}"),
             if marks.is_empty() { "-".to_owned() } else { marks.join(",") },
-            known(self.bytes.map(size)),
+            known(bytes.map(size)),
         ]
     }
 }
@@ -181,7 +188,12 @@ fn list(app: &App, args: &Args) -> CliResult {
         let directory = record.saves.as_ref().map(|wanted| wanted.directory.as_path());
         directory.is_some_and(|directory| real.as_ref().is_none_or(|here| here.starts_with(directory)))
     });
-    let rows: Vec<_> = saved.iter().map(Row::of).chain(unsaved.iter().filter_map(Row::unsaved)).collect();
+    let runs = app.runs();
+    let rows: Vec<_> = saved
+        .iter()
+        .map(|saved| Row::of(&runs, saved))
+        .chain(unsaved.iter().filter_map(Row::unsaved))
+        .collect();
     if args.format == Format::Json {
         return Ok(app.ui.json(&rows)?);
     }

@@ -20,13 +20,17 @@ Examples:
   claude-bottle resume fixer --print 'go on'   run once, and exit with the agent's code
 
 A new bottle is started under the policy and with the image of today: with this directory as it is
-now, over it what the agent had changed, its commits and its sessions. Nothing is written here.")]
+now, over it what the agent had changed, its commits and its sessions. Nothing is written here.
+Of a bottle that was kept (start --keep, stop --keep) also what git ignores comes along.")]
 pub(super) struct Args {
     /// The result: its run, its bottle's name, or its agent for the newest; left out, the newest of this directory
     run: Option<String>,
     /// Save what git ignores too
     #[arg(long)]
     ignored: bool,
+    /// Keep the bottle's files when it ends, for the next resume
+    #[arg(long)]
+    keep: bool,
     #[command(flatten)]
     flags: Flags,
 }
@@ -45,6 +49,7 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
             saves: true,
             ignored: args.ignored,
             commits: false,
+            keeps: args.keep,
             resumes: Some(&saved),
             flags: &args.flags,
         };

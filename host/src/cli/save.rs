@@ -81,7 +81,7 @@ pub(super) fn moment(
 /// Finds the run of a bottle that has work: by its id, its name, or its agent if there is only one.
 pub(super) fn find(app: &App, wanted: &str) -> CliResult<Record> {
     let mut open = app.runs().all()?;
-    open.retain(|record| record.phase != Phase::Ended);
+    open.retain(|record| !matches!(record.phase, Phase::Kept | Phase::Ended));
     let exact = |record: &Record| record.id == wanted || record.name == wanted;
     let found = match open.iter().rposition(exact) {
         Some(at) => open.swap_remove(at),

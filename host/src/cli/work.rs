@@ -4,6 +4,7 @@ use super::App;
 use super::size::size;
 use crate::error::{CliError, CliResult, Exit};
 use crate::results::collect::OverBound;
+use crate::results::escape;
 use crate::results::model::SavedResult;
 use crate::results::render::{self, grouped};
 use crate::run::ending::Outcome;
@@ -18,7 +19,10 @@ pub(super) fn show_work(app: &App, run: &str, work: &Outcome) {
     match work {
         Outcome::NothingToSave => {}
         Outcome::Unchanged => ui.status("no file changed"),
-        Outcome::Saved(saved) => show_saved(ui, &saved.result),
+        Outcome::Saved(saved) => {
+            show_saved(ui, &saved.result);
+            show_kept(app, &saved.result);
+        }
         Outcome::Unsaved(error) => show_unsaved(ui, run, error),
         Outcome::Lost(failure) => {
             let error = &CliError::from(failure.clone()).error;
@@ -32,9 +36,12 @@ fn show_saved(ui: &Ui, result: &SavedResult) {
         return;
     }
     if result.files.is_empty() {
-        let has_repository = result.sealed.iter().any(|sealed| sealed.name == "git.tar");
-        let what = if has_repository { "did in its repository" } else { "remembers" };
-        ui.status(&format!("no file changed; what the agent {what} is kept"));
+        let has = |name: &str| result.sealed.iter().any(|sealed| sealed.name == name);
+        ui.status(match (has("git.tar"), has("history.tar")) {
+            (true, _) => "no file changed; what the agent did in its repository is kept",
+            (false, true) => "no file changed; what the agent remembers is kept",
+            (false, false) => "no file changed",
+        });
         left_behind(result).iter().for_each(|line| ui.status(line));
         ui.hint(&format!("go on: claude-bottle resume {}", result.run));
         return;
@@ -43,6 +50,20 @@ fn show_saved(ui: &Ui, result: &SavedResult) {
     left_behind(result).iter().for_each(|line| ui.status(line));
     ui.hint(&format!("look: claude-bottle diff {}", result.run));
     ui.hint(&format!("take them: claude-bottle apply {}", result.run));
+}
+
+/// Says of a bottle whose files are kept how large they are, and how one goes on with them or removes them.
+fn show_kept(app: &App, result: &SavedResult) {
+    let run = &result.run;
+    if app.ui.is_quiet() || app.runs().kept(run).is_none() {
+        return;
+    }
+    let bytes = result.kept.map_or_else(String::new, |bytes| format!(" ({})", size(bytes)));
+    app.ui.status(&format!("the bottle's files are kept{bytes}"));
+    if !result.files.is_empty() {
+        app.ui.hint(&format!("go on with them: claude-bottle resume {run}"));
+    }
+    app.ui.hint(&format!("remove them, and what is saved: claude-bottle discard {run}"));
 }
 
 /// Says that a bottle is kept. This is said also when all else is quiet: nothing but it has the work.
@@ -83,7 +104,8 @@ fn left_behind(result: &SavedResult) -> Vec<String> {
     let mut named = |words: &str, paths: &[claude_bottle_plugin_api::EntryPath]| {
         if let Some(first) = paths.first() {
             let more = if paths.len() > 1 { ", …" } else { "" };
-            lines.push(format!("left behind: {} {words} ({}{more})", paths.len(), first.as_path().display()));
+            let first = escape::name(first.as_bytes());
+            lines.push(format!("left behind: {} {words} ({first}{more})", paths.len()));
         }
     };
     named("names that a result does not carry", &left.refused);

@@ -18,6 +18,7 @@ pub mod git;
 pub mod hash;
 pub mod ignored;
 pub mod inspect;
+pub mod kept;
 pub mod marks;
 pub mod model;
 pub mod renames;

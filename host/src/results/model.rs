@@ -15,6 +15,7 @@ use claude_bottle_plugin_api::{EntryKind, EntryPath};
 use serde::{Deserialize, Serialize};
 
 use crate::results::commits::Commits;
+use crate::results::save::GIT;
 
 /// The version of [`SavedResult`]'s form.
 pub const VERSION: u32 = 1;
@@ -60,9 +61,20 @@ pub struct SavedResult {
     /// What was copied in of the agent's repositories and is gone there: a later bottle does not get it either.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<EntryPath>,
+    /// How large the working directory of its bottle is, in bytes, if the bottle is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<u64>,
     /// The SHA-256 of this document without this field, in compact JSON, which names every content by its own SHA-256.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub digest: String,
+}
+
+impl SavedResult {
+    /// Returns `true` if there is something in it that a directory or a repository could have; a conversation is not.
+    pub fn has_work(&self) -> bool {
+        let has_repository = self.sealed.iter().any(|sealed| sealed.name == GIT);
+        has_repository || !(self.files.is_empty() && self.gone.is_empty())
+    }
 }
 
 /// The state of the directory's repository at copy-in, read from its files without running git.

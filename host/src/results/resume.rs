@@ -16,7 +16,8 @@ use crate::results::apply::journal::{JournalFile, Phase};
 use crate::results::apply::tree::{PlaceError, Tree};
 use crate::results::archive::Archive;
 use crate::results::contents::Contents;
-use crate::results::model::{Change, ResultState, SavedResult, Side};
+use crate::results::kept::{Added, Kept};
+use crate::results::model::{Change, Count, ResultState, SavedResult, Side};
 use crate::results::save::{GIT, HISTORY};
 use crate::results::store::{SEALED, Saved, Store};
 use crate::results::verify::verify;
@@ -40,15 +41,19 @@ pub struct ResumedView {
     pub repository: bool,
     /// Whether the agent's history comes back.
     pub history: bool,
+    /// What git ignores and comes back too, out of a bottle that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Count>,
     /// Paths that changed here since they were copied in, and are as the agent left them inside.
     pub changed_here: Vec<EntryPath>,
 }
 
-/// Writes into the directory `stage` what the backend is given, and looks at what changed here since.
+/// Writes into the directory `stage` what the backend is given, and looks at what changed here since. Of a bottle that is kept
+/// there is more than its result has.
 ///
 /// # Errors
-/// Fails on a result that is not what was saved, on a directory that is gone, and if something cannot be written.
-pub fn stage(saved: &Saved, stage: &Path) -> anyhow::Result<Resumed> {
+/// Fails on a result that is not what was saved, on a directory that is gone, and if something cannot be read or written.
+pub fn stage(saved: &Saved, kept: Option<&Kept<'_>>, stage: &Path) -> anyhow::Result<Resumed> {
     let result = &saved.result;
     if let Some(wrong) = verify(saved)?.first() {
         bail!("the result `{}` is not what was saved: {wrong}", result.run);
@@ -58,8 +63,9 @@ pub fn stage(saved: &Saved, stage: &Path) -> anyhow::Result<Resumed> {
         is_there.then(|| saved.dir.join(SEALED).join(name))
     };
     let mut restore = Restore::default();
-    restore.workspace = files(saved, &stage.join("workspace.tar"))?;
-    restore.removed = removed(result, &stage.join("removed.jsonl"))?;
+    let (workspace, added) = files(saved, kept, stage)?;
+    restore.workspace = workspace;
+    restore.removed = removed(result, &added.gone, &stage.join("removed.jsonl"))?;
     (restore.sealed, restore.history) = (sealed(GIT), sealed(HISTORY));
     restore.start.clone_from(&result.origin.start);
     let view = ResumedView {
@@ -67,25 +73,29 @@ pub fn stage(saved: &Saved, stage: &Path) -> anyhow::Result<Resumed> {
         files: result.files.len(),
         repository: restore.sealed.is_some(),
         history: restore.history.is_some(),
+        kept: kept.map(|_| added.count),
         changed_here: changed_here(result)?,
     };
     Ok(Resumed { restore, view })
 }
 
 /// Writes the new files; `None` if there are none.
-fn files(saved: &Saved, path: &Path) -> anyhow::Result<Option<PathBuf>> {
+fn files(saved: &Saved, kept: Option<&Kept<'_>>, stage: &Path) -> anyhow::Result<(Option<PathBuf>, Added)> {
+    let path = &stage.join("workspace.tar");
     let contents = Contents::new(&saved.dir);
     let writing = || format!("write `{}`", path.display());
     let mut archive = Archive::unbounded(create(path).with_context(writing)?);
-    let mut is_empty = true;
     for change in &saved.result.files {
         if let Some(new) = &change.new {
             add(&mut archive, change, new, &contents).with_context(writing)?;
-            is_empty = false;
         }
     }
-    archive.finish().with_context(writing)?;
-    Ok((!is_empty).then(|| path.to_owned()))
+    let added = match kept {
+        Some(kept) => kept.add(&saved.result, &mut archive, stage).context("read the bottle that is kept")?,
+        None => Added::default(),
+    };
+    let has_entries = archive.finish().with_context(writing)? > 0;
+    Ok((has_entries.then(|| path.to_owned()), added))
 }
 
 fn add(archive: &mut Archive, change: &Change, new: &Side, contents: &Contents) -> anyhow::Result<()> {
@@ -103,8 +113,8 @@ fn add(archive: &mut Archive, change: &Change, new: &Side, contents: &Contents) 
 }
 
 /// Writes the paths that are gone; `None` if there are none.
-fn removed(result: &SavedResult, path: &Path) -> anyhow::Result<Option<PathBuf>> {
-    let mut gone: Vec<PathBuf> = Vec::new();
+fn removed(result: &SavedResult, ignored: &[PathBuf], path: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let mut gone = ignored.to_vec();
     gone.extend(result.files.iter().filter(|file| file.new.is_none()).map(|file| file.path.as_path().into()));
     for top in &result.gone {
         all_below(&result.directory, top.as_path(), &mut gone);

@@ -153,9 +153,14 @@ impl Work<'_> {
             && collected.left_out.refused.is_empty()
             && collected.left_out.worktrees.is_empty()
             && !collected.has_own_refs;
+        let mut left_out = std::mem::take(&mut collected.left_out);
+        left_out.skipped =
+            exported.skipped.iter().map(|fact| format!("{}: {}", fact.label, fact.value)).collect();
+        let history = self.history(&draft, &mut left_out)?;
         // What was said there since is worth as much as before.
         let is_resumed = self.record.saves.as_ref().is_some_and(|wanted| wanted.resumes.is_some());
-        if is_unchanged && !is_resumed {
+        let is_kept = self.record.keeps && name == self.record.id;
+        if is_unchanged && !is_resumed && !is_kept && history.is_none() {
             return Ok(None);
         }
         draft.check_bound()?;
@@ -174,12 +179,8 @@ impl Work<'_> {
         };
         inspect(&mut collected.changes, &contents, &before, secrets.as_ref())
             .context("look at what changed")?;
-        let mut left_out = collected.left_out;
-        left_out.skipped =
-            exported.skipped.iter().map(|fact| format!("{}: {}", fact.label, fact.value)).collect();
-        left_out.sealed = git.is_over_bound();
-        let mut sealed: Vec<_> = draft.sealed(GIT, git)?.into_iter().collect();
-        sealed.extend(self.history(&draft, &mut left_out)?);
+        left_out.sealed |= git.is_over_bound();
+        let sealed: Vec<_> = draft.sealed(GIT, git)?.into_iter().chain(history).collect();
         let had = |path: &Path| known.baseline.find(path).is_some();
         let (files, secrets) = (collected.changes.as_slice(), secrets.as_ref());
         let against = |base| Against { base, had: &had, files, before: &before, secrets };
@@ -193,7 +194,8 @@ impl Work<'_> {
         let result = self.document(name, copied, (collected.changes, left_out, sealed));
         let origin = self.origin(exported.start);
         let (secrets_checked, gone) = (secrets.is_some(), collected.gone);
-        draft.finish(SavedResult { origin, secrets_checked, gone, commits, ..result }).map(Some)
+        let kept = is_kept.then_some(exported.bytes);
+        draft.finish(SavedResult { origin, secrets_checked, gone, commits, kept, ..result }).map(Some)
     }
 
     /// Returns the values to search for; `None` if there are some, and this process does not have them.
@@ -238,6 +240,7 @@ impl Work<'_> {
             sealed,
             commits: None,
             gone: Vec::new(),
+            kept: None,
             digest: String::new(),
         }
     }
@@ -248,22 +251,24 @@ impl Work<'_> {
         if paths.is_empty() {
             return Ok(None);
         }
-        let mut sink = Sealing { archive: draft.seal(HISTORY)? };
+        let mut sink = Sealing { archive: draft.seal(HISTORY)?, has_files: false };
         let request = |stream| ExportRequest::history(paths, stream);
         let exported = export(self.backend, self.bottle, request, &mut sink);
         left_out.sealed |= sink.archive.is_over_bound();
         match exported {
-            Ok(_) => draft.sealed(HISTORY, sink.archive),
+            Ok(_) if sink.has_files => return draft.sealed(HISTORY, sink.archive),
+            // Directories that nothing was put into remember nothing.
+            Ok(_) => {}
             Err(error) => {
                 let error = error.into_error();
                 tracing::warn!("the agent's history is not saved: {error:#}");
                 left_out.skipped.push(format!("the agent's history: {error:#}"));
-                drop(sink);
-                std::fs::remove_file(draft.dir().join(crate::results::store::SEALED).join(HISTORY))
-                    .context("remove what was written of the agent's history")?;
-                Ok(None)
             }
         }
+        drop(sink);
+        std::fs::remove_file(draft.dir().join(crate::results::store::SEALED).join(HISTORY))
+            .context("remove what was written of the agent's history")?;
+        Ok(None)
     }
 }
 
@@ -276,6 +281,7 @@ fn repositories(baseline: &Baseline) -> Vec<PathBuf> {
 /// Puts everything into an archive that nothing opens here.
 struct Sealing {
     archive: Archive,
+    has_files: bool,
 }
 
 impl Sink for Sealing {
@@ -283,7 +289,10 @@ impl Sink for Sealing {
         let path = place.path();
         match content {
             Content::Directory => self.archive.directory(path),
-            Content::File { size, executable } => self.archive.file(path, executable, size, contents),
+            Content::File { size, executable } => {
+                self.has_files = true;
+                self.archive.file(path, executable, size, contents)
+            }
             Content::Link { target } => self.archive.link(path, &target),
             // A second name of a file: what remembers sessions has none.
             Content::Same { .. } | Content::Special => Ok(()),

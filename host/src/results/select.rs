@@ -10,27 +10,39 @@ use crate::results::store::{Saved, Store};
 /// # Errors
 /// Fails if nothing fits.
 pub fn select(store: &Store, wanted: Option<&str>, here: &Path) -> CliResult<Saved> {
-    let all = store.all()?;
+    find(store, wanted, here, |_| true)
+}
+
+/// Finds a result for a command that is about files: the newest that has some, if there is one.
+///
+/// # Errors
+/// Fails if nothing fits.
+pub fn select_files(store: &Store, wanted: Option<&str>, here: &Path) -> CliResult<Saved> {
+    find(store, wanted, here, |saved| !saved.result.files.is_empty())
+}
+
+fn find(
+    store: &Store,
+    wanted: Option<&str>,
+    here: &Path,
+    is_better: impl Fn(&Saved) -> bool,
+) -> CliResult<Saved> {
+    let mut all = store.all()?;
     let is_any = !all.is_empty();
-    let found = match wanted {
-        Some(wanted) => named(all, wanted),
-        None => all.into_iter().rfind(|saved| is_from(saved, here)),
-    };
-    found.ok_or_else(|| missing(wanted, here, is_any))
+    let exact =
+        |saved: &Saved| wanted.is_some_and(|word| saved.result.run == word || saved.result.name == word);
+    if let Some(at) = all.iter().rposition(exact) {
+        return Ok(all.swap_remove(at));
+    }
+    all.retain(|saved| wanted.map_or_else(|| is_from(saved, here), |agent| saved.result.agent == agent));
+    let found = all.iter().rposition(is_better).map(|at| all.swap_remove(at));
+    found.or_else(|| all.pop()).ok_or_else(|| missing(wanted, here, is_any))
 }
 
 /// Returns `true` if a result was taken from a directory, or from a repository around it.
 pub fn is_from(saved: &Saved, here: &Path) -> bool {
     let real = here.canonicalize();
     real.as_deref().unwrap_or(here).starts_with(&saved.result.directory)
-}
-
-fn named(all: Vec<Saved>, wanted: &str) -> Option<Saved> {
-    let exact = |saved: &Saved| saved.result.run == wanted || saved.result.name == wanted;
-    match all.iter().rposition(exact) {
-        Some(at) => all.into_iter().nth(at),
-        None => all.into_iter().rfind(|saved| saved.result.agent == wanted),
-    }
 }
 
 fn missing(wanted: Option<&str>, here: &Path, is_any: bool) -> CliError {
@@ -50,7 +62,7 @@ fn missing(wanted: Option<&str>, here: &Path, is_any: bool) -> CliError {
 mod tests {
     use super::*;
     use crate::results::model::ResultState;
-    use crate::results::store::tests::put;
+    use crate::results::store::tests::{put, put_work};
 
     #[test]
     fn a_result_is_found_by_its_run_its_bottle_its_agent_or_its_directory() {
@@ -74,6 +86,14 @@ mod tests {
         ] {
             assert_eq!(find(wanted, "/project/below").unwrap(), expected);
         }
+        // What only remembers is gone on from, and nothing of it is taken.
+        put_work(&store, "fix-0000000e", 1, ResultState::New, 0);
+        for (wanted, expected) in
+            [(Some("fix"), "fix-0000000e"), (None, "fix-0000000e"), (Some("dev"), "dev-0000000a")]
+        {
+            assert_eq!(select_files(&store, wanted, Path::new("/project")).unwrap().result.run, expected);
+        }
+        assert_eq!(find(Some("fix"), "/project").unwrap(), "fix-0000000c");
         assert!(find(None, "/projects").unwrap_err().hints[0].contains("results --all"));
         assert!(find(Some("other"), "/project").is_err());
     }

@@ -152,11 +152,26 @@ impl Store {
     }
 
     /// Removes the oldest results that were taken, until the store is within its bounds; new ones stay.
-    pub fn prune(&self) -> anyhow::Result<()> {
+    ///
+    /// Of those that have nothing but a conversation the newest stay, as many as of the others. One whose bottle is kept goes
+    /// with that alone.
+    ///
+    /// # Errors
+    /// Fails if the directory cannot be read, or a result not removed.
+    pub fn prune(&self, has_bottle: impl Fn(&str) -> bool) -> anyhow::Result<()> {
         self.remove_old_drafts()?;
-        let sized: Vec<_> = self.all()?.into_iter().map(|saved| (saved.bytes(), saved)).collect();
+        let has_bottle = |saved: &Saved| has_bottle(&saved.result.run);
+        let is_talk =
+            |saved: &Saved| saved.state == ResultState::New && !saved.result.has_work() && !has_bottle(saved);
+        let (talks, others): (Vec<_>, Vec<_>) = self.all()?.into_iter().partition(is_talk);
+        for talk in talks.iter().take(talks.len().saturating_sub(KEPT)) {
+            self.remove(&talk.result.run)?;
+        }
+        let kept = talks.into_iter().rev().take(KEPT).chain(others);
+        let sized: Vec<_> = kept.map(|saved| (saved.bytes(), saved)).collect();
         let mut bytes: u64 = sized.iter().map(|(bytes, _)| bytes).sum();
-        let taken: Vec<_> = sized.into_iter().filter(|(_, saved)| saved.state != ResultState::New).collect();
+        let goes = |saved: &Saved| saved.state != ResultState::New && !has_bottle(saved);
+        let taken: Vec<_> = sized.into_iter().filter(|(_, saved)| goes(saved)).collect();
         let mut count = taken.len();
         for (size, saved) in taken {
             if count <= KEPT && bytes <= MAX_BYTES {
@@ -182,10 +197,18 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the size of the store and its largest result, if it is over its bound although all that may go is gone.
-    pub fn over_bound(&self) -> anyhow::Result<Option<(u64, Saved)>> {
-        let sized: Vec<_> = self.all()?.into_iter().map(|saved| (saved.bytes(), saved)).collect();
-        let bytes: u64 = sized.iter().map(|(bytes, _)| bytes).sum();
+    /// Returns the size of the store and its largest result, if it is over its bound although all that may go is gone. Bottles
+    /// that are kept count with their results.
+    ///
+    /// # Errors
+    /// Fails if the directory cannot be read.
+    pub fn over_bound(&self, has_bottle: impl Fn(&str) -> bool) -> anyhow::Result<Option<(u64, Saved)>> {
+        let with_bottle = |saved: &Saved| {
+            let kept = saved.result.kept.filter(|_| has_bottle(&saved.result.run));
+            saved.bytes().saturating_add(kept.unwrap_or_default())
+        };
+        let sized: Vec<_> = self.all()?.into_iter().map(|saved| (with_bottle(&saved), saved)).collect();
+        let bytes = sized.iter().map(|(bytes, _)| *bytes).fold(0, u64::saturating_add);
         let largest = sized.into_iter().max_by_key(|(bytes, _)| *bytes);
         Ok(largest.filter(|_| bytes > MAX_BYTES).map(|(_, saved)| (bytes, saved)))
     }

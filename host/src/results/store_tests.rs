@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
-use crate::results::model::{Base, LeftOut, Origin};
+use crate::results::model::{Base, Change, LeftOut, Origin};
 
 /// Writes the result of a run, with so many bytes of contents.
 pub(crate) fn put(store: &Store, run: &str, saved_unix: u64, state: ResultState, bytes: u64) -> SavedResult {
@@ -26,6 +26,7 @@ pub(crate) fn put(store: &Store, run: &str, saved_unix: u64, state: ResultState,
         sealed: Vec::new(),
         commits: None,
         gone: Vec::new(),
+        kept: None,
         digest: String::new(),
     };
     let dir = store.dir(run);
@@ -38,22 +39,45 @@ pub(crate) fn put(store: &Store, run: &str, saved_unix: u64, state: ResultState,
     result
 }
 
+/// The same of a result that has a changed file.
+pub(crate) fn put_work(store: &Store, run: &str, saved_unix: u64, state: ResultState, bytes: u64) {
+    let result = put(store, run, saved_unix, state, bytes);
+    let files = vec![Change::new("changed", None, None)];
+    let text = serde_json::to_vec(&SavedResult { files, ..result }).unwrap();
+    fs::write(store.dir(run).join(DOCUMENT), text).unwrap();
+}
+
 #[test]
 fn results_that_were_taken_go_by_themselves_and_new_ones_never() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::new(dir.path());
     assert!(store.all().unwrap().is_empty());
     for n in 0..30 {
-        put(&store, &format!("new-{n:02}"), n, ResultState::New, 1);
+        put_work(&store, &format!("new-{n:02}"), n, ResultState::New, 1);
         let state = [ResultState::Applied, ResultState::Undone, ResultState::Resumed][n as usize % 3];
         put(&store, &format!("taken-{n:02}"), n, state, 1);
     }
-    store.prune().unwrap();
+    store.prune(|_| false).unwrap();
     let names = store.names().unwrap();
     assert_eq!(names.iter().filter(|name| name.starts_with("new")).count(), 30);
     assert_eq!(names.iter().filter(|name| name.starts_with("taken")).count(), KEPT);
     assert!(!names.contains(&"taken-09".to_owned()) && names.contains(&"taken-10".to_owned()));
-    assert!(store.over_bound().unwrap().is_none());
+    assert!(store.over_bound(|_| false).unwrap().is_none());
+}
+
+#[test]
+fn of_mere_conversations_the_newest_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::new(dir.path());
+    for n in 0..25 {
+        put(&store, &format!("talk-{n:02}"), n, ResultState::New, 1);
+        put_work(&store, &format!("new-{n:02}"), n, ResultState::New, 1);
+    }
+    store.prune(|_| false).unwrap();
+    let names = store.names().unwrap();
+    assert_eq!(names.iter().filter(|name| name.starts_with("new")).count(), 25);
+    assert_eq!(names.iter().filter(|name| name.starts_with("talk")).count(), KEPT);
+    assert!(!names.contains(&"talk-04".to_owned()) && names.contains(&"talk-05".to_owned()));
 }
 
 #[test]
@@ -63,9 +87,9 @@ fn a_store_over_its_bound_names_its_largest_result() {
     put(&store, "old-1", 1, ResultState::Applied, 1);
     put(&store, "new-1", 2, ResultState::New, 2 << 30);
     put(&store, "new-2", 3, ResultState::New, (3 << 30) + 1);
-    store.prune().unwrap();
+    store.prune(|_| false).unwrap();
     assert_eq!(store.names().unwrap(), ["new-1", "new-2"]);
-    assert_eq!(store.over_bound().unwrap().unwrap().1.result.run, "new-2");
+    assert_eq!(store.over_bound(|_| false).unwrap().unwrap().1.result.run, "new-2");
 }
 
 #[test]
@@ -93,7 +117,7 @@ fn what_was_being_written_when_a_process_was_killed_goes_after_a_day() {
         let then = std::time::SystemTime::now() - Duration::from_secs(hours * 3600);
         fs::File::open(store.dir(name)).unwrap().set_modified(then).unwrap();
     }
-    store.prune().unwrap();
+    store.prune(|_| false).unwrap();
     assert!(
         !store.dir(".draft-old").exists()
             && store.dir(".draft-young").exists()

@@ -1,4 +1,5 @@
-//! The end of a run, by whichever process comes to it: halt, export, save, close. What cannot be saved is not removed.
+//! The end of a run, by whichever process comes to it: halt, export, save, close. What cannot be saved is not removed, and what
+//! the user wants to keep is not closed.
 
 use anyhow::Context;
 use claude_bottle_plugin_api::{Bottle, Event, EventState, Failure, FailureKind};
@@ -60,9 +61,12 @@ impl Place<'_> {
         }
         let _lock = self.runs.lock(&record.id)?;
         let now = self.runs.get(&record.id);
-        if now.as_ref().is_some_and(|now| now.phase == Phase::Ended) {
-            return self.found_ended(record);
+        if let Some(phase) =
+            now.as_ref().map(|now| now.phase).filter(|phase| *phase == Phase::Ended || *phase == Phase::Kept)
+        {
+            return self.found_ended(record, phase);
         }
+        record.keeps |= now.as_ref().is_some_and(|now| now.keeps);
         if now.is_some_and(|now| now.is_saved) {
             // What did that was cut off while it removed the bottle, which is not whole any more.
             let outcome = self.found(record)?;
@@ -119,6 +123,9 @@ impl Place<'_> {
         bottle: &Bottle,
         (outcome, safe): (Outcome, Safe),
     ) -> anyhow::Result<Ended> {
+        if record.keeps {
+            return self.keep(record, bottle, outcome);
+        }
         let closed = self.close(bottle, |backend, bottle| closing::saved(backend, bottle, &safe));
         if closed.is_ok() {
             self.note_ended(record)?;
@@ -126,9 +133,21 @@ impl Place<'_> {
         Ok(Ended { outcome, closed: Some(closed), by_another: false })
     }
 
+    /// Keeps the files of a bottle whose work is saved, and gives back all else of it.
+    fn keep(&self, record: &mut Record, bottle: &Bottle, outcome: Outcome) -> anyhow::Result<Ended> {
+        record.phase = Phase::Kept;
+        self.runs.save(record).context("write down that the bottle is kept")?;
+        self.step("keep", "keeping the bottle's files");
+        let target = bottle.clone();
+        let kept = self.backend.call_through(Verb::KEEP, move |opened, call| opened.keep(call, &target));
+        self.done("keep");
+        Ok(Ended { outcome, closed: Some(kept), by_another: false })
+    }
+
     /// Another process has ended the run meanwhile.
-    fn found_ended(&self, record: &mut Record) -> anyhow::Result<Ended> {
-        record.phase = Phase::Ended;
+    fn found_ended(&self, record: &mut Record, phase: Phase) -> anyhow::Result<Ended> {
+        record.phase = phase;
+        record.keeps |= phase == Phase::Kept;
         Ok(Ended { outcome: self.found(record)?, closed: Some(Ok(())), by_another: true })
     }
 
@@ -153,7 +172,7 @@ impl Place<'_> {
     fn save(&self, record: &Record, bottle: &Bottle, most: Most) -> anyhow::Result<(Outcome, Safe)> {
         let work = Work { backend: self.backend, runs: self.runs, store: self.store, record, bottle };
         let saved = work.save(&record.id, most)?;
-        if let Err(error) = self.store.prune() {
+        if let Err(error) = self.store.prune(|run| self.runs.kept(run).is_some()) {
             tracing::warn!("remove old results: {error:#}");
         }
         let resumed = record.saves.as_ref().and_then(|wanted| wanted.resumes.as_ref());

@@ -58,7 +58,8 @@ pub fn has_bottle(run: &Record) -> bool {
     match run.phase {
         Phase::Creating | Phase::Running => owner::is_alive(&run.owner) != Ok(false),
         Phase::Unsaved => true,
-        Phase::Ended => false,
+        // Its name is that of a result by now.
+        Phase::Kept | Phase::Ended => false,
     }
 }
 

@@ -64,6 +64,8 @@ pub struct PlanView {
 pub enum Changes {
     /// They are saved when the bottle ends.
     Saved,
+    /// They are saved then, and the bottle's files stay.
+    Kept,
     /// They are lost then, since the backend cannot bring them out.
     Lost,
     /// They are lost then, since the user says so.
@@ -72,17 +74,24 @@ pub enum Changes {
 
 impl Changes {
     /// Decides for a run; `None` without a directory.
-    pub fn of(backend: &Backend, has_workspace: bool, is_wanted: bool) -> Option<Self> {
+    pub fn of(backend: &Backend, has_workspace: bool, (is_wanted, keeps): (bool, bool)) -> Option<Self> {
         has_workspace.then(|| match (is_wanted, backend.offers(&Capability::EXPORT)) {
             (false, _) => Self::NotSaved,
+            (true, true) if keeps => Self::Kept,
             (true, true) => Self::Saved,
             (true, false) => Self::Lost,
         })
     }
 
+    /// Returns `true` if they are in a result afterwards.
+    pub fn are_saved(self) -> bool {
+        matches!(self, Self::Saved | Self::Kept)
+    }
+
     fn row(self) -> Option<String> {
         match self {
             Self::Saved => Some("saved when it ends".to_owned()),
+            Self::Kept => Some("saved when it ends, and the bottle's files are kept".to_owned()),
             Self::NotSaved => Some("lost when it ends, as --no-save says".to_owned()),
             // A limitation says it.
             Self::Lost => None,
@@ -279,7 +288,9 @@ fn resumed(view: &ResumedView) -> String {
     let more = [(view.repository, "the agent's repository"), (view.history, "its history")];
     let more: String =
         more.iter().filter(|(is_there, _)| *is_there).map(|(_, what)| format!(", {what}")).collect();
-    format!("{}: {} changed {noun}{more}", view.run, view.files)
+    let kept =
+        view.kept.as_ref().map_or_else(String::new, |kept| format!(", {} that git ignores", kept.files));
+    format!("{}: {} changed {noun}{more}{kept}", view.run, view.files)
 }
 
 /// Names the paths that changed here as well.

@@ -29,8 +29,17 @@ pub enum Phase {
     Running,
     /// The bottle is halted, and stays since its work could not be saved.
     Unsaved,
+    /// The bottle is halted, its work is saved, and its files stay since the user wants them.
+    Kept,
     /// The bottle is closed.
     Ended,
+}
+
+impl Phase {
+    /// Returns `true` if nothing of the bottle runs any more, as its own process knows.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Unsaved | Self::Kept | Self::Ended)
+    }
 }
 
 /// One run. Holds no secret.
@@ -76,6 +85,9 @@ pub struct Record {
     /// What is saved when the bottle ends; nothing without a copy of a directory, or since the user says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saves: Option<Wanted>,
+    /// Whether the bottle's files stay when that is done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps: bool,
     /// Whether that is done, and only the bottle's removal is left.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_saved: bool,
@@ -154,16 +166,19 @@ impl Runs {
 
     /// Returns the runs that were to go on, and whose process is dead.
     pub fn dead(&self) -> anyhow::Result<Vec<Record>> {
-        let is_dead = |record: &Record| {
-            !matches!(record.phase, Phase::Unsaved | Phase::Ended)
-                && owner::is_alive(&record.owner) == Ok(false)
-        };
+        let is_dead =
+            |record: &Record| !record.phase.is_over() && owner::is_alive(&record.owner) == Ok(false);
         Ok(self.all()?.into_iter().filter(is_dead).collect())
     }
 
     /// Returns the runs whose bottle is kept since its work could not be saved.
     pub fn unsaved(&self) -> anyhow::Result<Vec<Record>> {
         Ok(self.all()?.into_iter().filter(|record| record.phase == Phase::Unsaved).collect())
+    }
+
+    /// Returns the run of a result whose bottle is kept since the user wants its files; `None` if it is not.
+    pub fn kept(&self, id: &str) -> Option<Record> {
+        self.get(id).filter(|record| record.phase == Phase::Kept)
     }
 
     /// Waits until nothing else ends this run, and keeps others from it as long as the value lives.
@@ -254,6 +269,7 @@ pub(crate) mod tests {
             exit_code: None,
             timings: Vec::new(),
             saves: None,
+            keeps: false,
             is_saved: false,
         }
     }

@@ -60,7 +60,8 @@ impl Session<'_> {
         let outcome = self.launch_and_use(request);
         self.backend.progress().clear();
         self.note_times();
-        if !matches!(outcome.work, ending::Outcome::Unsaved(_)) {
+        let is_kept = self.record.phase == Phase::Kept;
+        if !is_kept && !matches!(outcome.work, ending::Outcome::Unsaved(_)) {
             self.record.phase = Phase::Ended;
             // Of a bottle whose agent never ran.
             if !outcome.is_abandoned {
@@ -69,7 +70,7 @@ impl Session<'_> {
         }
         let recorded = self.runs.save(&self.record).and_then(|()| self.runs.prune());
         // A verb that never returned may still be making things: they are left to the reaper.
-        if outcome.is_abandoned {
+        if outcome.is_abandoned && !is_kept {
             reaper.leave_behind()
         } else {
             // The reaper removes it should this process be killed, and so it goes before the reaper does.

@@ -6,6 +6,7 @@ mod branch;
 mod ends;
 mod engine;
 mod exact;
+mod keep;
 mod real;
 mod repository;
 mod secrets;

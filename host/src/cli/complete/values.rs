@@ -245,6 +245,7 @@ fn told(run: &Record) -> String {
     let phase = match run.phase {
         Phase::Creating | Phase::Running => "began",
         Phase::Unsaved => "not saved, began",
+        Phase::Kept => "kept, began",
         Phase::Ended => "ended, began",
     };
     format!("{}, {phase} {} ago", run.agent, age(run.created_unix))

@@ -23,7 +23,6 @@ use super::listen::Entrance;
 use crate::error::{CliError, CliResult, Exit};
 use crate::run::backend::{Backend, Verb};
 use crate::run::changes::{Changes, TICK};
-use crate::run::records::Phase;
 
 /// How many connections are carried at once: each is a program in the bottle. More wait until one ends.
 const MOST: usize = 64;
@@ -128,7 +127,7 @@ impl<'a> Forward<'a> {
     /// Returns `true` if the bottle has ended, as its record says or as it was found.
     fn is_over(&self) -> bool {
         let ended = || match self.app.runs().get(&self.row.bottle.id) {
-            Some(record) => matches!(record.phase, Phase::Unsaved | Phase::Ended),
+            Some(record) => record.phase.is_over(),
             None => self.has_record,
         };
         self.is_gone || ended()

@@ -12,7 +12,7 @@ use super::tail::Tail;
 use crate::egress::summary;
 use crate::error::{CliResult, Exit};
 use crate::run::changes::{Changes, TICK};
-use crate::run::records::{Phase, Record};
+use crate::run::records::Record;
 use crate::ui::interrupt::Interrupt;
 
 /// Shows decisions until the run has ended, the user has seen enough, or nobody reads.
@@ -28,7 +28,7 @@ pub(super) fn run(app: &App, record: &Record, format: Format) -> CliResult<ExitC
     loop {
         // Asked before the log is read, so that the last lines are not missed.
         let record = app.runs().get(&record.id);
-        let ended = record.is_none_or(|record| matches!(record.phase, Phase::Unsaved | Phase::Ended));
+        let ended = record.is_none_or(|record| record.phase.is_over());
         // The log may be in a directory of its own, which may have been made only now.
         let log = summary::log(&directory);
         if let Some(place) = log.parent().filter(|place| *place != directory && place.is_dir()) {

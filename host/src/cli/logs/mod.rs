@@ -194,6 +194,7 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Creating => "creating",
         Phase::Running => "running",
         Phase::Unsaved => "unsaved",
+        Phase::Kept => "kept",
         Phase::Ended => "ended",
     }
 }
@@ -241,9 +242,9 @@ fn show_decisions(app: &App, record: &Record, format: Format) -> CliResult<ExitC
     let lines =
         tail.read_new().with_context(|| format!("cannot read the decisions in `{}`", directory.display()))?;
     if lines.is_empty() {
-        let said = match record.phase {
-            Phase::Unsaved | Phase::Ended => "the run made no request",
-            _ => "no decision is recorded yet; add --follow to wait for the next",
+        let said = match record.phase.is_over() {
+            true => "the run made no request",
+            false => "no decision is recorded yet; add --follow to wait for the next",
         };
         app.ui.status(said);
     } else {

@@ -6,7 +6,7 @@ use crate::egress::live::LivePolicy;
 use crate::error::{CliError, CliResult, Exit};
 use crate::run::backend::{Backend, Verb};
 use crate::run::owner;
-use crate::run::records::{Phase, Record};
+use crate::run::records::Record;
 
 use claude_bottle_egress_policy::Policy;
 use claude_bottle_plugin_api::{Bottle, Failure, FailureKind, ReloadRequest};
@@ -15,8 +15,7 @@ use claude_bottle_plugin_api::{Bottle, Failure, FailureKind, ReloadRequest};
 pub(super) fn running(app: &App) -> CliResult<Vec<Record>> {
     let mut runs = app.runs().all()?;
     runs.retain(|run| {
-        let is_over = matches!(run.phase, Phase::Unsaved | Phase::Ended);
-        !is_over && run.policy.is_some() && owner::is_alive(&run.owner) != Ok(false)
+        !run.phase.is_over() && run.policy.is_some() && owner::is_alive(&run.owner) != Ok(false)
     });
     Ok(runs)
 }

@@ -1,6 +1,7 @@
 //! `start`: resolve, prepare, show, ask, launch, provision, execute, close.
 
 mod flags;
+mod kept;
 mod running;
 
 use std::collections::BTreeSet;
@@ -20,7 +21,7 @@ use super::{App, Format, settings, token, usable, usage};
 use crate::egress::{self, Egress};
 use crate::error::{CliError, CliResult, Exit};
 use crate::manifest::{Agent, Bottle, listed, nearest};
-use crate::results::resume::{self, Resumed};
+use crate::results::resume::Resumed;
 use crate::results::store::Saved;
 use crate::run::backend::{Backend, Verb};
 use crate::run::capabilities;
@@ -33,6 +34,7 @@ use crate::run::{claude_files, tools};
 use crate::{run::owner, run::stage};
 
 pub(super) use flags::Flags;
+pub(super) use kept::check as check_keeps;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -61,6 +63,9 @@ pub(super) struct Args {
     /// Keep the commits that the agent makes, for apply --branch NAME --commits
     #[arg(long, requires = "cwd", conflicts_with = "no_save")]
     commits: bool,
+    /// Keep the bottle's files when it ends, for resume
+    #[arg(long, requires = "cwd", conflicts_with = "no_save")]
+    keep: bool,
     #[command(flatten)]
     flags: Flags,
 }
@@ -79,6 +84,8 @@ pub(super) struct Request<'a> {
     pub(super) ignored: bool,
     /// Whether the agent's own commits are kept too.
     pub(super) commits: bool,
+    /// Whether the bottle's files are kept when it ends.
+    pub(super) keeps: bool,
     /// The result that it goes on from.
     pub(super) resumes: Option<&'a Saved>,
     /// What else the command line says.
@@ -96,6 +103,7 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
             saves: !args.no_save,
             ignored: args.ignored,
             commits: args.commits,
+            keeps: args.keep,
             resumes: None,
             flags: &args.flags,
         };
@@ -136,9 +144,13 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
     let calls = Calls::new(app)?;
     let mut backend = app.open(request.backend, &calls)?;
     settings::check(app, &backend)?;
-    let changes = Changes::of(&backend, request.workspace.is_some(), request.saves);
+    if request.keeps {
+        kept::check(&backend, "--keep")?;
+    }
+    let changes = Changes::of(&backend, request.workspace.is_some(), (request.saves, request.keeps));
     let stage = stage::make(&owner::this_process())?;
-    let resumed = request.resumes.map(|saved| resumed(&backend, saved, stage.path())).transpose()?;
+    let resumed = request.resumes.map(|saved| resumed(app, &calls, &backend, saved, stage.path()));
+    let resumed = resumed.transpose()?;
     if let Some(option) = flags.going_on(agent)
         && resumed.as_ref().is_some_and(|resumed| resumed.view.history)
     {
@@ -149,7 +161,7 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
         workspace: request.workspace.clone(),
         arguments,
         options: flags.options(bottle, request.backend),
-        saves: changes == Some(Changes::Saved),
+        saves: changes.is_some_and(Changes::are_saved),
         restore,
         name: flags.name.clone(),
     };
@@ -207,7 +219,7 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
 }
 
 /// Makes ready what the bottle goes on from, unless the backend cannot lay it.
-fn resumed(backend: &Backend, saved: &Saved, stage: &Path) -> CliResult<Resumed> {
+fn resumed(app: &App, calls: &Calls, backend: &Backend, saved: &Saved, stage: &Path) -> CliResult<Resumed> {
     if !backend.offers(&Capability::RESUME) {
         let (name, run) = (backend.name(), &saved.result.run);
         let message = format!("the {name} backend does not offer `resume`: it cannot go on from `{run}`");
@@ -215,12 +227,13 @@ fn resumed(backend: &Backend, saved: &Saved, stage: &Path) -> CliResult<Resumed>
             .hint(format!("name another backend: claude-bottle resume {run} --backend NAME"))
             .hint(format!("or take the changes, and start again from there: claude-bottle apply {run}")));
     }
-    Ok(resume::stage(saved, stage)?)
+    kept::staged(app, calls, saved, stage)
 }
 
 /// Says that results take much room, and which takes the most.
 fn warn_of_full_store(app: &App) {
-    match app.results().over_bound() {
+    let runs = app.runs();
+    match app.results().over_bound(|run| runs.kept(run).is_some()) {
         Ok(None) => {}
         Ok(Some((bytes, largest))) => {
             let (size, run, largest) = (size(bytes), &largest.result.run, size_of(&largest));

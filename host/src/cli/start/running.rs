@@ -50,6 +50,7 @@ pub(super) fn session(
         exit_code: None,
         timings: Vec::new(),
         saves: wanted(request, backend, (spec, agent)),
+        keeps: request.keeps,
         is_saved: false,
     };
     let print = request.flags.print.is_some();

@@ -150,13 +150,19 @@ pub fn reap(place: &Place<'_>, mut record: Record) -> anyhow::Result<()> {
 enum Leftover {
     Removed,
     Failed,
-    /// It stays, since its work could not be saved.
+    /// It stays, since its work could not be saved, or since the user wants its files.
     Kept,
 }
 
 /// Saves the work of a dead run and closes its bottle.
 fn close(place: &Place<'_>, record: &mut Record, bottle: &Bottle) -> anyhow::Result<Leftover> {
     let ended = place.end(record, bottle, Most::default())?;
+    if record.phase == Phase::Kept {
+        if let Some(Err(failure)) = ended.closed {
+            tracing::warn!(%failure, "give back all but the files of a bottle that is kept");
+        }
+        return Ok(Leftover::Kept);
+    }
     match (ended.outcome, ended.closed) {
         (Outcome::Unsaved(error), _) => {
             let name = &record.name;
