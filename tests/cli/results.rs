@@ -397,3 +397,29 @@ fn a_run_without_a_copy_has_nothing_to_save() {
     assert_code(&output, 0);
     assert!(!stderr(&output).contains("changed"));
 }
+
+#[test]
+fn names_of_an_agents_drive_no_terminal_when_they_are_told_at_the_end() {
+    let home = home();
+    home.write("work/.gitignore", "");
+    let hostile = "$(printf 'a\\033]52;c;aGk=\\007\\342\\200\\256')";
+    let script = format!(
+        "{CHANGE}; mkdir -p \"{hostile}/.git/x\" \"{hostile}b/.GIT\"; echo x >\"{hostile}b/.GIT/config\""
+    );
+    let output = run(&home, &script);
+    assert_code(&output, 0);
+    let run_id = results(&home)[0]["run"].as_str().unwrap().to_owned();
+    let mut said = stderr(&output);
+    assert_says(
+        &said,
+        &[r#"left behind: 2 names that a result does not carry ("a\033]52;c;aGk=\007\342\200\256/.git", …)"#],
+    );
+    for words in
+        [&["results"][..], &["results", "--format", "json"], &["diff", "--left-out"], &["logs", &run_id]]
+    {
+        let output = home.call(words);
+        said += &(stdout(&output) + &stderr(&output));
+    }
+    let bad = said.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t') || *c == '\u{202e}');
+    assert_eq!(bad, None, "{said:?}");
+}

@@ -75,6 +75,36 @@ fn a_resumed_agent_that_changes_nothing_more_keeps_what_it_remembers() {
 }
 
 #[test]
+fn a_run_that_changed_nothing_keeps_its_conversation_and_stands_in_no_results_way() {
+    let (home, with_files) = resumable();
+    let talk = ["start", "shell", "--cwd", "--yes", "--", "mkdir -p ~/.sessions; echo fig >~/.sessions/log"];
+    let output = home.call(&talk);
+    assert_code(&output, 0);
+    assert_says(
+        &stderr(&output),
+        &["no file changed; what the agent remembers is kept\n", "hint: go on: claude-bottle resume shell-"],
+    );
+    assert_eq!(states(&home), ["new", "new"]);
+    // What is looked at and taken is the newest that has files; what is gone on from is what was said last.
+    assert_says(&stdout(&home.call(&["diff", "--name-only"])), &["edited"]);
+    assert_code(&home.call(&["apply", "--yes"]), 0);
+    assert_eq!(fs::read_to_string(home.work().join("edited")).unwrap(), "two\n");
+    let rows = rows(&home);
+    let talk = rows.iter().find(|row| row["run"] != with_files.as_str()).unwrap();
+    assert_eq!((&talk["files"], &talk["state"]), (&0.into(), &"new".into()));
+    let output = home.call(&["apply", talk["run"].as_str().unwrap(), "--yes"]);
+    assert_code(&output, 0);
+    let output = resume(&home, talk["run"].as_str().unwrap(), "cat ~/.sessions/log");
+    assert_eq!(stdout(&output), "fig\n", "{}", stderr(&output));
+    // A directory that nothing was put into remembers nothing.
+    let before = states(&home);
+    let output = home.call(&["start", "shell", "--cwd", "--yes", "--", "mkdir -p ~/.sessions/empty"]);
+    assert!(stderr(&output).ends_with("no file changed\n"), "{}", stderr(&output));
+    assert_eq!(states(&home), before);
+    home.assert_nothing_left();
+}
+
+#[test]
 fn claude_is_told_to_continue_unless_the_arguments_say_which_session() {
     let (home, run) = resumable();
     fs::write(home.manifest(), manifest("[claude]")).unwrap();

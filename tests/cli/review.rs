@@ -235,12 +235,23 @@ fn no_text_of_an_agents_drives_the_terminal() {
         let bad = text.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t') || *c == '\u{202e}');
         assert_eq!(bad, None, "{text:?}");
     }
-    let terminal = Terminal::start(review.command(&["diff"]).env("PAGER", "cat"));
-    let shown = terminal.ends_with(0);
-    assert!(
-        !shown.contains("\x1b]52") && !shown.contains("\x1b[2J") && !shown.contains('\u{202e}'),
-        "{shown:?}"
-    );
+    let drives = |shown: &str| {
+        ["\x1b]52", "\x1b[2J", "\x1bP", "\u{202e}", "\u{200b}"].iter().any(|part| shown.contains(part))
+    };
+    let shown = Terminal::start(review.command(&["diff"]).env("PAGER", "cat")).ends_with(0);
+    assert!(!drives(&shown), "{shown:?}");
+    // Questions show files and names too, and so does an error after them.
+    fs::write(here.join(format!("c{hostile}")), "1").unwrap();
+    let mut terminal = Terminal::start(&review.command(&["apply"]));
+    terminal.wait_for("[y/N]");
+    terminal.type_keys("y\r");
+    terminal.wait_for("changes to");
+    terminal.type_keys("n\r");
+    let shown = terminal.ends_with(1);
+    assert!(shown.contains("take them? [y/N]") && !drives(&shown), "{shown:?}");
+    let said =
+        review.ends(1, &["apply", "-y", hostile]) + &review.ends(1, &["diff", &format!("{hostile}/x")]);
+    assert!(!drives(&said), "{said:?}");
 }
 
 #[test]

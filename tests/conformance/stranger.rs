@@ -60,17 +60,58 @@ fn a_crash_is_a_line_in_the_table_and_the_other_cases_run() {
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(table.starts_with("backend `brittle` 0.1.0, contract 1.1\n"), "{table}");
     assert!(table.contains("  skip  exec-signal") && table.contains("--skip names it"), "{table}");
-    assert!(table.contains(" 0 failed, 23 skipped"), "{table}");
+    assert!(table.contains(" 0 failed, 24 skipped"), "{table}");
     assert_eq!(home.left_in_tmp(), Vec::<String>::new());
 }
 
-#[test]
-fn a_backend_that_joins_no_port_is_not_asked_to() {
+/// Makes a home in which the crate as it was written is a backend.
+fn with_the_template() -> Home {
     let home = Home::new();
     let file = brittle(&home, |text| text + "\n// As it is.\n");
     let plugins = home.path().join(".local/share/claude-bottle/plugins");
     fs::create_dir_all(&plugins).unwrap();
     fs::copy(file, plugins.join("claude-bottle-backend-brittle.so")).unwrap();
+    home
+}
+
+#[test]
+fn a_backend_that_cannot_lay_what_an_earlier_bottle_left_saves_and_says_so() {
+    let home = with_the_template();
+    let manifest = "bottles:\n  dev: {}\nagents:\n  shell: { bottle: dev, command: [sh, -c] }\n";
+    fs::write(home.path().join("claude-bottle.yaml"), manifest).unwrap();
+    let work = home.path().join("work");
+    fs::create_dir(&work).unwrap();
+    fs::write(work.join("edited"), "one\n").unwrap();
+    let call = |words: &[&str]| home.command(words).current_dir(&work).output().unwrap();
+    let start = ["start", "shell", "--backend", "brittle", "--cwd", "--yes", "--allow-unenforced-egress"];
+    let output = call(&[&start[..], &["--", "echo two >edited"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let rows =
+        || -> Value { serde_json::from_slice(&call(&["results", "--format", "json"]).stdout).unwrap() };
+    let run = rows()[0]["run"].as_str().unwrap().to_owned();
+    let output = call(&["resume", &run, "--yes", "--allow-unenforced-egress", "--", "echo started"]);
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(125), &b""[..]), "{}", stderr(&output));
+    let told = format!(
+        "error: the brittle backend does not offer `resume`: it cannot go on from `{run}`\n\
+         hint: name another backend: claude-bottle resume {run} --backend NAME\n\
+         hint: or take the changes, and start again from there: claude-bottle apply {run}\n"
+    );
+    assert!(stderr(&output).ends_with(&told), "{}", stderr(&output));
+    assert_eq!((rows().as_array().unwrap().len(), &rows()[0]["state"]), (1, &"new".into()));
+    assert_eq!(home.left_in_tmp(), Vec::<String>::new());
+    // Both ways on are ways.
+    let words =
+        ["resume", &run, "--backend", "fake", "--yes", "--allow-unenforced-egress", "--", "cat edited"];
+    let output = call(&words);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "two\n", "{}", stderr(&output));
+    let output = call(&["apply", &run, "--yes"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(fs::read_to_string(work.join("edited")).unwrap(), "two\n");
+}
+
+#[test]
+fn a_backend_that_joins_no_port_is_not_asked_to() {
+    let home = with_the_template();
     let agent = "{ bottle: dev, command: [sh, -c, 'echo ready; cat'] }";
     let manifest = format!("bottles:\n  dev: {{}}\nagents:\n  brittle-shell: {agent}\n");
     fs::write(home.path().join("claude-bottle.yaml"), manifest).unwrap();

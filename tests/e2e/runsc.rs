@@ -13,7 +13,7 @@ use crate::support::private_engine::{Options, PrivateEngine, small_image};
 use crate::support::{assert_code, run, stderr, stdout};
 
 /// The tests that pass under runc and are to pass here, in this very program.
-const SAME: [&str; 7] = [
+const SAME: [&str; 10] = [
     "egress::below_http::nothing_goes_out_below_http_and_siblings_are_apart",
     "egress::below_http::a_refused_name_is_never_looked_up",
     "egress::below_http::a_sidecar_that_restarts_or_dies_opens_no_way_past_it",
@@ -21,6 +21,9 @@ const SAME: [&str; 7] = [
     "ssh::a_granted_key_logs_in_clones_pushes_and_signs::docker",
     "headless::skills_are_in_place_and_a_host_not_on_the_list_is_refused_with_a_reason::docker",
     "terminal::the_screen_of_the_real_cli_works::docker",
+    "results::ends::what_the_agent_changed_is_saved_when_it_ends::docker",
+    "results::ends::the_work_of_a_killed_run_is_saved_by_its_watcher::docker",
+    "results::keep::a_bottle_that_is_stopped_can_be_kept::docker",
 ];
 
 /// Starts an engine that has this program as gVisor.

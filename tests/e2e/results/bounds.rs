@@ -12,6 +12,7 @@ on_each_backend!(
     a_bottle_that_cannot_be_saved_is_kept_and_named,
     a_full_disk_of_results_keeps_the_bottle_until_there_is_room,
     more_changes_than_a_result_has_are_kept_until_the_user_takes_them,
+    a_store_over_its_bound_warns_and_lets_go_of_what_was_taken_alone,
 );
 
 fn a_bottle_that_cannot_be_saved_is_kept_and_named(backend: Backend) {
@@ -95,5 +96,45 @@ fn more_changes_than_a_result_has_are_kept_until_the_user_takes_them(backend: Ba
     let output = run(&mut backend.command(&home, &["save", &name, "--max", "3GiB"]));
     assert_code(&output, 0);
     assert!(stderr(&output).contains("100,001 files changed"), "{}", stderr(&output));
+    backend.assert_nothing_left(&home, agent);
+}
+
+/// Makes a result larger than all results may be together, without a byte on the disk.
+fn swell(home: &Home, run: &str) {
+    let file = home.state().join("results").join(run).join("files/swollen");
+    fs::File::create(file).unwrap().set_len(6 << 30).unwrap();
+}
+
+fn a_store_over_its_bound_warns_and_lets_go_of_what_was_taken_alone(backend: Backend) {
+    let agent = &format!("e2e-store-bound-{}", backend.name());
+    let home = home(agent);
+    let mut known = Vec::new();
+    let mut changed = |script: &str| {
+        let output = run(&mut start(backend, &home, agent, script));
+        assert_code(&output, 0);
+        let all: Vec<_> = results(&home).iter().map(|row| row["run"].as_str().unwrap().to_owned()).collect();
+        let name = all.iter().find(|name| !known.contains(*name)).unwrap().clone();
+        known.push(name.clone());
+        (name, stderr(&output), all)
+    };
+    let (taken, said, _) = changed("echo a >>edited");
+    assert!(!said.contains("saved results take"), "{said}");
+    assert_code(&run(&mut home.command(&["apply", &taken, "--yes"])), 0);
+    let (new, ..) = changed("echo b >>kept");
+    swell(&home, &new);
+    // Nothing that is new goes: what is saved now, and what takes all the room.
+    let (third, said, left) = changed("echo c >third");
+    for part in [
+        &format!("saved results take 6.0 GiB; the largest is `{new}` with 6.0 GiB"),
+        &format!("claude-bottle discard {new}"),
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(left.len() == 2 && !left.contains(&taken), "what was applied goes, and nothing else: {left:?}");
+    assert_code(&run(&mut home.command(&["results", "verify", &third])), 0);
+    assert_code(&run(&mut home.command(&["discard", &new, "--yes"])), 0);
+    let (_, said, left) = changed("echo d >fourth");
+    assert!(!said.contains("saved results take"), "{said}");
+    assert_eq!(left.len(), 2);
     backend.assert_nothing_left(&home, agent);
 }

@@ -18,6 +18,8 @@ on_each_backend!(
     the_tree_of_a_published_crate_comes_home_exactly,
     #[ignore = "takes the registries and minutes; run `make test-trees`"]
     large_published_trees_come_home_exactly,
+    #[ignore = "writes 12 GB; run `make test-trees`"]
+    a_file_of_more_than_four_gib_comes_home_exactly,
 );
 
 /// What the agents of these tests do: changes at random, and a list of what there is.
@@ -180,4 +182,27 @@ fn large_published_trees_come_home_exactly(backend: Backend) {
         let took = format!("{} on {}: {:?}\n", tree.display(), backend.name(), begun.elapsed());
         std::io::Write::write_all(&mut std::io::stderr(), took.as_bytes()).unwrap();
     }
+}
+
+/// Sizes that no 32 bits hold, and more than a result may have without a word.
+fn a_file_of_more_than_four_gib_comes_home_exactly(backend: Backend) {
+    let agent = &format!("e2e-large-file-{}", backend.name());
+    let home = home(agent);
+    let make = "truncate -s 4294967301 large; printf end | dd of=large bs=1 seek=4294967298 conv=notrunc status=none";
+    let output = run(&mut start(backend, &home, agent, make));
+    assert_code(&output, 125);
+    let name = home.runs().remove(0);
+    assert!(
+        stderr(&output).contains(&format!("claude-bottle save {name} --max SIZE")),
+        "{}",
+        stderr(&output)
+    );
+    assert_code(&run(&mut backend.command(&home, &["save", &name, "--max", "5GiB"])), 0);
+    assert_eq!(document(&home, &name)["files"][0]["new"]["size"], 4_294_967_301_u64);
+    assert_code(&run(&mut backend.command(&home, &["apply", &name, "-y"])), 0);
+    let same = format!("cd .. && {make} && cmp large work/large");
+    assert_code(&run(Command::new("sh").args(["-ec", &same]).current_dir(home.work())), 0);
+    assert_code(&run(&mut backend.command(&home, &["apply", &name, "--undo", "-y"])), 0);
+    assert!(!home.work().join("large").exists());
+    backend.assert_nothing_left(&home, agent);
 }

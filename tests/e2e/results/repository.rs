@@ -30,7 +30,8 @@ fn traps(canary: &Path, other: &Path) -> String {
            chmod +x .hooks/$hook .git/hooks/$hook evil/hooks/$hook; done; \
          git init -q --bare bare; set_traps --git-dir=bare; \
          set_traps --git-dir=.git; cp .git/config evil/config; \
-         echo '* filter=x diff=x merge=x' >.gitattributes; echo '* filter=host diff=host merge=host' >sub.gitattributes; \
+         echo '* filter=x diff=x merge=x' >.gitattributes; mkdir host; echo x >host/file; \
+         echo '* filter=host diff=host merge=host' >host/.gitattributes; \
          echo ../evil >.git/commondir; echo {other}/.git/objects >.git/objects/info/alternates"
     )
 }

@@ -1,6 +1,8 @@
 //! Going on from a result in a new bottle, on each backend and from one to the other: the agent's work, its commits and its
 //! sessions are there again, under the policy and over the directory of today.
 
+mod talk;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -9,16 +11,14 @@ use std::time::{Duration, Instant};
 
 use claude_bottle::results::hash;
 use claude_bottle::results::store::{Saved, Store};
-use claude_bottle_standin::{Script, ToolCall};
 use serde_json::Value;
 
 use crate::failure::run::{Run, reapers};
 use crate::support::backend::{Backend, on_each_backend};
-use crate::support::home::{Home, TOKEN};
-use crate::support::{assert_code, run, standin, stderr, stdout};
+use crate::support::home::Home;
+use crate::support::{assert_code, run, stderr, stdout};
 
 on_each_backend!(
-    the_real_cli_goes_on_with_its_conversation_here_and_on_the_other_backend,
     the_work_lies_over_the_directory_of_today,
     the_agents_commits_are_there_again,
     the_policy_of_today_holds,
@@ -97,36 +97,6 @@ fn going_on_from(home: &Home, result: &str) -> Saved {
 fn changes(saved: &Saved) -> Vec<String> {
     let files = saved.result.files.iter();
     files.map(|file| format!("{:?} {}", file.change, file.path.as_path().display())).collect()
-}
-
-fn the_real_cli_goes_on_with_its_conversation_here_and_on_the_other_backend(backend: Backend) {
-    let agent = &format!("e2e-talk-{}", backend.name());
-    // An address that the proxies of both reach.
-    let script =
-        Script { reply: "The word is quince.".to_owned(), run: Some(ToolCall::bash("echo made >made")) };
-    let api = standin(Backend::Docker, script);
-    let home = Home::with_agent(agent, api.address(), "");
-    let print = |backend: Backend, arguments: &[&str]| {
-        let output = run(backend.command(&home, arguments).env("CLAUDE_BOTTLE_OAUTH_TOKEN", TOKEN));
-        assert_code(&output, 0);
-        output
-    };
-    print(backend, &["start", agent, "--cwd", "--print", "My word is plum-7"]);
-    for (backend, word) in [(backend, "fig-8"), (other(backend), "pear-9")] {
-        let before = newest(&home);
-        let output = print(backend, &["resume", &before, "--print", &format!("Now it is {word}")]);
-        let told = format!("{before}: 1 changed file, its history");
-        assert!(stderr(&output).contains(&told), "{}", stderr(&output));
-        assert!(stderr(&output).contains("--continue --print"), "{}", stderr(&output));
-        let sent = api.messages().last().unwrap().body.to_string();
-        for said in ["My word is plum-7", "The word is quince.", word] {
-            assert!(sent.contains(said), "`{said}` is not in {sent}");
-        }
-        backend.assert_nothing_left(&home, agent);
-        assert_eq!((state(&home, &before), state(&home, &newest(&home))), ("resumed".into(), "new".into()));
-    }
-    let last = api.messages().last().unwrap().body.to_string();
-    assert!(last.contains("fig-8"), "what was said in the second bottle is missing: {last}");
 }
 
 fn the_work_lies_over_the_directory_of_today(backend: Backend) {
