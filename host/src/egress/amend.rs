@@ -1,6 +1,6 @@
 //! Rules that are added to the policy of a bottle while it runs, and what they can and cannot do.
 
-use claude_bottle_egress_policy::{Effect, HostOrIp, HostPattern, Policy, Rule, RuleError};
+use claude_bottle_egress_policy::{Effect, Policy, Rule, RuleError};
 
 /// Where a rule comes from that was added while the bottle runs.
 pub const ORIGIN: &str = "claude-bottle policy, while it runs";
@@ -87,26 +87,11 @@ fn denied<'p>(policy: &'p Policy, wanted: &Rule) -> Option<&'p Rule> {
         return None;
     }
     let about = |rule: &&Rule| {
-        rule.effect() == Effect::Deny && !rule.is_narrow() && covers(rule.pattern(), wanted.pattern())
+        rule.effect() == Effect::Deny && !rule.is_narrow() && rule.pattern().covers(wanted.pattern())
     };
     let denying = |port| policy.rules.iter().filter(about).find(|rule| rule.port().is_none_or(|p| p == port));
     let found: Vec<_> = wanted.ports().into_iter().map(denying).collect();
     if found.iter().all(Option::is_some) { found.first().copied().flatten() } else { None }
-}
-
-/// Returns `true` if every host that `inner` means is one that `outer` means.
-fn covers(outer: &HostPattern, inner: &HostPattern) -> bool {
-    let is_same = outer == inner;
-    is_same
-        || match inner {
-            HostPattern::Exact(host) => outer.matches(host),
-            HostPattern::Below(domain) => outer.matches(&HostOrIp::Name(domain.clone())) && is_wide(outer),
-        }
-}
-
-/// Returns `true` if a pattern means every name below one.
-fn is_wide(pattern: &HostPattern) -> bool {
-    matches!(pattern, HostPattern::Below(_))
 }
 
 #[cfg(test)]

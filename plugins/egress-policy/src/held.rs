@@ -105,6 +105,12 @@ impl Policy {
         self.secrets.iter().any(|secret| secret.hosts.iter().any(is_own))
     }
 
+    /// Returns `true` if a secret goes within TLS to some host that this names.
+    pub(crate) fn holds_for_some(&self, pattern: &HostPattern) -> bool {
+        let is_own = |own: &SecretHost| own.port != Some(HTTP_PORT) && own.pattern.overlaps(pattern);
+        self.secrets.iter().any(|secret| secret.hosts.iter().any(is_own))
+    }
+
     /// Checks every secret by itself, and that no two can be taken for each other.
     ///
     /// # Errors

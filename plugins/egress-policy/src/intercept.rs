@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::decision::Scheme;
 use crate::host::HostOrIp;
 use crate::policy::Policy;
-use crate::rule::{HostPattern, Rule};
+use crate::rule::{HTTPS_PORT, HostPattern, Rule};
 
 /// Whose tunnels are opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,12 +21,36 @@ pub enum Intercept {
 }
 
 impl Intercept {
+    /// Every way, with its name in the configuration.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("none", Self::None), ("needed", Self::Needed), ("all", Self::All)];
+
     pub(crate) fn is_none(&self) -> bool {
         *self == Self::None
     }
 }
 
 impl Policy {
+    /// Returns a rule that can be kept only where tunnels are opened.
+    pub fn needing(&self) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.is_about_tls(|port| port == HTTPS_PORT))
+    }
+
+    /// Returns `true` if tunnels to some host that this names are opened.
+    pub fn opens_some(&self, pattern: &HostPattern) -> bool {
+        if self.passthrough.iter().any(|other| other.covers(pattern)) {
+            return false;
+        }
+        match self.intercept {
+            Intercept::None => false,
+            Intercept::Needed => {
+                let is_about = |rule: &Rule| may_need(rule) && rule.pattern().overlaps(pattern);
+                self.rules.iter().any(is_about) || self.holds_for_some(pattern)
+            }
+            Intercept::All => true,
+        }
+    }
+
     /// Returns `true` if tunnels to this host are opened, on a port where nothing but TLS goes.
     pub fn opens(&self, host: &HostOrIp) -> bool {
         if self.passthrough.iter().any(|pattern| pattern.matches(host)) {
@@ -63,8 +87,17 @@ fn may_need(rule: &Rule) -> bool {
 }
 
 impl HostPattern {
+    /// Returns `true` if every host that the other one means is meant.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (pattern, Self::Exact(host)) => pattern.matches(host),
+            (Self::Below(one), Self::Below(two)) => one == two || two.is_below(one),
+            (Self::Exact(_), Self::Below(_)) => false,
+        }
+    }
+
     /// Returns `true` if a host could be meant by both.
-    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+    pub fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Exact(host), pattern) | (pattern, Self::Exact(host)) => pattern.matches(host),
             (Self::Below(one), Self::Below(two)) => one == two || one.is_below(two) || two.is_below(one),
@@ -107,6 +140,46 @@ mod tests {
             let scheme = if expected { Scheme::Https } else { Scheme::Connect };
             assert_eq!(policy.tunnel(&host, true), scheme);
             assert_eq!(policy.tunnel(&host, false), Scheme::Connect);
+        }
+    }
+
+    #[test]
+    fn some_hosts_of_a_pattern_are_opened_where_one_of_them_is() {
+        use Intercept::{All, Needed, None};
+        let rules = ["*.a.example", "b.example", "deny POST x.a.example/y", "*.c.example"];
+        for (intercept, pattern, expected) in [
+            (None, "x.a.example", false),
+            (Needed, "*.a.example", true),
+            (Needed, "x.a.example", true),
+            (Needed, "z.a.example", false),
+            (Needed, "b.example", false),
+            (All, "b.example", true),
+            (All, "*.c.example", false),
+            (All, "*.x.c.example", false),
+            (All, "c.example", true),
+        ] {
+            let policy = policy(intercept, &rules, &["*.c.example"]);
+            let pattern = HostPattern::parse(pattern).unwrap();
+            assert_eq!(policy.opens_some(&pattern), expected, "{intercept:?} {pattern}");
+        }
+        assert_eq!(policy(None, &rules, &[]).needing().unwrap().to_string(), rules[2]);
+        let seen = ["a.example", "GET b.example:80/x", "GET c.example:8080"];
+        assert_eq!(policy(None, &seen, &[]).needing(), Option::None);
+    }
+
+    #[test]
+    fn a_pattern_covers_what_is_below_it() {
+        for (outer, inner, expected) in [
+            ("a.example", "a.example", true),
+            ("a.example", "*.a.example", false),
+            ("*.a.example", "a.example", false),
+            ("*.a.example", "x.a.example", true),
+            ("*.a.example", "*.x.a.example", true),
+            ("*.x.a.example", "*.a.example", false),
+            ("*.example.org", "10.0.0.1", false),
+        ] {
+            let pattern = |text| HostPattern::parse(text).unwrap();
+            assert_eq!(pattern(outer).covers(&pattern(inner)), expected, "{outer} {inner}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use claude_bottle_egress_policy::{Effect, HostOrIp, HostPattern, Policy};
+use claude_bottle_egress_policy::{Effect, HostOrIp, HostPattern, Policy, Rule};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, GeneralSubtree, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, NameConstraints, SerialNumber,
@@ -43,13 +43,13 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes an authority for the hosts that a policy allows.
+    /// Makes an authority for the hosts that a policy allows and whose tunnels it opens.
     ///
     /// # Errors
     /// Fails when there are no random numbers, or a host cannot stand in a certificate.
     pub fn new(bottle: &str, policy: &Policy) -> Result<Self, GuardError> {
         let wrap = |source| GuardError::MakeCertificate { source };
-        let names = allowed(policy);
+        let names = opened(policy);
         let params = params(bottle, &names)?;
         let key = Zeroizing::new(KeyPair::generate().map_err(wrap)?);
         let certificate = params.self_signed(&*key).map_err(wrap)?;
@@ -68,10 +68,10 @@ impl Authority {
         &self.fingerprint
     }
 
-    /// Returns a host of the policy that this authority cannot make a certificate for.
+    /// Returns a host whose tunnels the policy opens and that this authority cannot make a certificate for.
     pub(crate) fn outside(&self, policy: &Policy) -> Option<String> {
         let is_inside = |pattern: &HostPattern| self.names.contains(pattern);
-        allowed(policy).iter().find(|pattern| !is_inside(pattern)).map(ToString::to_string)
+        opened(policy).iter().find(|pattern| !is_inside(pattern)).map(ToString::to_string)
     }
 
     /// Returns what a client of this host is shown: a certificate for it alone, made now or not long ago, and one protocol.
@@ -85,10 +85,11 @@ impl Authority {
     }
 }
 
-/// Returns the hosts that rules allow.
-fn allowed(policy: &Policy) -> Vec<HostPattern> {
+/// Returns the hosts that rules allow, where tunnels to some of them are opened.
+fn opened(policy: &Policy) -> Vec<HostPattern> {
     let allowing = policy.rules.iter().filter(|rule| rule.effect() == Effect::Allow);
-    let mut names: Vec<HostPattern> = allowing.map(|rule| rule.pattern().clone()).collect();
+    let patterns = allowing.map(Rule::pattern).filter(|pattern| policy.opens_some(pattern));
+    let mut names: Vec<HostPattern> = patterns.cloned().collect();
     names.sort();
     names.dedup();
     names

@@ -1,6 +1,6 @@
 //! An authority is good for its bottle's hosts, and for nothing else, in the eyes of a client that reads its constraints.
 
-use claude_bottle_egress_policy::Rule;
+use claude_bottle_egress_policy::{Intercept, Rule};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConnection, ServerConnection};
 
@@ -8,7 +8,8 @@ use super::*;
 use crate::tls::roots;
 
 fn policy(rules: &[&str]) -> Policy {
-    Policy { rules: rules.iter().map(|text| Rule::parse(text, "").unwrap()).collect(), ..Policy::default() }
+    let rules = rules.iter().map(|text| Rule::parse(text, "").unwrap()).collect();
+    Policy { rules, intercept: Intercept::All, ..Policy::default() }
 }
 
 /// Whether a client that trusts one authority takes what the other shows for a host.

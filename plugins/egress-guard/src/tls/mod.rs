@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod hello;
+mod jks;
 pub(crate) mod leaf;
 pub(crate) mod roots;
 pub(crate) mod trust;
