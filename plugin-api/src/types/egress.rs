@@ -48,6 +48,11 @@ pub struct EgressSpec {
     pub addresses: Vec<(String, IpAddr)>,
 }
 
+impl EgressSpec {
+    /// What a backend declares that makes a bottle trust the authority of its guard, which opens tunnels then. Since 1.1.
+    pub const INTERCEPT: &str = "egress.intercept";
+}
+
 /// A port of the bottle's own loopback: what connects to it is carried through the proxy to one host, if the policy allows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

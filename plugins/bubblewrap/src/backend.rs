@@ -3,8 +3,8 @@
 use claude_bottle_kit::connect;
 use claude_bottle_plugin_api::{
     ActiveBottle, AgentFile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope,
-    ConnectRequest, Connected, Context, ExecRequest, ExitStatus, ExportRequest, Exported, ForwardSpec, Plan,
-    Probe, Provisioned, ReloadRequest, Reloaded, Restore, Result, Spec,
+    ConnectRequest, Connected, Context, EgressSpec, ExecRequest, ExitStatus, ExportRequest, Exported,
+    ForwardSpec, Plan, Probe, Provisioned, ReloadRequest, Reloaded, Restore, Result, Spec,
 };
 
 use crate::guest::INIT;
@@ -39,6 +39,7 @@ impl Backend for Bubblewrap {
         "bottle.tools",
         ForwardSpec::FEATURE,
         "bottle.shm",
+        EgressSpec::INTERCEPT,
         Restore::WORKSPACE,
         Restore::SEALED,
         Restore::HISTORY,

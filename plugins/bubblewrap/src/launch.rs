@@ -3,11 +3,11 @@
 use std::thread;
 
 use bottle_guest::protocol::{Relay, Reply, Request, Setup};
-use claude_bottle_kit::{LOCALE, proxy_variables};
+use claude_bottle_kit::{LOCALE, proxy_variables, trust};
 use claude_bottle_plugin_api::{Bottle, Call, EnvValue, Failure, FailureKind, ForwardSpec, Plan, Result};
 
 use crate::error::{BubblewrapError, last_words};
-use crate::guest::{GUARD_SOCKET, SSH_SOCKET, USER};
+use crate::guest::{GUARD_DIR, GUARD_SOCKET, SSH_SOCKET, USER};
 use crate::launcher;
 use crate::plan::Planned;
 use crate::provision::workspace;
@@ -125,6 +125,10 @@ fn environment(call: &Call, state: &Planned) -> Result<Vec<(String, Vec<u8>)>> {
     env.extend(
         proxy_variables(&proxy).into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())),
     );
+    if trust::is_needed(&state.spec) {
+        let variables = trust::variables(GUARD_DIR).into_iter();
+        env.extend(variables.map(|(name, value)| (name.to_owned(), value.into_bytes())));
+    }
     if !state.spec.bottle.ssh.is_empty() {
         // ssh is told by its own configuration; `ssh-add` and git's signing look here.
         env.push(("SSH_AUTH_SOCK".to_owned(), SSH_SOCKET.as_bytes().to_vec()));

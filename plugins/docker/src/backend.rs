@@ -6,9 +6,9 @@ use std::sync::Arc;
 use claude_bottle_kit::connect;
 use claude_bottle_plugin_api::{
     ActiveBottle, AgentFile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope,
-    ConnectRequest, Connected, Context, ErrorExt, ExecRequest, ExitStatus, ExportRequest, Exported,
-    FailureKind, ForwardSpec, Health, Plan, Probe, Provisioned, ReloadRequest, Reloaded, Restore, Result,
-    Spec,
+    ConnectRequest, Connected, Context, EgressSpec, ErrorExt, ExecRequest, ExitStatus, ExportRequest,
+    Exported, FailureKind, ForwardSpec, Health, Plan, Probe, Provisioned, ReloadRequest, Reloaded, Restore,
+    Result, Spec,
 };
 use tokio::runtime::Runtime;
 
@@ -79,6 +79,7 @@ impl Backend for Docker {
     const FEATURES: &'static [&'static str] = &[
         "options",
         AgentFile::FEATURE,
+        EgressSpec::INTERCEPT,
         ForwardSpec::FEATURE,
         "bottle.shm",
         "bottle.user",

@@ -29,6 +29,7 @@ pub mod restore;
 pub mod skills;
 pub mod ssh;
 pub mod tree;
+pub mod trust;
 pub mod workspace;
 
 pub use child::wait;

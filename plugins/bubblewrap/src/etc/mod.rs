@@ -11,15 +11,16 @@ mod snapshot;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use claude_bottle_plugin_api::Result;
+use claude_bottle_kit::trust;
+use claude_bottle_plugin_api::{Result, Spec};
 
 use crate::error::PathExt;
-use crate::guest::{Home, ID, USER};
+use crate::guest::{GUARD_DIR, Home, ID, USER};
 use crate::plan::Planned;
 use crate::rundir::{RunDir, Store, write_new};
 
 use rule::Host;
-use snapshot::Snapshot;
+use snapshot::{Own, Snapshot};
 
 /// The directory of snapshots, next to that of the bottles.
 const CACHE: &str = "etc";
@@ -36,7 +37,8 @@ pub(crate) const DATABASES: [&str; 3] = ["/var/lib/dpkg", "/var/lib/rpm", "/var/
 /// Gives a bottle the snapshot of this moment, and removes those that no bottle has any more.
 pub(crate) fn make(bottles: &Store, dir: &RunDir, state: &Planned) -> Result<()> {
     let cache = bottles.sibling(CACHE);
-    let snapshot = Snapshot::take(&cache, &Host::default(), &own_files(&state.home))?;
+    let own = Own { files: own_files(&state.home).into(), links: own_links(&state.spec) };
+    let snapshot = Snapshot::take(&cache, &Host::default(), &own)?;
     let link = dir.join(DIR);
     symlink(&snapshot.path, &link).at("create", &link)?;
     // From here on the link keeps it.
@@ -67,6 +69,15 @@ fn own_files(home: &Home) -> [(&'static str, String); 5] {
         // Process 1 answers, and looks nothing up.
         ("resolv.conf", "nameserver 127.0.0.1\n".to_owned()),
     ]
+}
+
+/// Returns links below `/etc`: the system's authorities, where the bottle has one of its own.
+fn own_links(spec: &Spec) -> Vec<(&'static str, String)> {
+    if !trust::is_needed(spec) {
+        return Vec::new();
+    }
+    let below = |(place, target): (&'static str, String)| Some((place.strip_prefix("etc/")?, target));
+    trust::links(GUARD_DIR).into_iter().filter_map(below).collect()
 }
 
 /// Returns the path of something in `/etc` as it is written below it.

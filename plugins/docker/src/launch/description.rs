@@ -1,11 +1,11 @@
 //! The agent's container: what it may, what it may not, and what it sees.
 
 use bollard::models::{ContainerCreateBody, HostConfig};
-use claude_bottle_kit::Labels;
+use claude_bottle_kit::{Labels, trust};
 use claude_bottle_plugin_api::{EnvValue, Spec};
 
 use crate::hardening;
-use crate::image::guard::GUEST;
+use crate::image::guard::{GUEST, SOCKET_DIR};
 use crate::plan::{Planned, labels, place, role};
 use crate::volumes;
 
@@ -46,7 +46,9 @@ pub(super) fn agent(plan: &Planned, owner: &Labels, name: &str) -> ContainerCrea
         hostname: Some(hostname),
         image: Some(plan.image.reference().to_owned()),
         user: Some(plan.user.engine.clone()),
-        env: Some(home(plan).into_iter().chain(literal_env(&plan.spec)).collect()),
+        env: Some(
+            home(plan).into_iter().chain(trust_env(&plan.spec)).chain(literal_env(&plan.spec)).collect(),
+        ),
         entrypoint: Some(vec![GUEST.to_owned(), "container".to_owned()]),
         cmd: Some(Vec::new()),
         open_stdin: Some(true),
@@ -68,6 +70,16 @@ fn hostname(name: &str) -> String {
 fn home(plan: &Planned) -> Option<String> {
     let is_set = plan.spec.bottle.env.iter().any(|variable| variable.name == "HOME");
     (!plan.user.is_own && !is_set).then(|| format!("HOME={}", plan.user.home))
+}
+
+/// Returns the variables by which programs trust the guard, where that opens tunnels. The manifest's own of the same name win.
+fn trust_env(spec: &Spec) -> Vec<String> {
+    if !trust::is_needed(spec) {
+        return Vec::new();
+    }
+    let is_own = |name: &str| spec.bottle.env.iter().any(|variable| variable.name == name);
+    let variables = trust::variables(SOCKET_DIR).into_iter().filter(|(name, _)| !is_own(name));
+    variables.map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 /// Returns the variables whose values may be seen. Invariant: a secret is never among them, since `inspect` shows them.

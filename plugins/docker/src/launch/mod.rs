@@ -7,6 +7,7 @@
 //! Every resource goes onto the undo stack the moment it exists. A failure at any step removes all of it, containers
 //! before networks, and then whatever else carries this run's label, in case the engine made something whose answer was lost.
 
+mod before_start;
 mod containers;
 mod description;
 mod networks;
@@ -16,7 +17,7 @@ pub(crate) mod undo;
 
 use std::rc::Rc;
 
-use claude_bottle_kit::Labels;
+use claude_bottle_kit::{Labels, trust};
 use claude_bottle_plugin_api::{Bottle, Call, Plan, Result};
 use futures_util::{FutureExt, TryFutureExt};
 
@@ -97,9 +98,10 @@ impl<E: Engine> Launch<'_, E> {
         let sidecar = async {
             let (networks, made) = tokio::join!(networks.clone(), made.clone());
             let (networks, made) = (networks?, made?);
-            let address = self.start_sidecar(&made.0, &networks, &made.1).await?;
-            Ok((address, networks, made))
+            let served = self.start_sidecar(&made.0, &networks, &made.1).await?;
+            Ok((Rc::new(served), networks, made))
         };
+        let sidecar = sidecar.boxed_local().shared();
         let agent = async {
             let made = made.clone().await?;
             let networks = match self.plan.link {
@@ -107,18 +109,25 @@ impl<E: Engine> Launch<'_, E> {
                 Link::Network(_) => Some(networks.clone().await?),
             };
             let internal = networks.as_deref().and_then(|networks| networks.internal.as_ref());
-            self.start_agent(&made.0, internal, &secrets).await
+            // Over a network the guard's trust files are copied in, so it has to be there first.
+            let served = match internal {
+                Some(_) if trust::is_needed(&self.plan.spec) => Some(sidecar.clone().await?.0),
+                _ => None,
+            };
+            let authority = served.as_deref().and_then(|served| served.authority.as_deref());
+            self.start_agent(&made.0, internal, (&secrets, authority)).await
         };
         // Both run to their end also when one fails: what is dropped half-way could not be undone.
-        let (served, started): (Result<_>, Result<()>) = tokio::join!(sidecar, agent);
-        let (address, networks, made) = served?;
+        let (served, started): (Result<_>, Result<()>) = tokio::join!(sidecar.clone(), agent);
+        let (served, networks, made) = served?;
+        let address = &served.address;
         started?;
         let (containers, proxy) = &*made;
         if !proxy.listens_at_its_word() {
-            self.ask_sidecar(containers, &address).await?;
+            self.ask_sidecar(containers, address).await?;
         }
         self.after("await-sidecar").await?;
-        Ok(self.state(containers, &networks, &address))
+        Ok(self.state(containers, &networks, address))
     }
 
     fn state(&self, containers: &Containers, networks: &Networks, address: &str) -> BottleState {

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt};
 use crate::engine::{Attached, Frames};
 
 /// How much of what a process says is kept, and of a line that is not at its end.
-const KEEP: usize = 16 * 1024;
+const KEEP: usize = 48 * 1024;
 
 /// What a process says once it is ready, and on which of its streams. What an image's own programs say is not taken for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub(crate) struct Word {
 /// What was heard of a process.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Readiness {
-    /// The word that was waited for.
-    Word,
+    /// The word that was waited for, as a whole line.
+    Word(String),
     /// Something else, and then nothing more.
     End(String),
 }
@@ -57,8 +57,10 @@ pub(super) async fn wait_until_ready(
 async fn hear(mut output: impl AsyncRead + Unpin, word: &Word) -> io::Result<Readiness> {
     let (mut said, mut line, mut frames) = (String::new(), Vec::new(), Frames::default());
     while let Some((stream, bytes)) = frames.piece(&mut output).await? {
-        if stream == word.stream && has_line(&mut line, &bytes, &word.ready) {
-            return Ok(Readiness::Word);
+        if stream == word.stream
+            && let Some(line) = word_in(&mut line, &bytes, &word.ready)
+        {
+            return Ok(Readiness::Word(line));
         }
         said.push_str(&String::from_utf8_lossy(&bytes));
         if said.len() > KEEP {
@@ -69,13 +71,14 @@ async fn hear(mut output: impl AsyncRead + Unpin, word: &Word) -> io::Result<Rea
     Ok(Readiness::End(said))
 }
 
-/// Returns `true` if one of the lines that these bytes end is the word; keeps the beginning of the next one.
-fn has_line(line: &mut Vec<u8>, bytes: &[u8], ready: &Ready) -> bool {
+/// Returns the word, if one of the lines that these bytes end is it; keeps the beginning of the next one.
+fn word_in(line: &mut Vec<u8>, bytes: &[u8], ready: &Ready) -> Option<String> {
     for part in bytes.split_inclusive(|byte| *byte == b'\n') {
         line.extend_from_slice(&part[..part.len().min(KEEP.saturating_sub(line.len()))]);
         if let Some(whole) = line.strip_suffix(b"\n") {
-            if ready.is(&String::from_utf8_lossy(whole)) {
-                return true;
+            let whole = String::from_utf8_lossy(whole);
+            if ready.is(&whole) {
+                return Some(whole.into_owned());
             }
             line.clear();
         } else if part.ends_with(b"\n") {
@@ -83,7 +86,7 @@ fn has_line(line: &mut Vec<u8>, bytes: &[u8], ready: &Ready) -> bool {
             line.clear();
         }
     }
-    false
+    None
 }
 
 #[cfg(test)]
@@ -114,7 +117,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_in_two_frames_is_heard_and_an_end_is_told() {
-        assert_eq!(heard(&[(1, "starting\nrea"), (1, "dy\nmore")], &ready()).await, Readiness::Word);
+        assert_eq!(
+            heard(&[(1, "starting\nrea"), (1, "dy\nmore")], &ready()).await,
+            Readiness::Word("ready".to_owned())
+        );
         let end = heard(&[(2, "no such file\n")], &ready()).await;
         assert_eq!(end, Readiness::End("no such file\n".to_owned()));
     }
@@ -153,7 +159,7 @@ mod tests {
         let word = ready();
         let input = Input { bytes: b"input", ends: false };
         let (heard, ()) = tokio::join!(wait_until_ready(streams, input, &word), other);
-        assert_eq!(heard.unwrap(), Readiness::Word);
+        assert_eq!(heard.unwrap(), Readiness::Word("ready".to_owned()));
     }
 
     #[tokio::test]
@@ -171,7 +177,7 @@ mod tests {
         });
         assert_eq!(
             wait_until_ready(streams, Input { bytes: &input, ends: true }, &ready()).await.unwrap(),
-            Readiness::Word
+            Readiness::Word("ready".to_owned())
         );
         assert_eq!(other.await.unwrap(), input.len());
     }

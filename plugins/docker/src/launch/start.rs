@@ -1,22 +1,17 @@
 //! Starting what was made: each container is given its input, heard until it is ready, and asked on which networks it is.
 
-use std::path::Path;
 use std::time::Duration;
 
 use bottle_guest::container::init::READY;
 use claude_bottle_kit::Ready;
-use claude_bottle_kit::tree::{Entry, TarWriter, TreeError};
 use claude_bottle_plugin_api::Result;
 
 use super::networks::{Internal, Networks};
-use super::{Containers, Launch};
-use crate::engine::{Attached, Body, Container, Engine, EngineError, container_exit_code, whole};
+use super::{Containers, Launch, before_start};
+use crate::engine::{Attached, Container, Engine, EngineError, container_exit_code};
 use crate::error::DockerError;
 use crate::guest;
-use crate::image::guard::{GUEST, LINK_DIR};
-use crate::image::{self, AgentImage};
 use crate::link::LOOPBACK;
-use crate::plan::Planned;
 use crate::sidecar::{self, Place, Sidecar};
 
 use super::process::{Input, Readiness, Word, wait_until_ready};
@@ -26,18 +21,32 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How much of a sidecar's log is shown when it fails.
 const LOG_TAIL: u32 = 20;
 
+/// A sidecar that serves.
+pub(super) struct Served {
+    /// The address at which the agent finds it.
+    pub(super) address: String,
+    /// The certificate of its authority, in PEM, when it has one.
+    pub(super) authority: Option<String>,
+}
+
+/// Reads the authority from what a guard says once it listens.
+fn authority(word: &str) -> Option<String> {
+    let said: serde_json::Value = serde_json::from_str(word).ok()?;
+    said["ca"].as_str().map(str::to_owned)
+}
+
 impl<E: Engine> Launch<'_, E> {
     /// Starts the agent's container, hands its own process the secrets and copies the files in; nothing of the agent's runs yet.
     pub(super) async fn start_agent(
         &self,
         containers: &Containers,
         internal: Option<&Internal>,
-        secrets: &[u8],
+        (secrets, authority): (&[u8], Option<&str>),
     ) -> Result<()> {
         let (id, name) = (&containers.agent, &containers.names.agent);
         let shown = self.call.step("start-agent", format!("starting container {name}"));
         let word = Word { stream: 1, ready: Ready::Line(READY.to_owned()) };
-        if let Some(archive) = before_start(self.plan)? {
+        if let Some(archive) = before_start::archive(self.plan, authority)? {
             let put = self.engine.put_archive(id, "/", archive).await;
             put.map_err(|source| DockerError::PutArchive { source })?;
         }
@@ -59,13 +68,13 @@ impl<E: Engine> Launch<'_, E> {
         guest::copy_in(self.engine, self.config, self.call, self.plan, id).await
     }
 
-    /// Starts the sidecar, and waits until it has read its secrets. Returns the address at which the agent finds it.
+    /// Starts the sidecar, and waits until it has read its secrets.
     pub(super) async fn start_sidecar(
         &self,
         containers: &Containers,
         networks: &Networks,
         proxy: &Sidecar,
-    ) -> Result<String> {
+    ) -> Result<Served> {
         let (id, name) = (&containers.sidecar, &containers.names.sidecar);
         let shown = self.call.step("start-sidecar", format!("starting container {name}"));
         let config = sidecar::config(self.plan, &self.link_sidecar(containers, networks).await?)?;
@@ -73,14 +82,14 @@ impl<E: Engine> Launch<'_, E> {
             let put = self.engine.put_archive(id, path, archive).await;
             put.map_err(|source| DockerError::ConfigureSidecar { name: name.clone(), source })?;
         }
-        self.run_sidecar(containers, proxy, &proxy.input(&config)).await?;
+        let word = self.run_sidecar(containers, proxy, &proxy.input(&config)).await?;
         self.after("start-sidecar").await?;
         let address = match &networks.internal {
             None => LOOPBACK.to_owned(),
             Some(internal) => self.sidecar_address(containers, internal).await?,
         };
         shown.done();
-        Ok(address)
+        Ok(Served { address, authority: authority(&word) })
     }
 
     /// Gives the sidecar its end of a network; of a socket it has one already.
@@ -93,17 +102,19 @@ impl<E: Engine> Launch<'_, E> {
         Ok(Place::Network { port: self.plan.port, subnets: &internal.subnets })
     }
 
-    async fn run_sidecar(&self, containers: &Containers, proxy: &Sidecar, input: &[u8]) -> Result<()> {
+    async fn run_sidecar(&self, containers: &Containers, proxy: &Sidecar, input: &[u8]) -> Result<String> {
         let (id, name) = (&containers.sidecar, &containers.names.sidecar);
         let begun = self.begin(id, name).await?;
         let input = Input { bytes: input, ends: proxy.input_ends() };
         let heard = tokio::time::timeout(PATIENCE, self.hear(begun, name, proxy.word(), input));
         let Ok(heard) = heard.await else { return Err(self.silent(containers).await.into()) };
-        if let Readiness::End(output) = heard? {
-            let code = container_exit_code(self.engine, id).await.unwrap_or_default();
-            return Err(DockerError::SidecarEnded { name: name.clone(), code, output }.into());
+        match heard? {
+            Readiness::Word(line) => Ok(line),
+            Readiness::End(output) => {
+                let code = container_exit_code(self.engine, id).await.unwrap_or_default();
+                Err(DockerError::SidecarEnded { name: name.clone(), code, output }.into())
+            }
         }
-        Ok(())
     }
 
     /// Waits for a sidecar that listens later than it speaks.
@@ -176,35 +187,4 @@ impl<E: Engine> Launch<'_, E> {
         stdout.extend(stderr);
         String::from_utf8_lossy(&stdout).into_owned()
     }
-}
-
-/// Returns what is put into the agent's container before it starts: what an image of the user's own may lack, and the program
-/// for the inside where nothing shared holds it.
-fn before_start(plan: &Planned) -> Result<Option<Body>> {
-    // One with a tag of the user's own may be another than that of this plug-in, and lack what a volume takes its owner from.
-    let has_home = plan.user.is_own
-        && (plan.spec.workspace.is_none()
-            || !matches!(plan.image, AgentImage::Built { tag_chosen: true, .. }));
-    if has_home && plan.link.brings_guest() {
-        return Ok(None);
-    }
-    let guest = match plan.link.brings_guest() {
-        true => None,
-        false => Some(image::guard::read(&plan.guest, &plan.arch)?.0),
-    };
-    let write = || -> Result<Vec<u8>, TreeError> {
-        let mut bytes = Vec::new();
-        let mut writer = TarWriter::new(&mut bytes);
-        if !has_home {
-            plan.user.write(&mut writer)?;
-        }
-        if let Some(guest) = &guest {
-            let entry = |mode| Entry { owner: (0, 0), mode, mtime: 0 };
-            writer.dir(Path::new(LINK_DIR), entry(0o755))?;
-            writer.file(Path::new(GUEST), entry(0o555), guest)?;
-        }
-        writer.finish()?;
-        Ok(bytes)
-    };
-    Ok(Some(whole(write().map_err(|source| DockerError::CopyIn { source })?)))
 }

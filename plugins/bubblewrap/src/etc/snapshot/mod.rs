@@ -29,6 +29,14 @@ const LOCK: &str = ".lock";
 /// The link that shows the bottle's own name.
 const HOSTNAME: (&str, &str) = ("hostname", "/proc/sys/kernel/hostname");
 
+/// What a bottle has of its own, by its place below `/etc`.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    pub(super) files: Vec<(&'static str, String)>,
+    /// Links, which take the place of what the host has there.
+    pub(super) links: Vec<(&'static str, String)>,
+}
+
 /// A snapshot that nobody removes as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
@@ -38,7 +46,7 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// Returns the one of this moment, and makes it when it is missing.
-    pub(super) fn take(cache: &Path, host: &Host, own: &[(&str, String)]) -> Result<Self> {
+    pub(super) fn take(cache: &Path, host: &Host, own: &Own) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(cache).at("create", cache)?;
         let lock = lock_file(cache).at("open the lock of", cache)?;
         lock.lock_shared().at("lock", cache)?;
@@ -55,7 +63,7 @@ fn lock_file(cache: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(cache.join(LOCK))
 }
 
-fn key(host: &Host, entries: &[Entry], own: &[(&str, String)]) -> String {
+fn key(host: &Host, entries: &[Entry], own: &Own) -> String {
     let mut hash = Sha256::new();
     hash.update(env!("CARGO_PKG_VERSION"));
     hash.update(fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default());
@@ -73,12 +81,13 @@ fn key(host: &Host, entries: &[Entry], own: &[(&str, String)]) -> String {
             stamp(database, &metadata);
         }
     }
-    own.iter().for_each(|(name, text)| hash.update(format!("{name}\0{text}\0")));
+    own.files.iter().for_each(|(name, text)| hash.update(format!("{name}\0{text}\0")));
+    own.links.iter().for_each(|(name, target)| hash.update(format!("{name}\0link\0{target}\0")));
     hex(&hash.finalize())
 }
 
 /// Makes a snapshot under another name, so that it is whole when it has its own.
-fn make(cache: &Path, path: &Path, host: &Host, entries: &[Entry], own: &[(&str, String)]) -> Result<()> {
+fn make(cache: &Path, path: &Path, host: &Host, entries: &[Entry], own: &Own) -> Result<()> {
     let unique = format!("{NEW}{}-{:?}", std::process::id(), std::thread::current().id());
     let new = cache.join(unique.replace(['(', ')'], ""));
     tree::remove(&new).at("remove", &new)?;
@@ -94,9 +103,9 @@ fn make(cache: &Path, path: &Path, host: &Host, entries: &[Entry], own: &[(&str,
     made
 }
 
-fn fill(new: &Path, host: &Host, entries: &[Entry], own: &[(&str, String)]) -> Result<()> {
+fn fill(new: &Path, host: &Host, entries: &[Entry], own: &Own) -> Result<()> {
     let known = Known::read(host);
-    for (name, text) in own {
+    for (name, text) in &own.files {
         write_new(&new.join(name), text.as_bytes(), 0o644)?;
     }
     symlink(HOSTNAME.1, new.join(HOSTNAME.0)).at("create", new)?;
@@ -105,7 +114,22 @@ fn fill(new: &Path, host: &Host, entries: &[Entry], own: &[(&str, String)]) -> R
         let path = place(new, &entry.name)?;
         write_new(&path, &content, 0o644 | entry.metadata.mode() & 0o111)?;
     }
-    add_links(new, host, entries)
+    add_links(new, host, entries)?;
+    own.links.iter().try_for_each(|(name, target)| put_link(new, name, target))
+}
+
+/// Puts a link in place of what is there, unless its directory is a link itself: what that leads to has links of its own.
+fn put_link(new: &Path, name: &str, target: &str) -> Result<()> {
+    let parents = Path::new(name).ancestors().skip(1);
+    if parents.map(|parent| new.join(parent)).any(|parent| parent.is_symlink()) {
+        return Ok(());
+    }
+    let path = place(new, name)?;
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", &path)?,
+        _ => {}
+    }
+    symlink(target, &path).at("create", &path)
 }
 
 /// Adds the links that lead to what is there. Some lead to others, so it goes on while there are more.

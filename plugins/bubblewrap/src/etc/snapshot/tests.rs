@@ -40,7 +40,11 @@ impl Machine {
     }
 
     fn take(&self) -> Snapshot {
-        let own = [("passwd", "node\n".to_owned()), ("hosts", String::new())];
+        self.take_with(Vec::new())
+    }
+
+    fn take_with(&self, links: Vec<(&'static str, String)>) -> Snapshot {
+        let own = Own { files: vec![("passwd", "node\n".to_owned()), ("hosts", String::new())], links };
         Snapshot::take(&self.dir.path().join("cache"), &self.host, &own).unwrap()
     }
 
@@ -180,4 +184,31 @@ fn what_is_in_use_is_not_pruned() {
     assert!(!path.exists() && !new.exists());
     machine.package("maven/m2.conf", 0o644);
     assert!(machine.take().path.join("maven/m2.conf").exists());
+}
+
+#[test]
+fn links_of_the_bottles_own_take_the_place_of_files_and_follow_no_link() {
+    let machine = Machine::new();
+    machine.write("etc/ssl/certs/ca-certificates.crt", "the host's", 0o644);
+    machine.write("etc/pki/tls/certs/x.pem", "x", 0o644);
+    fs::create_dir_all(machine.host.etc().join("alternatives")).unwrap();
+    machine.link("ssl/cert.pem", "certs/ca-certificates.crt");
+    machine.link("alternatives/certs", "../pki/tls/certs");
+    let places = [
+        "ssl/certs/ca-certificates.crt",
+        "ssl/cert.pem",
+        "ssl/certs/java/cacerts",
+        "alternatives/certs/x.pem",
+    ];
+    let ours = machine.take_with(places.map(|place| (place, format!("/run/x/{}", place.len()))).into());
+    let plain = machine.take();
+    assert_ne!(ours.path, plain.path);
+    for place in &places[..3] {
+        let target = fs::read_link(ours.path.join(place)).unwrap();
+        assert_eq!(target, Path::new(&format!("/run/x/{}", place.len())), "{place}");
+    }
+    // A directory that is a link stays one, and leads to what has no link.
+    assert_eq!(fs::read_link(ours.path.join("alternatives/certs")).unwrap(), Path::new("../pki/tls/certs"));
+    assert!(!ours.path.join("pki/tls/certs/x.pem").is_symlink());
+    assert_eq!(fs::read_to_string(plain.path.join("ssl/certs/ca-certificates.crt")).unwrap(), "the host's");
 }
