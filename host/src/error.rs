@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use claude_bottle_plugin_api::{ExitStatus, Failure, FailureKind};
 
+use crate::egress::EgressError;
+use crate::egress::roots::RootsError;
 use crate::egress::upstream::UpstreamError;
 use crate::manifest::ManifestErrors;
 use crate::plugins::PluginError;
@@ -108,7 +110,10 @@ impl CliError {
 
 impl From<anyhow::Error> for CliError {
     fn from(error: anyhow::Error) -> Self {
-        let hints = error.downcast_ref::<UpstreamError>().map(UpstreamError::hint).into_iter().collect();
+        let upstream = error.downcast_ref::<UpstreamError>().map(UpstreamError::hint);
+        let egress = error.downcast_ref::<EgressError>().map(EgressError::hint);
+        let roots = error.downcast_ref::<RootsError>().and_then(RootsError::hint);
+        let hints = [upstream, egress, roots].into_iter().flatten().collect();
         Self { exit: Exit::Failed, error, details: None, others: Vec::new(), hints }
     }
 }

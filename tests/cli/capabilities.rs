@@ -91,3 +91,57 @@ fn the_question_names_a_policy_that_nothing_enforces() {
         assert_eq!(text.contains("\nhello"), ran, "{text}");
     }
 }
+
+#[test]
+fn a_look_into_https_that_the_backend_does_not_know_is_refused_with_the_line_that_needs_it() {
+    let rule = "    egress:\n      allowlist: [a.test, 'deny POST a.test/x']\n";
+    let all = "    egress: { intercept: all }\n";
+    for (bottle, place) in [
+        (rule, "bottle dev, ~/claude-bottle.yaml:5: rule `deny POST a.test/x`"),
+        (all, "~/claude-bottle.yaml:4: `intercept: all`"),
+    ] {
+        let home = home(bottle, "");
+        for how in ["--dry-run", "--yes"] {
+            let output = home.call(&["start", "hello", how]);
+            assert_code(&output, 125);
+            let told = format!(
+                "error: {place} needs a look into HTTPS, and the fake backend makes no bottle trust the guard for that"
+            );
+            assert_says(&stderr(&output), &[&told, "hint: use another backend"]);
+        }
+        home.assert_nothing_left();
+    }
+    let home = home(all, "");
+    let output = home.call_with(&["start", "hello", "--yes"], &[("CLAUDE_BOTTLE_PIPELOCK_IMAGE", "x")]);
+    assert_code(&output, 125);
+    assert_says(
+        &stderr(&output),
+        &["makes pipelock this bottle's proxy", "`intercept: all`", "egress.proxy: guard"],
+    );
+}
+
+#[test]
+fn whose_https_is_looked_into_is_said_before_a_start() {
+    let home = home("    egress:\n      allowlist: [a.test, 'deny POST a.test/x', b.test]\n", "");
+    let https = "opened and inspected under this bottle's own authority: that of a.test";
+    assert_says(&stdout(&home.call(&["info", "hello"])), &[&format!("https    {https}")]);
+    let said = |host| stdout(&home.call(&["policy", "check", "hello", host]));
+    assert_says(&said("a.test"), &["https: opened"]);
+    assert_says(&said("b.test"), &["https: unopened"]);
+    for other in ["a.test:80", "c.test"] {
+        assert!(!said(other).contains("https:"), "{}", said(other));
+    }
+    let view = json(&home.call(&[
+        "policy",
+        "check",
+        "hello",
+        "https://a.test/x",
+        "--format",
+        "json",
+        "--method",
+        "POST",
+    ]));
+    assert_eq!((&view["allowed"], &view["rule"]), (&false.into(), &"deny POST a.test/x".into()));
+    let view = json(&home.call(&["policy", "check", "hello", "https://a.test/x", "--format", "json"]));
+    assert_eq!((&view["allowed"], &view["https"]), (&true.into(), &"opened".into()));
+}

@@ -249,12 +249,14 @@ fn a_host_that_is_allowed_and_some_that_are_not() {
     --- stdout
     allowed: `github.com:443` is allowed
     rule: github.com (bottle dev, ~/claude-bottle.yaml:6)
+    https: unopened
     ");
     assert_snapshot!(check("api.anthropic.com:443"), @"
     exit 0
     --- stdout
     allowed: `api.anthropic.com:443` is allowed
     rule: api.anthropic.com (default)
+    https: unopened
     ");
     assert_snapshot!(check("git.example:22"), @"
     exit 0

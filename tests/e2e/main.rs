@@ -15,6 +15,7 @@ mod first_run;
 mod forward;
 mod headless;
 mod images;
+mod intercept;
 mod names;
 mod own_files;
 mod pipes;

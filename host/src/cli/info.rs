@@ -8,6 +8,7 @@ use super::{App, Format};
 use crate::egress::{choose_proxy, effective_policy};
 use crate::error::{CliError, CliResult};
 use crate::manifest::{Agent, Bottle, EnvSource, Manifest, ResolvedAgent};
+use crate::run::plan_view::InterceptView;
 use crate::ui::{clean, columns};
 
 #[derive(Debug, clap::Args)]
@@ -66,6 +67,9 @@ struct EgressView {
     hosts: Vec<HostView>,
     /// Private ranges that a host may lie in.
     private: Vec<PrivateView>,
+    /// Whose HTTPS the guard looks into; nothing where that is no host's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intercept: Option<InterceptView>,
 }
 
 #[derive(Serialize)]
@@ -139,7 +143,9 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult {
 }
 
 fn egress(app: &App, bottle: &Bottle) -> CliResult<EgressView> {
-    let Policy { rules, hosts, private, .. } = effective_policy(bottle)?;
+    let policy = effective_policy(bottle)?;
+    let intercept = InterceptView::new(&policy);
+    let Policy { rules, hosts, private, .. } = policy;
     let proxy = match choose_proxy(bottle, app.invocation.setting("PIPELOCK_IMAGE")) {
         Proxy::Pipelock => "pipelock",
         _ => "guard",
@@ -153,7 +159,8 @@ fn egress(app: &App, bottle: &Bottle) -> CliResult<EgressView> {
     let private = private
         .iter()
         .map(|grant| PrivateView { host: grant.host.to_string(), range: grant.range.to_string() });
-    Ok(EgressView { proxy, rules: rules.collect(), hosts: hosts.collect(), private: private.collect() })
+    let (rules, hosts, private) = (rules.collect(), hosts.collect(), private.collect());
+    Ok(EgressView { proxy, rules, hosts, private, intercept })
 }
 
 fn view(agent: &Agent, bottle: &Bottle, egress: EgressView) -> InfoView {
@@ -225,6 +232,7 @@ fn describe(view: &InfoView) -> String {
     lines.extend(view.user.iter().map(|user| format!("user     {user}")));
     lines.extend(limits(&view.limits).map(|limits| format!("limits   {limits}")));
     lines.push(format!("proxy    {}", view.egress.proxy));
+    lines.extend(view.egress.intercept.iter().map(|https| format!("https    {}", https.text())));
     lines.extend(tables(view));
     clean(&lines.join("\n")).into_owned()
 }

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use claude_bottle_egress_policy::Intercept;
+
 use super::App;
 use crate::egress::{allowed_hosts, effective_policy};
 use crate::error::{CliError, CliResult, Exit};
-use crate::manifest::{Bottle, EnvSource, Locations, Manifest, ProblemKind, Project, ProjectFile};
+use crate::manifest::{Bottle, Egress, EnvSource, Locations, Manifest, ProblemKind, Project, ProjectFile};
 use crate::trust::Trust;
 use crate::ui::clean;
 use crate::ui::interrupt::Interrupt;
@@ -137,6 +139,20 @@ fn agreed(app: &App) -> CliResult<bool> {
     )
 }
 
+/// Says whose HTTPS the guard looks into as the manifest has it, and whom it trusts for hosts.
+fn https(egress: &Egress) -> Option<String> {
+    let mode = (egress.intercept.mode != Intercept::Needed).then(|| {
+        let words = Intercept::ALL.into_iter().find(|(_, mode)| *mode == egress.intercept.mode);
+        format!("intercept {}", words.map_or("", |(word, _)| word))
+    });
+    let hosts: Vec<_> = egress.passthrough.iter().map(ToString::to_string).collect();
+    let files: Vec<_> = egress.authorities.iter().map(|file| file.path.display().to_string()).collect();
+    let passed = (!hosts.is_empty()).then(|| format!("never of {}", hosts.join(", ")));
+    let trusted = (!files.is_empty()).then(|| format!("hosts are trusted by {}", files.join(", ")));
+    let said: Vec<_> = [mode, passed, trusted].into_iter().flatten().collect();
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
 /// Says what a bottle grants: names of variables, keys, every host, and where it runs.
 fn describe(bottle: &Bottle, replaces: bool) -> anyhow::Result<String> {
     let names = |list: Vec<String>| if list.is_empty() { "none".to_owned() } else { list.join(", ") };
@@ -166,6 +182,9 @@ fn describe(bottle: &Bottle, replaces: bool) -> anyhow::Result<String> {
     }
     if !fixed.is_empty() {
         line("hosts", fixed.join("; "));
+    }
+    if let Some(https) = https(&bottle.egress) {
+        line("https", https);
     }
     if let Some(image) = &bottle.image {
         line("image", image.clone());

@@ -9,6 +9,7 @@ pub mod decision;
 pub mod live;
 mod pipelock;
 pub mod presets;
+pub mod roots;
 mod secrets;
 pub mod summary;
 pub mod upstream;
@@ -18,7 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Context;
 use claude_bottle_egress_policy::{
-    Effect, GuardConfig, HostOrIp, Listen, Policy, PrivateGrant, Rule, SshServer, default_rules,
+    Effect, GuardConfig, HostOrIp, Intercept, Listen, Policy, PrivateGrant, Rule, SshServer, default_rules,
     special_purpose,
 };
 use claude_bottle_plugin_api::{EgressSpec, Proxy};
@@ -44,6 +45,15 @@ pub fn effective_policy(bottle: &Bottle) -> anyhow::Result<Policy> {
     policy.hosts =
         bottle.egress.hosts.iter().map(|entry| (entry.host.clone(), entry.addresses.clone())).collect();
     policy.private.extend(bottle.egress.private.iter().map(|entry| entry.grant.clone()));
+    let egress = &bottle.egress;
+    // Where nothing needs it there is no authority, and nothing in the bottle to trust it.
+    policy.intercept = match egress.intercept.mode {
+        Intercept::Needed if policy.needing().is_none() => Intercept::None,
+        mode => mode,
+    };
+    if policy.intercept != Intercept::None {
+        policy.passthrough.clone_from(&egress.passthrough);
+    }
     Ok(policy)
 }
 
@@ -78,6 +88,30 @@ pub fn choose_proxy(bottle: &Bottle, pipelock_image: Option<&str>) -> Proxy {
     }
 }
 
+/// Why a run has no way out as its manifest says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EgressError {
+    /// The bottle's proxy sees nothing of HTTPS.
+    #[error(
+        "CLAUDE_BOTTLE_PIPELOCK_IMAGE makes pipelock this bottle's proxy, which looks into no HTTPS for {what}"
+    )]
+    NotByPipelock {
+        /// A rule, or a key of the manifest.
+        what: String,
+    },
+}
+
+impl EgressError {
+    /// Returns what to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotByPipelock { .. } => {
+                "set `egress.proxy: guard`, or unset CLAUDE_BOTTLE_PIPELOCK_IMAGE".to_owned()
+            }
+        }
+    }
+}
+
 /// What a run's way out is made of. Found once, so that the spec, the secrets and the record agree.
 pub struct Egress {
     /// The bottle's proxy.
@@ -86,6 +120,8 @@ pub struct Egress {
     pub policy: Policy,
     /// The proxy above it.
     pub upstream: Option<upstream::Found>,
+    /// Authorities that hosts are trusted by when tunnels to them are opened, in PEM; empty where none is.
+    pub roots: String,
 }
 
 impl Egress {
@@ -93,7 +129,16 @@ impl Egress {
     pub fn find(invocation: &Invocation, bottle: &Bottle) -> anyhow::Result<Self> {
         let proxy = choose_proxy(bottle, invocation.setting("PIPELOCK_IMAGE"));
         let upstream = upstream::of(bottle, proxy, |name| invocation.host_variable(name))?;
-        Ok(Self { proxy, policy: effective_policy(bottle)?, upstream })
+        let policy = effective_policy(bottle)?;
+        let roots = match (policy.intercept, proxy) {
+            (Intercept::None, _) => String::new(),
+            (_, Proxy::Guard) => roots::find(&bottle.egress.authorities)?,
+            _ => {
+                let what = policy.needing().map_or("`intercept: all`".to_owned(), |rule| format!("`{rule}`"));
+                return Err(EgressError::NotByPipelock { what }.into());
+            }
+        };
+        Ok(Self { proxy, policy, upstream, roots })
     }
 }
 
@@ -109,7 +154,8 @@ pub fn egress_spec(id: &str, bottle: &Bottle, egress: &Egress, port: u16) -> any
         return Ok(spec);
     }
     let upstream_proxy = egress.upstream.as_ref().map(|found| found.proxy.clone());
-    let config = GuardConfig { upstream_proxy, ..guard_config(id, bottle, policy.clone(), port) };
+    let roots = egress.roots.clone();
+    let config = GuardConfig { upstream_proxy, roots, ..guard_config(id, bottle, policy.clone(), port) };
     spec.config = config.to_yaml().context("cannot write the guard's configuration")?;
     spec.config_json =
         serde_json::to_value(config).context("cannot write the guard's configuration as JSON")?;
@@ -118,9 +164,15 @@ pub fn egress_spec(id: &str, bottle: &Bottle, egress: &Egress, port: u16) -> any
 
 /// Writes what a bottle may reach, for the record of a run.
 pub fn policy_document(id: &str, bottle: &Bottle, policy: Policy) -> anyhow::Result<String> {
-    let config = guard_config(id, bottle, policy, DEFAULT_PORT);
+    let mut config = guard_config(id, bottle, policy, DEFAULT_PORT);
+    if config.policy.intercept != Intercept::None {
+        NO_ROOTS.clone_into(&mut config.roots);
+    }
     config.to_yaml().context("cannot write the bottle's policy")
 }
+
+/// What a record says in place of authorities: those of this machine are not the policy.
+const NO_ROOTS: &str = "# those of this machine, and those that the manifest names";
 
 /// Reads what [`policy_document`] wrote.
 pub fn read_policy(document: &str) -> anyhow::Result<Policy> {

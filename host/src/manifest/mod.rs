@@ -35,11 +35,12 @@ use crate::trust::Trust;
 use load::{Candidate, Wanted};
 
 pub use allow::{add_rules, as_entry};
+pub(crate) use check::open_regular;
 pub use defaults::{DEFAULTS_FILE, Defaults};
 pub use model::{
-    Agent, AgentName, BackendOption, Bottle, BottleName, ClaudeFile, DEFAULT_COMMAND, Egress, EnvEntry,
-    EnvName, EnvSource, Forward, GitIdentity, Limits, Origin, PrivateRange, ProxyKind, Skill, SkillName,
-    SshHost, StaticHost, Tool, Upstream, UpstreamSource, VariableName, WorkspacePlace,
+    Agent, AgentName, AuthorityFile, BackendOption, Bottle, BottleName, ClaudeFile, DEFAULT_COMMAND, Egress,
+    EnvEntry, EnvName, EnvSource, Forward, GitIdentity, Limits, Origin, PrivateRange, ProxyKind, Skill,
+    SkillName, SshHost, StaticHost, Tool, Upstream, UpstreamSource, VariableName, WorkspacePlace,
 };
 pub use names::{NameError, RESERVED_VARIABLES, check_slug, slugified};
 pub use problem::{ManifestErrors, Problem, ProblemKind};

@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use claude_bottle_egress_policy::{Authority, DlpConfig, Host, HostOrIp, PrivateGrant, Rule};
+use claude_bottle_egress_policy::{
+    Authority, DlpConfig, Host, HostOrIp, HostPattern, Intercept, PrivateGrant, Rule,
+};
 use zeroize::Zeroizing;
 
 use crate::egress::presets::Preset;
@@ -161,6 +163,36 @@ pub struct Egress {
     pub dlp: DlpConfig,
     /// What is said of a proxy above the guard.
     pub upstream: Option<Upstream>,
+    /// Whose HTTPS the guard looks into.
+    pub intercept: Interception,
+    /// Hosts whose HTTPS is never looked into.
+    pub passthrough: Vec<HostPattern>,
+    /// Files with authorities that the guard trusts for hosts.
+    pub authorities: Vec<AuthorityFile>,
+}
+
+/// Whose HTTPS the guard looks into.
+#[derive(Debug, Clone)]
+pub struct Interception {
+    /// As the manifest says, or else where rules need it.
+    pub mode: Intercept,
+    /// Where it is written, if it is.
+    pub origin: Option<Origin>,
+}
+
+impl Default for Interception {
+    fn default() -> Self {
+        Self { mode: Intercept::Needed, origin: None }
+    }
+}
+
+/// A file with certificates of authorities.
+#[derive(Debug, Clone)]
+pub struct AuthorityFile {
+    /// Its path, absolute; it held certificates at load.
+    pub path: PathBuf,
+    /// Where it is named.
+    pub origin: Origin,
 }
 
 /// What a manifest says of a proxy above the guard.

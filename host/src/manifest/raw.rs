@@ -174,6 +174,29 @@ pub(crate) struct Egress {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1))]
     pub(crate) upstream_proxy: Option<String>,
+    /// Whose HTTPS the guard looks into: `all` hosts', that of hosts for which a rule with methods or a path makes it
+    /// `needed`, or `none`. `needed` unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Intercept")]
+    pub(crate) intercept: Option<Intercept>,
+    /// Hosts, or `*.domain`, whose HTTPS is never looked into.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) passthrough: Vec<String>,
+    /// Files with certificates in PEM, of authorities that the guard trusts for hosts besides those of this machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) authorities: Vec<String>,
+}
+
+/// Whose HTTPS the guard looks into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Intercept {
+    /// No host's.
+    None,
+    /// That of hosts for which a rule with methods or a path makes it needed.
+    Needed,
+    /// All hosts'.
+    All,
 }
 
 /// Proxy of a bottle.

@@ -17,7 +17,7 @@ use crate::manifest::{Agent, Bottle, EnvSource, Forward, WorkspacePlace};
 use crate::results::copied_in;
 use crate::run::options::Options;
 use crate::run::owner;
-use crate::run::{claude_files, tools};
+use crate::run::{claude_files, intercept, tools};
 
 /// What the command line adds to the manifest.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +64,7 @@ pub fn build(
     if !spec.bottle.forward.is_empty() {
         spec.requires.push(ForwardSpec::FEATURE.to_owned());
     }
+    intercept::enter(&egress.policy, &mut spec);
     spec.requires.extend(features(&spec.bottle).map(str::to_owned));
     spec.guest = companion(invocation, "GUEST", "bottle-guest")?;
     spec.stage_dir = stage_dir;

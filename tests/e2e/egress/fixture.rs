@@ -6,17 +6,17 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// The image that `start` has built.
-pub(super) const IMAGE: &str = "claude-bottle:latest";
+pub(crate) const IMAGE: &str = "claude-bottle:latest";
 
 /// A container that runs until the test ends. It ends itself when its standard input does.
-pub(super) struct Fixture {
+pub(crate) struct Fixture {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Fixture {
     /// Runs a program as root in the network of the host.
-    pub(super) fn on_the_host(words: &[&str]) -> Self {
+    pub(crate) fn on_the_host(words: &[&str]) -> Self {
         let mut command = Command::new("docker");
         command.args(["run", "--rm", "--interactive", "--init", "--user", "root", "--network", "host"]);
         command.arg(IMAGE).args(words);
@@ -33,13 +33,13 @@ impl Fixture {
 
     /// Waits for the next line it says.
     #[track_caller]
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         self.lines.recv_timeout(Duration::from_secs(120)).expect("the fixture says something")
     }
 
     /// Returns the lines up to this one, which it must say.
     #[track_caller]
-    pub(super) fn lines_to(&self, last: &str) -> Vec<String> {
+    pub(crate) fn lines_to(&self, last: &str) -> Vec<String> {
         let mut lines = Vec::new();
         while lines.last().is_none_or(|line| line != last) {
             lines.push(self.line());

@@ -2,8 +2,10 @@
 # It says its port, its certificate and `ready`, and serves until its input ends.
 set -eu
 mkdir /tmp/fixture && cd /tmp/fixture
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj "/CN=$2" \
-  -addext "subjectAltName=DNS:$2" -keyout key.pem -out cert.pem 2>/dev/null
+# An authority would not be taken for a host by every client.
+printf '[req]\ndistinguished_name = name\nx509_extensions = host\n[name]\n[host]\nbasicConstraints = CA:FALSE\nsubjectAltName = DNS:%s\n' "$2" >host.cnf
+openssl req -x509 -config host.cnf -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj "/CN=$2" \
+  -keyout key.pem -out cert.pem 2>/dev/null
 git init -q --bare -b main repositories/project.git
 git -C repositories/project.git config http.receivepack true
 git init -q -b main work && cd work

@@ -5,7 +5,7 @@ pub(crate) mod canary;
 mod carried;
 mod clients;
 mod credentials;
-mod fixture;
+pub(crate) mod fixture;
 mod following;
 mod live_policy;
 mod own_sidecar;
@@ -33,7 +33,7 @@ pub(crate) fn home(agents: &[&str], egress: &str) -> Home {
 }
 
 /// Reads the decision logs of all runs in this home.
-fn decisions(home: &Home) -> Vec<Value> {
+pub(crate) fn decisions(home: &Home) -> Vec<Value> {
     let mut lines = Vec::new();
     for run in std::fs::read_dir(home.state().join("bottles")).unwrap() {
         let log = std::fs::read_to_string(run.unwrap().path().join("egress.jsonl")).unwrap_or_default();

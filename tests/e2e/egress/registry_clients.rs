@@ -4,7 +4,6 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::session::Session;
@@ -12,7 +11,7 @@ use super::unaware::{BARE, refuses};
 use super::{assert_refused, decisions};
 use crate::support::backend::{Backend, on_each_backend};
 use crate::support::home::Home;
-use crate::support::{assert_code, run};
+use crate::support::{assert_code, clients, run};
 
 on_each_backend!(
     #[ignore = "takes the network to install what it runs: make test-workspaces"]
@@ -205,10 +204,4 @@ fn home(backend: Backend, agent: &str, ip: IpAddr, servers: &Servers) -> Home {
     }
     let agents = serde_json::json!({ agent: { "bottle": "dev", "command": ["bash"] } });
     Home::new(&serde_json::json!({ "bottles": { "dev": bottle }, "agents": agents }).to_string())
-}
-
-/// Returns where the clients are.
-fn clients() -> PathBuf {
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/clients");
-    place.canonicalize().expect("the clients are below .cache; make them: tests/setup/clients.sh")
 }

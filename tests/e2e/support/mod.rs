@@ -9,6 +9,7 @@ pub(crate) mod screen;
 pub(crate) mod sshd;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use backend::Backend;
@@ -18,6 +19,12 @@ use claude_bottle_standin::{Config, Script, Standin};
 pub(crate) fn standin(backend: Backend, script: Script) -> Standin {
     let address = SocketAddr::new(backend.host_address(), 0);
     Standin::start(Config { listen: address, script, ..Config::default() }).expect("start the stand-in API")
+}
+
+/// Returns where the clients of the registries are.
+pub(crate) fn clients() -> PathBuf {
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/clients");
+    place.canonicalize().expect("the clients are below .cache; make them: tests/setup/clients.sh")
 }
 
 /// Runs a command to its end; its failure is the test's.

@@ -65,6 +65,9 @@ struct AnswerView<'a> {
     rule: Option<&'a str>,
     origin: Option<&'a str>,
     reason: &'a str,
+    /// Whether the guard looks into HTTPS there, when that is asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    https: Option<&'static str>,
 }
 
 /// What is asked.
@@ -121,6 +124,14 @@ impl Question {
         }
     }
 
+    /// Says whether the guard looks into the tunnel; nothing of what is no TLS or is refused.
+    fn https(&self, policy: &Policy, decision: &Decision) -> Option<&'static str> {
+        if !self.is_tunnel() || self.port != HTTPS_PORT || !decision.is_allowed() {
+            return None;
+        }
+        Some(if policy.opens(&self.host) { "opened" } else { "unopened" })
+    }
+
     /// Returns `true` if the answer is about a tunnel.
     fn is_tunnel(&self) -> bool {
         match &self.way {
@@ -154,6 +165,7 @@ fn ask_bottle(app: &App, args: &CheckArgs, question: &Question, run: &Record) ->
     let bottle = manifest.as_ref().and_then(|manifest| Some(resolve(manifest, &run.agent).ok()?.1));
     let now = bottle.map(effective_policy).transpose()?.map(|policy| question.answer(&policy).is_allowed());
     let mut view = view(&run.agent, question, &decision);
+    view.https = question.https(live.policy(), &decision);
     (view.running, view.manifest_allowed) = (Some(run.name.as_str()), now);
     let differs = now.filter(|now| *now != view.allowed);
     let advice = match (differs, bottle) {
@@ -177,8 +189,10 @@ fn ask_bottle(app: &App, args: &CheckArgs, question: &Question, run: &Record) ->
 fn ask_manifest(app: &App, args: &CheckArgs, question: &Question, runs: &[Record]) -> CliResult<ExitCode> {
     let manifest = app.manifest()?;
     let (_, bottle) = resolve(&manifest, &args.agent)?;
-    let decision = question.answer(&effective_policy(bottle)?);
-    let view = view(&args.agent, question, &decision);
+    let policy = effective_policy(bottle)?;
+    let decision = question.answer(&policy);
+    let mut view = view(&args.agent, question, &decision);
+    view.https = question.https(&policy, &decision);
     tell(app, args, &view, (advice(app, bottle, &view, question.is_tunnel(), decision.code), false))?;
     for run in runs {
         let live = known(app, run)?;
@@ -210,6 +224,7 @@ fn view<'a>(agent: &'a str, question: &'a Question, decision: &'a Decision) -> A
         rule: decision.rule.as_deref(),
         origin: decision.origin.as_deref(),
         reason: &decision.reason,
+        https: None,
     }
 }
 
@@ -262,6 +277,7 @@ fn describe(view: &AnswerView<'_>, advice: Option<String>, is_changed: bool) -> 
     if let (Some(rule), Some(origin)) = (view.rule, view.origin) {
         lines.push(format!("rule: {rule} ({origin})"));
     }
+    lines.extend(view.https.map(|https| format!("https: {https}")));
     lines.extend(advice.map(|advice| format!("hint: {advice}")));
     lines.join("\n")
 }

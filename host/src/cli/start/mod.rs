@@ -30,7 +30,7 @@ use crate::run::plan_view::{Changes, PlanView};
 use crate::run::secrets;
 use crate::run::spec::{self, StartOptions};
 use crate::run::workspace;
-use crate::run::{claude_files, tools};
+use crate::run::{claude_files, intercept, tools};
 use crate::{run::owner, run::stage};
 
 pub(super) use flags::Flags;
@@ -171,7 +171,9 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
     let view = PlanView::new(&backend, &spec, &plan, (flags.remote_control, changes))
         .resuming(resumed)
         .with_presets(&bottle.egress.presets)
+        .with_policy(&egress.policy)
         .noting(token::note(app, &manifest, agent))
+        .noting(intercept::note(bottle, &egress.policy))
         .named(flags.name.clone());
     if dry_run {
         return show_dry_run(app, flags.format, &view);
@@ -293,6 +295,7 @@ pub(super) fn prepared(
     let located = |failure| {
         let failure = tools::locate(bottle, backend.name(), failure);
         let failure = claude_files::locate(agent, backend.name(), failure);
+        let failure = intercept::locate(bottle, &egress.policy, backend.name(), failure);
         wishes.options.locate(backend.name(), failure)
     };
     let plan = prepare(backend, &spec).map_err(located)?;

@@ -7,7 +7,7 @@ use claude_bottle_egress_policy::{
 };
 use ipnet::IpNet;
 
-use super::{Checker, Lines, presets};
+use super::{Checker, Lines, intercept, presets};
 use crate::manifest::keys::KEYS;
 use crate::manifest::model::{
     BottleName, Egress, PrivateRange, ProxyKind, StaticHost, Upstream, UpstreamSource, VariableName,
@@ -16,16 +16,14 @@ use crate::manifest::node::{Key, Node, Value};
 use crate::manifest::problem::{Problem, ProblemKind};
 use crate::manifest::suggest::nearest;
 
-/// The port on which nothing but TLS goes.
-const HTTPS_PORT: u16 = 443;
-
 pub(super) fn check(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node) -> Egress {
     let mut egress = Egress::default();
     let Some(fields) = checker.fields(node, "`egress`", &KEYS.egress) else { return egress };
+    let mut rules = Vec::new();
     if let Some(node) = fields.get("allowlist") {
-        for node in checker.list(node, "`allowlist`").unwrap_or_default() {
-            egress.rules.extend(rule(checker, bottle, node));
-        }
+        let nodes = checker.list(node, "`allowlist`").unwrap_or_default();
+        rules.extend(nodes.iter().filter_map(|node| Some((rule(checker, bottle, node)?, node))));
+        egress.rules.extend(rules.iter().map(|(rule, _)| rule.clone()));
     }
     if let Some(node) = fields.get("presets") {
         presets::check(checker, bottle, node, &mut egress);
@@ -46,6 +44,8 @@ pub(super) fn check(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node)
     egress.proxy = fields.get("proxy").and_then(|node| one_of(checker, node, "`proxy`", &proxies));
     egress.dlp = fields.get("dlp").map(|node| dlp(checker, node)).unwrap_or_default();
     egress.upstream = fields.get("upstream_proxy").and_then(|node| upstream(checker, node));
+    intercept::check(checker, &fields, &mut egress);
+    intercept::check_rules(checker, &egress, &rules);
     egress
 }
 
@@ -92,19 +92,13 @@ fn rule(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node) -> Option<R
         return None;
     }
     let origin = format!("bottle {bottle}, {}", checker.source.origin(node.span));
-    let rule = Rule::parse(text, origin).map_err(|error| bad_rule(checker, node, &error)).ok()?;
-    if rule.is_about_tls(|port| port == HTTPS_PORT) {
-        unseen(checker, node, &rule);
-        return None;
-    }
-    Some(rule)
+    Rule::parse(text, origin).map_err(|error| bad_rule(checker, node, &error)).ok()
 }
 
-/// Refuses a rule that nothing could enforce: methods and paths are inside TLS.
-fn unseen(checker: &mut Checker<'_>, node: &Node, rule: &Rule) {
-    let message = format!("rule `{rule}` is about requests inside HTTPS, which the guard does not see");
-    let note = "name the host alone, or a port of plain HTTP: `GET example.org:80/path/**`";
-    checker.report_with(ProblemKind::BadValue, node.span, message, note);
+/// Returns a host or `*.domain`, without a port.
+pub(super) fn host_pattern(checker: &mut Checker<'_>, node: &Node) -> Option<HostPattern> {
+    let text = checker.text(node, "a host", Lines::One)?;
+    HostPattern::parse(text).map_err(|error| bad_rule(checker, node, &error)).ok()
 }
 
 fn bad_rule(checker: &mut Checker<'_>, node: &Node, error: &RuleError) {
@@ -221,11 +215,7 @@ fn dlp(checker: &mut Checker<'_>, node: &Node) -> DlpConfig {
     }
     if let Some(node) = fields.get("exempt_hosts") {
         for node in checker.list(node, "`exempt_hosts`").unwrap_or_default() {
-            let Some(text) = checker.text(node, "a host", Lines::One) else { continue };
-            match HostPattern::parse(text) {
-                Ok(pattern) => config.exempt_hosts.push(pattern),
-                Err(error) => bad_rule(checker, node, &error),
-            }
+            config.exempt_hosts.extend(host_pattern(checker, node));
         }
     }
     if let Some(node) = fields.get("exempt_rules") {

@@ -9,6 +9,7 @@ mod env;
 mod files;
 mod forward;
 mod git;
+mod intercept;
 mod limits;
 mod options;
 mod presets;

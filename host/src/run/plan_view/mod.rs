@@ -1,11 +1,10 @@
 //! What the user is shown before the question, as text and as JSON. Names of variables, never their values.
 
-use std::collections::BTreeSet;
+mod egress;
+mod https;
 
-use claude_bottle_egress_policy::default_rules;
-use claude_bottle_plugin_api::{
-    BottleSpec, Capability, EntryPath, Fact, ForwardSpec, GitIdentity, Plan, Proxy, Spec, Workspace,
-};
+use claude_bottle_egress_policy::Policy;
+use claude_bottle_plugin_api::{Capability, EntryPath, Fact, GitIdentity, Plan, Spec, Workspace};
 use serde::Serialize;
 
 use crate::egress::presets::Preset;
@@ -13,6 +12,9 @@ use crate::results::escape;
 use crate::results::resume::ResumedView;
 use crate::run::backend::Backend;
 use crate::ui::{Ui, clean};
+
+use egress::{EgressView, PresetView};
+pub use https::InterceptView;
 
 /// How much of the prompt's first line is shown, in characters.
 const PROMPT_SHOWN: usize = 60;
@@ -102,40 +104,6 @@ impl Changes {
 /// What is said of a backend that keeps no files.
 const LOST: &str = "this backend cannot bring changes out: they are lost when it ends";
 
-#[derive(Debug, Clone, Serialize)]
-struct EgressView {
-    proxy: Proxy,
-    hosts: Vec<String>,
-    /// Whether the backend declares that it enforces them.
-    enforced: bool,
-    /// The address of a proxy above.
-    upstream_proxy: Option<String>,
-    /// Ports inside and where they lead, `5432 to db.example.com:5432`.
-    forward: Vec<String>,
-    /// Which of the hosts come from presets.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    presets: Vec<PresetView>,
-}
-
-/// A preset of the manifest, and what it allows.
-#[derive(Debug, Clone, Serialize)]
-struct PresetView {
-    name: &'static str,
-    hosts: Vec<&'static str>,
-}
-
-impl From<&Preset> for PresetView {
-    fn from(preset: &Preset) -> Self {
-        Self { name: preset.name, hosts: preset.hosts.iter().map(|host| host.rule).collect() }
-    }
-}
-
-impl PresetView {
-    fn text(&self) -> String {
-        format!("preset {}: {}", self.name, self.hosts.join(" "))
-    }
-}
-
 impl PlanView {
     /// Puts together what host and backend are going to do.
     pub fn new(
@@ -196,6 +164,13 @@ impl PlanView {
         self
     }
 
+    /// Adds whose HTTPS the guard looks into.
+    #[must_use]
+    pub fn with_policy(mut self, policy: &Policy) -> Self {
+        self.egress.intercept = InterceptView::new(policy);
+        self
+    }
+
     /// Adds what the user calls the bottle.
     #[must_use]
     pub fn named(self, name: Option<String>) -> Self {
@@ -238,6 +213,7 @@ impl PlanView {
         row("ssh", Some(list(&self.ssh_hosts)));
         row("prompt", Some(self.prompt()));
         row("egress", Some(self.egress.text()));
+        row("https", self.egress.intercept.as_ref().map(InterceptView::text));
         row("upstream proxy", self.egress.upstream());
         row("forward", (!self.egress.forward.is_empty()).then(|| self.egress.forward.join(", ")));
         row("workspace", Some(self.workspace_text()));
@@ -311,51 +287,6 @@ fn start(workspace: &Workspace) -> String {
 /// Writes options as the manifest has them: `pull: true, allow_missing: ["seccomp"]`.
 fn options_text(options: &serde_json::Map<String, serde_json::Value>) -> String {
     options.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join(", ")
-}
-
-impl EgressView {
-    fn new(bottle: &BottleSpec, enforced: bool) -> Self {
-        let upstream = bottle.egress.config_json.pointer("/upstream_proxy/address");
-        let forward = |to: &ForwardSpec| format!("{} to {}:{}", to.port, to.host, to.host_port);
-        Self {
-            proxy: bottle.egress.proxy,
-            hosts: bottle.egress.hosts.clone(),
-            enforced,
-            upstream_proxy: upstream.and_then(serde_json::Value::as_str).map(str::to_owned),
-            forward: bottle.forward.iter().map(forward).collect(),
-            presets: Vec::new(),
-        }
-    }
-
-    fn upstream(&self) -> Option<String> {
-        let address = self.upstream_proxy.as_ref()?;
-        Some(format!("{address}; it looks names up, so their addresses are not checked here"))
-    }
-
-    fn text(&self) -> String {
-        let proxy = match self.proxy {
-            Proxy::Pipelock => "pipelock",
-            _ => "egress-guard",
-        };
-        let defaults: BTreeSet<_> = default_rules().iter().map(ToString::to_string).collect();
-        let (usual, own): (Vec<_>, Vec<_>) = self.hosts.iter().partition(|host| defaults.contains(*host));
-        // What the manifest adds is named however much it is: it is what the user agrees to.
-        let is_of_preset = |host: &str| self.presets.iter().any(|preset| preset.hosts.contains(&host));
-        let mut parts: Vec<_> = own.into_iter().filter(|host| !is_of_preset(host)).cloned().collect();
-        parts.extend(self.presets.iter().map(PresetView::text));
-        match usual.len() {
-            0 => {}
-            1 => parts.push("1 default".to_owned()),
-            count => parts.push(format!("{count} defaults")),
-        }
-        let (count, named) = (self.hosts.len(), parts.join(", "));
-        if !self.enforced {
-            return format!(
-                "NOT ENFORCED by this backend: every host may be reached, not only {count} ({named})"
-            );
-        }
-        format!("{count} hosts allowed ({named}), by {proxy}")
-    }
 }
 
 fn list(names: &[String]) -> String {

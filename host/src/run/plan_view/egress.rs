@@ -1,0 +1,93 @@
+//! What a plan says of the way out: the proxy, the hosts that it allows and where they come from.
+
+use std::collections::BTreeSet;
+
+use claude_bottle_egress_policy::default_rules;
+use claude_bottle_plugin_api::{BottleSpec, ForwardSpec, Proxy};
+use serde::Serialize;
+
+use super::https::InterceptView;
+use crate::egress::presets::Preset;
+
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct EgressView {
+    proxy: Proxy,
+    hosts: Vec<String>,
+    /// Whether the backend declares that it enforces them.
+    enforced: bool,
+    /// The address of a proxy above.
+    upstream_proxy: Option<String>,
+    /// Ports inside and where they lead, `5432 to db.example.com:5432`.
+    pub(super) forward: Vec<String>,
+    /// Which of the hosts come from presets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) presets: Vec<PresetView>,
+    /// Whose HTTPS the guard looks into; nothing where that is no host's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) intercept: Option<InterceptView>,
+}
+
+/// A preset of the manifest, and what it allows.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct PresetView {
+    name: &'static str,
+    hosts: Vec<&'static str>,
+}
+
+impl From<&Preset> for PresetView {
+    fn from(preset: &Preset) -> Self {
+        Self { name: preset.name, hosts: preset.hosts.iter().map(|host| host.rule).collect() }
+    }
+}
+
+impl PresetView {
+    fn text(&self) -> String {
+        format!("preset {}: {}", self.name, self.hosts.join(" "))
+    }
+}
+
+impl EgressView {
+    pub(super) fn new(bottle: &BottleSpec, enforced: bool) -> Self {
+        let upstream = bottle.egress.config_json.pointer("/upstream_proxy/address");
+        let forward = |to: &ForwardSpec| format!("{} to {}:{}", to.port, to.host, to.host_port);
+        Self {
+            proxy: bottle.egress.proxy,
+            hosts: bottle.egress.hosts.clone(),
+            enforced,
+            upstream_proxy: upstream.and_then(serde_json::Value::as_str).map(str::to_owned),
+            forward: bottle.forward.iter().map(forward).collect(),
+            presets: Vec::new(),
+            intercept: None,
+        }
+    }
+
+    pub(super) fn upstream(&self) -> Option<String> {
+        let address = self.upstream_proxy.as_ref()?;
+        Some(format!("{address}; it looks names up, so their addresses are not checked here"))
+    }
+
+    pub(super) fn text(&self) -> String {
+        let proxy = match self.proxy {
+            Proxy::Pipelock => "pipelock",
+            _ => "egress-guard",
+        };
+        let defaults: BTreeSet<_> = default_rules().iter().map(ToString::to_string).collect();
+        let (usual, own): (Vec<_>, Vec<_>) = self.hosts.iter().partition(|host| defaults.contains(*host));
+        // What the manifest adds is named however much it is: it is what the user agrees to.
+        let is_of_preset = |host: &str| self.presets.iter().any(|preset| preset.hosts.contains(&host));
+        let mut parts: Vec<_> = own.into_iter().filter(|host| !is_of_preset(host)).cloned().collect();
+        parts.extend(self.presets.iter().map(PresetView::text));
+        match usual.len() {
+            0 => {}
+            1 => parts.push("1 default".to_owned()),
+            count => parts.push(format!("{count} defaults")),
+        }
+        let (count, named) = (self.hosts.len(), parts.join(", "));
+        if !self.enforced {
+            return format!(
+                "NOT ENFORCED by this backend: every host may be reached, not only {count} ({named})"
+            );
+        }
+        format!("{count} hosts allowed ({named}), by {proxy}")
+    }
+}
