@@ -85,7 +85,7 @@ codes! {
     /// The URL's scheme cannot be served.
     BadScheme = "bad_scheme", "use CONNECT for https and an absolute http:// URL for plain HTTP";
     /// The request asks for another protocol.
-    UpgradeRefused = "upgrade_refused", "use wss:// or https:// through CONNECT; protocol upgrades are refused over plain HTTP and where the guard opens HTTPS";
+    UpgradeRefused = "upgrade_refused", "use wss:// or https:// through CONNECT; protocol upgrades are refused over plain HTTP, and but for WebSockets where the guard opens HTTPS";
     /// Header or body or URL is larger than allowed.
     TooLarge = "too_large", "make the request smaller";
     /// Too many connections at once.

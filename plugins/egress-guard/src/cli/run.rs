@@ -94,8 +94,10 @@ async fn serve(source: Source, input: Option<Documents>, start: Starting<'_>) ->
         reload::watch_input(input, Arc::clone(&server))?;
     }
     let mut ready = json!({ "bottle": bottle, "address": listener.to_string() });
-    if let Some(authority) = server.authority() {
+    if server.authority().is_some() || !server.snapshot().config.policy.secrets.is_empty() {
         hide_memory()?;
+    }
+    if let Some(authority) = server.authority() {
         write_trust(&server.snapshot().config, authority)?;
         (ready["ca"], ready["ca_sha256"]) = (authority.pem().into(), authority.fingerprint().into());
     }
@@ -110,7 +112,7 @@ async fn serve(source: Source, input: Option<Documents>, start: Starting<'_>) ->
     Ok(())
 }
 
-/// Keeps the authority's key out of core files, and out of the reach of other processes of the same user.
+/// Keeps the authority's key and held secrets out of core files, and out of the reach of other processes of the same user.
 fn hide_memory() -> Result<(), GuardError> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|error| GuardError::Process { source: error.into() })

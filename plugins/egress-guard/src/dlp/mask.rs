@@ -84,8 +84,13 @@ impl Mask {
         Some(masked)
     }
 
+    /// Returns `true` if a secret begins in front of a place and ends behind it.
+    pub(crate) fn crosses(&self, text: &[u8], at: usize) -> bool {
+        self.spans(text).iter().any(|(span, _)| span.start < at && span.end > at)
+    }
+
     /// Returns how many of the last bytes could be the beginning of a secret.
-    fn open_end(&self, bytes: &[u8]) -> usize {
+    pub(crate) fn open_end(&self, bytes: &[u8]) -> usize {
         let last = bytes.len().min(self.longest.saturating_sub(1));
         let begins = |count: &usize| {
             let end = &bytes[bytes.len() - count..];

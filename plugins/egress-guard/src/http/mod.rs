@@ -3,6 +3,7 @@
 //! The client's bytes are parsed here and not by a library, because what is ambiguous has to be refused, not repaired.
 
 pub mod destination;
+pub mod frame;
 pub mod framing;
 pub mod head;
 pub(crate) mod response;

@@ -123,7 +123,7 @@ impl Look<'_> {
 }
 
 /// Hides secrets in headers: the placeholder for a value as it is, stars for any other form of it.
-fn hide(headers: &mut HeaderMap, held: &Held, mask: &Mask) {
+pub(super) fn hide(headers: &mut HeaderMap, held: &Held, mask: &Mask) {
     for value in headers.values_mut() {
         let hidden = held.hide(value.as_bytes());
         let masked = mask.whole(hidden.as_deref().unwrap_or(value.as_bytes())).or(hidden);

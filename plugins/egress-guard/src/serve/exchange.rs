@@ -14,6 +14,7 @@ use super::request::Request;
 use super::request_body::{BODY_QUEUE, BodySender};
 use super::request_look;
 use super::upstream::Body;
+use super::websocket;
 use crate::dlp::unpack::Packing;
 use crate::held::Put;
 use crate::http::destination::Destination;
@@ -35,6 +36,9 @@ pub(super) fn admit(
     request.hide_parts(&findings);
     let decision = admit::decide(&request.snapshot, wanted, &head.method)?;
     request.note(findings).map_err(|denial| denial.after(&decision))?;
+    if websocket::is_asked(head, wanted) {
+        return admit::decide(&request.snapshot, wanted, websocket::METHOD);
+    }
     Ok(decision)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use claude_bottle_egress_policy::{Code, Decision, LogEvent, Scheme};
 use hyper::body::Incoming;
-use hyper::{Request as Outgoing, Response, StatusCode};
+use hyper::{Request as Outgoing, Response};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -19,7 +19,7 @@ use super::request_look::RequestLook;
 use super::state::Server;
 use super::upstream::{Body, Upstream, failed};
 use super::upstream_response::{self, Plan};
-use super::{upstream_proxy, upstream_tls};
+use super::{upstream_proxy, upstream_tls, websocket};
 use crate::http::destination::Destination;
 use crate::http::framing::{self, BodyDecoder, BodyLength};
 use crate::http::head::RequestHead;
@@ -131,6 +131,9 @@ impl Exchange<'_> {
     /// Sends the body while waiting for the answer, then streams the answer.
     async fn run(&mut self, prepared: Prepared, wanted: &Destination) -> Result<(Next, String), Denial> {
         let Prepared { outgoing, sender, packing } = prepared;
+        if websocket::is_asked(self.head, wanted) {
+            return self.upgrade(outgoing, wanted).await;
+        }
         let mut feed = Feed {
             stream: &self.client.stream,
             buffer: &mut self.client.buffer,
@@ -167,22 +170,52 @@ impl Exchange<'_> {
         }
         Ok((plan.next, reason))
     }
+
+    /// Asks for a WebSocket. What is answered with something else is an answer like any other.
+    async fn upgrade(
+        &mut self,
+        outgoing: Outgoing<Body>,
+        wanted: &Destination,
+    ) -> Result<(Next, String), Denial> {
+        let place = (&*self.client.server, self.request, wanted);
+        let response = send_any(&mut self.upstream, outgoing, place).await?;
+        if websocket::is_consent(response.status()) {
+            self.answered = true;
+            let ended = websocket::carry(self.client, self.request, wanted, response).await?;
+            return Ok((Next::Close, ended));
+        }
+        let (response, answer) = Answer::new(response, &self.request.snapshot, wanted)?;
+        self.answered = true;
+        let plan = Plan::new(self.head, (&response, answer.length()), true);
+        let reason = answer::told(response.status(), self.request);
+        let (stream, activity) = (&self.client.stream, &self.request.activity);
+        upstream_response::write(stream, activity, (response, answer), plan).await?;
+        Ok((plan.next, reason))
+    }
+}
+
+/// Sends the request. No upgrade was asked for, so no host may switch protocols.
+async fn send(
+    upstream: &mut Upstream,
+    outgoing: Outgoing<Body>,
+    place: (&Server, &Request, &Destination),
+) -> Result<Response<Incoming>, Denial> {
+    let response = send_any(upstream, outgoing, place).await?;
+    if websocket::is_consent(response.status()) { Err(failed()) } else { Ok(response) }
 }
 
 /// Sends the request; on a kept connection that the upstream has closed meanwhile, once more on a new one.
-async fn send(
+async fn send_any(
     upstream: &mut Upstream,
     outgoing: Outgoing<Body>,
     (server, request, wanted): (&Server, &Request, &Destination),
 ) -> Result<Response<Incoming>, Denial> {
-    let response = match upstream.send(outgoing).await {
-        Ok(response) => response,
-        Err(None) => return Err(failed()),
+    match upstream.send(outgoing).await {
+        Ok(response) => Ok(response),
+        Err(None) => Err(failed()),
         Err(Some(unsent)) => {
             *upstream = dial(server, request, wanted).await?;
-            upstream.send(unsent).await.map_err(|_| failed())?
+            upstream.send(unsent).await.map_err(|_| failed())
         }
-    };
-    // No upgrade was asked for, so nobody may switch protocols.
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS { Err(failed()) } else { Ok(response) }
+    }
 }

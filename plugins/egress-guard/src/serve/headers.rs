@@ -5,6 +5,7 @@ use hyper::HeaderMap;
 use hyper::header::{ACCEPT_ENCODING, HOST, HeaderName, HeaderValue};
 
 use super::admit::Denial;
+use super::websocket;
 use crate::held::Put;
 use crate::http::destination::Destination;
 use crate::http::head::{HeadError, RequestHead};
@@ -44,7 +45,10 @@ pub(crate) fn for_upstream(
     wanted: &Destination,
     (put, looks): (&Put, bool),
 ) -> Result<HeaderMap, Denial> {
-    refuse_upgrade(head)?;
+    let is_socket = websocket::is_asked(head, wanted);
+    if !is_socket {
+        refuse_upgrade(head)?;
+    }
     let nominated = nominated(head)?;
     let mut headers = HeaderMap::with_capacity(head.headers.len());
     let host = HeaderValue::try_from(wanted.host_header()).map_err(|_| malformed())?;
@@ -61,6 +65,9 @@ pub(crate) fn for_upstream(
         };
         let value = put.header(index).cloned().map_or_else(sent, Ok).map_err(|_| malformed())?;
         headers.append(name, value);
+    }
+    if is_socket {
+        websocket::ask(&mut headers);
     }
     if let Some((name, value)) = put.added() {
         headers.insert(name, value.clone());

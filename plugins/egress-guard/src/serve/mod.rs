@@ -21,6 +21,7 @@ mod upstream;
 mod upstream_proxy;
 mod upstream_response;
 mod upstream_tls;
+mod websocket;
 
 pub(crate) use admit::Denial;
 pub use ending::end_rules;

@@ -66,7 +66,7 @@ impl Upstream {
             .map_err(|_| failed())?;
         // Errors of the connection reach the request in flight as well.
         let task = tokio::spawn(async move {
-            connection.await.ok();
+            connection.with_upgrades().await.ok();
         });
         Ok(Self { place: (wanted.host.clone(), wanted.port), snapshot, address, sender, task })
     }

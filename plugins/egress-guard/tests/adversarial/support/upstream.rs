@@ -10,6 +10,10 @@ use tokio_rustls::rustls::{self, ServerConfig, ServerConnection};
 
 use super::PATIENCE;
 
+/// How a host agrees to a WebSocket.
+const AGREES: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                      Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
 /// Noted when an upstream that floods can send no more.
 const BLOCKED: &str = "blocked";
 
@@ -64,6 +68,28 @@ impl Upstream {
                     if tls.write_all(piece).and_then(|()| tls.flush()).is_err() {
                         return;
                     }
+                }
+            }
+        })
+    }
+
+    /// Agrees to a WebSocket, says these bytes, and sends each frame of its client back as its own. What is remembered are the
+    /// request and what frames carry.
+    pub(crate) fn websocket(config: Arc<ServerConfig>, says: &'static [u8]) -> Self {
+        Self::start(move |stream, seen, index| {
+            let mut connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut tls = rustls::Stream::new(&mut connection, stream);
+            if next_request(&mut tls, seen, index).is_none() {
+                return;
+            }
+            let mut answer = AGREES.as_bytes().to_vec();
+            answer.extend_from_slice(says);
+            tls.write_all(&answer).and_then(|()| tls.flush()).unwrap();
+            while let Some((head, payload)) = client_frame(&mut tls) {
+                seen.bytes.lock().unwrap()[index].extend_from_slice(&payload);
+                seen.changed.notify_all();
+                if tls.write_all(&[head, payload].concat()).and_then(|()| tls.flush()).is_err() {
+                    return;
                 }
             }
         })
@@ -207,6 +233,28 @@ fn answer_all(stream: &mut (impl Read + Write), answer: &str, seen: &Seen, index
             return;
         }
     }
+}
+
+/// Reads a client's frame: the head that a server gives it, and what it carries.
+fn client_frame(stream: &mut impl Read) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut read = |count: usize| {
+        let mut bytes = vec![0; count];
+        stream.read_exact(&mut bytes).ok().map(|()| bytes)
+    };
+    let mut head = read(2)?;
+    head[1] &= 0x7f;
+    let more = match head[1] {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let digits = read(more)?;
+    let short = usize::from(head[1]);
+    let length =
+        if more == 0 { short } else { digits.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)) };
+    let key = read(4)?;
+    let payload = read(length)?.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+    Some(([head, digits].concat(), payload))
 }
 
 /// Reads one request, and remembers it.
