@@ -23,13 +23,21 @@ const SHORTEST: usize = 8;
 const MAY_GO: usize = 4;
 
 /// Everything that is overwritten.
-#[derive(Default)]
 pub(crate) struct Mask {
     needles: Vec<Vec<u8>>,
     /// The name of the secret that each belongs to.
     names: Vec<String>,
     finder: Option<AhoCorasick>,
     longest: usize,
+    /// Which bytes one begins with.
+    is_first: Box<[bool; 256]>,
+}
+
+impl Default for Mask {
+    fn default() -> Self {
+        let (needles, names, is_first) = (Vec::new(), Vec::new(), Box::new([false; 256]));
+        Self { needles, names, finder: None, longest: 0, is_first }
+    }
 }
 
 impl Mask {
@@ -50,7 +58,12 @@ impl Mask {
         let built = AhoCorasickBuilder::new().match_kind(MatchKind::Standard).build(&needles);
         let finder = Some(built.map_err(|_| GuardError::TooManySecrets)?);
         let longest = needles.iter().map(Vec::len).max().unwrap_or(0);
-        Ok(Self { needles, names, finder, longest })
+        let mut is_first = Box::new([false; 256]);
+        needles
+            .iter()
+            .filter_map(|needle| needle.first())
+            .for_each(|byte| is_first[usize::from(*byte)] = true);
+        Ok(Self { needles, names, finder, longest, is_first })
     }
 
     /// Returns a mask for all secrets of a bottle.
@@ -94,7 +107,8 @@ impl Mask {
         let last = bytes.len().min(self.longest.saturating_sub(1));
         let begins = |count: &usize| {
             let end = &bytes[bytes.len() - count..];
-            self.needles.iter().any(|needle| needle.len() > *count && needle.starts_with(end))
+            self.is_first[usize::from(end[0])]
+                && self.needles.iter().any(|needle| needle.len() > *count && needle.starts_with(end))
         };
         (1..=last).rev().find(begins).unwrap_or(0)
     }

@@ -20,6 +20,7 @@ use crate::dlp::mask::Mask;
 use crate::dlp::unpack::Packing;
 use crate::http::destination::Destination;
 use crate::http::frame::{Frame, FrameError, FrameReader, Side, close};
+use crate::http::framing::{self, BodyLength};
 use crate::http::head::{RequestHead, Version};
 use crate::net::stream::Stream;
 
@@ -50,6 +51,7 @@ pub(super) fn is_asked(head: &RequestHead, wanted: &Destination) -> bool {
         && protocols.next().is_some_and(|name| name.eq_ignore_ascii_case(b"websocket"))
         && protocols.next().is_none()
         && head.values("sec-websocket-key").count() == 1
+        && framing::body_length(head) == Ok(BodyLength::None)
 }
 
 /// Asks the host for it as the client did.

@@ -229,6 +229,8 @@ fn only_a_websocket_is_asked_for_and_over_tls_alone() {
         ASKS.replace("Upgrade: websocket", "Upgrade: tunnel"),
         ASKS.replace("Upgrade: websocket", "Upgrade: websocket, tunnel"),
         ASKS.replace("keep-alive, Upgrade", "keep-alive"),
+        format!("{ASKS}Content-Length: 5\r\n"),
+        format!("{ASKS}Transfer-Encoding: chunked\r\n"),
         ASKS.replace("Upgrade: websocket\r\n", "Upgrade: websocket\r\nUpgrade: tunnel\r\n"),
     ] {
         assert_eq!(world.ask(&headers).1.code(), "upgrade_refused", "{headers}");
