@@ -25,7 +25,7 @@ CONTAINER_TESTS := e2e engine
 OTHER_TESTS := adversarial cli conformance golden kit layout live manifests plugins tidy
 TESTED = CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=$(TEST_THREADS) $(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace
 
-.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-workspaces test-trees agent-image lint bench \
+.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-workspaces test-agents test-trees agent-image lint bench \
   install clean
 
 help: ## Show this list
@@ -102,6 +102,11 @@ test-workspaces: setup build ## Build and test projects of the registries in bot
 	@tests/setup/programs-image.sh >/dev/null
 	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=1 $(DEFAULT_SIGNALS) \
 	  $(CARGO) test --locked --workspace --test e2e -- --ignored workspaces:: programs:: registry_clients::
+
+test-agents: setup build ## Start the real Codex, Gemini CLI, OpenCode and Aider in bottles, each against a stand-in of its API; takes the network
+	@tests/setup/agents.sh >/dev/null
+	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=1 $(DEFAULT_SIGNALS) \
+	  $(CARGO) test --locked --workspace --test e2e -- --ignored agents::
 
 test-trees: setup build ## Take published trees through bottles and back, exactly: 80,000 files of Debian's kernel source among them; takes the network
 	@tests/setup/trees.sh >/dev/null

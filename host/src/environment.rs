@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::error::{CliError, CliResult, Exit};
+use crate::profile::Profiles;
 
 /// The prefix of the user's variables.
 pub(crate) const PREFIX: &str = "CLAUDE_BOTTLE_";
 /// The variable that holds the token for the agent, and so is no setting.
 pub(crate) const TOKEN: &str = "CLAUDE_BOTTLE_OAUTH_TOKEN";
-/// The variable the agent reads its token from.
-pub const AGENT_TOKEN: &str = "CLAUDE_CODE_OAUTH_TOKEN";
 
 /// How the program was called, apart from its arguments.
 #[derive(Debug, Clone)]
@@ -80,6 +79,11 @@ impl Invocation {
             no_color: no_color(),
             home,
         })
+    }
+
+    /// Returns the profiles that agents may name.
+    pub fn profiles(&self) -> Profiles {
+        Profiles::of(&self.config_dir)
     }
 
     /// Returns the working directory, for what is about that directory.

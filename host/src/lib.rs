@@ -15,6 +15,7 @@ pub mod error;
 pub mod git;
 pub mod manifest;
 pub mod plugins;
+pub mod profile;
 pub mod results;
 pub mod run;
 pub mod trust;

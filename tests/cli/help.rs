@@ -101,7 +101,8 @@ fn the_help_of_start() {
           --backend <NAME>           The backend to use, instead of CLAUDE_BOTTLE_BACKEND
       -p, --print <PROMPT>           Run once with this prompt, without terminal or question, and print
                                      the answer
-          --remote-control           Pass --remote-control to Claude Code (control it from claude.ai)
+          --remote-control           Let the session be controlled from elsewhere (Claude Code: from
+                                     claude.ai)
           --timings                  Show afterwards how long each step took
       -h, --help                     Print help
 

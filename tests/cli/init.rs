@@ -24,7 +24,7 @@ fn the_first_agent_of_a_new_manifest() {
       +   hello:
       +     bottle: dev
       +     prompt: Say hello.
-    hint: Claude Code will ask for a login in each bottle; to log in once: claude setup-token, then export CLAUDE_BOTTLE_OAUTH_TOKEN=TOKEN
+    hint: no token: Claude Code asks for a login in each bottle, and with --print it fails; claude setup-token, then: export CLAUDE_BOTTLE_OAUTH_TOKEN=TOKEN
     hint: start it: claude-bottle start hello --cwd
     ");
     assert_snapshot!(text(&home), @"
@@ -53,7 +53,7 @@ fn one_more_agent_and_bottle() {
       +     bottle: web
       +     skills:
       +     - pdf
-    hint: Claude Code will ask for a login in each bottle; to log in once: claude setup-token, then export CLAUDE_BOTTLE_OAUTH_TOKEN=TOKEN
+    hint: no token: Claude Code asks for a login in each bottle, and with --print it fails; claude setup-token, then: export CLAUDE_BOTTLE_OAUTH_TOKEN=TOKEN
     hint: start it: claude-bottle start b --cwd
     ");
     assert_snapshot!(text(&home), @"
@@ -234,6 +234,11 @@ fn a_terminal_is_asked_for_everything() {
     home.write(".claude/skills/pdf/SKILL.md", "---\nname: pdf\ndescription: x\n---\n");
     home.write("work/package.json", "{}");
     let mut terminal = Terminal::start(home.command(&["init"]).env("ANTHROPIC_API_KEY", "canary-of-init"));
+    terminal.wait_for("profiles of programs: claude, codex, gemini, opencode, aider, shell");
+    terminal.wait_for("profile [claude]:");
+    terminal.type_keys("codx\r");
+    terminal.wait_for("there is no profile `codx`; did you mean `codex`?");
+    terminal.type_keys("\r");
     terminal.wait_for("name of the agent [claude]:");
     terminal.type_keys("Not A Name\r");
     terminal.wait_for("a name has lower-case letters");
@@ -283,6 +288,8 @@ fn a_terminal_is_asked_for_everything() {
 fn an_agent_in_a_bottle_that_is_there_is_not_asked_what_it_grants() {
     let home = Home::with("bottles:\n  dev: {}\nagents:\n  claude:\n    bottle: dev\n");
     let mut terminal = Terminal::start(&home.command(&["init"]));
+    terminal.wait_for("profile [claude]:");
+    terminal.type_keys("\r");
     terminal.wait_for("name of the agent:");
     terminal.type_keys("claude\r");
     terminal.wait_for("the manifest has an agent `claude` already");
@@ -329,7 +336,7 @@ fn flags_say_what_a_new_bottle_grants_and_change_none_that_is_there() {
     let init = |agent: &'static str| home.call(&[&["init", agent], &flags[..]].concat());
     let output = init("web");
     assert_code(&output, 0);
-    let hint = "to log in once: claude setup-token, then export CLAUDE_CODE_OAUTH_TOKEN=TOKEN";
+    let hint = "it fails; claude setup-token, then: export CLAUDE_CODE_OAUTH_TOKEN=TOKEN";
     assert_says(&stderr(&output), &[hint]);
     assert_snapshot!(text(&home), @"
     bottles:
@@ -378,7 +385,7 @@ fn who_gives_up_changes_nothing() {
     let home = Home::empty();
     for keys in ["\u{4}", "\u{3}"] {
         let mut terminal = Terminal::start(&home.command(&["init"]));
-        terminal.wait_for("name of the agent [claude]:");
+        terminal.wait_for("profile [claude]:");
         terminal.type_keys(keys);
         terminal.ends_with(0);
         assert!(!home.manifest().exists());

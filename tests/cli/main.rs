@@ -34,6 +34,7 @@ mod output;
 mod plugin;
 mod policies;
 mod presets;
+mod profiles;
 mod projects;
 mod readme;
 mod results;

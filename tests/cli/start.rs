@@ -105,6 +105,7 @@ fn a_dry_run_as_json() {
       "env_names": [
         "COLOUR"
       ],
+      "profile": "claude",
       "skills": [],
       "ssh_hosts": [],
       "egress": {
@@ -154,6 +155,7 @@ fn the_keys_of_the_plan_are_a_contract() {
         "egress",
         "env_names",
         "image",
+        "profile",
         "prompt_chars",
         "remote_control",
         "runtime",
@@ -231,7 +233,7 @@ fn a_wrong_manifest() {
         4 |     botle: dev
           |     ^^^^^
         = did you mean `bottle`?
-        = known keys: bottle, claude, command, history, prompt, prompt_file, skills
+        = known keys: bottle, claude, command, history, mcp, profile, prompt, prompt_file, settings, setup, skills
     ");
 }
 

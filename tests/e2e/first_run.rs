@@ -29,12 +29,13 @@ fn four_commands_lead_from_an_empty_home_to_the_agents_work() {
     // Which backends work besides is the machine's; each question but the last has its answer offered.
     screen.wait_for("a question", |screen| {
         let shown = screen.contents();
-        shown.contains("backend [bubblewrap]:") || shown.contains("name of the agent [claude]:")
+        shown.contains("backend [bubblewrap]:") || shown.contains("profile [claude]:")
     });
     if screen.shows("backend [bubblewrap]:") {
         screen.type_keys("\n");
     }
     for question in [
+        "profile [claude]:",
         "name of the agent [claude]:",
         "bottle it runs in [dev]:",
         "presets that it may reach, by commas, or none [node]:",

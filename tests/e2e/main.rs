@@ -7,6 +7,7 @@
 
 mod support;
 
+mod agents;
 mod caller;
 mod egress;
 mod engine;

@@ -10,11 +10,18 @@ use crate::fixture::Fixture;
 
 const REFERENCE: &str = include_str!("../../docs/manifest.md");
 
+/// What is said by task of agents.
+const AGENTS: &str = include_str!("../../docs/agents.md");
+
 /// Returns the fenced blocks of the reference as language and text.
 fn blocks() -> Vec<(String, String)> {
+    blocks_of(REFERENCE)
+}
+
+fn blocks_of(page: &str) -> Vec<(String, String)> {
     let mut blocks = Vec::new();
     let mut open: Option<(String, String)> = None;
-    for line in REFERENCE.lines() {
+    for line in page.lines() {
         match (&mut open, line.strip_prefix("```")) {
             (Some(_), Some(_)) => blocks.extend(open.take()),
             (None, Some(language)) => open = Some((language.to_owned(), String::new())),
@@ -33,7 +40,7 @@ fn blocks() -> Vec<(String, String)> {
 fn every_example_loads_and_fits_the_schema() {
     let validator = jsonschema::validator_for(&schema()).unwrap();
     let mut loaded = 0;
-    for (language, text) in blocks() {
+    for (language, text) in blocks().into_iter().chain(blocks_of(AGENTS)) {
         let value: Value = match language.as_str() {
             "yaml" => serde_yaml::from_str(&text).unwrap(),
             "json" => serde_json::from_str(&text).unwrap(),

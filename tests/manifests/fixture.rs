@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use claude_bottle::manifest::{Locations, Manifest, ManifestErrors};
+use claude_bottle::profile::Profiles;
 use claude_bottle::trust::Trust;
 
 /// What the home directory's manifest is where a test is about the project's.
@@ -50,7 +51,8 @@ impl Fixture {
     }
 
     pub(crate) fn locations(&self) -> Locations {
-        Locations { home: self.home(), cwd: self.cwd(), above: 0 }
+        let profiles = Profiles::of(&self.home().join(".config"));
+        Locations { home: self.home(), cwd: self.cwd(), above: 0, profiles }
     }
 
     pub(crate) fn trust(&self) -> Trust {

@@ -3,8 +3,8 @@
 use std::fs;
 
 use claude_bottle::manifest::{
-    AgentName, BottleName, DEFAULT_COMMAND, EnvSource, Format, GitIdentity, Manifest, NewAgent, NewBottle,
-    ProxyKind, WorkspacePlace, add_agent, schema,
+    AgentName, BottleName, EnvSource, Format, GitIdentity, Manifest, NewAgent, NewBottle, ProxyKind,
+    WorkspacePlace, add_agent, schema,
 };
 
 use crate::fixture::{BASE, Fixture, files, shown};
@@ -42,6 +42,7 @@ fn good_manifests_load_and_fit_the_schema() {
         assert!(faults.is_empty(), "{}: {faults:?}", case.display());
 
         let new = NewAgent {
+            profile: None,
             name: AgentName::new("added").unwrap(),
             bottle: BottleName::new("added").unwrap(),
             new_bottle: Some(NewBottle::default()),
@@ -219,7 +220,7 @@ fn the_agents_are_what_was_written() {
     let implementer = manifest.agent("implementer").unwrap();
     assert_eq!(implementer.bottle.name.as_str(), "dev");
     assert_eq!(implementer.agent.prompt, "Implement what the issue asks for.\nRun the tests.\n");
-    assert_eq!(implementer.agent.command, DEFAULT_COMMAND);
+    assert_eq!(implementer.agent.command, ["claude", "--dangerously-skip-permissions"]);
     let skills: Vec<_> = implementer.agent.skills.iter().map(|skill| skill.directory.clone()).collect();
     assert_eq!(
         skills,

@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 static LOCATIONS: LazyLock<Locations> = LazyLock::new(|| Locations {
     home: PathBuf::from("/nonexistent/claude-bottle-fuzz/home"),
     cwd: PathBuf::from("/nonexistent/claude-bottle-fuzz/project"),
-    above: 0,
+    above: 0, profiles: Default::default(),
 });
 
 static TRUST: LazyLock<Trust> =

@@ -133,7 +133,7 @@ pub(super) fn resolve<'m>(manifest: &'m Manifest, name: &str) -> CliResult<(&'m 
 pub(super) fn run(app: &App, args: &Args) -> CliResult {
     let manifest = app.manifest()?;
     let (agent, bottle) = resolve(&manifest, &args.agent)?;
-    let egress = egress(app, bottle)?;
+    let egress = egress(app, agent, bottle)?;
     let view = view(agent, bottle, egress);
     match args.format {
         Format::Json => app.ui.json(&view)?,
@@ -142,8 +142,8 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult {
     Ok(())
 }
 
-fn egress(app: &App, bottle: &Bottle) -> CliResult<EgressView> {
-    let policy = effective_policy(bottle)?;
+fn egress(app: &App, agent: &Agent, bottle: &Bottle) -> CliResult<EgressView> {
+    let policy = effective_policy(Some(agent), bottle)?;
     let intercept = InterceptView::new(&policy);
     let Policy { rules, hosts, private, .. } = policy;
     let proxy = match choose_proxy(bottle, app.invocation.setting("PIPELOCK_IMAGE")) {

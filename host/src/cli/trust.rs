@@ -31,7 +31,7 @@ pub(super) struct UntrustArgs {}
 
 /// Returns where manifests are: in the home directory and in the project's, which is this directory or one above.
 pub(super) fn locations(app: &App) -> Locations {
-    project(app).locations(&app.invocation.home)
+    project(app).locations(&app.invocation.home, &app.invocation.profiles())
 }
 
 fn project(app: &App) -> Project {
@@ -55,7 +55,7 @@ pub(super) fn load_manifest(app: &App) -> CliResult<Manifest> {
 /// and with a warning when it may not define what it defines: code that nobody trusts is what bottles are for.
 pub(super) fn find_manifest(app: &App) -> CliResult<(Manifest, Option<String>)> {
     let (project, trust) = (project(app), open(app)?);
-    let all = project.locations(&app.invocation.home);
+    let all = project.locations(&app.invocation.home, &app.invocation.profiles());
     let own = Locations { cwd: all.home.clone(), above: 0, ..all.clone() };
     if app.no_project {
         return Ok((Manifest::load_usable(&own, &trust)?, None));
@@ -169,7 +169,7 @@ fn describe(bottle: &Bottle, replaces: bool) -> anyhow::Result<String> {
     let mut line = |label: &str, value: String| lines.push(format!("    {label:<8}{value}"));
     line("env", names(env.collect()));
     line("ssh", names(ssh.collect()));
-    line("egress", names(allowed_hosts(&effective_policy(bottle)?)));
+    line("egress", names(allowed_hosts(&effective_policy(None, bottle)?)));
     let private =
         bottle.egress.private.iter().map(|entry| format!("{} in {}", entry.grant.host, entry.grant.range));
     let fixed = bottle.egress.hosts.iter().map(|entry| {

@@ -1,10 +1,9 @@
 //! The effective egress policy of a bottle, and the proxy's configuration made from it.
 //!
-//! Effective = defaults ∪ the bottle's own rules ∪ the hosts of its SSH entries. The policy is pure data with one
+//! Effective = the hosts of the agent's profile ∪ the bottle's own rules ∪ the hosts of its SSH entries ∪ the agent's servers of tools. The policy is pure data with one
 //! decision function, shared with the guard, so `policy check` and the guard cannot disagree.
 
 pub mod amend;
-mod chatter;
 pub mod decision;
 pub mod live;
 mod pipelock;
@@ -19,23 +18,25 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Context;
 use claude_bottle_egress_policy::{
-    Effect, GuardConfig, HostOrIp, Intercept, Listen, Policy, PrivateGrant, Rule, SshServer, default_rules,
-    special_purpose,
+    Effect, GuardConfig, HostOrIp, Intercept, Listen, Policy, PrivateGrant, Rule, SshServer, special_purpose,
 };
 use claude_bottle_plugin_api::{EgressSpec, Proxy};
 
 use crate::environment::Invocation;
-use crate::manifest::{Bottle, ProxyKind, SshHost};
+use crate::manifest::{Agent, Bottle, ProxyKind, SshHost};
+use crate::profile::Profiles;
 
-pub use secrets::{API_CREDENTIALS, secret_specs};
+pub use secrets::secret_specs;
 
 /// The port a bottle's proxy listens on unless the user says otherwise.
 pub const DEFAULT_PORT: u16 = 8888;
 
-/// Returns what a bottle may reach, each rule with where it came from.
-pub fn effective_policy(bottle: &Bottle) -> anyhow::Result<Policy> {
-    let mut policy = Policy { rules: default_rules(), ..Policy::default() };
+/// Returns what an agent may reach in a bottle, each rule with where it came from. Without an agent it is one that says nothing.
+pub fn effective_policy(agent: Option<&Agent>, bottle: &Bottle) -> anyhow::Result<Policy> {
+    let rules = agent.map_or_else(|| Profiles::ours().rules(), |agent| agent.profile.rules());
+    let mut policy = Policy { rules, ..Policy::default() };
     policy.rules.extend(bottle.egress.rules.iter().cloned());
+    policy.rules.extend(agent.iter().flat_map(|agent| &agent.rules).cloned());
     for entry in &bottle.ssh {
         policy.rules.push(ssh_rule(entry)?);
         policy.private.extend(ssh_grant(entry));
@@ -126,10 +127,10 @@ pub struct Egress {
 
 impl Egress {
     /// Finds it, with what the environment says about it.
-    pub fn find(invocation: &Invocation, bottle: &Bottle) -> anyhow::Result<Self> {
+    pub fn find(invocation: &Invocation, agent: &Agent, bottle: &Bottle) -> anyhow::Result<Self> {
         let proxy = choose_proxy(bottle, invocation.setting("PIPELOCK_IMAGE"));
         let upstream = upstream::of(bottle, proxy, |name| invocation.host_variable(name))?;
-        let policy = effective_policy(bottle)?;
+        let policy = effective_policy(Some(agent), bottle)?;
         let roots = match (policy.intercept, proxy) {
             (Intercept::None, _) => String::new(),
             (_, Proxy::Guard) => roots::find(&bottle.egress.authorities)?,

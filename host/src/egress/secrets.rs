@@ -3,28 +3,25 @@
 use claude_bottle_egress_policy::{DEFAULT_ORIGIN, Effect, Policy, Rule};
 use claude_bottle_plugin_api::{EnvValue, EnvVar, SecretSpec};
 
-use crate::environment::AGENT_TOKEN;
-
-/// Credentials for the model's API: <https://code.claude.com/docs/en/env-vars>.
-pub const API_CREDENTIALS: &[&str] = &[AGENT_TOKEN, "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"];
-/// Where Claude Code sends them, of the hosts every bottle may reach.
-const API_HOSTS: &[&str] = &["api.anthropic.com", "claude.ai", "platform.claude.com"];
-/// The variable that moves the API elsewhere.
-const BASE_URL: &str = "ANTHROPIC_BASE_URL";
+use crate::profile::{LoginKey, Profile};
 
 /// Returns every secret among the variables, with the hosts that may receive it as a credential.
 ///
-/// The API's credentials are for the API alone; another secret may be meant for any host the bottle itself names.
-pub fn secret_specs(policy: &Policy, env: &[EnvVar]) -> Vec<SecretSpec> {
+/// The credentials of a model's API are for that API alone, as the profile has them; another secret may be meant for any host the
+/// bottle itself names.
+pub fn secret_specs(policy: &Policy, env: &[EnvVar], profile: &Profile) -> Vec<SecretSpec> {
     let secrets = env.iter().filter(|variable| variable.value == EnvValue::Secret);
-    let spec = |variable: &EnvVar| SecretSpec::new(&variable.name, hosts(policy, env, &variable.name));
+    let spec =
+        |variable: &EnvVar| SecretSpec::new(&variable.name, hosts(policy, env, profile, &variable.name));
     secrets.map(spec).collect()
 }
 
-fn hosts(policy: &Policy, env: &[EnvVar], name: &str) -> Vec<String> {
+fn hosts(policy: &Policy, env: &[EnvVar], profile: &Profile, name: &str) -> Vec<String> {
     let text = |rule: &Rule| rule.pattern().to_string();
-    if API_CREDENTIALS.contains(&name) {
-        let named = API_HOSTS.iter().copied().chain(base_url_authority(env));
+    let is_named = |key: &&LoginKey| key.variables.iter().any(|variable| variable == name);
+    if let Some(key) = profile.login.iter().flat_map(|login| &login.keys).find(is_named) {
+        let moved = key.base_url.as_ref().and_then(|variable| base_url_authority(env, variable));
+        let named = key.hosts.iter().map(String::as_str).chain(moved);
         return named.filter_map(|host| Rule::parse(host, "").ok()).map(|rule| text(&rule)).collect();
     }
     let own = |rule: &&Rule| rule.effect() == Effect::Allow && rule.origin() != DEFAULT_ORIGIN;
@@ -32,9 +29,9 @@ fn hosts(policy: &Policy, env: &[EnvVar], name: &str) -> Vec<String> {
 }
 
 /// Returns the host, perhaps with a port, of the API's address when the manifest says it in clear.
-fn base_url_authority(env: &[EnvVar]) -> Option<&str> {
+fn base_url_authority<'a>(env: &'a [EnvVar], base_url: &str) -> Option<&'a str> {
     let url = env.iter().find_map(|variable| match &variable.value {
-        EnvValue::Literal { value } if variable.name == BASE_URL => Some(value),
+        EnvValue::Literal { value } if variable.name == base_url => Some(value),
         _ => None,
     })?;
     let (_, rest) = url.split_once("://")?;
@@ -45,6 +42,9 @@ fn base_url_authority(env: &[EnvVar]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::Profiles;
+
+    const BASE_URL: &str = "ANTHROPIC_BASE_URL";
 
     fn policy() -> Policy {
         let rules = [
@@ -61,13 +61,13 @@ mod tests {
         let mut env = vec![EnvVar::literal("LEVEL", "debug"), EnvVar::secret(name)];
         env.extend(base_url.map(|url| EnvVar::literal(BASE_URL, url)));
         let expected = expected.iter().map(|&host| host.to_owned()).collect();
-        assert_eq!(secret_specs(&policy(), &env), [SecretSpec::new(name, expected)]);
+        assert_eq!(secret_specs(&policy(), &env, &Profiles::ours()), [SecretSpec::new(name, expected)]);
     }
 
     #[test]
     fn the_apis_credentials_are_for_the_api_and_others_for_the_bottles_own_hosts() {
         let api = ["api.anthropic.com", "claude.ai", "platform.claude.com", "gateway.test"];
-        for name in API_CREDENTIALS {
+        for name in ["CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"] {
             check(None, name, &api[..3]);
             check(Some("http://u:p@gateway.test:8080/v1"), name, &api);
             check(Some("https://gateway.test?x"), name, &api);
@@ -79,8 +79,23 @@ mod tests {
 
     #[test]
     fn an_address_of_the_api_that_is_a_secret_itself_gives_it_no_other_host() {
-        let env = [EnvVar::secret(AGENT_TOKEN), EnvVar::secret(BASE_URL)];
-        let specs = secret_specs(&policy(), &env);
-        assert_eq!(specs[0].hosts, API_HOSTS);
+        let env = [EnvVar::secret("ANTHROPIC_API_KEY"), EnvVar::secret(BASE_URL)];
+        let specs = secret_specs(&policy(), &env, &Profiles::ours());
+        assert_eq!(specs[0].hosts, ["api.anthropic.com", "claude.ai", "platform.claude.com"]);
+    }
+
+    #[test]
+    fn each_key_goes_to_the_api_it_is_for() {
+        let env = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "NPM_TOKEN"].map(EnvVar::secret);
+        let hosts = |profile: &str| {
+            let profile = Profiles::default().find(profile).unwrap();
+            secret_specs(&policy(), &env, &profile)
+                .into_iter()
+                .map(|spec| spec.hosts.join(" "))
+                .collect::<Vec<_>>()
+        };
+        let own = "*.registry.test forge.test";
+        assert_eq!(hosts("opencode"), ["api.anthropic.com", "api.openai.com", own]);
+        assert_eq!(hosts("codex"), [own, "api.openai.com", own]);
     }
 }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use claude_bottle_egress_policy::{Code, HostOrIp, LogEvent, Tally, Verdict, rotation};
 
-use super::chatter;
 use super::decision::{self, Decision};
+use crate::profile::Profiles;
 
 /// The decision log of a run, in its directory.
 pub const LOG_FILE: &str = "egress.jsonl";
@@ -150,7 +150,7 @@ impl Counter {
     }
 
     fn count(&mut self, Decision { record, knows_ports }: Decision) {
-        if record.verdict == Verdict::Deny && chatter::is_own(&record.host) {
+        if record.verdict == Verdict::Deny && Profiles::is_chatter(&record.host) {
             self.own += 1;
             return;
         }

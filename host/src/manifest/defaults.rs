@@ -7,6 +7,7 @@ use super::check::{self, Checker, open_regular, reason};
 use super::problem::{ManifestErrors, Problem, ProblemKind, Problems};
 use super::source::{FileName, Source};
 use super::yaml;
+use crate::profile::Profiles;
 
 /// What the file is called.
 pub const DEFAULTS_FILE: &str = "config.yaml";
@@ -52,6 +53,7 @@ impl Defaults {
             source: &source,
             problems: &mut problems,
             home,
+            profiles: &Profiles::default(),
             directory: &directory,
             confined: false,
         };

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use schemars::{JsonSchema, schema_for};
 
-use super::raw::{Agent, Bottle, Dlp, Document, Egress, Limits, Person, Private, Ssh};
+use super::raw::{Agent, Bottle, Dlp, Document, Egress, Limits, McpServer, Person, Private, SetupStep, Ssh};
 
 /// The keys that each mapping of a manifest knows, sorted.
 pub(crate) struct Keys {
@@ -17,6 +17,8 @@ pub(crate) struct Keys {
     pub(crate) limits: Vec<String>,
     pub(crate) git_identity: Vec<String>,
     pub(crate) agent: Vec<String>,
+    pub(crate) mcp: Vec<String>,
+    pub(crate) setup: Vec<String>,
 }
 
 pub(crate) static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
@@ -29,6 +31,8 @@ pub(crate) static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
     limits: keys_of::<Limits>(),
     git_identity: keys_of::<Person>(),
     agent: keys_of::<Agent>(),
+    mcp: keys_of::<McpServer>(),
+    setup: keys_of::<SetupStep>(),
 });
 
 fn keys_of<T: JsonSchema>() -> Vec<String> {

@@ -108,6 +108,7 @@ fn one_file(
         source: &source,
         problems,
         home: &locations.home,
+        profiles: &locations.profiles,
         directory: &directory,
         confined: !trusted,
     };

@@ -1,4 +1,4 @@
-//! Which parts of a manifest no excerpt shows: the values of environment variables, and the address of a proxy with a user.
+//! Which parts of a manifest no excerpt shows: the values of environment variables and of headers, and an address with a user.
 //! People write secrets there in clear although they should not, and an error message travels further than the file.
 
 use super::node::{Node, Value};
@@ -7,9 +7,9 @@ use super::source::{Position, Source, Span};
 /// The key whose value may hold a password.
 const PROXY: &str = "upstream_proxy";
 
-/// Returns the values of all `env` sections of a parsed manifest, and the addresses of proxies that have a user.
+/// Returns the values of all `env` sections of a parsed manifest, those of headers, and the addresses that have a user.
 pub(crate) fn by_nodes(root: &Node) -> Vec<Span> {
-    let mut masks = Vec::new();
+    let mut masks = of_servers(root);
     for (_, bottles) in entries(root).iter().filter(|(key, _)| key.text == "bottles") {
         for (_, bottle) in entries(bottles) {
             for (_, env) in entries(bottle).iter().filter(|(key, _)| key.text == "env") {
@@ -20,11 +20,28 @@ pub(crate) fn by_nodes(root: &Node) -> Vec<Span> {
             }
             let egress = entries(bottle).iter().filter(|(key, _)| key.text == "egress");
             let proxies = egress.flat_map(|(_, egress)| entries(egress)).filter(|(key, _)| key.text == PROXY);
-            let has_user = |value: &Value| matches!(value, Value::String(text) if text.contains('@'));
             masks.extend(proxies.filter(|(_, node)| has_user(&node.value)).map(|(_, node)| node.span));
         }
     }
     masks
+}
+
+/// Returns the values of headers, and addresses with a user, of the servers that agents have.
+fn of_servers(root: &Node) -> Vec<Span> {
+    let named = |node, name: &'static str| entries(node).iter().filter(move |(key, _)| key.text == name);
+    let agents = named(root, "agents").flat_map(|(_, agents)| entries(agents));
+    let servers = agents.flat_map(|(_, agent)| named(agent, "mcp")).flat_map(|(_, servers)| entries(servers));
+    let mut masks = Vec::new();
+    for (_, server) in servers {
+        let headers = named(server, "headers").flat_map(|(_, headers)| entries(headers));
+        masks.extend(headers.map(|(_, value)| value.span));
+        masks.extend(named(server, "url").filter(|(_, url)| has_user(&url.value)).map(|(_, url)| url.span));
+    }
+    masks
+}
+
+fn has_user(value: &Value) -> bool {
+    matches!(value, Value::String(text) if text.contains('@'))
 }
 
 fn entries(node: &Node) -> &[(super::node::Key, Node)] {
@@ -34,8 +51,8 @@ fn entries(node: &Node) -> &[(super::node::Key, Node)] {
     }
 }
 
-/// Returns what looks like values of `env` sections in a text that could not be parsed, rather too much than too
-/// little: whatever is behind an `env` key and, below it, behind the first colon of each line.
+/// Returns what looks like values of `env` and `headers` in a text that could not be parsed, rather too much than too
+/// little: whatever is behind such a key and, below it, behind the first colon of each line.
 pub(crate) fn by_lines(source: &Source) -> Vec<Span> {
     let mut masks = Vec::new();
     let mut section: Option<usize> = None;
@@ -48,7 +65,9 @@ pub(crate) fn by_lines(source: &Source) -> Vec<Span> {
         if section.is_some_and(|outer| indent <= outer) {
             section = None;
         }
-        let key = ["env:", "\"env\"", "'env'"].iter().find_map(|key| Some(line.find(key)? + key.len()));
+        let key = ["env:", "\"env\"", "'env'", "headers:", "\"headers\""]
+            .iter()
+            .find_map(|key| Some(line.find(key)? + key.len()));
         let from = match (section, key) {
             (Some(_), _) => line.find(':').map_or(indent, |colon| colon + 1),
             (None, Some(end)) => {

@@ -31,6 +31,7 @@ mod yaml;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::profile::Profiles;
 use crate::trust::Trust;
 use load::{Candidate, Wanted};
 
@@ -38,8 +39,8 @@ pub use allow::{add_rules, as_entry};
 pub(crate) use check::open_regular;
 pub use defaults::{DEFAULTS_FILE, Defaults};
 pub use model::{
-    Agent, AgentName, AuthorityFile, BackendOption, Bottle, BottleName, ClaudeFile, DEFAULT_COMMAND, Egress,
-    EnvEntry, EnvName, EnvSource, Forward, GitIdentity, Limits, Origin, PrivateRange, ProxyKind, Skill,
+    Agent, AgentName, AuthorityFile, BackendOption, Bottle, BottleName, ClaudeFile, Egress, EnvEntry,
+    EnvName, EnvSource, Forward, GitIdentity, Limits, Origin, PrivateRange, ProxyKind, SetupStep, Skill,
     SkillName, SshHost, StaticHost, Tool, Upstream, UpstreamSource, VariableName, WorkspacePlace,
 };
 pub use names::{NameError, RESERVED_VARIABLES, check_slug, slugified};
@@ -60,6 +61,8 @@ pub struct Locations {
     pub cwd: PathBuf,
     /// How many levels that is above the working directory.
     pub above: usize,
+    /// The profiles that agents may name.
+    pub profiles: Profiles,
 }
 
 /// Which of the two manifests a file is.

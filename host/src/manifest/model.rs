@@ -3,20 +3,21 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use claude_bottle_egress_policy::{
     Authority, DlpConfig, Host, HostOrIp, HostPattern, Intercept, PrivateGrant, Rule,
 };
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::egress::presets::Preset;
+use crate::profile::{Profile, Server};
 
 pub use super::names::{AgentName, BottleName, EnvName, SkillName, VariableName};
 pub use super::raw::{ProxyKind, WorkspacePlace};
 pub use super::source::Origin;
-
-/// What runs when an agent names no command.
-pub const DEFAULT_COMMAND: &[&str] = &["claude", "--dangerously-skip-permissions"];
 
 /// What a bottle grants.
 #[derive(Debug, Clone)]
@@ -271,8 +272,18 @@ pub struct Agent {
     pub skills: Vec<Skill>,
     /// What it gets of `~/.claude`, in the manifest's order.
     pub claude: Vec<ClaudeFile>,
-    /// Where it keeps its sessions, below its home; `None` is what is known of its program.
+    /// Where it keeps its sessions, below its home; `None` is what its profile says.
     pub history: Option<Vec<PathBuf>>,
+    /// What is known of its program.
+    pub profile: Arc<Profile>,
+    /// What its own settings say besides.
+    pub settings: Map<String, Value>,
+    /// Servers of tools.
+    pub mcp: Vec<Server>,
+    /// Rules for those among them that are elsewhere.
+    pub rules: Vec<Rule>,
+    /// What makes its bottle ready before it runs, in order.
+    pub setup: Vec<SetupStep>,
     /// Its prompt; empty when there is none.
     pub prompt: String,
     /// The file the prompt came from.
@@ -284,11 +295,25 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Returns `true` if its program is Claude Code.
-    pub fn is_claude(&self) -> bool {
-        let program = self.command.first().map(String::as_str).unwrap_or_default();
-        program.rsplit('/').next() == DEFAULT_COMMAND.first().copied()
+    /// Returns what is known of its program, unless its command runs another one.
+    pub fn program(&self) -> Option<&Profile> {
+        Some(&*self.profile).filter(|profile| profile.is_run_by(&self.command))
     }
+}
+
+/// A command that makes a bottle ready before its agent runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetupStep {
+    /// Program and arguments, never empty.
+    pub command: Vec<String>,
+    /// How it is shown, in a line.
+    pub shown: String,
+    /// Whether the agent can do without it.
+    pub optional: bool,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// Where it is written.
+    pub origin: Origin,
 }
 
 /// A file or directory of `~/.claude`.

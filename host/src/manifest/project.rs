@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Locations;
 use super::read::{FILE_NAMES, canonical};
+use crate::profile::Profiles;
 
 /// A project's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +41,9 @@ impl Project {
     }
 
     /// Returns where manifests are looked for.
-    pub fn locations(&self, home: &Path) -> Locations {
-        Locations { home: home.to_owned(), cwd: self.directory.clone(), above: self.above }
+    pub fn locations(&self, home: &Path, profiles: &Profiles) -> Locations {
+        let profiles = profiles.clone();
+        Locations { home: home.to_owned(), cwd: self.directory.clone(), above: self.above, profiles }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Adding an agent to a manifest: the new text is made here, and it is proved to say what was meant before anyone
 //! writes it.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -37,6 +38,8 @@ pub struct NewAgent {
     pub new_bottle: Option<NewBottle>,
     /// Its skills.
     pub skills: Vec<SkillName>,
+    /// Its profile, unless it is the default.
+    pub profile: Option<String>,
     /// Its prompt; blank for none.
     pub prompt: String,
 }
@@ -181,6 +184,10 @@ fn entry(new: &NewAgent) -> Agent {
         bottle: new.bottle.clone(),
         skills: new.skills.clone(),
         claude: Vec::new(),
+        profile: new.profile.clone(),
+        settings: BTreeMap::new(),
+        mcp: BTreeMap::new(),
+        setup: Vec::new(),
         history: None,
         prompt: (!new.prompt.trim().is_empty()).then(|| new.prompt.clone()),
         prompt_file: None,
@@ -258,6 +265,7 @@ mod tests {
 
     fn new(define_bottle: bool) -> NewAgent {
         NewAgent {
+            profile: None,
             name: AgentName::new("helper").unwrap(),
             bottle: BottleName::new("dev").unwrap(),
             new_bottle: define_bottle.then(NewBottle::default),

@@ -111,6 +111,16 @@ impl Backend {
         &self.progress
     }
 
+    /// Returns the same, for a thread of its own.
+    pub fn shared_progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Returns what interrupts it, for a thread of its own.
+    pub fn shared_interrupt(&self) -> Arc<Interrupt> {
+        Arc::clone(&self.interrupt)
+    }
+
     /// Returns what interrupts it.
     pub fn interrupt(&self) -> &Interrupt {
         &self.interrupt
@@ -133,6 +143,16 @@ impl Backend {
         run: impl FnOnce(&Opened, &Arc<dyn CallHost>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.run(verb, &self.interrupt, run)
+    }
+
+    /// Runs a verb that ends when this is triggered.
+    pub fn call_until<T: Send + 'static>(
+        &self,
+        interrupt: &Arc<Interrupt>,
+        verb: Verb,
+        run: impl FnOnce(&Opened, &Arc<dyn CallHost>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.run(verb, interrupt, run)
     }
 
     /// Runs a verb that tears down, and so goes on when the user interrupts.

@@ -16,6 +16,7 @@ pub mod reaper;
 pub mod records;
 pub mod secrets;
 pub mod session;
+pub mod setup;
 pub mod spec;
 pub mod stage;
 pub mod surroundings;

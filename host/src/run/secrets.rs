@@ -7,9 +7,9 @@ use claude_bottle_egress_policy::{GuardSecret, GuardSecrets};
 use claude_bottle_plugin_api::Secret;
 
 use crate::egress::upstream;
-use crate::environment::{AGENT_TOKEN, Invocation};
+use crate::environment::Invocation;
 use crate::error::{CliError, Exit};
-use crate::manifest::Bottle;
+use crate::manifest::{Agent, Bottle};
 use crate::run::plugin_services::Secrets;
 use crate::run::variables::{self, AskError, AskSecret, EnvError, Question};
 use crate::ui::Ui;
@@ -43,7 +43,7 @@ pub fn check(invocation: &Invocation, bottle: &Bottle) -> Result<(), CliError> {
 pub fn resolve(
     terminal: Result<&Ui, AskError>,
     invocation: &Invocation,
-    bottle: &Bottle,
+    (agent, bottle): (&Agent, &Bottle),
     upstream: Option<&upstream::Found>,
     interrupt: &Interrupt,
 ) -> Result<RunSecrets, CliError> {
@@ -51,9 +51,10 @@ pub fn resolve(
     let resolved = variables::resolve(&bottle.env, |name| invocation.host_variable(name), &mut asker)?;
     let values = resolved.secrets.into_iter().map(|(name, secret)| (name.to_string(), secret));
     let mut values: BTreeMap<_, _> = values.collect();
-    let named = bottle.env.iter().any(|entry| entry.name.as_str() == AGENT_TOKEN);
-    if let Some(token) = invocation.token().filter(|_| !named) {
-        values.insert(AGENT_TOKEN.to_owned(), Secret::new(token.into_vec()));
+    let is_named = |name: &&str| bottle.env.iter().any(|entry| entry.name.as_str() == *name);
+    let handed_on = agent.profile.token().filter(|name| !is_named(name));
+    if let Some((name, token)) = handed_on.zip(invocation.token()) {
+        values.insert(name.to_owned(), Secret::new(token.into_vec()));
     }
     if let Some(credentials) = upstream.and_then(|found| found.credentials.as_ref()) {
         values.insert(upstream::CREDENTIALS.to_owned(), Secret::new(credentials.as_bytes().to_vec()));

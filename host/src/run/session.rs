@@ -15,6 +15,7 @@ use crate::run::ending::{self, Place};
 use crate::run::names;
 use crate::run::reaper::{Reaper, drop_empty_log};
 use crate::run::records::{Phase, Record, Runs, Timing};
+use crate::run::setup::Setup;
 use crate::run::stage;
 use crate::ui::terminal::Raw;
 
@@ -41,6 +42,8 @@ pub struct Session<'a> {
     pub record: Record,
     /// Whether the user gave the bottle its name.
     pub is_named: bool,
+    /// What makes the bottle ready before the agent runs.
+    pub setup: Setup<'a>,
 }
 
 impl Session<'_> {
@@ -143,7 +146,7 @@ impl Session<'_> {
         }
     }
 
-    fn provision_and_exec(&self, bottle: &Bottle, mut request: ExecRequest) -> CliResult<ExitStatus> {
+    fn provision_and_exec(&mut self, bottle: &Bottle, mut request: ExecRequest) -> CliResult<ExitStatus> {
         let (spec, plan, target) = (self.spec.clone(), self.plan.clone(), bottle.clone());
         let provisioned = self
             .backend
@@ -151,6 +154,11 @@ impl Session<'_> {
         request.prompt_path = provisioned.prompt_path;
         if let Some((workspace, wanted)) = self.spec.workspace.as_ref().zip(self.record.saves.as_ref()) {
             save::remember(self.backend, bottle, &self.runs.dir(&self.record.id), workspace, wanted)?;
+        }
+        if let Err(error) = self.setup.run(self.backend, bottle) {
+            // Of an agent that never ran there is no work.
+            self.record.saves = None;
+            return Err(error);
         }
         let status = exec(self.backend, bottle, request)?;
         if self.commits {

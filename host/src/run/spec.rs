@@ -11,9 +11,10 @@ use claude_bottle_plugin_api::{
 use rustix::rand::GetRandomFlags;
 
 use crate::egress::{self, Egress};
-use crate::environment::{AGENT_TOKEN, Invocation};
+use crate::environment::Invocation;
 use crate::git;
 use crate::manifest::{Agent, Bottle, EnvSource, Forward, WorkspacePlace};
+use crate::profile;
 use crate::results::copied_in;
 use crate::run::options::Options;
 use crate::run::owner;
@@ -48,7 +49,8 @@ pub fn build(
     let id = new_id(wishes.name.as_deref().unwrap_or(agent.name.as_str()))
         .context("cannot ask the system for random bytes")?;
     let mut spec = Spec::new(&id, agent_spec(agent, wishes), owner::this_process());
-    spec.bottle = bottle_spec(invocation, &id, bottle, egress)?;
+    spec.bottle = bottle_spec(invocation, &id, (agent, bottle), egress)?;
+    profile::home::enter(agent, &mut spec)?;
     tools::enter(bottle, &mut spec);
     claude_files::enter(agent, &mut spec);
     spec.workspace.clone_from(&wishes.workspace);
@@ -103,17 +105,19 @@ fn agent_spec(agent: &Agent, wishes: &StartOptions) -> AgentSpec {
 fn bottle_spec(
     invocation: &Invocation,
     id: &str,
-    bottle: &Bottle,
+    (agent, bottle): (&Agent, &Bottle),
     egress: &Egress,
 ) -> anyhow::Result<BottleSpec> {
     let mut spec = BottleSpec::default();
     spec.name = bottle.name.to_string();
     spec.env = bottle.env.iter().map(|entry| variable(entry.name.as_str(), &entry.source)).collect();
-    if invocation.token().is_some() && !spec.env.iter().any(|variable| variable.name == AGENT_TOKEN) {
-        spec.env.push(EnvVar::secret(AGENT_TOKEN));
+    let is_named = |name: &&str| spec.env.iter().any(|variable| variable.name == *name);
+    if let Some(token) = agent.profile.token().filter(|name| invocation.token().is_some() && !is_named(name))
+    {
+        spec.env.push(EnvVar::secret(token));
     }
     spec.ssh = bottle.ssh.iter().map(ssh_entry).collect();
-    spec.secrets = egress::secret_specs(&egress.policy, &spec.env);
+    spec.secrets = egress::secret_specs(&egress.policy, &spec.env, &agent.profile);
     if egress.upstream.as_ref().is_some_and(|found| found.credentials.is_some()) {
         // For the guard alone: it may go to no host.
         spec.secrets.push(SecretSpec::new(egress::upstream::CREDENTIALS, Vec::new()));

@@ -34,7 +34,12 @@ fn entries(env: &str) -> Vec<EnvEntry> {
     let home = tempfile::tempdir().unwrap();
     let text = format!("bottles:\n  b:\n    env:\n{env}");
     std::fs::write(home.path().join("claude-bottle.yaml"), text).unwrap();
-    let locations = Locations { home: home.path().into(), cwd: home.path().into(), above: 0 };
+    let locations = Locations {
+        home: home.path().into(),
+        cwd: home.path().into(),
+        above: 0,
+        profiles: Default::default(),
+    };
     let trust = Trust::open(home.path().join("state")).unwrap();
     let manifest = Manifest::load(&locations, &trust).unwrap_or_else(|errors| panic!("{}", errors.report()));
     manifest.bottle("b").unwrap().env.clone()

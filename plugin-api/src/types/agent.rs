@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::AgentProfile;
+
 /// The program that runs in the bottle.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -21,12 +23,22 @@ pub struct AgentSpec {
     /// Files and directories of the user's own that it gets. Since 1.1, with the feature [`AgentFile::FEATURE`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<AgentFile>,
+    /// What is known of its program. Since 1.1, with the feature [`AgentProfile::FEATURE`] unless it is Claude Code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<AgentProfile>,
 }
 
 impl AgentSpec {
     /// Makes an agent without prompt and skills.
     pub fn new(name: impl Into<String>, command: Vec<String>) -> Self {
-        Self { name: name.into(), command, prompt: String::new(), skills: Vec::new(), files: Vec::new() }
+        Self {
+            name: name.into(),
+            command,
+            prompt: String::new(),
+            skills: Vec::new(),
+            files: Vec::new(),
+            profile: None,
+        }
     }
 }
 

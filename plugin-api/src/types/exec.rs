@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ErrorExt, FailureKind, Result, abi};
 
-/// The option by which Claude Code reads an appended system prompt from a file:
+/// What a host of contract 1.0 leaves to the plug-in: the option by which Claude Code reads an appended system prompt from a file:
 /// <https://code.claude.com/docs/en/cli-reference>.
 const PROMPT_OPTION: &str = "--append-system-prompt-file";
 
@@ -49,6 +49,10 @@ pub struct ExecRequest {
     /// Where the prompt is in the bottle, from [`crate::Provisioned::prompt_path`].
     #[serde(default)]
     pub prompt_path: Option<String>,
+    /// How the agent is told where its prompt is: words after its program, in which `{path}` is [`Self::prompt_path`]. A host of
+    /// contract 1.0 does not say it, and means Claude Code. Since 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_arguments: Option<Vec<String>>,
     /// The descriptors of standard input, output and error in this process.
     pub streams: [RawFd; 3],
     /// A descriptor from which a byte can be read each time the terminal's size has changed.
@@ -66,23 +70,32 @@ impl ExecRequest {
             term: None,
             env: BTreeMap::new(),
             prompt_path: None,
+            prompt_arguments: None,
             streams: [0, 1, 2],
             resized: None,
         }
     }
 
-    /// Returns the argument list to run: that of Claude Code with its prompt, any other as it is.
+    /// Returns the argument list to run: that of an agent with how it is told its prompt, any other as it is.
     ///
-    /// Another agent knows no such option. It may find its prompt at [`Self::prompt_path`] by itself.
+    /// An agent that is told nothing may find its prompt at [`Self::prompt_path`] by itself.
     pub fn command_line(&self) -> Vec<String> {
         let mut command = self.command.clone();
-        let program = command.first().map(Path::new).and_then(Path::file_name);
-        if let (ExecRole::Agent, Some(prompt)) = (self.role, &self.prompt_path)
-            && program.is_some_and(|name| name == PROMPTED_PROGRAM)
-        {
-            command.splice(1..1, [PROMPT_OPTION.to_owned(), prompt.clone()]);
+        if let (ExecRole::Agent, Some(path), false) = (self.role, &self.prompt_path, command.is_empty()) {
+            command.splice(1..1, self.prompt_words(path));
         }
         command
+    }
+
+    fn prompt_words(&self, path: &str) -> Vec<String> {
+        if let Some(words) = &self.prompt_arguments {
+            return words.iter().map(|word| word.replace("{path}", path)).collect();
+        }
+        let program = self.command.first().map(Path::new).and_then(Path::file_name);
+        match program.is_some_and(|name| name == PROMPTED_PROGRAM) {
+            true => vec![PROMPT_OPTION.to_owned(), path.to_owned()],
+            false => Vec::new(),
+        }
     }
 
     /// Returns the streams as descriptors of the caller's own.
@@ -156,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_agent_claude_gets_the_prompt() {
+    fn only_the_agent_claude_gets_the_prompt_of_an_older_host() {
         let with = ["claude", "--append-system-prompt-file", "/p", "-x"];
         check(&["claude", "-x"], ExecRole::Agent, Some("/p"), &with);
         let path = ["/usr/bin/claude", "--append-system-prompt-file", "/p"];
@@ -165,5 +178,20 @@ mod tests {
         check(&["claude"], ExecRole::Command, Some("/p"), &["claude"]);
         check(&["sh", "claude"], ExecRole::Agent, Some("/p"), &["sh", "claude"]);
         check(&[], ExecRole::Agent, Some("/p"), &[]);
+    }
+
+    #[test]
+    fn an_agent_is_told_its_prompt_as_the_host_says() {
+        let told = |command: &[&str], words: &[&str], role| {
+            let mut request = ExecRequest::new(command.iter().map(|&word| word.to_owned()).collect(), role);
+            request.prompt_path = Some("/p".to_owned());
+            request.prompt_arguments = Some(words.iter().map(|&word| word.to_owned()).collect());
+            request.command_line().join(" ")
+        };
+        let read = ["--read", "{path}"];
+        assert_eq!(told(&["aider", "-x"], &read, ExecRole::Agent), "aider --read /p -x");
+        assert_eq!(told(&["aider", "-x"], &read, ExecRole::Command), "aider -x");
+        assert_eq!(told(&["claude", "-x"], &[], ExecRole::Agent), "claude -x");
+        assert_eq!(told(&[], &read, ExecRole::Agent), "");
     }
 }

@@ -2,9 +2,9 @@
 
 use claude_bottle_kit::connect;
 use claude_bottle_plugin_api::{
-    ActiveBottle, AgentFile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope,
-    ConnectRequest, Connected, Context, EgressSpec, ExecRequest, ExitStatus, ExportRequest, Exported,
-    ForwardSpec, Plan, Probe, Provisioned, ReloadRequest, Reloaded, Restore, Result, Spec,
+    ActiveBottle, AgentFile, AgentProfile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport,
+    CleanupScope, ConnectRequest, Connected, Context, EgressSpec, ExecRequest, ExitStatus, ExportRequest,
+    Exported, ForwardSpec, Plan, Probe, Provisioned, ReloadRequest, Reloaded, Restore, Result, Spec,
 };
 
 use crate::guest::INIT;
@@ -36,6 +36,7 @@ impl Backend for Bubblewrap {
         Some(&["BWRAP", "CONTAINER_HOME", "CONTAINER_SKILLS_DIR", "GUEST"]);
     const FEATURES: &'static [&'static str] = &[
         AgentFile::FEATURE,
+        AgentProfile::FEATURE,
         "bottle.tools",
         ForwardSpec::FEATURE,
         "bottle.shm",

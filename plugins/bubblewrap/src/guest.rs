@@ -31,7 +31,8 @@ pub(crate) struct Home {
 
 impl Home {
     /// Reads the settings `CONTAINER_HOME` and `CONTAINER_SKILLS_DIR`.
-    pub(crate) fn from_context(context: &Context) -> Result<Self> {
+    /// `usual` is where the agent's profile has its skills.
+    pub(crate) fn from_context(context: &Context, usual: &str) -> Result<Self> {
         let path = context.setting("CONTAINER_HOME").unwrap_or("/home/node").trim_end_matches('/').to_owned();
         if !is_plain(&path) {
             return Err(invalid("CLAUDE_BOTTLE_CONTAINER_HOME", &path, "an absolute path without `..`"));
@@ -40,7 +41,7 @@ impl Home {
             return Err(invalid("CLAUDE_BOTTLE_CONTAINER_HOME", &path, "a path below /home"));
         }
         let skills = match context.setting("CONTAINER_SKILLS_DIR") {
-            None => ".claude/skills".to_owned(),
+            None => usual.to_owned(),
             Some(full) => match full.strip_prefix(&path).and_then(|rest| rest.strip_prefix('/')) {
                 Some(rest) if is_plain(full) && !rest.is_empty() => rest.to_owned(),
                 _ => {
@@ -83,7 +84,7 @@ mod tests {
         let mut context = Context::default();
         context.settings =
             settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let home = Home::from_context(&context).ok();
+        let home = Home::from_context(&context, ".claude/skills").ok();
         let home = home.as_ref().map(|home| (home.path.as_str(), home.skills.as_str()));
         assert_eq!(home, expected, "{settings:?}");
     }

@@ -3,7 +3,7 @@
 use std::thread;
 
 use bottle_guest::protocol::{Relay, Reply, Request, Setup};
-use claude_bottle_kit::{LOCALE, proxy_variables, trust};
+use claude_bottle_kit::{LOCALE, profile_variables, proxy_variables, trust};
 use claude_bottle_plugin_api::{Bottle, Call, EnvValue, Failure, FailureKind, ForwardSpec, Plan, Result};
 
 use crate::error::{BubblewrapError, last_words};
@@ -129,6 +129,8 @@ fn environment(call: &Call, state: &Planned) -> Result<Vec<(String, Vec<u8>)>> {
         let variables = trust::variables(GUARD_DIR).into_iter();
         env.extend(variables.map(|(name, value)| (name.to_owned(), value.into_bytes())));
     }
+    let profile = profile_variables(&state.spec);
+    env.extend(profile.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())));
     if !state.spec.bottle.ssh.is_empty() {
         // ssh is told by its own configuration; `ssh-add` and git's signing look here.
         env.push(("SSH_AUTH_SOCK".to_owned(), SSH_SOCKET.as_bytes().to_vec()));

@@ -15,15 +15,16 @@ const UNUSED_IDS: u32 = 0x7000_0000;
 /// Turns a spec into a plan.
 pub(crate) fn resolve(context: &Context, spec: &Spec) -> Result<Plan> {
     refuse_what_is_not_offered(spec)?;
-    let home = Home::from_context(context)?;
+    let home = Home::from_context(context, claude_bottle_kit::home::skills(&spec.agent))?;
     let tools = Tools::find(context, spec)?;
     let version = probe::version(&tools.bwrap)?;
     probe::check_switches(context, &tools, version)?;
     let command = spec.agent.command.first();
     let command =
         command.ok_or_else(|| Failure::new(FailureKind::Invalid, "the agent's command is empty"))?;
+    let install = spec.agent.profile.as_ref().map_or(&[][..], |profile| &profile.install);
     let mut grants = Grants::of(&spec.bottle.tools)?;
-    let program = program::find(command, &home, &mut grants)?;
+    let program = program::find(command, install, &home, &mut grants)?;
     let workspace = provision::check(spec)?;
     let state = PlanState {
         name: format!("claude-bottle-{}", spec.id),

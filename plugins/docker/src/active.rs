@@ -6,7 +6,7 @@ use claude_bottle_plugin_api::{ActiveBottle, Bottle, BottleState as Word, Result
 use crate::engine::{Engine, Found, Kind};
 use crate::error::DockerError;
 use crate::names::{NameSource, Names};
-use crate::plan::{BottleState, role};
+use crate::plan::{BottleState, role, usual_state};
 
 /// Lists them, by name.
 pub(crate) async fn list(engine: &impl Engine) -> Result<Vec<ActiveBottle>> {
@@ -55,6 +55,7 @@ fn record(found: &Found, labels: &Labels) -> BottleState {
         proxy: None,
         port: 0,
         workspace: String::new(),
+        state: usual_state(),
         user: None,
         image: None,
         bounds: None,

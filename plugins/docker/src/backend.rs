@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use claude_bottle_kit::connect;
 use claude_bottle_plugin_api::{
-    ActiveBottle, AgentFile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport, CleanupScope,
-    ConnectRequest, Connected, Context, EgressSpec, ErrorExt, ExecRequest, ExitStatus, ExportRequest,
-    Exported, FailureKind, ForwardSpec, Health, Plan, Probe, Provisioned, ReloadRequest, Reloaded, Restore,
-    Result, Spec,
+    ActiveBottle, AgentFile, AgentProfile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport,
+    CleanupScope, ConnectRequest, Connected, Context, EgressSpec, ErrorExt, ExecRequest, ExitStatus,
+    ExportRequest, Exported, FailureKind, ForwardSpec, Health, Plan, Probe, Provisioned, ReloadRequest,
+    Reloaded, Restore, Result, Spec,
 };
 use tokio::runtime::Runtime;
 
@@ -80,6 +80,7 @@ impl Backend for Docker {
         "options",
         AgentFile::FEATURE,
         EgressSpec::INTERCEPT,
+        AgentProfile::FEATURE,
         ForwardSpec::FEATURE,
         "bottle.shm",
         "bottle.user",

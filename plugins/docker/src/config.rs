@@ -103,9 +103,9 @@ impl Config {
         self.home.as_deref().unwrap_or(DEFAULT_HOME)
     }
 
-    /// Returns where the skills of an agent with this home go.
-    pub(crate) fn skills_dir(&self, home: &str) -> String {
-        self.skills_dir.clone().unwrap_or_else(|| format!("{home}/.claude/skills"))
+    /// Returns where the skills of an agent with this home go; `usual` is where its profile has them, relative to that.
+    pub(crate) fn skills_dir(&self, home: &str, usual: &str) -> String {
+        self.skills_dir.clone().unwrap_or_else(|| format!("{home}/{usual}"))
     }
 
     /// Returns the agent image's tag.
@@ -134,9 +134,9 @@ mod tests {
         let config = read(&[]).unwrap();
         assert_eq!(config.image_tag(), "claude-bottle:latest");
         assert_eq!((config.base_image.as_str(), config.port), ("node:22-slim", 8888));
-        assert_eq!(config.skills_dir(config.home()), "/home/node/.claude/skills");
+        assert_eq!(config.skills_dir(config.home(), ".claude/skills"), "/home/node/.claude/skills");
         let config = read(&[("CONTAINER_HOME", "/h")]).unwrap();
-        assert_eq!(config.skills_dir(config.home()), "/h/.claude/skills");
+        assert_eq!(config.skills_dir(config.home(), ".claude/skills"), "/h/.claude/skills");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) async fn export(
     request: &ExportRequest,
 ) -> Result<Exported> {
     let state: BottleState = bottle.state()?;
-    let names = (bottle.name.as_str(), state.id.as_str());
+    let names = (bottle.name.as_str(), state.id.as_str(), state.state.as_str());
     let mut exported = match find(engine, &state).await? {
         Some(agent) => read(engine, call, names, (&agent.id, &agent.volumes), request).await?,
         None => {
@@ -61,11 +61,11 @@ pub(crate) async fn export(
 async fn read(
     engine: &impl Engine,
     call: &Call,
-    (name, run): (&str, &str),
+    (name, run, state): (&str, &str, &str),
     (container, volumes): (&str, &BTreeMap<String, String>),
     request: &ExportRequest,
 ) -> Result<Exported> {
-    let Some(places) = Places::find(volumes, run) else {
+    let Some(places) = Places::find(volumes, run, state) else {
         let message = format!("the bottle `{name}` has no volume with a working directory");
         return Err(Failure::new(FailureKind::Unsupported, message));
     };

@@ -1,5 +1,6 @@
 //! The agent's container as the provisioners see it: copy in, and run a short command.
 
+use claude_bottle_kit::home;
 use claude_bottle_plugin_api::{Bottle, Call, Plan, Provisioned, Result};
 
 use crate::config::Config;
@@ -46,7 +47,7 @@ fn task<'a>(config: &Config, plan: &'a Planned, proxy: Option<&'a str>) -> Task<
         spec: &plan.spec,
         home: &plan.user.home,
         owner: plan.user.ids,
-        skills_dir: config.skills_dir(&plan.user.home),
+        skills_dir: config.skills_dir(&plan.user.home, home::skills(&plan.spec.agent)),
         place: place(plan),
         proxy,
         bytes: plan.bytes,

@@ -86,6 +86,9 @@ pub(crate) struct BottleState {
     pub(crate) port: u16,
     /// Where its programs start.
     pub(crate) workspace: String,
+    /// The directory of the home with what the agent remembers.
+    #[serde(default = "usual_state")]
+    pub(crate) state: String,
     /// The agent's user, when it is known.
     #[serde(default)]
     pub(crate) user: Option<AgentUser>,
@@ -100,6 +103,11 @@ pub(crate) struct BottleState {
     /// The names of the bottle's own variables, which win over those of one program.
     #[serde(default)]
     pub(crate) variables: Vec<String>,
+}
+
+/// Returns the directory that records of earlier versions mean.
+pub(crate) fn usual_state() -> String {
+    ".claude".to_owned()
 }
 
 impl BottleState {

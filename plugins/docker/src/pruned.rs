@@ -13,8 +13,8 @@ use crate::names::PREFIX;
 use crate::plan::{BottleState, labels, role};
 use crate::volumes;
 
-/// Where the volumes are in the container that stands in: the working directory, and `.claude` in a home.
-const PLACES: [&str; 2] = ["/bottle/work", "/bottle/home/.claude"];
+/// Where the working directory and the home are in the container that stands in.
+const PLACES: [&str; 2] = ["/bottle/work", "/bottle/home"];
 
 /// Returns `true` if the volumes of a bottle are there.
 pub(crate) async fn remains(engine: &impl Engine, state: &BottleState) -> Result<bool, DockerError> {
@@ -46,7 +46,9 @@ impl StandIn {
 
     /// Returns where it has the volumes, by their names.
     pub(crate) fn volumes(state: &BottleState) -> BTreeMap<String, String> {
-        volumes::names(&state.id).into_iter().zip(PLACES.map(str::to_owned)).collect()
+        let [work, home] = PLACES;
+        let places = [work.to_owned(), format!("{home}/{}", state.state)];
+        volumes::names(&state.id).into_iter().zip(places).collect()
     }
 
     /// Removes it.

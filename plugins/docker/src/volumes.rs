@@ -1,4 +1,4 @@
-//! What the agent leaves lies in two volumes of the run: the copy of the working directory, and `~/.claude`.
+//! What the agent leaves lies in two volumes of the run: the copy of the working directory, and what it remembers, such as `~/.claude`.
 //!
 //! gVisor keeps what is written to a container's own file system in an overlay that ends with its processes, and shows the engine
 //! nothing of it; volumes it does not overlay. And a place where a volume is mounted cannot be renamed or replaced from inside.
@@ -7,13 +7,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bollard::models::{Mount, MountType, MountVolumeOptions};
-use claude_bottle_kit::Labels;
+use claude_bottle_kit::{Labels, home};
 
 use crate::names::PREFIX;
 use crate::plan::{Planned, labels, place, role};
-
-/// The directory of the home that is in a volume: it has the history of Claude Code.
-const HISTORY: &str = ".claude";
 
 /// Returns the names of a run's volumes. The identifier is in them, so that no two runs want the same.
 pub(crate) fn names(run: &str) -> [String; 2] {
@@ -30,7 +27,10 @@ pub(crate) fn mounts(plan: &Planned, owner: &Labels) -> Vec<Mount> {
     if plan.spec.workspace.is_none() {
         return Vec::new();
     }
-    let places = [(role::WORK, place(plan).root), (role::HISTORY, format!("{}/{HISTORY}", plan.user.home))];
+    let places = [
+        (role::WORK, place(plan).root),
+        (role::HISTORY, format!("{}/{}", plan.user.home, home::state(&plan.spec.agent))),
+    ];
     places.map(|(role, target)| mount(role, target, &plan.spec.id, owner)).into()
 }
 
@@ -52,10 +52,11 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// Finds them among the volumes of a container, by name; `None` when it has none.
-    pub(crate) fn find(volumes: &BTreeMap<String, String>, run: &str) -> Option<Self> {
+    /// Finds them among the volumes of a container, by name; `None` when it has none. `state` is where in the home the history is.
+    pub(crate) fn find(volumes: &BTreeMap<String, String>, run: &str, state: &str) -> Option<Self> {
         let [work, history] = names(run);
-        let home = Path::new(volumes.get(&history)?).parent()?.to_owned();
+        let depth = Path::new(state).components().count();
+        let home = Path::new(volumes.get(&history)?).ancestors().nth(depth)?.to_owned();
         Some(Self { workspace: volumes.get(&work)?.into(), home })
     }
 }

@@ -1,7 +1,7 @@
 //! The configuration document: what it looks like, and what it refuses.
 
 use super::*;
-use crate::{DlpAction, DlpKind, Rule, default_rules};
+use crate::{DEFAULT_ORIGIN, DlpAction, DlpKind, Rule};
 
 const MINIMAL: &str = "version: 1\nbottle: dev\nlisten: 0.0.0.0:8888\n";
 
@@ -32,7 +32,8 @@ fn port_443_is_tls_only_whatever_else_is() {
 
 #[test]
 fn goes_there_and_back() {
-    let mut policy = Policy { rules: default_rules(), ..Policy::default() };
+    let rules = vec![Rule::parse("api.anthropic.com", DEFAULT_ORIGIN).unwrap()];
+    let mut policy = Policy { rules, ..Policy::default() };
     policy.rules.push(Rule::parse("deny *.evil.example", "bottle dev, claude-bottle.yaml:12").unwrap());
     policy.hosts.insert(
         "git.example".parse().unwrap(),

@@ -1,7 +1,7 @@
 //! Decisions and address vetting, table first.
 
 use super::*;
-use crate::default_rules;
+use crate::DEFAULT_ORIGIN;
 
 fn policy(rules: &[&str]) -> Policy {
     Policy {
@@ -77,7 +77,8 @@ fn deny_wins_in_any_order() {
 
 #[test]
 fn a_decision_names_its_origin() {
-    let policy = Policy { rules: default_rules(), ..Policy::default() };
+    let rules = vec![Rule::parse("sentry.io", DEFAULT_ORIGIN).unwrap()];
+    let policy = Policy { rules, ..Policy::default() };
     let host = HostOrIp::parse("sentry.io").unwrap();
     assert_eq!(policy.decide(&host, 443, Scheme::Connect).origin.as_deref(), Some("default"));
 }

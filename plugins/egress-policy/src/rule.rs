@@ -11,6 +11,8 @@ use crate::host::{Host, HostOrIp, parse_port, split_port};
 use crate::method::Methods;
 use crate::path::{PathPattern, Reading, RequestPath};
 
+/// Origin of the rules that an agent's program does not work without.
+pub const DEFAULT_ORIGIN: &str = "default";
 /// Port of a tunnel when a rule names none.
 pub(crate) const HTTPS_PORT: u16 = 443;
 /// Port of plain HTTP when a rule names none.

@@ -31,7 +31,7 @@ pub(crate) fn lay(spec: &Spec, home: &Path, start: &Path) -> Result<()> {
     let workspace = home.join(WORKSPACE);
     let text = |path: &Path| path.display().to_string();
     let place = Place { root: text(&workspace), start: text(start), refused: None };
-    if let Some(restored) = Restored::read(spec.restore.as_ref(), &spec.agent.files, &place, &text(home))? {
+    if let Some(restored) = Restored::read(spec.restore.as_ref(), &spec.agent, &place, &text(home))? {
         restored.lay(restore::Places { workspace: &workspace, home }, None)?;
     }
     Ok(())

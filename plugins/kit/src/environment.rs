@@ -1,5 +1,7 @@
 //! Variables that every program in a bottle has, on every backend. A manifest's own of the same name win.
 
+use claude_bottle_plugin_api::Spec;
+
 /// The locale of an image or a machine that says none: UTF-8, and otherwise plain.
 pub const LOCALE: (&str, &str) = ("LANG", "C.UTF-8");
 
@@ -13,9 +15,11 @@ pub fn proxy_variables(proxy: &str) -> Vec<(&'static str, String)> {
     variables.extend(["NO_PROXY", "no_proxy"].map(|name| (name, LOOPBACK.to_owned())));
     // Node's own fetch looks at the variables above only with this: https://nodejs.org/api/cli.html#node_use_env_proxy1
     variables.push(("NODE_USE_ENV_PROXY", "1".to_owned()));
-    // An update of the agent would end with its bottle, and comes from hosts that are rarely allowed.
-    variables.push(("DISABLE_AUTOUPDATER", "1".to_owned()));
-    // Unasked, the agent looks for a list of plug-ins at each start.
-    variables.push(("CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL", "1".to_owned()));
     variables
+}
+
+/// Returns the variables that the agent's profile has.
+pub fn profile_variables(spec: &Spec) -> impl Iterator<Item = (&str, &str)> {
+    let all = spec.agent.profile.iter().flat_map(|profile| &profile.env);
+    all.map(|(name, value)| (name.as_str(), value.as_str()))
 }

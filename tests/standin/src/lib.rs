@@ -1,4 +1,5 @@
-//! A small stand-in for the Messages API: answers the real agent CLI with a fixed text and records every request.
+//! A small stand-in for the Messages API and those of other agents: answers the real agent CLI with a fixed text and records every
+//! request.
 //!
 //! Tests start it in their own process ([`Standin::start`]); `make demo` runs the binary `standin`. It is a fixture: it
 //! asks for no credential, and what it records includes the credentials it was sent.
@@ -7,6 +8,7 @@
 
 mod bridge;
 mod error;
+mod others;
 mod process;
 mod record;
 mod reply;

@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
+use crate::others::{self, Reply};
 use crate::record::{Recorded, Recorder};
 use crate::reply::Answers;
 
@@ -99,8 +100,17 @@ fn respond(request: &Recorded, path: &str, answers: &Answers) -> Answer {
         ("GET" | "HEAD", "/api/hello" | "/v1/oauth/hello") => {
             document(StatusCode::OK, &json!({"message": "hello"}))
         }
-        _ => failure(StatusCode::NOT_FOUND, "not_found_error", "the stand-in does not know this path"),
+        ("POST", path) => match others::reply(path, &request.body, &answers.script.reply) {
+            Some(Reply::Whole(answer)) => document(StatusCode::OK, &answer),
+            Some(Reply::Events(events)) => event_stream(events),
+            None => unknown(),
+        },
+        _ => unknown(),
     }
+}
+
+fn unknown() -> Answer {
+    failure(StatusCode::NOT_FOUND, "not_found_error", "the stand-in does not know this path")
 }
 
 fn document(status: StatusCode, body: &Value) -> Answer {

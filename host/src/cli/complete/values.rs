@@ -40,6 +40,10 @@ enum Kind {
     Hosts,
     Backends,
     Presets,
+    /// Profiles of programs.
+    Profiles,
+    /// Variables that programs log in with.
+    Tokens,
     Files,
     Program,
 }
@@ -60,6 +64,8 @@ fn kind(command: &str, argument: &Arg) -> Option<Kind> {
         ("init", "bottle") => Kind::Defined,
         ("init", "agent") => return None,
         (_, "presets") => Kind::Presets,
+        (_, "profile") => Kind::Profiles,
+        (_, "token") => Kind::Tokens,
         (_, "skill" | "skills") => Kind::Skills,
         ("diff" | "apply", "paths") => Kind::Changed,
         (_, "agent") => Kind::Agents,
@@ -130,6 +136,10 @@ impl Asked {
             Kind::Skills => self.skills(),
             Kind::Hosts => self.hosts(),
             Kind::Backends => self.backends(),
+            Kind::Profiles => {
+                self.app.invocation.profiles().names().into_iter().map(|name| (name, String::new())).collect()
+            }
+            Kind::Tokens => self.tokens(),
             Kind::Presets => presets::names().map(|name| (name.to_owned(), String::new())).collect(),
         };
         let typed = typed.to_string_lossy();
@@ -209,6 +219,18 @@ impl Asked {
             .collect()
     }
 
+    /// Returns the variables that the programs of all profiles log in with.
+    fn tokens(&self) -> Vec<(String, String)> {
+        let profiles = self.app.invocation.profiles();
+        let all = profiles.names().into_iter().filter_map(|name| profiles.find(&name).ok());
+        let of = |profile: Arc<crate::profile::Profile>| {
+            let own =
+                profile.token().map(|_| crate::environment::TOKEN).into_iter().chain(profile.credentials());
+            own.map(|name| (name.to_owned(), profile.name.clone())).collect::<Vec<_>>()
+        };
+        all.flat_map(of).collect()
+    }
+
     fn skills(&self) -> Vec<(String, String)> {
         let Ok(entries) = std::fs::read_dir(self.app.invocation.home.join(".claude/skills")) else {
             return Vec::new();
@@ -229,7 +251,9 @@ impl Asked {
             manifest.agent(run.map_or(word, |run| &run.agent)).ok()
         };
         let Some(found) = self.before().iter().find_map(agent_of) else { return Vec::new() };
-        let hosts = effective_policy(found.bottle).map(|policy| allowed_hosts(&policy)).unwrap_or_default();
+        let hosts = effective_policy(Some(found.agent), found.bottle)
+            .map(|policy| allowed_hosts(&policy))
+            .unwrap_or_default();
         hosts.into_iter().map(|host| (host, String::new())).collect()
     }
 

@@ -54,7 +54,7 @@ fn try_agent(app: &App, backend: &Backend, manifest: &Manifest, agent: &Agent) -
     let Some(bottle) = manifest.bottle(agent.bottle.as_str()) else { return Ok(()) };
     let wishes = StartOptions { options: Options::of(bottle, backend.name()), ..StartOptions::default() };
     let stage = stage::make(&owner::this_process())?;
-    let egress = Egress::find(&app.invocation, bottle)?;
+    let egress = Egress::find(&app.invocation, agent, bottle)?;
     start::prepared(app, backend, (agent, bottle), &egress, &wishes, stage.path())?;
     stage.close().context("cannot remove the temporary directory")?;
     Ok(())

@@ -1,4 +1,6 @@
-//! What a start needs apart from a backend: a manifest, a token for Claude Code, and room on the disk.
+//! What a start needs apart from a backend: a manifest, a token for the agent's program, and room on the disk.
+
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
@@ -62,7 +64,7 @@ impl Check {
 
 /// Looks at everything. A manifest that cannot be read leaves nothing to say of its agents.
 pub(super) fn all(app: &App, manifest: &CliResult<Manifest>) -> Vec<Check> {
-    let token = manifest.as_ref().ok().and_then(|manifest| token_check(app, manifest));
+    let token = manifest.as_ref().map(|manifest| token_checks(app, manifest)).unwrap_or_default();
     std::iter::once(manifest_check(manifest)).chain(token).chain(disk::checks(app)).collect()
 }
 
@@ -92,14 +94,20 @@ fn is_missing(error: &CliError) -> bool {
     error.error.downcast_ref::<ManifestErrors>().is_some_and(|errors| errors.has(ProblemKind::NoFile))
 }
 
-/// Says which agents have to log in; nothing where none runs Claude Code.
-fn token_check(app: &App, manifest: &Manifest) -> Option<Check> {
-    let asks = |agent: &&Agent| token::is_missing(app, manifest, agent);
-    let of_claude = manifest.agents().any(|agent| agent.is_claude());
-    let without: Vec<_> = manifest.agents().filter(asks).map(|agent| agent.name.as_str()).collect();
-    if without.is_empty() {
-        return of_claude.then(|| Check::ok("token", "every agent that runs Claude Code has one".to_owned()));
-    }
-    let message = format!("none for {}: {}", listed(without), token::CONSEQUENCE);
-    Some(Check::warning("token", message, token::REMEDY.to_owned()))
+/// Says which agents have to log in; nothing where none has a program that does.
+fn token_checks(app: &App, manifest: &Manifest) -> Vec<Check> {
+    let of_program = |agent: &Agent| Some(agent.program()?.login.as_ref()?.program.clone());
+    let programs: BTreeSet<_> = manifest.agents().filter_map(of_program).collect();
+    let check = |program: &String| {
+        let agents = manifest.agents().filter(|agent| of_program(agent).as_ref() == Some(program));
+        let missing =
+            agents.filter_map(|agent| Some((agent.name.as_str(), token::missing(app, manifest, agent)?)));
+        let (without, logins): (Vec<_>, Vec<_>) = missing.unzip();
+        let Some(login) = logins.first() else {
+            return Check::ok("token", format!("every agent that runs {program} has one"));
+        };
+        let message = format!("none for {}: {}", listed(without), login.missing);
+        Check::warning("token", message, login.fix.clone())
+    };
+    programs.iter().map(check).collect()
 }

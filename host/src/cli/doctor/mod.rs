@@ -23,7 +23,7 @@ Examples:
   claude-bottle doctor
   claude-bottle doctor --format json | jq -r '.[] | select(.health == \"usable\") | .backend'
 
-Looks at what a start needs: backends, the manifest and its agents, a token for Claude Code, the disk. What is
+Looks at what a start needs: backends, the manifest and its agents, a token for each, the disk. What is
 missing comes with what to do. Exits 0 when every agent can be started in the selected backend: that of
 CLAUDE_BOTTLE_BACKEND, else of config.yaml, else docker. A warning changes nothing about that.")]
 pub(super) struct Args {

@@ -7,6 +7,7 @@ mod questions;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 
@@ -20,6 +21,7 @@ use crate::manifest::{
     self, AgentName, BottleName, Format, Locations, Manifest, NameError, NewAgent, ProblemKind, SkillName,
     add_agent, replace_file, slugified,
 };
+use crate::profile::{DEFAULT, Profile};
 use crate::ui::interrupt::Interrupt;
 use crate::ui::{Answer, clean};
 
@@ -33,6 +35,7 @@ Examples:
   claude-bottle init --yes                         take what is offered
   claude-bottle init writer                        in the only bottle, or in a new one, `dev`
   claude-bottle init web --bottle web --preset node --token ANTHROPIC_API_KEY
+  claude-bottle init cx --profile codex            Codex in place of Claude Code
   claude-bottle init review --here                 in this directory's manifest, for all who work here
 
 A bottle that the manifest does not have is added too, with the presets and the token that are named;
@@ -50,8 +53,11 @@ pub(super) struct Args {
     #[arg(long = "preset", value_name = "NAME", value_parser = offers::preset)]
     presets: Vec<&'static Preset>,
     /// The variable of this machine with the token for a new bottle
-    #[arg(long, value_name = "VARIABLE", value_parser = offers::TOKENS)]
+    #[arg(long, value_name = "VARIABLE")]
     token: Option<String>,
+    /// What is known of its program: claude, codex, gemini, opencode, aider, shell, or one of your own
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
     /// The backend to start it in
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
@@ -81,8 +87,12 @@ pub(super) fn run(app: &App, mut args: Args) -> CliResult {
     let calls = Calls::new(app)?;
     let interrupt = &calls.interrupt;
     let asks = args.agent.is_none() && app.ui.interactive && !args.yes;
+    if let Some(name) = &args.profile {
+        questions::profile_named(app, name).map_err(usage)?;
+    }
     if args.agent.is_none() && !asks {
-        args.agent = Some(offers::name(&target).to_owned()).filter(|name| args.yes && !name.is_empty());
+        args.agent = Some(offers::name(&target, &*profile(app, &args)?).to_owned())
+            .filter(|name| args.yes && !name.is_empty());
     }
     if args.agent.is_none() && !asks {
         let missing = usage("the new agent's name is missing").hint("claude-bottle init AGENT");
@@ -95,8 +105,10 @@ pub(super) fn run(app: &App, mut args: Args) -> CliResult {
     if asks && !questions::ask(app, &target, &mut args, interrupt)? {
         return gave_up(app);
     }
+    let profile = profile(app, &args)?;
+    check_token(&profile, &args)?;
     if args.yes {
-        take_offers(app, &target, &mut args)?;
+        take_offers(app, &target, &mut args, &profile)?;
     }
     let new = new_agent(&target, &args)?;
     let added = add_agent(&target.old, Format::of(&target.path), &new)
@@ -107,8 +119,28 @@ pub(super) fn run(app: &App, mut args: Args) -> CliResult {
     }
     write(&target, &added.text)?;
     report(app, &target, &added.text, &new);
-    next(app, &new, &args, &backend);
+    next(app, &new, &args, (&profile, &backend));
     Ok(())
+}
+
+/// Returns what is known of the new agent's program.
+fn profile(app: &App, args: &Args) -> CliResult<Arc<Profile>> {
+    questions::profile_named(app, args.profile.as_deref().unwrap_or(DEFAULT)).map_err(usage)
+}
+
+/// Refuses a variable that the new agent's program does not log in with.
+fn check_token(profile: &Profile, args: &Args) -> CliResult {
+    let known = offers::tokens(profile);
+    match &args.token {
+        Some(token) if !known.contains(&token.as_str()) => {
+            let known = manifest::listed(known.iter().copied());
+            Err(usage(format!(
+                "`{token}` is not a variable that the profile `{}` takes a token from: {known}",
+                profile.name
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn gave_up(app: &App) -> CliResult {
@@ -117,12 +149,12 @@ fn gave_up(app: &App) -> CliResult {
 }
 
 /// Takes what is offered for a new bottle, where flags say nothing.
-fn take_offers(app: &App, target: &Target, args: &mut Args) -> CliResult {
+fn take_offers(app: &App, target: &Target, args: &mut Args, profile: &Profile) -> CliResult {
     if !target.defines(&bottle(target, args)?) {
         if args.presets.is_empty() {
             args.presets = offers::presets(app).into_iter().map(|(preset, _)| preset).collect();
         }
-        args.token = args.token.take().or_else(|| offers::token(app).map(str::to_owned));
+        args.token = args.token.take().or_else(|| offers::token(app, profile).map(str::to_owned));
     }
     Ok(())
 }
@@ -146,7 +178,8 @@ fn target(app: &App, here: bool) -> CliResult<Target> {
         app.invocation.here()?;
     }
     // A new manifest is written where the user stands, whatever is above.
-    let all = Locations { home: app.invocation.home.clone(), cwd: app.invocation.cwd.clone(), above: 0 };
+    let (home, cwd) = (app.invocation.home.clone(), app.invocation.cwd.clone());
+    let all = Locations { home, cwd, above: 0, profiles: app.invocation.profiles() };
     // The home directory's manifest is judged by itself: what a project says about it does not matter.
     let locations = if here { all } else { Locations { cwd: all.home.clone(), ..all } };
     let path = manifest::path_in(&locations.cwd);
@@ -197,6 +230,7 @@ fn new_agent(target: &Target, args: &Args) -> CliResult<NewAgent> {
         bottle,
         new_bottle: (!is_defined).then(|| offers::bottle(&args.presets, args.token.as_deref())),
         skills: args.skills.iter().map(skill).collect::<CliResult<_>>()?,
+        profile: args.profile.clone().filter(|name| name != DEFAULT),
         prompt: args.prompt.clone().unwrap_or_default(),
     })
 }
@@ -274,15 +308,16 @@ fn report(app: &App, target: &Target, text: &str, new: &NewAgent) {
 }
 
 /// Says what is still missing, and ends with the command that starts the agent.
-fn next(app: &App, new: &NewAgent, args: &Args, backend: &backend::Choice) {
+fn next(app: &App, new: &NewAgent, args: &Args, (profile, backend): (&Profile, &backend::Choice)) {
     if app.ui.is_quiet() {
         return;
     }
-    let variable = args.token.as_deref().unwrap_or(TOKEN);
-    if new.new_bottle.is_some() && !offers::is_set(app, variable) {
-        app.ui.hint(&format!(
-            "Claude Code will ask for a login in each bottle; to log in once: claude setup-token, then export {variable}=TOKEN"
-        ));
+    let usual = offers::tokens(profile).first().copied();
+    let variable = args.token.as_deref().or(usual).unwrap_or_default();
+    if let Some(login) =
+        profile.login.as_ref().filter(|_| new.new_bottle.is_some() && !offers::is_set(app, variable))
+    {
+        app.ui.hint(&format!("no token: {}; {}", login.missing, login.fix.replace(TOKEN, variable)));
     }
     if !backend.works() {
         app.ui.hint("see what the backend needs: claude-bottle doctor");

@@ -3,19 +3,20 @@
 use super::super::App;
 use super::Target;
 use crate::egress::presets::{self, Preset};
-use crate::environment::{AGENT_TOKEN, TOKEN};
+use crate::environment::TOKEN;
 use crate::manifest::{EnvName, NewBottle};
+use crate::profile::Profile;
 
-/// The name of the first agent.
-const FIRST_AGENT: &str = "claude";
-/// Variables of this machine that may hold what Claude Code logs in with; the first is handed on without a word in the manifest.
-/// <https://code.claude.com/docs/en/env-vars>
-pub(super) const TOKENS: [&str; 4] = [TOKEN, AGENT_TOKEN, "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"];
+/// Returns the variables of this machine that may hold what a profile's program logs in with. The first is handed on without a word
+/// in the manifest, if the program takes it.
+pub(super) fn tokens(profile: &Profile) -> Vec<&str> {
+    profile.token().map(|_| TOKEN).into_iter().chain(profile.credentials()).collect()
+}
 
-/// Returns the name that is offered, unless an agent has it.
-pub(super) fn name(target: &Target) -> &'static str {
-    let is_taken = target.manifest.agents().any(|agent| agent.name.as_str() == FIRST_AGENT);
-    if is_taken { "" } else { FIRST_AGENT }
+/// Returns the name that is offered, which is the profile's, unless an agent has it.
+pub(super) fn name<'a>(target: &Target, profile: &'a Profile) -> &'a str {
+    let is_taken = target.manifest.agents().any(|agent| agent.name.as_str() == profile.name);
+    if is_taken { "" } else { &profile.name }
 }
 
 /// Returns the presets that the files of the working directory call for, each with such a file.
@@ -29,8 +30,8 @@ pub(super) fn presets(app: &App) -> Vec<(&'static Preset, String)> {
 }
 
 /// Returns the first variable that is set.
-pub(super) fn token(app: &App) -> Option<&'static str> {
-    TOKENS.into_iter().find(|name| is_set(app, name))
+pub(super) fn token<'a>(app: &App, profile: &'a Profile) -> Option<&'a str> {
+    tokens(profile).into_iter().find(|name| is_set(app, name))
 }
 
 /// Returns `true` if a variable of this machine is set and not empty.
@@ -59,6 +60,7 @@ pub(super) fn preset(text: &str) -> Result<&'static Preset, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::Profiles;
 
     #[test]
     fn a_token_that_is_handed_on_anyhow_is_not_written() {
@@ -70,8 +72,11 @@ mod tests {
 
     #[test]
     fn every_token_is_a_variable_that_a_manifest_may_set() {
-        for name in TOKENS {
-            assert!(EnvName::new(name).is_ok(), "{name}");
+        for profile in Profiles::default().names() {
+            let profile = Profiles::default().find(&profile).unwrap();
+            for name in tokens(&profile) {
+                assert!(EnvName::new(name).is_ok(), "{name}");
+            }
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What `init` asks when no name was given.
 
 use std::fs;
+use std::sync::Arc;
 
 use super::super::App;
 use super::{Args, FIRST_BOTTLE, Target, bottle, offers};
 use crate::egress::presets::{self, Preset};
 use crate::error::CliResult;
-use crate::manifest::{AgentName, BottleName, SkillName, listed};
+use crate::manifest::{AgentName, BottleName, SkillName, listed, nearest};
+use crate::profile::{DEFAULT, FindError, Profile};
 use crate::ui::interrupt::Interrupt;
 
 /// The answer for no preset, where some are offered.
@@ -19,14 +21,48 @@ pub(super) fn ask(app: &App, target: &Target, args: &mut Args, interrupt: &Inter
         let is_taken = target.manifest.agents().any(|agent| agent.name.as_str() == name);
         if is_taken { Err(format!("the manifest has an agent `{name}` already")) } else { Ok(()) }
     };
-    let Some(name) = ask_until(app, "name of the agent", offers::name(target), interrupt, valid)? else {
+    if !ask_profile(app, args, interrupt)? {
+        return Ok(false);
+    }
+    let profile = super::profile(app, args)?;
+    let Some(name) = ask_until(app, "name of the agent", offers::name(target, &profile), interrupt, valid)?
+    else {
         return Ok(false);
     };
     args.agent = Some(name);
     Ok(ask_bottle(app, target, args, interrupt)?
-        && ask_grants(app, target, args, interrupt)?
-        && ask_skills(app, args, interrupt)?
-        && ask_prompt(app, args, interrupt)?)
+        && ask_grants(app, target, args, &profile, interrupt)?
+        && (profile.skills.is_none() || ask_skills(app, args, interrupt)?)
+        && (profile.prompt.is_none() || ask_prompt(app, args, interrupt)?))
+}
+
+/// Asks for the agent's program, by its profile.
+fn ask_profile(app: &App, args: &mut Args, interrupt: &Interrupt) -> CliResult<bool> {
+    if args.profile.is_none() {
+        let names = app.invocation.profiles().names();
+        app.ui.status(&format!("profiles of programs: {}", listed(names.iter().map(String::as_str))));
+        let valid = |answer: &str| profile_named(app, answer).map(drop);
+        args.profile = ask_until(app, "profile", DEFAULT, interrupt, valid)?;
+    }
+    Ok(args.profile.is_some())
+}
+
+/// Finds a profile, or says which there are.
+pub(super) fn profile_named(app: &App, name: &str) -> Result<Arc<Profile>, String> {
+    let profiles = app.invocation.profiles();
+    profiles.find(name).map_err(|error| match error {
+        FindError::Unfit(file, reason) => {
+            format!("the profile `{name}` cannot be used: {}: {reason}", file.display())
+        }
+        FindError::Unknown => {
+            let names = profiles.names();
+            let all = listed(names.iter().map(String::as_str));
+            match nearest(name, names.iter().map(String::as_str)) {
+                Some(near) => format!("there is no profile `{name}`; did you mean `{near}`? Profiles: {all}"),
+                None => format!("there is no profile `{name}`; profiles: {all}"),
+            }
+        }
+    })
 }
 
 fn ask_bottle(app: &App, target: &Target, args: &mut Args, interrupt: &Interrupt) -> CliResult<bool> {
@@ -44,11 +80,17 @@ fn ask_bottle(app: &App, target: &Target, args: &mut Args, interrupt: &Interrupt
 }
 
 /// Asks what a new bottle grants. A project's manifest defines none.
-fn ask_grants(app: &App, target: &Target, args: &mut Args, interrupt: &Interrupt) -> CliResult<bool> {
+fn ask_grants(
+    app: &App,
+    target: &Target,
+    args: &mut Args,
+    profile: &Profile,
+    interrupt: &Interrupt,
+) -> CliResult<bool> {
     if target.here || target.defines(&bottle(target, args)?) {
         return Ok(true);
     }
-    Ok(ask_presets(app, args, interrupt)? && ask_token(app, args, interrupt)?)
+    Ok(ask_presets(app, args, interrupt)? && ask_token(app, args, profile, interrupt)?)
 }
 
 fn ask_presets(app: &App, args: &mut Args, interrupt: &Interrupt) -> CliResult<bool> {
@@ -85,22 +127,27 @@ fn presets_in(answer: &str) -> Result<Vec<&'static Preset>, String> {
     Ok(found)
 }
 
-fn ask_token(app: &App, args: &mut Args, interrupt: &Interrupt) -> CliResult<bool> {
+fn ask_token(app: &App, args: &mut Args, profile: &Profile, interrupt: &Interrupt) -> CliResult<bool> {
+    let tokens = offers::tokens(profile);
+    let Some(login) = profile.login.as_ref().filter(|_| !tokens.is_empty()) else { return Ok(true) };
     if args.token.is_some() {
         return Ok(true);
     }
-    let set: Vec<_> = offers::TOKENS.into_iter().filter(|name| offers::is_set(app, name)).collect();
+    let set: Vec<_> = tokens.iter().copied().filter(|name| offers::is_set(app, name)).collect();
     match &set[..] {
-        [] => {
-            app.ui.status(&format!("variables for a token, none of which is set: {}", listed(offers::TOKENS)))
-        }
+        [] => app.ui.status(&format!(
+            "variables for a token, none of which is set: {}",
+            listed(tokens.iter().copied())
+        )),
         set => app.ui.status(&format!("variables with a token: {}", listed(set.iter().copied()))),
     }
-    let valid = |answer: &str| match offers::TOKENS.contains(&answer) {
+    let valid = |answer: &str| match tokens.contains(&answer) {
         true => Ok(()),
-        false => Err(format!("Claude Code takes its token from one of {}", listed(offers::TOKENS))),
+        false => {
+            Err(format!("{} takes its token from one of {}", login.program, listed(tokens.iter().copied())))
+        }
     };
-    let default = set.first().copied().unwrap_or(offers::TOKENS[0]);
+    let default = set.first().or(tokens.first()).copied().unwrap_or_default();
     args.token = ask_until(app, "variable with the token", default, interrupt, valid)?;
     Ok(args.token.is_some())
 }

@@ -14,6 +14,7 @@ use super::{App, Format, usage};
 use crate::egress::Egress;
 use crate::error::{CliError, CliResult, Exit};
 use crate::manifest::{Locations, Manifest};
+use crate::profile::Profiles;
 use crate::run::spec::{self, StartOptions};
 use crate::trust::Trust;
 use crate::ui::clean;
@@ -87,12 +88,17 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
 /// Builds what `start` would hand to the backend for a bottle that says nothing.
 fn default_spec(invocation: &crate::environment::Invocation, scratch: &Path) -> CliResult<Spec> {
     fs::write(scratch.join("claude-bottle.yaml"), MANIFEST).context("cannot write a manifest")?;
-    let locations = Locations { home: scratch.to_owned(), cwd: scratch.to_owned(), above: 0 };
+    let locations = Locations {
+        home: scratch.to_owned(),
+        cwd: scratch.to_owned(),
+        above: 0,
+        profiles: Profiles::default(),
+    };
     let manifest = Manifest::load(&locations, &Trust::open(scratch)?)?;
     let (Some(agent), Some(bottle)) = (manifest.agents().next(), manifest.bottle("kit")) else {
         return Err(CliError::new(Exit::Bug, "the kit's manifest has no agent"));
     };
-    let egress = Egress::find(invocation, bottle)?;
+    let egress = Egress::find(invocation, agent, bottle)?;
     let wishes = StartOptions::default();
     let mut spec = spec::build(invocation, agent, bottle, &egress, &wishes, scratch.to_owned())?;
     // The user's own token is none of the kit's business.

@@ -54,7 +54,7 @@ pub(super) fn run(app: &App, args: &ChangeArgs, effect: Effect) -> CliResult {
     if args.save && live_runs(app, &args.bottle)?.is_empty() {
         let manifest = app.manifest()?;
         let (agent, bottle) = resolve(&manifest, &args.bottle)?;
-        save(app, Addition::prepare(app, bottle, &rules)?.as_ref())?;
+        save(app, Addition::prepare(app, (agent, bottle), &rules)?.as_ref())?;
         app.ui.status(&format!("no bottle of `{}` is running; it counts for the next", agent.name));
         return Ok(());
     }
@@ -68,9 +68,9 @@ pub(super) fn run(app: &App, args: &ChangeArgs, effect: Effect) -> CliResult {
 /// Makes the manifest's change for the bottle that a run has.
 fn addition(app: &App, run: &Record, rules: &[Rule]) -> CliResult<Option<Addition>> {
     let manifest = app.manifest()?;
-    let (_, bottle) = resolve(&manifest, &run.agent)?;
+    let (agent, bottle) = resolve(&manifest, &run.agent)?;
     if bottle.name.as_str() == run.bottle {
-        return Addition::prepare(app, bottle, rules);
+        return Addition::prepare(app, (agent, bottle), rules);
     }
     let (agent, here, was) = (&run.agent, &bottle.name, &run.bottle);
     let message =

@@ -162,8 +162,12 @@ fn ask_bottle(app: &App, args: &CheckArgs, question: &Question, run: &Record) ->
     let live = known(app, run)?;
     let decision = question.answer(live.policy());
     let manifest = app.manifest().ok();
-    let bottle = manifest.as_ref().and_then(|manifest| Some(resolve(manifest, &run.agent).ok()?.1));
-    let now = bottle.map(effective_policy).transpose()?.map(|policy| question.answer(&policy).is_allowed());
+    let found = manifest.as_ref().and_then(|manifest| resolve(manifest, &run.agent).ok());
+    let bottle = found.map(|(_, bottle)| bottle);
+    let now = found
+        .map(|(agent, bottle)| effective_policy(Some(agent), bottle))
+        .transpose()?
+        .map(|policy| question.answer(&policy).is_allowed());
     let mut view = view(&run.agent, question, &decision);
     view.https = question.https(live.policy(), &decision);
     (view.running, view.manifest_allowed) = (Some(run.name.as_str()), now);
@@ -188,8 +192,8 @@ fn ask_bottle(app: &App, args: &CheckArgs, question: &Question, run: &Record) ->
 /// Answers from the manifest, and names the running bottles that answer otherwise.
 fn ask_manifest(app: &App, args: &CheckArgs, question: &Question, runs: &[Record]) -> CliResult<ExitCode> {
     let manifest = app.manifest()?;
-    let (_, bottle) = resolve(&manifest, &args.agent)?;
-    let policy = effective_policy(bottle)?;
+    let (agent, bottle) = resolve(&manifest, &args.agent)?;
+    let policy = effective_policy(Some(agent), bottle)?;
     let decision = question.answer(&policy);
     let mut view = view(&args.agent, question, &decision);
     view.https = question.https(&policy, &decision);

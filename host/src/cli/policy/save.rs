@@ -8,7 +8,7 @@ use crate::cli::written::{self, Written, how_to_edit};
 use crate::egress::amend::amend;
 use crate::egress::effective_policy;
 use crate::error::{CliError, CliResult};
-use crate::manifest::{Bottle, Format, add_rules};
+use crate::manifest::{Agent, Bottle, Format, add_rules};
 
 /// A manifest with rules added, judged and not yet written.
 pub(super) struct Addition {
@@ -19,8 +19,12 @@ pub(super) struct Addition {
 
 impl Addition {
     /// Makes it for the manifest that defines the bottle; nothing when that says it already.
-    pub(super) fn prepare(app: &App, bottle: &Bottle, rules: &[Rule]) -> CliResult<Option<Self>> {
-        let before = effective_policy(bottle)?;
+    pub(super) fn prepare(
+        app: &App,
+        (agent, bottle): (&Agent, &Bottle),
+        rules: &[Rule],
+    ) -> CliResult<Option<Self>> {
+        let before = effective_policy(Some(agent), bottle)?;
         let after = amend(&before, rules).map_err(denied)?;
         let new = added(&before, &after);
         if new.is_empty() {

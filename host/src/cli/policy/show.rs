@@ -87,14 +87,14 @@ fn show_bottle(app: &App, args: &ShowArgs, run: &Record) -> CliResult {
 /// Says how a new bottle's policy would differ; nothing when the manifest does not say it.
 fn manifest_change(app: &App, run: &Record, live: &LivePolicy) -> CliResult<Option<String>> {
     let Ok(manifest) = app.manifest() else { return Ok(None) };
-    let Ok((_, bottle)) = resolve(&manifest, &run.agent) else { return Ok(None) };
-    Ok(live.policy().change_to(&effective_policy(bottle)?))
+    let Ok((agent, bottle)) = resolve(&manifest, &run.agent) else { return Ok(None) };
+    Ok(live.policy().change_to(&effective_policy(Some(agent), bottle)?))
 }
 
 fn show_manifest(app: &App, args: &ShowArgs) -> CliResult {
     let manifest = app.manifest()?;
     let (agent, bottle) = resolve(&manifest, &args.bottle)?;
-    let rules = rules(&effective_policy(bottle)?);
+    let rules = rules(&effective_policy(Some(agent), bottle)?);
     let view =
         PolicyView { agent: agent.name.as_str(), running: None, rules, changes: &[], manifest_change: None };
     match args.format {

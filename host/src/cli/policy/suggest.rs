@@ -82,8 +82,10 @@ fn suggestions(app: &App, record: &Record) -> CliResult<Vec<Suggestion>> {
 /// Returns the rules that the manifest has by now; none where it does not define the agent any more.
 fn allowed_by_now(app: &App, record: &Record) -> CliResult<Vec<String>> {
     let Ok(manifest) = app.manifest() else { return Ok(Vec::new()) };
-    let Ok((_, bottle)) = resolve(&manifest, &record.agent) else { return Ok(Vec::new()) };
-    Ok(effective_policy(bottle)?.rules.iter().map(ToString::to_string).collect())
+    let Ok((agent, bottle)) = resolve(&manifest, &record.agent) else {
+        return Ok(Vec::new());
+    };
+    Ok(effective_policy(Some(agent), bottle)?.rules.iter().map(ToString::to_string).collect())
 }
 
 /// Returns those that the command line names, or all.
@@ -107,10 +109,10 @@ fn save(app: &App, args: &SuggestArgs, record: &Record, suggestions: Vec<Suggest
         return Ok(());
     }
     let manifest = app.manifest()?;
-    let (_, bottle) = resolve(&manifest, &record.agent)?;
+    let (agent, bottle) = resolve(&manifest, &record.agent)?;
     let rules = agreed.iter().map(|suggestion| rule(&suggestion.rule, Effect::Allow));
     let rules: Vec<Rule> = rules.collect::<Result<_, _>>().map_err(anyhow::Error::new)?;
-    match Addition::prepare(app, bottle, &rules)? {
+    match Addition::prepare(app, (agent, bottle), &rules)? {
         Some(addition) => addition.save(app),
         None => {
             app.ui.status("the manifest says so already");

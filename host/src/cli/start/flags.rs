@@ -3,14 +3,10 @@
 use super::super::{App, Format, usage};
 use crate::error::{CliError, CliResult, Exit};
 use crate::manifest::{Agent, Bottle};
+use crate::profile::{Ask, Profile};
 use crate::run::options::Options;
 use crate::run::variables::AskError;
 use crate::ui::Ui;
-
-/// The program whose options `--print`, `--remote-control` and `--continue` are.
-const CLAUDE: &str = "claude";
-/// Options of that program that say which session it goes on with.
-const SESSIONS: [&str; 5] = ["--continue", "-c", "--resume", "-r", "--session-id"];
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Flags {
@@ -44,7 +40,7 @@ pub(in crate::cli) struct Flags {
     /// Run once with this prompt, without terminal or question, and print the answer
     #[arg(short, long, value_name = "PROMPT", allow_hyphen_values = true)]
     pub(super) print: Option<String>,
-    /// Pass --remote-control to Claude Code (control it from claude.ai)
+    /// Let the session be controlled from elsewhere (Claude Code: from claude.ai)
     #[arg(long)]
     pub(super) remote_control: bool,
     /// Show afterwards how long each step took
@@ -66,28 +62,30 @@ impl Flags {
         Ok(dry_run)
     }
 
-    /// Returns the agent's arguments: what the command line adds to its own command.
-    pub(super) fn arguments_of(&self, agent: &Agent) -> CliResult<Vec<String>> {
-        let mut arguments = self.arguments.clone();
+    /// Refuses an option that the agent's program does not know.
+    pub(super) fn check(&self, agent: &Agent) -> CliResult {
+        let knows = |option: &str, knows: fn(&Profile) -> bool| match agent.program() {
+            Some(profile) if knows(profile) => Ok(()),
+            _ => Err(unknown_to(agent, option)),
+        };
         if self.remote_control {
-            only_for_claude(agent, "--remote-control")?;
-            arguments.push("--remote-control".to_owned());
+            knows("--remote-control", |profile| !profile.remote_control.is_empty())?;
         }
-        if let Some(prompt) = &self.print {
-            only_for_claude(agent, "--print")?;
-            arguments.push("--print".to_owned());
-            // What begins with a dash would be taken for an option.
-            arguments.extend(prompt.starts_with('-').then(|| "--".to_owned()));
-            arguments.push(prompt.clone());
+        if self.print.is_some() {
+            knows("--print", |profile| !profile.headless.is_empty())?;
         }
-        Ok(arguments)
+        Ok(())
     }
 
-    /// Returns what makes the agent go on with its last session, unless the arguments say which.
-    pub(super) fn going_on(&self, agent: &Agent) -> Option<String> {
-        let name = |argument: &String| argument.split('=').next().unwrap_or_default().to_owned();
-        let is_said = self.arguments.iter().any(|argument| SESSIONS.contains(&name(argument).as_str()));
-        (agent.is_claude() && !is_said).then(|| "--continue".to_owned())
+    /// Returns the agent's arguments: what the command line adds to its own command, and what makes it go on.
+    pub(super) fn arguments_of(&self, agent: &Agent, resumes: bool) -> Vec<String> {
+        let ask = Ask {
+            arguments: &self.arguments,
+            headless: self.print.as_deref(),
+            remote_control: self.remote_control,
+            resumes,
+        };
+        agent.program().map_or_else(|| self.arguments.clone(), |profile| profile.words(ask))
     }
 
     /// Returns what the manifest and the command line set for the backend.
@@ -118,13 +116,15 @@ fn program(agent: &Agent) -> &str {
     agent.command.first().map(String::as_str).unwrap_or_default()
 }
 
-/// Refuses an option that only Claude Code knows, for an agent that runs another program.
-fn only_for_claude(agent: &Agent, option: &str) -> CliResult {
-    if agent.is_claude() {
-        return Ok(());
-    }
-    let (name, program) = (&agent.name, program(agent));
-    let message = format!("{option} is for agents that run `{CLAUDE}`; `{name}` runs `{program}`");
-    let error: CliError = usage(message);
-    Err(error.hint("pass arguments of its own after --, and add --yes"))
+/// Makes the error of an option that the agent's program does not know.
+fn unknown_to(agent: &Agent, option: &str) -> CliError {
+    let (name, program, profile) = (&agent.name, program(agent), &agent.profile);
+    let message = match agent.program() {
+        Some(_) => format!("{option} is not for the profile `{}`, which `{name}` has", profile.name),
+        None => {
+            let known = profile.command.first().map(String::as_str).unwrap_or_default();
+            format!("{option} is for agents that run `{known}`; `{name}` runs `{program}`")
+        }
+    };
+    usage(message).hint("pass arguments of its own after --, and add --yes")
 }

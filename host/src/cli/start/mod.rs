@@ -21,6 +21,7 @@ use super::{App, Format, settings, token, usable, usage};
 use crate::egress::{self, Egress};
 use crate::error::{CliError, CliResult, Exit};
 use crate::manifest::{Agent, Bottle, listed, nearest};
+use crate::profile;
 use crate::results::resume::Resumed;
 use crate::results::store::Saved;
 use crate::run::backend::{Backend, Verb};
@@ -139,7 +140,7 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
     if let Some(name) = &flags.name {
         names::check(name, &manifest, &app.runs().all()?, &app.results().names()?)?;
     }
-    let mut arguments = flags.arguments_of(agent)?;
+    flags.check(agent)?;
     warn_of_misspelt_backends(app, bottle, request.backend)?;
     let calls = Calls::new(app)?;
     let mut backend = app.open(request.backend, &calls)?;
@@ -151,11 +152,7 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
     let stage = stage::make(&owner::this_process())?;
     let resumed = request.resumes.map(|saved| resumed(app, &calls, &backend, saved, stage.path()));
     let resumed = resumed.transpose()?;
-    if let Some(option) = flags.going_on(agent)
-        && resumed.as_ref().is_some_and(|resumed| resumed.view.history)
-    {
-        arguments.insert(0, option);
-    }
+    let arguments = flags.arguments_of(agent, resumed.as_ref().is_some_and(|resumed| resumed.view.history));
     let (resumed, restore) = resumed.map(|resumed| (resumed.view, resumed.restore)).unzip();
     let wishes = StartOptions {
         workspace: request.workspace.clone(),
@@ -165,13 +162,14 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
         restore,
         name: flags.name.clone(),
     };
-    let egress = Egress::find(&app.invocation, bottle)?;
+    let egress = Egress::find(&app.invocation, agent, bottle)?;
     let (spec, plan) = prepared(app, &backend, (agent, bottle), &egress, &wishes, stage.path())
         .map_err(|error| usable::or_elsewhere(app, request.backend, &calls, error))?;
     let view = PlanView::new(&backend, &spec, &plan, (flags.remote_control, changes))
         .resuming(resumed)
         .with_presets(&bottle.egress.presets)
         .with_policy(&egress.policy)
+        .with_profile(agent)
         .noting(token::note(app, &manifest, agent))
         .noting(intercept::note(bottle, &egress.policy))
         .named(flags.name.clone());
@@ -195,7 +193,7 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
     backend.grant(Arc::new(secrets::resolve(
         flags.terminal(app),
         &app.invocation,
-        bottle,
+        (agent, bottle),
         egress.upstream.as_ref(),
         &calls.interrupt,
     )?));
@@ -296,6 +294,7 @@ pub(super) fn prepared(
         let failure = tools::locate(bottle, backend.name(), failure);
         let failure = claude_files::locate(agent, backend.name(), failure);
         let failure = intercept::locate(bottle, &egress.policy, backend.name(), failure);
+        let failure = profile::home::locate(agent, backend.name(), failure);
         wishes.options.locate(backend.name(), failure)
     };
     let plan = prepare(backend, &spec).map_err(located)?;

@@ -16,12 +16,10 @@ use crate::run::backend::Backend;
 use crate::run::ending;
 use crate::run::records::{Phase, Record};
 use crate::run::session::{Ending, Ran, Session};
+use crate::run::setup::Setup;
 use crate::run::surroundings;
 use crate::ui::output;
 use crate::ui::streams::Streams;
-
-/// Where Claude Code keeps its sessions.
-const HISTORY: [&str; 3] = [".claude/projects", ".claude/todos", ".claude/plans"];
 
 /// Launches the bottle and runs the agent in it, to its end.
 pub(super) fn session(
@@ -57,6 +55,8 @@ pub(super) fn session(
     let tty = !print && io::stdin().is_terminal() && output::stdout().is_terminal();
     let streams = Streams::new(print)?;
     let mut exec = ExecRequest::new(spec.agent.command.clone(), ExecRole::Agent);
+    let told = agent.program().map(|profile| profile.prompt_arguments().to_vec());
+    exec.prompt_arguments = Some(told.unwrap_or_default());
     exec.tty = tty;
     exec.term = std::env::var("TERM").ok();
     exec.env = surroundings::variables(tty);
@@ -64,7 +64,9 @@ pub(super) fn session(
     let (runs, store) = (&app.runs(), &app.results());
     let (exe, commits) = (&app.invocation.exe, request.commits);
     let is_named = request.flags.name.is_some();
-    let session = Session { backend, runs, store, spec, exe, commits, plan, record, is_named };
+    let say = |text: &str| app.ui.status(text);
+    let setup = Setup { steps: &agent.setup, say: &say };
+    let session = Session { backend, runs, store, spec, exe, commits, plan, record, is_named, setup };
     Ok(session.run(exec))
 }
 
@@ -83,8 +85,8 @@ fn wanted(request: &Request<'_>, backend: &Backend, (spec, agent): (&Spec, &Agen
 
 /// Returns where the agent keeps what it remembers of its sessions, below its home.
 fn history(agent: &Agent) -> Vec<PathBuf> {
-    let usual: &[&str] = if agent.is_claude() { &HISTORY } else { &[] };
-    agent.history.clone().unwrap_or_else(|| usual.iter().map(PathBuf::from).collect())
+    let usual = || agent.program().map(|profile| profile.history.clone()).unwrap_or_default();
+    agent.history.clone().unwrap_or_else(usual)
 }
 
 /// Returns the agent's own exit code, unless it would say that all is well and its work is not saved.

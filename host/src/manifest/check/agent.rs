@@ -2,9 +2,9 @@
 
 use std::path::{Component, PathBuf};
 
-use super::{Checker, Fields, Lines, Use, claude, files};
+use super::{Checker, Fields, Lines, Use, claude, files, mcp, profile, setup};
 use crate::manifest::keys::KEYS;
-use crate::manifest::model::{Agent, AgentName, BottleName, DEFAULT_COMMAND, Skill, SkillName};
+use crate::manifest::model::{Agent, AgentName, BottleName, Skill, SkillName};
 use crate::manifest::node::{Key, Node, Value};
 use crate::manifest::problem::{Problem, ProblemKind};
 use crate::manifest::suggest::listed;
@@ -27,20 +27,39 @@ pub(super) fn check(
         Some(node) => bottle_name(checker, node).map(|bottle| (Some(bottle), node.span)),
         None => Some((None, key.span)),
     };
+    let profile = profile::check(checker, &fields, key.span);
     let skills = fields.get("skills").map(|node| skills(checker, node)).unwrap_or_default();
     let claude = fields.get("claude").map(|node| claude::check(checker, node)).unwrap_or_default();
     let history = fields.get("history").map(|node| history(checker, node));
     let (prompt, prompt_file) = prompt(checker, &fields, &subject);
     let command = match fields.get("command") {
         Some(node) => command(checker, node),
-        None => Some(DEFAULT_COMMAND.iter().map(ToString::to_string).collect()),
+        None => profile.as_ref().map(|profile| profile.command.clone()),
     };
+    let setup = fields.get("setup").map(|node| setup::check(checker, node)).unwrap_or_default();
+    let settings = fields.get("settings").map(|node| profile::settings(checker, node)).unwrap_or_default();
+    let (mcp, rules) = fields.get("mcp").map(|node| mcp::check(checker, name, node)).unwrap_or_default();
+    if let Some(profile) = &profile {
+        profile::check_known(checker, &fields, profile);
+    }
     let origin = checker.source.origin(key.span);
     let used = used.map(|(bottle, span)| Use { agent: name.clone(), bottle, span });
     let bottle = used.as_ref().and_then(|used| used.bottle.clone());
-    let agent = bottle.zip(command).map(|(bottle, command)| {
-        let name = name.clone();
-        Agent { name, bottle, skills, claude, history, prompt, prompt_file, command, origin }
+    let agent = bottle.zip(command).zip(profile).map(|((bottle, command), profile)| Agent {
+        name: name.clone(),
+        bottle,
+        skills,
+        claude,
+        history,
+        profile,
+        settings,
+        mcp,
+        rules,
+        setup,
+        prompt,
+        prompt_file,
+        command,
+        origin,
     });
     (agent, used)
 }
@@ -113,7 +132,7 @@ fn skills(checker: &mut Checker<'_>, node: &Node) -> Vec<Skill> {
     skills
 }
 
-fn command(checker: &mut Checker<'_>, node: &Node) -> Option<Vec<String>> {
+pub(super) fn command(checker: &mut Checker<'_>, node: &Node) -> Option<Vec<String>> {
     let words = match &node.value {
         Value::Sequence(items) => {
             let words = items.iter().map(|item| argument(checker, item)).collect::<Option<Vec<String>>>()?;

@@ -29,7 +29,7 @@ pub(super) fn check(checker: &mut Checker<'_>, node: &Node) -> Vec<(Forward, Spa
 
 /// Reports what no rule of the bottle allows: it would lead nowhere.
 pub(super) fn check_allowed(checker: &mut Checker<'_>, bottle: &Bottle, places: &[Span]) {
-    let Ok(policy) = effective_policy(bottle) else { return };
+    let Ok(policy) = effective_policy(None, bottle) else { return };
     for (forward, span) in bottle.forward.iter().zip(places) {
         let decision = policy.decide(&forward.to.host, forward.to.port, Scheme::Connect);
         if !decision.is_allowed() {

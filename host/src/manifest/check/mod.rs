@@ -11,8 +11,11 @@ mod forward;
 mod git;
 mod intercept;
 mod limits;
+mod mcp;
 mod options;
 mod presets;
+mod profile;
+mod setup;
 mod ssh;
 mod tools;
 
@@ -26,6 +29,7 @@ use super::node::{Key, Node, Value};
 use super::problem::{Problem, ProblemKind, Problems};
 use super::source::{Source, Span};
 use super::suggest::{listed, nearest};
+use crate::profile::Profiles;
 
 pub(crate) use defaults::check as defaults;
 pub(crate) use files::{open_regular, reason};
@@ -57,6 +61,7 @@ pub(crate) struct Checker<'a> {
     pub(crate) source: &'a Source,
     pub(crate) problems: &'a mut Problems,
     pub(crate) home: &'a Path,
+    pub(crate) profiles: &'a Profiles,
     /// The directory of the manifest, which relative paths begin at.
     pub(crate) directory: &'a Path,
     /// Whether files the manifest names have to lie in its directory.

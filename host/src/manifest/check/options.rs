@@ -41,7 +41,7 @@ fn option(checker: &mut Checker<'_>, backend: &str, key: &Key, node: &Node) -> O
 }
 
 /// Returns a value as it crosses to the backend.
-fn json(checker: &mut Checker<'_>, subject: &str, node: &Node) -> Option<Json> {
+pub(super) fn json(checker: &mut Checker<'_>, subject: &str, node: &Node) -> Option<Json> {
     match &node.value {
         Value::Null => {
             checker.wrong_type(node, subject, "a value", None);

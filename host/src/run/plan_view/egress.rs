@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use claude_bottle_egress_policy::default_rules;
 use claude_bottle_plugin_api::{BottleSpec, ForwardSpec, Proxy};
 use serde::Serialize;
 
@@ -19,6 +18,9 @@ pub(super) struct EgressView {
     upstream_proxy: Option<String>,
     /// Ports inside and where they lead, `5432 to db.example.com:5432`.
     pub(super) forward: Vec<String>,
+    /// Which of the hosts come from the agent's profile.
+    #[serde(skip)]
+    pub(super) defaults: BTreeSet<String>,
     /// Which of the hosts come from presets.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) presets: Vec<PresetView>,
@@ -56,6 +58,7 @@ impl EgressView {
             enforced,
             upstream_proxy: upstream.and_then(serde_json::Value::as_str).map(str::to_owned),
             forward: bottle.forward.iter().map(forward).collect(),
+            defaults: BTreeSet::new(),
             presets: Vec::new(),
             intercept: None,
         }
@@ -71,8 +74,8 @@ impl EgressView {
             Proxy::Pipelock => "pipelock",
             _ => "egress-guard",
         };
-        let defaults: BTreeSet<_> = default_rules().iter().map(ToString::to_string).collect();
-        let (usual, own): (Vec<_>, Vec<_>) = self.hosts.iter().partition(|host| defaults.contains(*host));
+        let (usual, own): (Vec<_>, Vec<_>) =
+            self.hosts.iter().partition(|host| self.defaults.contains(*host));
         // What the manifest adds is named however much it is: it is what the user agrees to.
         let is_of_preset = |host: &str| self.presets.iter().any(|preset| preset.hosts.contains(&host));
         let mut parts: Vec<_> = own.into_iter().filter(|host| !is_of_preset(host)).cloned().collect();
@@ -88,6 +91,9 @@ impl EgressView {
                 "NOT ENFORCED by this backend: every host may be reached, not only {count} ({named})"
             );
         }
-        format!("{count} hosts allowed ({named}), by {proxy}")
+        match count {
+            0 => format!("no host allowed, by {proxy}"),
+            _ => format!("{count} hosts allowed ({named}), by {proxy}"),
+        }
     }
 }

@@ -8,6 +8,7 @@ use claude_bottle_plugin_api::{Capability, EntryPath, Fact, GitIdentity, Plan, S
 use serde::Serialize;
 
 use crate::egress::presets::Preset;
+use crate::manifest::{Agent, SetupStep};
 use crate::results::escape;
 use crate::results::resume::ResumedView;
 use crate::run::backend::Backend;
@@ -35,6 +36,14 @@ pub struct PlanView {
     runtime: Option<String>,
     command: Vec<String>,
     env_names: Vec<String>,
+    /// What is known of the agent's program.
+    profile: String,
+    /// Servers of tools.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mcp: Vec<String>,
+    /// What is run before the agent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    setup: Vec<String>,
     skills: Vec<String>,
     /// What comes along of `~/.claude`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -125,6 +134,9 @@ impl PlanView {
             runtime: plan.runtime.clone(),
             command: spec.agent.command.clone(),
             env_names,
+            profile: String::new(),
+            mcp: Vec::new(),
+            setup: Vec::new(),
             skills: spec.agent.skills.iter().map(|skill| skill.name.clone()).collect(),
             claude: spec.agent.files.iter().map(|file| file.path.clone()).collect(),
             ssh_hosts: bottle.ssh.iter().map(|entry| entry.host.clone()).collect(),
@@ -171,6 +183,22 @@ impl PlanView {
         self
     }
 
+    /// Adds what is known of the agent's program, and what of its settings does not count.
+    #[must_use]
+    pub fn with_profile(mut self, agent: &Agent) -> Self {
+        let profile = &agent.profile;
+        self.profile.clone_from(&profile.name);
+        self.egress.defaults = profile.rules().iter().map(ToString::to_string).collect();
+        self.setup = agent.setup.iter().map(setup_text).collect();
+        self.mcp = agent.mcp.iter().map(|server| server.name.clone()).collect();
+        let overruled = profile.overruled(&agent.settings);
+        if !overruled.is_empty() {
+            let keys = overruled.join("`, `");
+            self.limitations.push(format!("`settings`: `{keys}` is set by claude-bottle, which wins"));
+        }
+        self
+    }
+
     /// Adds what the user calls the bottle.
     #[must_use]
     pub fn named(self, name: Option<String>) -> Self {
@@ -209,6 +237,8 @@ impl PlanView {
         row("runtime", self.runtime.clone());
         row("env", Some(list(&self.env_names)));
         row("skills", Some(list(&self.skills)));
+        row("setup", (!self.setup.is_empty()).then(|| self.setup.join(", then ")));
+        row("mcp", (!self.mcp.is_empty()).then(|| list(&self.mcp)));
         row("from home", (!self.claude.is_empty()).then(|| list(&self.claude)));
         row("ssh", Some(list(&self.ssh_hosts)));
         row("prompt", Some(self.prompt()));
@@ -287,6 +317,11 @@ fn start(workspace: &Workspace) -> String {
 /// Writes options as the manifest has them: `pull: true, allow_missing: ["seccomp"]`.
 fn options_text(options: &serde_json::Map<String, serde_json::Value>) -> String {
     options.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join(", ")
+}
+
+fn setup_text(step: &SetupStep) -> String {
+    let note = if step.optional { " (optional)" } else { "" };
+    format!("`{}`{note}", step.shown)
 }
 
 fn list(names: &[String]) -> String {

@@ -45,15 +45,15 @@ pub(crate) struct Program {
     pub(crate) renamed: Option<(String, String)>,
 }
 
-/// Finds a program of the host, and grants what it needs.
-pub(crate) fn find(program: &str, home: &Home, grants: &mut Grants) -> Result<Program> {
+/// Finds a program of the host, and grants what it needs. `install` is what to do where it is missing.
+pub(crate) fn find(program: &str, install: &[String], home: &Home, grants: &mut Grants) -> Result<Program> {
     let found = match program.contains('/') {
         true => Some(PathBuf::from(program)).filter(|path| path.is_absolute() && is_program(path)),
         false => find_on_path(program),
     };
     match found {
         Some(found) => needs::of(program, &found, grants),
-        None => in_bottle_already(program, home, grants).ok_or_else(|| not_found(program)),
+        None => in_bottle_already(program, home, grants).ok_or_else(|| missing(program, install)),
     }
 }
 
@@ -71,14 +71,23 @@ fn in_bottle_already(program: &str, home: &Home, grants: &Grants) -> Option<Prog
     is_inside.then(|| Program { file: PathBuf::from(program), ..Program::default() })
 }
 
-fn not_found(program: &str) -> Failure {
-    let failure =
-        Failure::new(FailureKind::Missing, format!("the program `{program}` is not on this machine"));
-    match program {
-        "claude" => failure.hint("npm install -g @anthropic-ai/claude-code"),
-        "node" => failure.hint("sudo apt-get install nodejs"),
-        _ => failure.hint("install it, or name another in agents.<name>.command"),
+/// Makes the failure of an agent's program that is not there.
+fn missing(program: &str, install: &[String]) -> Failure {
+    match install {
+        [] => not_found(program),
+        known => known.iter().fold(absent(program), Failure::hint),
     }
+}
+
+fn not_found(program: &str) -> Failure {
+    match program {
+        "node" => absent(program).hint("sudo apt-get install nodejs"),
+        _ => absent(program).hint("install it, or name another in agents.<name>.command"),
+    }
+}
+
+fn absent(program: &str) -> Failure {
+    Failure::new(FailureKind::Missing, format!("the program `{program}` is not on this machine"))
 }
 
 /// Returns what a program is called in the bottle's own directory of programs.
@@ -97,8 +106,10 @@ mod tests {
     #[test]
     fn a_missing_program_comes_with_its_command() {
         let home = Home { path: "/home/node".to_owned(), skills: String::new() };
-        let failure = find("no-such-program-anywhere", &home, &mut Grants::default()).unwrap_err();
+        let failure = find("no-such-program-anywhere", &[], &home, &mut Grants::default()).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Missing);
-        assert_eq!(not_found("claude").hints, ["npm install -g @anthropic-ai/claude-code"]);
+        let install = ["npm install -g one".to_owned()];
+        assert_eq!(missing("one", &install).hints, install);
+        assert_eq!(missing("two", &[]).hints, ["install it, or name another in agents.<name>.command"]);
     }
 }

@@ -4,7 +4,7 @@
 
 mod agent_files;
 mod git;
-mod onboarding;
+mod home;
 mod prompt;
 mod restore;
 mod skills;
@@ -37,7 +37,7 @@ pub(crate) fn provision(call: &Call, plan: &Plan, bottle: &Bottle) -> Result<Pro
     let state = Planned::read(plan)?;
     let record: Record = bottle.state()?;
     let guest = Guest { call, state: &state, dir: RunDir { path: record.dir } };
-    onboarding::provision(&guest)?;
+    home::provision(&guest)?;
     let prompt = prompt::provision(&guest)?;
     skills::provision(&guest)?;
     agent_files::provision(&guest)?;
@@ -50,7 +50,8 @@ pub(crate) fn provision(call: &Call, plan: &Plan, bottle: &Bottle) -> Result<Pro
 /// Refuses before the launch what could not be put in.
 pub(crate) fn check(spec: &Spec) -> Result<workspace::Surveyed> {
     let mut facts = survey(&spec.agent.skills)?;
-    facts.extend(claude_bottle_kit::agent_files::survey(&spec.agent.files)?);
+    facts.extend(claude_bottle_kit::agent_files::survey(&spec.agent)?);
+    claude_bottle_kit::home::check(&spec.agent)?;
     ssh::check(&spec.bottle.ssh)?;
     let found = workspace::survey(spec)?;
     facts.extend(found.facts);

@@ -13,7 +13,7 @@ pub(super) fn provision(guest: &Guest<'_>) -> Result<()> {
     let refused = |error| Failure::from(error).context("cannot go on from an earlier bottle");
     let spec = &state.spec;
     let place = plan::place(spec, &state.home);
-    let read = Restored::read(spec.restore.as_ref(), &spec.agent.files, &place, &state.home.path);
+    let read = Restored::read(spec.restore.as_ref(), &spec.agent, &place, &state.home.path);
     let Some(restored) = read.map_err(refused)? else { return Ok(()) };
     let step = guest.call.step("restore", "putting back what the earlier bottle left");
     let (workspace, home) = (guest.dir.join(&plan::workspace(state).0), guest.dir.join(HOME));

@@ -28,7 +28,7 @@ fn the_environment_is_ours_alone() {
     let live = bench.launch(&bench.spec("env"));
     let said = live.sh("env | sort");
     let names: Vec<_> = said.out.lines().filter_map(|line| line.split('=').next()).collect();
-    let expected = "CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL DISABLE_AUTOUPDATER HOME HTTPS_PROXY HTTP_PROXY LANG LOGNAME NODE_USE_ENV_PROXY NO_PROXY PATH PWD SHELL USER \
+    let expected = "HOME HTTPS_PROXY HTTP_PROXY LANG LOGNAME NODE_USE_ENV_PROXY NO_PROXY PATH PWD SHELL USER \
                     http_proxy https_proxy no_proxy";
     assert_eq!(names.join(" "), expected, "{said:?}");
     assert!(said.out.contains("HTTPS_PROXY=http://127.0.0.1:8888\n"));

@@ -8,13 +8,13 @@ use claude_bottle_kit::tree::{Entry, TarWriter};
 use claude_bottle_plugin_api::{Call, Result, Spec};
 use serde::{Deserialize, Serialize};
 
+use super::recipe::{Recipe, VERSION};
 use crate::cancel::unless_cancelled;
 use crate::config::Config;
 use crate::engine::{Build, Engine, whole};
 use crate::error::DockerError;
 use crate::options::Options;
 
-const DOCKERFILE: &str = include_str!("../../assets/Dockerfile");
 /// How many of the last lines of a failed build are looked at for advice. The host shows all of them.
 const TAIL: usize = 25;
 /// The builder takes these from its own environment or as arguments, and leaves them out of the image's history:
@@ -28,10 +28,12 @@ const PROXY_ARGS: &[&str] =
 pub(crate) enum AgentImage {
     /// Used as it is; pulled when it is not there, or when that was asked for.
     Given { reference: String, pull: bool },
-    /// Built from this plug-in's Dockerfile.
+    /// Built from this plug-in's Dockerfile, with the layer of the agent's program.
     Built {
         tag: String,
         base: String,
+        /// The recipe.
+        dockerfile: String,
         args: BTreeMap<String, String>,
         /// The hash of all that goes into it.
         key: String,
@@ -48,13 +50,16 @@ impl AgentImage {
         if let Some(reference) = &spec.bottle.image {
             return Self::Given { reference: reference.clone(), pull: options.pull };
         }
+        let recipe = Recipe::of(&spec.agent);
         let mut args = BTreeMap::from([("BASE_IMAGE".to_owned(), config.base_image.clone())]);
-        args.extend(config.claude_code_version.clone().map(|v| ("CLAUDE_CODE_VERSION".to_owned(), v)));
+        let version = config.claude_code_version.clone().filter(|_| recipe.takes(VERSION));
+        args.extend(version.map(|version| (VERSION.to_owned(), version)));
         let text: Vec<_> = args.iter().map(|(name, value)| format!("{name}={value}")).collect();
         Self::Built {
-            tag: config.image_tag().to_owned(),
+            tag: config.image.clone().unwrap_or(recipe.tag),
             base: config.base_image.clone(),
-            key: super::short_hash(&[DOCKERFILE.as_bytes(), text.join("\n").as_bytes()]),
+            key: super::short_hash(&[recipe.dockerfile.as_bytes(), text.join("\n").as_bytes()]),
+            dockerfile: recipe.dockerfile,
             args,
             tag_chosen: config.image.is_some(),
             rebuild: options.rebuild,
@@ -73,13 +78,13 @@ impl AgentImage {
 
 /// Makes sure the image is there and up to date.
 pub(crate) async fn ensure(engine: &impl Engine, call: &Call, image: &AgentImage) -> Result<()> {
-    let (tag, base, args, key, tag_chosen, rebuild, pull) = match image {
+    let (tag, base, dockerfile, args, key, tag_chosen, rebuild, pull) = match image {
         AgentImage::Given { reference, pull: true } => return super::pull(engine, call, reference).await,
         AgentImage::Given { reference, pull: false } => {
             return super::ensure_given(engine, call, reference).await;
         }
-        AgentImage::Built { tag, base, args, key, tag_chosen, rebuild, pull } => {
-            (tag, base, args, key, *tag_chosen, *rebuild, *pull)
+        AgentImage::Built { tag, base, dockerfile, args, key, tag_chosen, rebuild, pull } => {
+            (tag, base, dockerfile, args, key, *tag_chosen, *rebuild, *pull)
         }
     };
     let find = |source| DockerError::FindImage { reference: tag.clone(), source };
@@ -101,10 +106,15 @@ pub(crate) async fn ensure(engine: &impl Engine, call: &Call, image: &AgentImage
         pull,
         no_cache: rebuild,
     };
-    build_image(engine, call, &build, base).await
+    build_image(engine, call, &build, (base, dockerfile)).await
 }
 
-async fn build_image(engine: &impl Engine, call: &Call, build: &Build, base: &str) -> Result<()> {
+async fn build_image(
+    engine: &impl Engine,
+    call: &Call,
+    build: &Build,
+    (base, dockerfile): (&str, &str),
+) -> Result<()> {
     let step = call.step("build-image", format!("building {} from {base}", build.tag));
     let mut tail = VecDeque::new();
     let mut line = |text: String| {
@@ -118,7 +128,7 @@ async fn build_image(engine: &impl Engine, call: &Call, build: &Build, base: &st
             tail.pop_front();
         }
     };
-    let context = whole(context().map_err(|source| DockerError::CopyIn { source })?);
+    let context = whole(context(dockerfile).map_err(|source| DockerError::CopyIn { source })?);
     let built =
         unless_cancelled(call, async { Ok(engine.build_image(build, context, &mut line).await) }).await?;
     built.map_err(|source| DockerError::BuildImage {
@@ -139,11 +149,11 @@ fn uncoloured(text: &str) -> String {
 }
 
 /// Returns the build's context: the Dockerfile alone.
-fn context() -> Result<Vec<u8>, claude_bottle_kit::tree::TreeError> {
+fn context(dockerfile: &str) -> Result<Vec<u8>, claude_bottle_kit::tree::TreeError> {
     let mut bytes = Vec::new();
     let mut writer = TarWriter::new(&mut bytes);
     let entry = Entry { owner: (0, 0), mode: 0o644, mtime: 0 };
-    writer.file(Path::new("Dockerfile"), entry, DOCKERFILE.as_bytes())?;
+    writer.file(Path::new("Dockerfile"), entry, dockerfile.as_bytes())?;
     writer.finish()?;
     Ok(bytes)
 }

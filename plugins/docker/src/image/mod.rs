@@ -3,6 +3,7 @@
 mod agent;
 pub(crate) mod guard;
 pub(crate) mod known;
+mod recipe;
 pub(crate) mod superseded;
 pub(crate) mod user;
 

@@ -48,10 +48,15 @@ impl AgentUser {
     }
 
     /// Writes what is put into the container before it starts, when the image may lack it: the home and the user's entry.
-    pub(crate) fn write(&self, writer: &mut TarWriter<'_>) -> Result<(), TreeError> {
+    /// `state` is the directory of the home with what the agent remembers.
+    pub(crate) fn write(&self, writer: &mut TarWriter<'_>, state: &str) -> Result<(), TreeError> {
         let dir = |mode| Entry { owner: self.ids, mode, mtime: 0 };
         writer.dir(Path::new(&self.home), dir(0o755))?;
-        writer.dir(&Path::new(&self.home).join(".claude"), dir(0o700))?;
+        let mut place = Path::new(&self.home).to_owned();
+        for part in Path::new(state) {
+            place.push(part);
+            writer.dir(&place, dir(0o700))?;
+        }
         if let Some(passwd) = &self.passwd {
             let entry = Entry { owner: (0, 0), mode: 0o644, mtime: 0 };
             writer.file(Path::new("/etc/passwd"), entry, passwd.as_bytes())?;

@@ -38,7 +38,7 @@ pub(super) fn archive(plan: &Planned, authority: Option<&str>) -> Result<Option<
         let mut bytes = Vec::new();
         let mut writer = TarWriter::new(&mut bytes);
         if !has_home {
-            plan.user.write(&mut writer)?;
+            plan.user.write(&mut writer, claude_bottle_kit::home::state(&plan.spec.agent))?;
         }
         if let Some(guest) = &guest {
             writer.dir(Path::new(LINK_DIR), entry(0o755))?;

@@ -1,7 +1,7 @@
 //! The agent's container: what it may, what it may not, and what it sees.
 
 use bollard::models::{ContainerCreateBody, HostConfig};
-use claude_bottle_kit::{Labels, trust};
+use claude_bottle_kit::{Labels, profile_variables, trust};
 use claude_bottle_plugin_api::{EnvValue, Spec};
 
 use crate::hardening;
@@ -88,5 +88,8 @@ fn literal_env(spec: &Spec) -> Vec<String> {
         EnvValue::Literal { value } => Some(format!("{}={value}", variable.name)),
         _ => None,
     };
-    spec.bottle.env.iter().filter_map(literal).collect()
+    let is_own = |name: &str| spec.bottle.env.iter().any(|variable| variable.name == name);
+    let profile = profile_variables(spec).filter(|(name, _)| !is_own(name));
+    let profile = profile.map(|(name, value)| format!("{name}={value}"));
+    profile.chain(spec.bottle.env.iter().filter_map(literal)).collect()
 }

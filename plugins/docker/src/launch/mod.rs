@@ -17,7 +17,7 @@ pub(crate) mod undo;
 
 use std::rc::Rc;
 
-use claude_bottle_kit::{Labels, trust};
+use claude_bottle_kit::{Labels, home, trust};
 use claude_bottle_plugin_api::{Bottle, Call, Plan, Result};
 use futures_util::{FutureExt, TryFutureExt};
 
@@ -145,6 +145,7 @@ impl<E: Engine> Launch<'_, E> {
             proxy: Some(format!("http://{address}:{}", plan.port)),
             port: plan.port,
             workspace: place(plan).start,
+            state: home::state(&spec.agent).to_owned(),
             user: Some(plan.user.clone()),
             image: Some(plan.image.reference().to_owned()),
             bounds: Some(plan.bounds),

@@ -11,7 +11,7 @@ use crate::plan::USER_IDS;
 /// Adds the files.
 pub(super) fn add(task: &Task<'_>, files: &mut Files) -> Result<()> {
     let home = Path::new(task.home);
-    for taken in read(&task.spec.agent.files, Some(USER_IDS))? {
+    for taken in read(&task.spec.agent, Some(USER_IDS))? {
         let parents: Vec<_> = Path::new(&taken.path).ancestors().skip(1).collect();
         for parent in parents.into_iter().rev().filter(|parent| !parent.as_os_str().is_empty()) {
             files.dir(home.join(parent), 0o700);

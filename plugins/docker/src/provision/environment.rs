@@ -1,5 +1,5 @@
-//! What the container's own process is told as it starts: secret variables, the way to the guard, and what lets Claude Code start
-//! straight into its prompt.
+//! What the container's own process is told as it starts: secret variables, the way to the guard, and the files with which the agent
+//! starts straight into its prompt.
 //!
 //! It reads them from its standard input, which costs no program of its own, and then stays for as long as the bottle.
 //! Invariant: a secret goes from the host over standard input into the memory of that process, and from there into the
@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use bottle_guest::protocol::{self, Limits, Setup};
-use claude_bottle_kit::{approved_key, onboarding};
+use claude_bottle_kit::home;
 use claude_bottle_plugin_api::{Call, EnvValue, ErrorExt, FailureKind, Result, Spec};
 use zeroize::Zeroizing;
 
@@ -19,13 +19,12 @@ use crate::plan::{Planned, place};
 /// Returns what that process is to read.
 pub(crate) fn input(plan: &Planned, call: &Call) -> Result<Zeroizing<Vec<u8>>> {
     let spec = &plan.spec;
-    let approved = approved_key(spec, call)?;
-    let files = onboarding(&place(plan), approved.as_ref().map(|end| end.as_str()));
+    let files = home::files(spec, call, &place(plan))?;
     let path = |name: &str| Path::new(&plan.user.home).join(name).to_string_lossy().into_owned();
     let setup = Setup {
         env: secrets(spec, call)?,
         relay: plan.link.relay(plan.port, &spec.bottle.forward),
-        files: files.into_iter().map(|(name, content)| (path(name), content)).collect(),
+        files: files.into_iter().map(|(name, content)| (path(&name), content.to_string())).collect(),
         // The engine limits the container as a whole.
         limits: Limits::default(),
     };

@@ -14,8 +14,8 @@ mod skills;
 mod ssh;
 mod workspace;
 
-use claude_bottle_kit::Meter;
 use claude_bottle_kit::workspace::Place;
+use claude_bottle_kit::{Meter, home};
 use claude_bottle_plugin_api::{Call, Provisioned, Result, Spec};
 use zeroize::Zeroizing;
 
@@ -69,7 +69,8 @@ pub(crate) struct Surveyed {
 /// Checks on the host, before anything is made, that everything granted can be put in.
 pub(crate) fn survey(spec: &Spec) -> Result<Surveyed> {
     let mut facts = skills::survey(spec)?;
-    facts.extend(claude_bottle_kit::agent_files::survey(&spec.agent.files)?);
+    facts.extend(claude_bottle_kit::agent_files::survey(&spec.agent)?);
+    home::check(&spec.agent)?;
     ssh::survey(spec)?;
     let found = workspace::survey(spec)?;
     facts.extend(found.facts);

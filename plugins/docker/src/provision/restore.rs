@@ -10,7 +10,7 @@ use crate::plan::USER_IDS;
 /// Adds what is laid over the rest.
 pub(super) fn add(task: &Task<'_>, files: &mut Files) -> Result<()> {
     let spec = task.spec;
-    let restored = Restored::read(spec.restore.as_ref(), &spec.agent.files, &task.place, task.home)
+    let restored = Restored::read(spec.restore.as_ref(), &spec.agent, &task.place, task.home)
         .map_err(|error| Failure::from(error).context("cannot go on from an earlier bottle"))?;
     files.laid = restored.map(|restored| Laid {
         restored,

@@ -20,6 +20,10 @@ fn skills_prompt_and_workspace_belong_to_the_agent() {
     fs::write(run.dir.path().join("elsewhere.md"), "# elsewhere").unwrap();
     symlink(run.dir.path().join("elsewhere.md"), skill.join("linked.md")).unwrap();
     run.spec.agent.skills.push(SkillSpec::new("doer", &skill));
+    let mut profile = AgentProfile::new("claude");
+    let file = |path| HomeFile::new(path, FileFormat::Json, serde_json::json!({}));
+    profile.files = [".claude.json", ".claude/settings.json"].map(file).into();
+    run.spec.agent.profile = Some(profile);
     let project = run.dir.path().join("project");
     fs::create_dir_all(project.join("target")).unwrap();
     fs::write(project.join("target/big"), "x").unwrap();

@@ -11,8 +11,9 @@ mod tests;
 
 use std::path::{Component, Path, PathBuf};
 
-use claude_bottle_plugin_api::{AgentFile, Failure, FailureKind, Result, Subject};
+use claude_bottle_plugin_api::{AgentFile, AgentSpec, Failure, FailureKind, Result, Subject};
 
+use crate::home;
 use crate::tree::{self, Links, Options, Rules, TreeError};
 use crate::workspace::named;
 use settings::Settings;
@@ -47,9 +48,9 @@ pub enum Content {
 ///
 /// # Errors
 /// Fails on the first file that could not be copied, and names it.
-pub fn survey(files: &[AgentFile]) -> Result<Vec<(&'static str, String)>> {
+pub fn survey(agent: &AgentSpec) -> Result<Vec<(&'static str, String)>> {
     let mut facts = Vec::new();
-    for file in files {
+    for file in &agent.files {
         if file.source.is_dir() {
             check_path(file)?;
             let found = tree::survey(&file.source, &options(None)).map_err(|error| refuse(file, error))?;
@@ -61,7 +62,7 @@ pub fn survey(files: &[AgentFile]) -> Result<Vec<(&'static str, String)>> {
                 facts.push(("not copied", of(format!("{}: no content", named(&found.special)))));
             }
         } else if file.path == SETTINGS {
-            facts.extend(settings_of(file)?.facts(files));
+            facts.extend(settings_of(file)?.facts(&agent.files));
         } else {
             text(file)?;
         }
@@ -73,16 +74,19 @@ pub fn survey(files: &[AgentFile]) -> Result<Vec<(&'static str, String)>> {
 ///
 /// # Errors
 /// The same as [`survey`]: it may have changed since the plan was made.
-pub fn read(files: &[AgentFile], owner: Option<(u32, u32)>) -> Result<Vec<Taken>> {
+pub fn read(agent: &AgentSpec, owner: Option<(u32, u32)>) -> Result<Vec<Taken>> {
     let content = |file: &AgentFile| -> Result<Content> {
         check_path(file)?;
         if file.source.is_dir() {
             return Ok(Content::Tree(file.source.clone(), options(owner)));
         }
-        let settings = file.path == SETTINGS;
-        Ok(Content::File(if settings { settings_of(file)?.text().into_bytes() } else { text(file)? }))
+        if file.path != SETTINGS {
+            return Ok(Content::File(text(file)?));
+        }
+        let profile = home::document(agent, SETTINGS);
+        Ok(Content::File(settings_of(file)?.text(profile).into_bytes()))
     };
-    files.iter().map(|file| Ok(Taken { path: file.path.clone(), content: content(file)? })).collect()
+    agent.files.iter().map(|file| Ok(Taken { path: file.path.clone(), content: content(file)? })).collect()
 }
 
 /// Says which file could not be copied, and what helps.

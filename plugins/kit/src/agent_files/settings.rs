@@ -8,7 +8,7 @@ use claude_bottle_plugin_api::AgentFile;
 use serde_json::{Map, Value};
 
 use super::programs;
-use crate::onboarding::consents;
+use crate::home;
 
 /// Settings that come along: words, numbers and switches that tell how Claude Code works and looks, and what it may do.
 const KEPT: &[&str] = &[
@@ -83,7 +83,6 @@ impl Settings {
         for (name, value) in all {
             settings.take(name, value);
         }
-        consents(&mut settings.kept);
         Ok(settings)
     }
 
@@ -97,7 +96,7 @@ impl Settings {
             }
             ("statusLine", value) if programs::is_command(&value) => Some(value),
             (name, value) if KEPT.contains(&name) => Some(value),
-            // It is among the consents.
+            // Starting a bottle says it, and so the profile does.
             ("skipDangerousModePermissionPrompt", _) => None,
             ("env", Value::Object(all)) => {
                 let names: Vec<_> = all.keys().map(String::as_str).collect();
@@ -119,8 +118,9 @@ impl Settings {
         kept.into()
     }
 
-    /// Returns the text of the file inside.
-    pub(super) fn text(self) -> String {
+    /// Returns the text of the file inside, with what the agent's profile has in it, which wins.
+    pub(super) fn text(mut self, profile: Map<String, Value>) -> String {
+        home::lay(profile, &mut self.kept);
         Value::Object(self.kept).to_string()
     }
 

@@ -4,13 +4,24 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use claude_bottle_plugin_api::AgentFile;
+use claude_bottle_plugin_api::{AgentFile, AgentProfile, AgentSpec, FileFormat, HomeFile};
 use serde_json::{Value, json};
 
 use super::*;
 
 fn file(dir: &Path, name: &str) -> AgentFile {
     AgentFile::new(dir.join(name), format!(".claude/{name}"))
+}
+
+/// Makes an agent with these files, whose profile has settings of its own.
+fn agent(files: Vec<AgentFile>) -> AgentSpec {
+    let mut agent = AgentSpec::new("a", vec!["claude".to_owned()]);
+    agent.files = files;
+    let content = json!({ "skipDangerousModePermissionPrompt": true });
+    let mut profile = AgentProfile::new("claude");
+    profile.files = vec![HomeFile::new(".claude/settings.json", FileFormat::Json, content)];
+    agent.profile = Some(profile);
+    agent
 }
 
 /// Writes settings, and returns what comes of them and what the plan says.
@@ -22,8 +33,9 @@ fn settings(value: &Value, others: &[&str]) -> (Value, Vec<String>) {
         fs::create_dir(dir.path().join(name)).unwrap();
         files.push(file(dir.path(), name));
     }
-    let facts = survey(&files).unwrap().into_iter().map(|(label, value)| format!("{label}: {value}"));
-    let Content::File(text) = read(&files, None).unwrap().remove(0).content else { panic!("a file") };
+    let agent = agent(files);
+    let facts = survey(&agent).unwrap().into_iter().map(|(label, value)| format!("{label}: {value}"));
+    let Content::File(text) = read(&agent, None).unwrap().remove(0).content else { panic!("a file") };
     (serde_json::from_slice(&text).unwrap(), facts.collect())
 }
 
@@ -96,7 +108,7 @@ fn settings_that_cannot_be_understood_are_refused_by_their_place_and_not_quoted(
     ] {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("settings.json"), text).unwrap();
-        let failure = survey(&[file(dir.path(), "settings.json")]).unwrap_err();
+        let failure = survey(&agent(vec![file(dir.path(), "settings.json")])).unwrap_err();
         assert_eq!(failure.message, format!("`~/.claude/settings.json` cannot be understood: {expected}"));
         assert_eq!(failure.subject.as_deref(), Some(&Subject::File(SETTINGS.to_owned())));
     }
@@ -116,20 +128,21 @@ fn links_are_followed_and_never_into_a_secret() {
     symlink(store.join("me.md"), at("CLAUDE.md")).unwrap();
     symlink(store.join("commands"), at("commands")).unwrap();
     let files = [file(dir.path(), "CLAUDE.md"), file(dir.path(), "commands")];
-    assert_eq!(survey(&files).unwrap(), []);
-    let taken = read(&files, None).unwrap();
+    let both = agent(files.into());
+    assert_eq!(survey(&both).unwrap(), []);
+    let taken = read(&both, None).unwrap();
     assert!(matches!(&taken[0].content, Content::File(text) if text == b"Be brief."));
 
     // A secret in the directory itself stays out, and is named.
     fs::write(store.join("commands/.env"), "x").unwrap();
-    let facts = survey(&[AgentFile::new(store.join("commands"), ".claude/commands")]).unwrap();
+    let facts = survey(&agent(vec![AgentFile::new(store.join("commands"), ".claude/commands")])).unwrap();
     assert_eq!(facts, [("left out", "of ~/.claude/commands: 1 (.env): may hold secrets".to_owned())]);
     fs::remove_file(store.join("commands/.env")).unwrap();
 
     let refused = |name: &str, target: &Path| {
         fs::remove_file(at(name)).unwrap();
         symlink(target, at(name)).unwrap();
-        let failure = survey(&[file(dir.path(), name)]).unwrap_err();
+        let failure = survey(&agent(vec![file(dir.path(), name)])).unwrap_err();
         assert_eq!(failure.message, format!("cannot copy `~/.claude/{name}`"));
         failure.causes.concat()
     };
@@ -143,7 +156,7 @@ fn links_are_followed_and_never_into_a_secret() {
     fs::remove_file(at("commands")).unwrap();
     fs::create_dir(at("commands")).unwrap();
     symlink(store.join(".aws"), at("commands/more")).unwrap();
-    let failure = survey(&[file(dir.path(), "commands")]).unwrap_err();
+    let failure = survey(&agent(vec![file(dir.path(), "commands")])).unwrap_err();
     assert!(failure.causes.concat().contains("which holds a secret"), "{failure:?}");
 }
 
@@ -152,7 +165,7 @@ fn files_go_below_the_directory_of_claude_code_alone() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("x"), "x").unwrap();
     for path in [".bashrc", ".claude", ".claude/../.bashrc", "/etc/passwd", ".claude/./x/../../y", ""] {
-        let files = [AgentFile::new(dir.path().join("x"), path)];
-        assert!(survey(&files).is_err() && read(&files, None).is_err(), "{path}");
+        let astray = agent(vec![AgentFile::new(dir.path().join("x"), path)]);
+        assert!(survey(&astray).is_err() && read(&astray, None).is_err(), "{path}");
     }
 }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use claude_bottle_plugin_api::AgentFile;
+use claude_bottle_plugin_api::AgentSpec;
 
 use super::archive::{self, Item, ItemKind};
 use super::directory::Directory;
+use crate::home;
 use crate::tree::{Entry, TarWriter, TreeError};
 use crate::workspace::Place;
 
@@ -24,14 +25,7 @@ pub(crate) enum Kind {
 pub(crate) type Kinds = BTreeMap<PathBuf, Kind>;
 
 /// What each bottle gets in its home by itself, which no history replaces.
-const GRANTED: [&str; 6] = [
-    ".claude.json",
-    ".claude/settings.json",
-    ".claude/skills",
-    ".claude-bottle-prompt.txt",
-    crate::git::DIRECTORY,
-    ".ssh",
-];
+const GRANTED: [&str; 3] = [".claude-bottle-prompt.txt", crate::git::DIRECTORY, ".ssh"];
 
 /// What is laid over one place.
 #[derive(Debug, Default)]
@@ -47,9 +41,11 @@ pub(super) struct Layer {
 
 impl Layer {
     /// Makes a layer over the home, where what the bottle is granted stays.
-    pub(super) fn of_home(files: &[AgentFile], place: &Place, home: &str) -> Self {
+    pub(super) fn of_home(agent: &AgentSpec, place: &Place, home: &str) -> Self {
         let mut granted: Vec<PathBuf> = GRANTED.iter().map(PathBuf::from).collect();
-        granted.extend(files.iter().map(|file| PathBuf::from(&file.path)));
+        granted.push(PathBuf::from(home::skills(agent)));
+        granted.extend(agent.files.iter().map(|file| PathBuf::from(&file.path)));
+        granted.extend(home::paths(agent).map(PathBuf::from));
         granted.extend(Path::new(&place.root).strip_prefix(home).map(Path::to_owned));
         Self { granted, is_private: true, ..Self::default() }
     }

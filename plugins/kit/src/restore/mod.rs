@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use claude_bottle_plugin_api::{AgentFile, EntryPath, Restore};
+use claude_bottle_plugin_api::{AgentSpec, EntryPath, Restore};
 
 use crate::tree::{TarWriter, TreeError};
 use crate::workspace::Place;
@@ -42,13 +42,13 @@ pub struct Restored {
 }
 
 impl Restored {
-    /// Looks through what a spec names; `None` if it names nothing. `files` and `home` are the bottle's own.
+    /// Looks through what a spec names; `None` if it names nothing. `agent` and `home` are the bottle's own.
     ///
     /// # Errors
     /// Fails on an archive that cannot be read, and on an entry that would lead out of its place.
     pub fn read(
         restore: Option<&Restore>,
-        files: &[AgentFile],
+        agent: &AgentSpec,
         place: &Place,
         home: &str,
     ) -> Result<Option<Self>, TreeError> {
@@ -57,7 +57,7 @@ impl Restored {
         for archive in [&restore.workspace, &restore.sealed].into_iter().flatten() {
             work.read(archive)?;
         }
-        let mut history = Layer::of_home(files, place, home);
+        let mut history = Layer::of_home(agent, place, home);
         if let Some(start) = restore.start.as_ref().filter(|start| **start != place.start) {
             history.rename(start, &place.start);
         }

@@ -7,8 +7,20 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use claude_bottle_plugin_api::{AgentProfile, FileFormat, HomeFile};
+
 use super::*;
 use crate::tree::{self, Baseline, Links, Options, Rules};
+
+/// An agent that is granted files of its home.
+fn agent() -> AgentSpec {
+    let mut agent = AgentSpec::new("a", vec!["claude".to_owned()]);
+    let mut profile = AgentProfile::new("claude");
+    let file = |path| HomeFile::new(path, FileFormat::Json, serde_json::json!({}));
+    profile.files = [".claude.json", ".claude/settings.json"].map(file).into();
+    agent.profile = Some(profile);
+    agent
+}
 
 /// A host's directory, archives of an earlier bottle, and the places of a new one.
 struct World {
@@ -80,7 +92,7 @@ impl World {
         let (root, home) = (self.at("home/workspace").display().to_string(), self.at("home"));
         let place = Place { start: root.clone(), root, refused: None };
         let home = home.display().to_string();
-        Restored::read(Some(&self.restore), &[], &place, &home).map(Option::unwrap)
+        Restored::read(Some(&self.restore), &agent(), &place, &home).map(Option::unwrap)
     }
 
     fn options() -> Options {

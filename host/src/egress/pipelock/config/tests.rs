@@ -32,10 +32,15 @@ fn written(bottle: &str) -> anyhow::Result<String> {
     fs::set_permissions(home.path().join("key"), fs::Permissions::from_mode(0o600)).unwrap();
     write("claude-bottle.yaml", &format!("bottles:\n  dev:{bottle}\nagents:\n  dev: {{ bottle: dev }}\n"));
     let trust = Trust::open(home.path().join("trust")).unwrap();
-    let locations = Locations { home: home.path().to_owned(), cwd: home.path().to_owned(), above: 0 };
+    let locations = Locations {
+        home: home.path().to_owned(),
+        cwd: home.path().to_owned(),
+        above: 0,
+        profiles: Default::default(),
+    };
     let manifest = Manifest::load(&locations, &trust).unwrap_or_else(|errors| panic!("{errors}"));
     let bottle = manifest.bottle("dev").unwrap();
-    config(&effective_policy(bottle).unwrap(), bottle)
+    config(&effective_policy(None, bottle).unwrap(), bottle)
 }
 
 fn document(bottle: &str) -> Value {
