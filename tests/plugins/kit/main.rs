@@ -13,6 +13,7 @@ mod claiming;
 mod elsewhere;
 mod exporting;
 mod good;
+mod runner;
 mod wrong;
 
 use std::path::PathBuf;
@@ -63,29 +64,6 @@ fn main() -> ExitCode {
         let mut filters = arguments.iter().filter(|argument| !argument.starts_with('-')).peekable();
         filters.peek().is_none() || filters.any(|filter| check.name.contains(filter.as_str()))
     };
-    let (fake, wrong) = (build::fake(), wrong::build());
-    let (exporting, claiming) = (exporting::build(), claiming::build());
-    let mut n_checks = 0;
-    let mut failed = Vec::new();
-    for check in checks().into_iter().filter(wanted) {
-        // A process each: a backend that changes the working directory or hangs spoils nothing for the next one.
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        let output = command
-            .args([ONE, &check.name])
-            .env(FAKE, fake)
-            .env(WRONG, &wrong)
-            .env(EXPORTING, &exporting)
-            .env(CLAIMING, &claiming)
-            .output()
-            .unwrap();
-        let passed = output.status.success();
-        println!("check {} ... {}", check.name, if passed { "ok" } else { "FAILED" });
-        n_checks += 1;
-        if !passed {
-            print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-            failed.push(check.name);
-        }
-    }
-    println!("\n{n_checks} checks, {} failed: {}", failed.len(), failed.join(", "));
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let names = checks().into_iter().filter(wanted).map(|check| check.name).collect();
+    runner::run(names, runner::built())
 }
