@@ -42,7 +42,11 @@ pub(crate) fn run(names: Vec<String>, plugins: Vec<(&'static str, PathBuf)>) -> 
         for (name, output) in ended {
             println!("check {name} ... {}", if output.status.success() { "ok" } else { "FAILED" });
             if !output.status.success() {
-                print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+                print!(
+                    "{}{}",
+                    String::from_utf8_lossy(&output.stdout),
+                    String::from_utf8_lossy(&output.stderr)
+                );
                 failed.push(name);
             }
         }
