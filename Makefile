@@ -4,6 +4,11 @@ CARGO ?= cargo
 BACKEND ?= bubblewrap
 PREFIX ?= /usr/local
 DESTDIR ?=
+# What is installed and packed: release or debug.
+BUILD ?= release
+BUILD_FLAGS := $(if $(filter release,$(BUILD)),--release)
+DIST ?= dist
+VERSION ?= $(shell sed -n '/^\[workspace.package\]/,/^$$/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 # The programs that run beside the agent. The guard runs in an image that holds nothing else, so they are linked statically.
 STATIC_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
@@ -26,7 +31,7 @@ OTHER_TESTS := adversarial cli conformance golden kit layout live manifests plug
 TESTED = CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=$(TEST_THREADS) $(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace
 
 .PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-workspaces test-agents test-trees agent-image lint bench \
-  install clean
+  install package clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -129,20 +134,25 @@ bench: setup companions ## Measure, as ratios side by side in one run: all of it
 	@CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) SANDBOX_RUNTIME=$$(tests/setup/sandbox-runtime.sh) target/release/bench $(filter $(SUBJECTS),$(MAKECMDGOALS))
 
 install: companions ## Install below PREFIX (default /usr/local)
-	$(CARGO) build --locked --release --workspace
+	$(CARGO) build --locked $(BUILD_FLAGS) --workspace
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/claude-bottle $(DESTDIR)$(PREFIX)/lib/claude-bottle/plugins
-	install -m 755 target/release/claude-bottle $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 target/$(BUILD)/claude-bottle $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(COMPANIONS:%=$(LIBEXEC)/%) $(DESTDIR)$(PREFIX)/libexec/claude-bottle/
 	for name in $(filter-out fake,$(BACKENDS)); do \
-	  file=target/release/libclaude_bottle_backend_$$name.so; \
+	  file=target/$(BUILD)/libclaude_bottle_backend_$$name.so; \
 	  if [ -f $$file ]; then install -m 755 $$file $(DESTDIR)$(PREFIX)/lib/claude-bottle/plugins/claude-bottle-backend-$$name.so; fi; \
 	done
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
 	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d $(DESTDIR)$(PREFIX)/share/man/man1
-	target/release/claude-bottle completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/claude-bottle
-	target/release/claude-bottle completions zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_claude-bottle
-	target/release/claude-bottle completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/claude-bottle.fish
-	target/release/claude-bottle man $(DESTDIR)$(PREFIX)/share/man/man1
+	target/$(BUILD)/claude-bottle completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/claude-bottle
+	target/$(BUILD)/claude-bottle completions zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_claude-bottle
+	target/$(BUILD)/claude-bottle completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/claude-bottle.fish
+	target/$(BUILD)/claude-bottle man $(DESTDIR)$(PREFIX)/share/man/man1
+
+package: ## Make the files of a release below DIST (default dist): a tarball, a Debian package, their checksums
+	@rm -rf target/package
+	@$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/target/package PREFIX=/usr >/dev/null
+	@packaging/package.sh target/package $(VERSION) $(DIST)
 
 clean: ## Remove what was built
 	$(CARGO) clean
