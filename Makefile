@@ -30,7 +30,8 @@ CONTAINER_TESTS := e2e engine
 OTHER_TESTS := adversarial cli conformance golden kit layout live manifests plugins tidy
 TESTED = CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=$(TEST_THREADS) $(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace
 
-.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-workspaces test-agents test-trees agent-image lint bench \
+.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-workspaces test-agents test-trees agent-image lint bench check deny crates \
+  
   install package clean
 
 help: ## Show this list
@@ -128,6 +129,19 @@ SUBJECTS := load docker bubblewrap guard inspection results
 .PHONY: $(SUBJECTS)
 $(SUBJECTS): ; @:
 
+check: ## What a contributor looks at first: formatting, rules of style, the manifest, pure parts; needs no engine
+	$(CARGO) fmt --all --check
+	$(CARGO) test --locked --workspace --lib --bins --test tidy --test manifests --test golden --test layout
+
+deny: ## Check licences, sources and advisories of what we depend on; takes the network
+	@command -v cargo-deny >/dev/null || { echo "cannot find cargo-deny: cargo install --locked cargo-deny" >&2; exit 1; }
+	$(CARGO) deny --locked check
+
+# Each is built from its package alone, as whoever depends on it gets it.
+PUBLISHED := claude-bottle-plugin-api claude-bottle-egress-policy claude-bottle-kit
+crates: ## Pack the crates that backends outside of this repository depend on, and build each from its package
+	$(CARGO) package --locked --allow-dirty $(PUBLISHED:%=--package %)
+
 bench: setup companions ## Measure, as ratios side by side in one run: all of it, or the subjects named behind
 	$(CARGO) build --locked --release --workspace
 	@tests/setup/bench-tools.sh
@@ -150,9 +164,9 @@ install: companions ## Install below PREFIX (default /usr/local)
 	target/$(BUILD)/claude-bottle man $(DESTDIR)$(PREFIX)/share/man/man1
 
 package: ## Make the files of a release below DIST (default dist): a tarball, a Debian package, their checksums
-	@rm -rf target/package
-	@$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/target/package PREFIX=/usr >/dev/null
-	@packaging/package.sh target/package $(VERSION) $(DIST)
+	@rm -rf target/stage
+	@$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/target/stage PREFIX=/usr >/dev/null
+	@packaging/package.sh target/stage $(VERSION) $(DIST)
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -3,6 +3,7 @@
 #
 # usage: packaging/package.sh TREE VERSION OUT
 # TREE is what `make install DESTDIR=TREE PREFIX=/usr` wrote. With SIGNING_KEY, an ssh key, the checksums are signed by it.
+# GZIP_LEVEL is 9 when not given.
 # The same tree gives the same bytes: names are sorted, and times are SOURCE_DATE_EPOCH (the last commit's, when not given).
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/.." && pwd)
@@ -21,6 +22,7 @@ architecture=$(dpkg --print-architecture)
 name="claude-bottle-$version-$(uname -m)-linux-gnu"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+level=${GZIP_LEVEL:-9}
 umask 022
 
 archive() { tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -C "$1" -cf - "$2"; }
@@ -35,7 +37,7 @@ make_tarball() {
   mkdir "$work/$name"
   cp -a "$tree/usr/." "$work/$name"
   cp "$repository"/{README.md,CHANGELOG.md,LICENSE,LICENSE-MIT,LICENSE-APACHE} "$work/$name"
-  archive "$work" "$name" | gzip -9n >"$out/$name.tar.gz"
+  archive "$work" "$name" | gzip -n"-$level" >"$out/$name.tar.gz"
 }
 
 make_deb() {
@@ -62,7 +64,7 @@ Description: Run a coding agent in a disposable, isolated bottle
  keys, an egress allowlist. What the agent changed is saved, looked at and taken.
 CONTROL
   find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
-  dpkg-deb --root-owner-group -Zgzip --build "$root" "$out/claude-bottle_${version}_$architecture.deb" >/dev/null
+  dpkg-deb --root-owner-group -Zgzip "-z$level" --build "$root" "$out/claude-bottle_${version}_$architecture.deb" >/dev/null
 }
 
 mkdir -p "$out"

@@ -9,17 +9,37 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-/// Removes a directory with all in it; one that is gone is fine.
+/// How often it is tried while another process removes the same directory: each time less of it is there.
+const TRIES: usize = 100;
+
+/// Removes a directory with all in it; one that is gone is fine, and so is another process that removes it too.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    // A link in its place goes itself.
-    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir()) {
-        return fs::remove_file(path);
+    for _ in 1..TRIES {
+        match once(path) {
+            Err(error) if by_another(&error) => {}
+            result => return result,
+        }
+    }
+    once(path)
+}
+
+/// Says whether an error is what somebody sees who removes a directory at the same time as another process.
+fn by_another(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty)
+}
+
+fn once(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // A link in its place goes itself.
+        Ok(found) if !found.is_dir() => return fs::remove_file(path),
+        _ => {}
     }
     match several::remove(path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.exists() => Ok(()),
+        Err(error) if by_another(&error) => Err(error),
         // Unreadable directories, or paths longer than the kernel takes.
         Err(_) => remove_level_by_level(path),
+        Ok(()) => Ok(()),
     }
 }
 
@@ -94,5 +114,23 @@ mod tests {
         assert!(!root.exists());
         assert!(outside.path().join("kept").exists());
         remove(&root).unwrap();
+    }
+
+    #[test]
+    fn several_who_remove_the_same_directory_all_see_it_gone() {
+        let holder = tempfile::tempdir().unwrap();
+        for round in 0..5 {
+            let root = holder.path().join(format!("tree-{round}"));
+            for at in 0..200 {
+                let dir = root.join(format!("{}/{at}", at % 7));
+                fs::create_dir_all(&dir).unwrap();
+                fs::write(dir.join("file"), "x").unwrap();
+            }
+            std::thread::scope(|scope| {
+                let removers: Vec<_> = (0..4).map(|_| scope.spawn(|| remove(&root))).collect();
+                removers.into_iter().for_each(|remover| remover.join().unwrap().unwrap());
+            });
+            assert!(!root.exists());
+        }
     }
 }
