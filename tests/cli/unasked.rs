@@ -43,6 +43,21 @@ impl Running {
 }
 
 #[test]
+fn a_backend_that_was_never_used_is_not_spoken_of_unless_asked() {
+    let home = Home::new();
+    let list = |more: &[&str]| {
+        let settings = [("CLAUDE_BOTTLE_FAKE_FAULT", "error:list_active"), ("CLAUDE_BOTTLE_BACKEND", "docker")];
+        home.call_with(&[more, &["list", "active"]].concat(), &settings)
+    };
+    let quiet = list(&[]);
+    assert_code(&quiet, 0);
+    assert_eq!(stderr(&quiet), "no bottle is running\n");
+    let told = list(&["-v"]);
+    assert_code(&told, 0);
+    assert_says(&stderr(&told), &["fake", "cannot be asked", "a fault was asked for"]);
+}
+
+#[test]
 fn a_refused_plugin_hides_no_bottle() {
     let running = Running::start();
     // What is loaded stays loaded: a new file takes its place.

@@ -16,6 +16,8 @@ pub(super) struct Candidate {
     pub(super) name: String,
     /// The runs on record that have not ended.
     runs: Vec<Record>,
+    /// Whether a run on record was made with it, one that has ended included.
+    was_used: bool,
 }
 
 impl Candidate {
@@ -56,6 +58,10 @@ impl Missed {
         let error = match (candidate.runs.is_empty(), is_selected) {
             (false, _) => candidate.explain(app, error),
             (true, true) => error,
+            // An engine that this user never had is no news.
+            (true, false) if !candidate.was_used => {
+                return tracing::info!(backend = candidate.name, "cannot be asked: {:#}", error.error);
+            }
             (true, false) => {
                 let text = format!("backend `{}` cannot be asked: {:#}", candidate.name, error.error);
                 return app.ui.warning(&text);
@@ -86,15 +92,17 @@ impl Missed {
 impl App {
     /// Returns the backends that may have bottles, by name.
     pub(super) fn candidates(&self) -> CliResult<Vec<Candidate>> {
-        let mut open = self.runs().all()?;
-        open.retain(|run| run.phase != Phase::Ended);
+        let all = self.runs().all()?;
+        let was_used = |name: &str| all.iter().any(|run| run.backend == name);
+        let open: Vec<_> = all.iter().filter(|run| run.phase != Phase::Ended).collect();
         let mut names = self.loadable()?;
         names.extend(open.iter().map(|run| run.backend.clone()));
         names.sort();
         names.dedup();
         let candidate = |name: String| {
-            let runs = open.iter().filter(|run| run.backend == name).cloned().collect();
-            Candidate { name, runs }
+            let runs = open.iter().filter(|run| run.backend == name).copied().cloned().collect();
+            let was_used = was_used(&name);
+            Candidate { name, runs, was_used }
         };
         Ok(names.into_iter().map(candidate).collect())
     }
