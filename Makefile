@@ -31,7 +31,6 @@ OTHER_TESTS := adversarial cli conformance golden kit layout live manifests plug
 TESTED = CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=$(TEST_THREADS) $(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace
 
 .PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-workspaces test-agents test-trees agent-image lint bench check deny crates \
-  
   install package clean
 
 help: ## Show this list

@@ -37,7 +37,7 @@ make_tarball() {
   mkdir "$work/$name"
   cp -a "$tree/usr/." "$work/$name"
   cp "$repository"/{README.md,CHANGELOG.md,LICENSE,LICENSE-MIT,LICENSE-APACHE} "$work/$name"
-  archive "$work" "$name" | gzip -n"-$level" >"$out/$name.tar.gz"
+  archive "$work" "$name" | gzip -n "-$level" >"$out/$name.tar.gz"
 }
 
 make_deb() {

@@ -46,7 +46,8 @@ impl Running {
 fn a_backend_that_was_never_used_is_not_spoken_of_unless_asked() {
     let home = Home::new();
     let list = |more: &[&str]| {
-        let settings = [("CLAUDE_BOTTLE_FAKE_FAULT", "error:list_active"), ("CLAUDE_BOTTLE_BACKEND", "docker")];
+        let settings =
+            [("CLAUDE_BOTTLE_FAKE_FAULT", "error:list_active"), ("CLAUDE_BOTTLE_BACKEND", "docker")];
         home.call_with(&[more, &["list", "active"]].concat(), &settings)
     };
     let quiet = list(&[]);

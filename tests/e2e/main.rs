@@ -16,6 +16,7 @@ mod first_run;
 mod forward;
 mod headless;
 mod images;
+mod installed;
 mod intercept;
 mod names;
 mod own_files;

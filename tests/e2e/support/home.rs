@@ -136,7 +136,7 @@ fn names_in(dir: &Path) -> Vec<String> {
 }
 
 /// Writes a manifest with one bottle that reaches the stand-in and one agent in it.
-fn manifest(agent: &str, api: SocketAddr, more: &str) -> String {
+pub(crate) fn manifest(agent: &str, api: SocketAddr, more: &str) -> String {
     let (address, port) = (api.ip(), api.port());
     format!(
         "\

@@ -17,7 +17,7 @@ mod runner;
 mod wrong;
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 /// A named check; it panics when it fails.
 struct Check {
@@ -66,5 +66,5 @@ fn main() -> ExitCode {
         filters.peek().is_none() || filters.any(|filter| check.name.contains(filter.as_str()))
     };
     let names = checks().into_iter().filter(wanted).map(|check| check.name).collect();
-    runner::run(names, runner::built())
+    runner::run(names, &runner::built())
 }

@@ -22,7 +22,7 @@ pub(crate) fn built() -> Vec<(&'static str, PathBuf)> {
 }
 
 /// Runs the checks of these names, says of each how it ended, and what those that failed printed.
-pub(crate) fn run(names: Vec<String>, plugins: Vec<(&'static str, PathBuf)>) -> ExitCode {
+pub(crate) fn run(names: Vec<String>, plugins: &[(&'static str, PathBuf)]) -> ExitCode {
     let n_checks = names.len();
     let workers = thread::available_parallelism().map_or(1, usize::from) * AT_A_TIME;
     let waiting = Mutex::new(names.into_iter());
@@ -30,7 +30,7 @@ pub(crate) fn run(names: Vec<String>, plugins: Vec<(&'static str, PathBuf)>) -> 
     let mut failed = Vec::new();
     thread::scope(|scope| {
         for _ in 0..workers {
-            let (sender, waiting, plugins) = (sender.clone(), &waiting, &plugins);
+            let (sender, waiting, plugins) = (sender.clone(), &waiting, plugins);
             scope.spawn(move || {
                 while let Some(name) = next(waiting) {
                     let output = in_process(&name, plugins);
