@@ -11,6 +11,7 @@ pub(super) fn files(bench: &Bench) -> Check {
     let bottle = bottle(bench, &session)?;
     run(&session, &bottle, "printf new >new; mkdir -p closed; printf shut >closed/file; chmod 0 closed")?;
     let before = halted(&session, &bottle)?;
+    ensure!(before.content("new") == Some(b"new"), "what was written last is missing");
     for time in ["first", "second"] {
         let kept = session.opened.keep(&call(), &bottle);
         ensure!(
