@@ -9,6 +9,7 @@
 
 mod support;
 
+mod at_once;
 mod broken;
 mod canary;
 mod capabilities;

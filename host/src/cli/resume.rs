@@ -49,6 +49,7 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
             saves: true,
             ignored: args.ignored,
             commits: false,
+            applies: false,
             keeps: args.keep,
             resumes: Some(&saved),
             flags: &args.flags,

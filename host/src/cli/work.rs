@@ -46,14 +46,19 @@ fn show_saved(ui: &Ui, result: &SavedResult) {
         ui.hint(&format!("go on: claude-bottle resume {}", result.run));
         return;
     }
-    ui.status(&summary(result));
-    left_behind(result).iter().for_each(|line| ui.status(line));
+    show_changes(ui, result);
     ui.hint(&format!("look: claude-bottle diff {}", result.run));
     ui.hint(&format!("take them: claude-bottle apply {}", result.run));
 }
 
+/// Says how much changed, and what is not part of it.
+pub(super) fn show_changes(ui: &Ui, result: &SavedResult) {
+    ui.status(&summary(result));
+    left_behind(result).iter().for_each(|line| ui.status(line));
+}
+
 /// Says of a bottle whose files are kept how large they are, and how one goes on with them or removes them.
-fn show_kept(app: &App, result: &SavedResult) {
+pub(super) fn show_kept(app: &App, result: &SavedResult) {
     let run = &result.run;
     if app.ui.is_quiet() || app.runs().kept(run).is_none() {
         return;

@@ -1,6 +1,7 @@
 //! `apply`: write what a run changed into the directory it came from, all of it or nothing; and undo that.
 
 mod agree;
+mod at_once;
 mod said;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,8 @@ use crate::results::model::{Change, MarkKind};
 use crate::results::render::{self, Style};
 use crate::results::store::Saved;
 use crate::ui::interrupt::Interrupt;
+pub(super) use at_once::at_once;
+
 use agree::{agree, agree_to_marks, agree_to_merges, count};
 use said::{conflicts, explain, named, recover, report, tell};
 

@@ -13,10 +13,11 @@ use anyhow::Context;
 use claude_bottle_plugin_api::{Capability, Failure, Plan, Spec, Workspace};
 
 use super::app::Calls;
+use super::apply::at_once;
 use super::info::resolve;
 use super::report::{RunReport, show_timings};
 use super::size::{size, size_of};
-use super::work::show_work;
+use super::work::{show_kept, show_work};
 use super::{App, Format, settings, token, usable, usage};
 use crate::egress::{self, Egress};
 use crate::error::{CliError, CliResult, Exit};
@@ -26,6 +27,7 @@ use crate::results::resume::Resumed;
 use crate::results::store::Saved;
 use crate::run::backend::{Backend, Verb};
 use crate::run::capabilities;
+use crate::run::ending::Outcome;
 use crate::run::names;
 use crate::run::plan_view::{Changes, PlanView};
 use crate::run::secrets;
@@ -64,6 +66,9 @@ pub(super) struct Args {
     /// Keep the commits that the agent makes, for apply --branch NAME --commits
     #[arg(long, requires = "cwd", conflicts_with = "no_save")]
     commits: bool,
+    /// Take what changed at once, where none of it needs a word of its own
+    #[arg(long, requires = "cwd", conflicts_with = "no_save")]
+    apply: bool,
     /// Keep the bottle's files when it ends, for resume
     #[arg(long, requires = "cwd", conflicts_with = "no_save")]
     keep: bool,
@@ -85,6 +90,8 @@ pub(super) struct Request<'a> {
     pub(super) ignored: bool,
     /// Whether the agent's own commits are kept too.
     pub(super) commits: bool,
+    /// Whether what changed is taken at once.
+    pub(super) applies: bool,
     /// Whether the bottle's files are kept when it ends.
     pub(super) keeps: bool,
     /// The result that it goes on from.
@@ -104,6 +111,7 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
             saves: !args.no_save,
             ignored: args.ignored,
             commits: args.commits,
+            applies: args.apply,
             keeps: args.keep,
             resumes: None,
             flags: &args.flags,
@@ -210,12 +218,29 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
         }
     };
     RunReport { spec: &spec, bottle, ending: &ending }.report(app);
-    show_work(app, &spec.id, &ran.work);
+    match &ran.work {
+        Outcome::Saved(saved) if request.applies && !saved.result.files.is_empty() => {
+            take(app, &ran.work, saved)
+        }
+        work => show_work(app, &spec.id, work),
+    }
     if flags.timings {
         show_timings(app, &calls);
     }
     stage::remove(&stage.keep()).context("cannot remove the temporary directory")?;
     Ok(running::exit(&ending, &ran.work))
+}
+
+/// Takes what changed at once; what is left to the user is said as ever, and why. How the agent ended stays what counts.
+fn take(app: &App, work: &Outcome, saved: &Saved) {
+    let run = &saved.result.run;
+    let why = match at_once(app, saved) {
+        Ok(None) => return show_kept(app, &saved.result),
+        Ok(Some(why)) => why,
+        Err(error) => format!("{:#}", error.error),
+    };
+    show_work(app, run, work);
+    app.ui.warning(&format!("nothing was taken: {why}"));
 }
 
 /// Makes ready what the bottle goes on from, unless the backend cannot lay it.
