@@ -88,8 +88,7 @@ fn the_help_of_start() {
           --ignored                  Save what git ignores too
           --commits                  Keep the commits that the agent makes, for apply --branch NAME
                                      --commits
-          --apply                    Take what changed at once, where none of it needs a word of its
-                                     own
+          --apply                    Take what changed at once, where none of it needs a word of its own
           --keep                     Keep the bottle's files when it ends, for resume
           --name <NAME>              What the bottle is called, in every command that takes one
           --dry-run                  Show the plan, and make nothing (also CLAUDE_BOTTLE_DRY_RUN=1)
