@@ -24,6 +24,8 @@ fn the_first_help() {
       info         Show what an agent is granted
       init         Add an agent to the manifest
       edit         Edit the manifest (validated before saving)
+      attach       Attach to the session of a bottle that was started with --survive
+      wait         Wait for the end of a run, and exit with its agent's code
       exec         Run a program in a bottle that is running
       forward      Open a bottle's ports on this machine's loopback
       stop         Stop a bottle: save its changes and remove it [alias: rm]
@@ -100,10 +102,11 @@ fn the_help_of_start() {
           --pull                     Pull the image or its base again
           --rebuild                  Rebuild the image without its cache
           --backend <NAME>           The backend to use, instead of CLAUDE_BOTTLE_BACKEND
-      -p, --print <PROMPT>           Run once with this prompt, without terminal or question, and print
-                                     the answer
-          --remote-control           Let the session be controlled from elsewhere (Claude Code: from
-                                     claude.ai)
+      -p, --print <PROMPT>           Run once with this prompt, and print the answer
+          --survive[=<BOOL>]         Leave the agent running when its terminal is closed or lost
+      -d, --detach                   Start in the background, and print the bottle's name
+          --record                   Keep what the terminal shows: claude-bottle logs --transcript
+          --remote-control           Let the session be controlled from elsewhere
           --timings                  Show afterwards how long each step took
       -h, --help                     Print help
 

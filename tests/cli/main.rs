@@ -43,6 +43,7 @@ mod resume;
 mod review;
 mod running;
 mod saved_rules;
+mod sessions;
 mod settings;
 mod shells;
 mod start;

@@ -39,6 +39,7 @@ fn it_is_listed_while_it_runs() {
             "name",
             "owner",
             "requests_blocked",
+            "session",
             "state",
             "workspace"
         ]

@@ -98,6 +98,7 @@ fn a_dry_run_as_json() {
       "image": null,
       "container_name": "fake-hello-[ID]",
       "runtime": "none",
+      "survives": false,
       "command": [
         "echo",
         "hello"

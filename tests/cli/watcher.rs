@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::live::wait_for_change;
 use crate::support::{Home, Live, Terminal, assert_code, assert_says, json, stdout, tree};
@@ -149,4 +149,53 @@ fn a_record_is_on_the_disk_before_anything_is_made() {
         "{content} {name} {entry} {bottle} in:\n{trace}"
     );
     at(&["fsync(", "claude-bottle/bottles>"]);
+}
+
+/// A shell with job control, as a terminal window has one, in which the program is `$CB`.
+fn shell(home: &Home) -> Terminal {
+    let inner = home.command(&["start"]);
+    let mut bash = Command::new("bash");
+    bash.args(["--norc", "--noprofile", "-i"]).env_clear().current_dir(home.work());
+    bash.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    bash.env("CB", inner.get_program()).env("PS1", r"shell \#> ");
+    let shell = Terminal::start(&bash);
+    shell.wait_for("shell 1> ");
+    shell
+}
+
+#[test]
+fn it_puts_the_screen_back_when_the_run_is_killed() {
+    let home = Home::new();
+    let mut shell = shell(&home);
+    let agent = r"printf '\\033[?1049h\\033[?1000hin''side'; cat >/dev/null";
+    let start = format!("\"$CB\" start shell --yes --allow-unenforced-egress -- \"{agent}\"\n");
+    shell.type_keys(&start);
+    shell.wait_for("\u{1b}[?1000hinside");
+    let owner = json(&home.call(&["ps", "--format", "json"]))[0]["owner"]["pid"].as_i64().unwrap();
+    kill_process(Pid::from_raw(owner.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
+    shell.wait_for("\u{1b}[?1000l");
+    shell.wait_for("\u{1b}[?1049l");
+    shell.wait_for("shell 2> ");
+    // The fake backend leaves its program behind, which was reading, takes what is typed first, and ends.
+    shell.type_keys("\n");
+    shell.wait_for("Input/output error");
+    shell.type_keys("stty -a | grep -qw icanon && echo coo''ked\n");
+    shell.wait_for("cooked");
+    home.wait_until_nothing_left();
+    shell.type_keys("exit\n");
+    shell.end();
+}
+
+#[test]
+fn the_title_says_that_it_is_a_bottle_and_is_put_back() {
+    let home = Home::new();
+    let start = ["start", "shell", "--yes", "--name", "parser", "--", "echo in''side"];
+    let text = Terminal::start(&home.command(&start)).ends_with(0);
+    let place =
+        |text: &str, wanted: &str| text.find(wanted).unwrap_or_else(|| panic!("no {wanted:?}: {text:?}"));
+    let kept = place(&text, "\u{1b}[22;2t\u{1b}]2;parser (bottle)\u{7}");
+    let (inside, back) = (place(&text, "inside"), place(&text, "\u{1b}[23;2t"));
+    assert!(kept < inside && inside < back, "{text:?}");
+    let piped = home.call(&start);
+    assert_eq!(stdout(&piped), "inside\n");
 }

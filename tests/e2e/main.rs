@@ -26,6 +26,7 @@ mod project_tools;
 mod results;
 mod resume;
 mod runsc;
+mod sessions;
 mod ssh;
 mod suspend;
 mod terminal;

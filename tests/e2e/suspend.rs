@@ -20,7 +20,7 @@ on_each_backend!(
 );
 
 /// Starts a shell with job control in which `cb` is the program.
-fn shell(backend: Backend, home: &Home) -> Screen {
+pub(crate) fn shell(backend: Backend, home: &Home) -> Screen {
     let inner = backend.command(home, &[]);
     let mut bash = Command::new("bash");
     bash.args(["--norc", "--noprofile", "-i"]).env_clear().current_dir(home.work());
@@ -32,7 +32,7 @@ fn shell(backend: Backend, home: &Home) -> Screen {
 }
 
 /// Waits until the shell has the terminal: what is typed earlier is the program's.
-fn wait_for_prompt(screen: &Screen) {
+pub(crate) fn wait_for_prompt(screen: &Screen) {
     screen.wait_for("the shell's prompt", |screen| screen.contents().trim_end().ends_with("shell>"));
 }
 

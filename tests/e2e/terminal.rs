@@ -132,14 +132,18 @@ fn control_c_reaches_the_program_inside(backend: Backend) {
 fn an_unknown_terminal_gets_a_name_that_is_known_inside(backend: Backend) {
     let agent = &format!("e2e-term-{}", backend.name());
     let api = standin(backend, Script { reply: REPLY.to_owned(), run: None });
-    let script = "echo \"=$TERM=$COLORTERM=$TZ=\"; tput cols && echo dra''wn";
+    let script = "echo \"=$TERM=$COLORTERM=$TZ=$TERM_PROGRAM=$LANG=\"; tput cols && echo dra''wn";
     let command = format!("    command:\n      - bash\n      - -c\n      - |-\n        {script}\n");
     let home = Home::with_agent(agent, api.address(), &command);
     for (term, inside) in [("xterm-ghostty", "xterm-256color"), ("vt100", "vt100")] {
         let mut command = backend.command(&home, &["start", agent, "--yes"]);
-        command.env("TERM", term).env("COLORTERM", "truecolor").env("TZ", "Europe/Berlin");
+        command
+            .env("TERM", term)
+            .env("COLORTERM", "truecolor")
+            .env("TZ", "Europe/Berlin")
+            .env("TERM_PROGRAM", "WezTerm");
         let screen = Screen::start(&command, 100, 30);
-        screen.wait_for_text(&format!("={inside}=truecolor=Europe/Berlin="));
+        screen.wait_for_text(&format!("={inside}=truecolor=Europe/Berlin=WezTerm=C.UTF-8="));
         screen.wait_for_text("drawn");
         assert_eq!(screen.wait().0, 0);
     }

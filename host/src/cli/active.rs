@@ -14,6 +14,8 @@ use super::{App, Format};
 use crate::egress::summary;
 use crate::error::CliResult;
 use crate::run::backend::Verb;
+use crate::run::hold::client::is_attached;
+use crate::run::hold::socket;
 use crate::run::records::{Phase, Record};
 use crate::ui::columns;
 
@@ -65,6 +67,8 @@ struct ActiveView<'r> {
     bottle: &'r str,
     backend: &'r str,
     state: BottleState,
+    /// Of a session that survives its terminal: `attached` or `detached`.
+    session: Option<&'static str>,
     created_unix: u64,
     workspace: Option<&'r Path>,
     requests_blocked: Option<u64>,
@@ -104,6 +108,7 @@ fn view<'r>(app: &App, row: &'r ActiveRow) -> ActiveView<'r> {
         bottle: &bottle.bottle,
         backend,
         state: bottle.state,
+        session: record.as_ref().and_then(|record| session(app, record)),
         created_unix: row.created_unix(),
         workspace: record.as_ref().and_then(|record| record.workspace.as_deref()),
         requests_blocked: record.as_ref().and_then(|record| blocked(app, record)),
@@ -129,12 +134,24 @@ fn cells(view: &ActiveView<'_>, home: &Path) -> [String; 9] {
         view.agent.to_owned(),
         view.bottle.to_owned(),
         view.backend.to_owned(),
-        state(view.state).to_owned(),
+        view.session.unwrap_or_else(|| state(view.state)).to_owned(),
         if view.created_unix == 0 { unknown() } else { age(view.created_unix) },
         view.requests_blocked.map_or_else(unknown, |blocked| blocked.to_string()),
         view.workspace.map_or_else(unknown, |workspace| below_home(workspace, home)),
         view.owner.map_or_else(unknown, |owner| format!("{}@{}", owner.pid, owner.host)),
     ]
+}
+
+/// Asks the holder of a session whether a terminal is attached. One that does not answer hides no bottle.
+fn session(app: &App, record: &Record) -> Option<&'static str> {
+    let asked = socket::connect(&app.runs().dir(&record.id));
+    match asked.and_then(|stream| stream.as_ref().map(is_attached).transpose()) {
+        Ok(answer) => answer.map(|is_attached| if is_attached { "attached" } else { "detached" }),
+        Err(error) => {
+            tracing::debug!(%error, run = record.id, "ask the holder");
+            None
+        }
+    }
 }
 
 fn state(state: BottleState) -> &'static str {

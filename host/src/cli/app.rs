@@ -68,9 +68,12 @@ impl App {
             | Command::Doctor(_)
             | Command::Edit(_)
             | Command::Init(_) => true,
-            Command::List(_) | Command::Ps(_) | Command::Exec(_) | Command::Stop(_) | Command::Cleanup(_) => {
-                false
-            }
+            Command::List(_)
+            | Command::Ps(_)
+            | Command::Exec(_)
+            | Command::Attach(_)
+            | Command::Stop(_)
+            | Command::Cleanup(_) => false,
             _ => return Ok(()),
         };
         match Defaults::read(&self.invocation.config_dir, &self.invocation.home) {

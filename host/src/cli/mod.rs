@@ -5,6 +5,7 @@ mod app;
 mod apply;
 mod arguments;
 mod ask;
+mod attach;
 mod cleanup;
 mod complete;
 mod diff;
@@ -14,6 +15,7 @@ mod duration;
 mod edit;
 mod exec;
 mod forward;
+mod hold;
 mod info;
 mod init;
 mod list;
@@ -41,6 +43,7 @@ mod work;
 mod written;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
@@ -48,6 +51,7 @@ use crate::caller;
 use crate::environment::Invocation;
 use crate::error::{CliError, CliResult, Exit};
 use crate::manifest::Defaults;
+use crate::run::hold::told::Told;
 use crate::ui::{Color, Ui};
 
 /// The heading of the flags that every command has.
@@ -86,6 +90,12 @@ struct Cli {
     /// Ignore the manifest of the project, in this directory or above
     #[arg(long, global = true, help_heading = GLOBAL)]
     no_project: bool,
+    /// The process that holds this one's terminal
+    #[arg(long, hide = true, value_name = "PIPE")]
+    held: Option<std::path::PathBuf>,
+    /// That terminal has no user yet
+    #[arg(long, hide = true)]
+    unattended: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -106,6 +116,10 @@ enum Command {
     Init(init::Args),
     /// Edit the manifest (validated before saving)
     Edit(edit::Args),
+    /// Attach to the session of a bottle that was started with --survive
+    Attach(attach::Args),
+    /// Wait for the end of a run, and exit with its agent's code
+    Wait(attach::WaitArgs),
     /// Run a program in a bottle that is running
     Exec(exec::Args),
     /// Open a bottle's ports on this machine's loopback
@@ -151,6 +165,9 @@ enum Command {
     /// Close the bottle of a run that was killed
     #[command(hide = true)]
     Reap(reap::Args),
+    /// Hold the terminal of a session that survives its user's
+    #[command(hide = true)]
+    Hold(hold::Args),
     /// Run one case of the conformance kit
     #[command(hide = true)]
     PluginCase(plugin::case::Args),
@@ -175,6 +192,8 @@ struct App {
     no_project: bool,
     /// What the user has set once and for all.
     defaults: Defaults,
+    /// The process that holds this one's terminal, if one does.
+    told: Option<Arc<Told>>,
 }
 
 impl App {
@@ -184,7 +203,8 @@ impl App {
         if directory.is_dir() {
             (invocation.cwd, invocation.cwd_is_gone) = (directory.to_owned(), false);
         }
-        Self { invocation, ui: self.ui.clone(), defaults: self.defaults.clone(), ..*self }
+        let (ui, defaults, told) = (self.ui.clone(), self.defaults.clone(), self.told.clone());
+        Self { invocation, ui, defaults, told, ..*self }
     }
 }
 
@@ -202,8 +222,17 @@ pub fn run() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    let ui = Ui::new(cli.color, invocation.no_color, cli.quiet);
-    let mut app = App { invocation, ui, no_project: cli.no_project, defaults: Defaults::default() };
+    let mut ui = Ui::new(cli.color, invocation.no_color, cli.quiet);
+    ui.interactive &= !cli.unattended;
+    let (no_project, defaults) = (cli.no_project, Defaults::default());
+    let mut app = App { invocation, ui, no_project, defaults, told: None };
+    match cli.held.as_deref().map(Told::open).transpose() {
+        Ok(told) => app.told = told.map(Arc::new),
+        Err(error) => {
+            app.ui.error(&error.into());
+            return Exit::Start.into();
+        }
+    }
     // Its standard error is a file that is there to say what it could not do.
     let is_watcher = matches!(cli.command, Command::Reap(_));
     if let Err(error) = logging::start(&app.invocation, cli.verbose, is_watcher) {
@@ -234,6 +263,8 @@ fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
         Command::Start(args) => start::run(app, &args),
         Command::Resume(args) => resume::run(app, &args),
         Command::Exec(args) => exec::run(app, args),
+        Command::Attach(args) => attach::run(app, &args),
+        Command::Wait(args) => attach::wait(app, &args),
         Command::Forward(args) => forward::run(app, &args),
         Command::Diff(args) => diff::run(app, &args),
         Command::Apply(args) => apply::run(app, &args),
@@ -258,6 +289,7 @@ fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
         Command::Complete(args) => Ok(complete::run(app, &args, &definition())),
         Command::Man(args) => done(man::pages(&args, definition())),
         Command::Reap(args) => done(reap::run(app, &args)),
+        Command::Hold(_) => done(hold::run(app)),
         Command::PluginCase(args) => done(plugin::case::run(app, &args)),
     }
 }

@@ -8,7 +8,8 @@ use super::App;
 use super::app::Calls;
 use crate::error::CliResult;
 use crate::run::ending::Place;
-use crate::run::reaper::{drop_empty_log, reap, wait_for_death};
+use crate::run::reaper::{Death, drop_empty_log, reap, wait_for_death};
+use crate::ui::watched::Watched;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -17,8 +18,13 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(app: &App, args: &Args) -> CliResult {
-    let died = wait_for_death(io::stdin().lock()).context("cannot wait for the run's process")?;
-    let done = if died { close(app, args) } else { Ok(()) };
+    let terminal = Watched::of_parent();
+    let death = wait_for_death(io::stdin().lock()).context("cannot wait for the run's process")?;
+    // Its user waits for this one.
+    if let (Death::Sudden { with_terminal: true }, Some(terminal)) = (death, terminal) {
+        terminal.restore();
+    }
+    let done = if death == Death::None { Ok(()) } else { close(app, args) };
     if done.is_ok() {
         drop_empty_log(&app.runs(), &args.id);
     }

@@ -8,6 +8,7 @@ use super::problem::{ManifestErrors, Problem, ProblemKind, Problems};
 use super::source::{FileName, Source};
 use super::yaml;
 use crate::profile::Profiles;
+use crate::run::hold::keys::DetachKeys;
 
 /// What the file is called.
 pub const DEFAULTS_FILE: &str = "config.yaml";
@@ -23,6 +24,12 @@ pub struct Defaults {
     pub yes: bool,
     /// The editor, with its arguments.
     pub editor: Option<String>,
+    /// Whether an agent is left running when its terminal is gone.
+    pub survive: bool,
+    /// The keys that detach.
+    pub detach_keys: Option<DetachKeys>,
+    /// The command that tells of an agent that waits or has ended.
+    pub notify: Option<String>,
 }
 
 impl Defaults {
@@ -94,6 +101,9 @@ mod tests {
         let all = read("backend: bubblewrap\nyes: true\neditor: code --wait\n").unwrap();
         assert_eq!((all.backend.as_deref(), all.yes), (Some("bubblewrap"), true));
         assert_eq!(all.editor.as_deref(), Some("code --wait"));
+        let held = read("survive: true\nnotify: beep\ndetach_keys: ctrl-p,ctrl-q\n").unwrap();
+        assert_eq!((held.survive, held.notify.as_deref()), (true, Some("beep")));
+        assert_eq!(held.detach_keys.unwrap().to_string(), "ctrl-p ctrl-q");
     }
 
     #[test]
@@ -102,6 +112,9 @@ mod tests {
             ("backnd: docker\n", "~/config.yaml:1:1: unknown key `backnd` in the defaults [unknown-key]"),
             ("backend: docker\nyes: maybe\n", "~/config.yaml:2:6: `yes` takes true or false"),
             ("backend: Docker!\n", "~/config.yaml:1:10: `Docker!` cannot be the name of a backend"),
+            ("survive: 1\n", "~/config.yaml:1:10: `survive` takes true or false"),
+            ("notify: true\n", "~/config.yaml:1:9: `notify` takes text"),
+            ("detach_keys: d\n", "~/config.yaml:1:14: `d` are not valid keys"),
             ("editor: [vi]\n", "~/config.yaml:1:9: `editor` takes text"),
             ("yes: true\nyes: false\n", "~/config.yaml:2:1: "),
             ("- yes\n", "~/config.yaml:1:1: "),

@@ -6,6 +6,7 @@ pub mod changes;
 pub mod claude_files;
 pub mod closing;
 pub mod ending;
+pub mod hold;
 pub mod intercept;
 pub mod names;
 pub mod options;

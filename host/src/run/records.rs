@@ -13,6 +13,7 @@ use claude_bottle_plugin_api::{Bottle, Owner};
 use serde::{Deserialize, Serialize};
 
 use crate::results::save::Wanted;
+use crate::run::hold::socket;
 use crate::run::owner;
 
 /// How many ended runs are kept.
@@ -208,7 +209,7 @@ impl Runs {
         let dir = self.dir(id);
         let is_half_written = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-            name.starts_with(b".tmp") || name.ends_with(b".tmp")
+            name.starts_with(b".tmp") || name.ends_with(b".tmp") || name == socket::FILE.as_bytes()
         };
         let entries = match fs::read_dir(&dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

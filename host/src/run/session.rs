@@ -12,12 +12,14 @@ use crate::results::save::{self, Most};
 use crate::results::store::Store;
 use crate::run::backend::{Backend, Verb};
 use crate::run::ending::{self, Place};
+use crate::run::hold::told::{News, Told};
+use crate::run::hold::{Held, socket};
 use crate::run::names;
 use crate::run::reaper::{Reaper, drop_empty_log};
 use crate::run::records::{Phase, Record, Runs, Timing};
 use crate::run::setup::Setup;
 use crate::run::stage;
-use crate::ui::terminal::Raw;
+use crate::ui::terminal::{Raw, Title};
 
 /// What is said of a bottle that another process has ended.
 const CLOSED: &str = "the bottle was closed";
@@ -44,6 +46,8 @@ pub struct Session<'a> {
     pub is_named: bool,
     /// What makes the bottle ready before the agent runs.
     pub setup: Setup<'a>,
+    /// The process that holds this one's terminal, if one does.
+    pub told: Option<&'a Told>,
 }
 
 impl Session<'_> {
@@ -56,10 +60,14 @@ impl Session<'_> {
         if let Err(error) = created {
             return Ran::failed(error);
         }
-        let reaper = match Reaper::spawn(self.exe, self.runs, &self.record.id) {
+        self.tell(&News::Run(self.record.id.clone()));
+        let mut reaper = match Reaper::spawn(self.exe, self.runs, &self.record.id) {
             Ok(reaper) => reaper,
             Err(error) => return Ran::failed(self.end_unwatched(error)),
         };
+        if request.tty {
+            reaper.note_terminal();
+        }
         let outcome = self.launch_and_use(request);
         self.backend.progress().clear();
         self.note_times();
@@ -72,6 +80,7 @@ impl Session<'_> {
             }
         }
         let recorded = self.runs.save(&self.record).and_then(|()| self.runs.prune());
+        self.close_door();
         // A verb that never returned may still be making things: they are left to the reaper.
         if outcome.is_abandoned && !is_kept {
             reaper.leave_behind()
@@ -99,6 +108,21 @@ impl Session<'_> {
         match self.runs.save(&self.record) {
             Ok(()) => error,
             Err(other) => error.also(other.into()),
+        }
+    }
+
+    /// Removes what its session was attached to by: whoever held it may be dead.
+    fn close_door(&self) {
+        if self.told.is_some()
+            && let Err(error) = socket::remove(&self.runs.dir(&self.record.id))
+        {
+            tracing::debug!(%error, "remove the socket of the session");
+        }
+    }
+
+    fn tell(&self, news: &News) {
+        if let Some(told) = self.told {
+            told.tell(news);
         }
     }
 
@@ -160,7 +184,11 @@ impl Session<'_> {
             self.record.saves = None;
             return Err(error);
         }
-        let status = exec(self.backend, bottle, request)?;
+        self.tell(&News::Running(Held { run: self.record.id.clone(), name: self.record.name.clone() }));
+        let title = request.tty.then(|| Title::set(&format!("{} (bottle)", self.record.name)));
+        let status = exec(self.backend, bottle, request);
+        drop(title);
+        let status = status?;
         if self.commits {
             commits::export::export(self.backend, bottle, &self.runs.dir(&self.record.id));
         }

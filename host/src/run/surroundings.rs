@@ -6,11 +6,14 @@ use std::path::Path;
 /// The longest value that is passed on.
 const MOST_BYTES: usize = 128;
 
+/// Variables by which terminals say what they are and can do.
+const OF_TERMINALS: [&str; 3] = ["COLORTERM", "TERM_PROGRAM", "TERM_PROGRAM_VERSION"];
+
 /// Returns the variables for a program, with or without a terminal.
 pub fn variables(has_terminal: bool) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
-    if let Some(colours) = std::env::var("COLORTERM").ok().filter(|_| has_terminal) {
-        variables.insert("COLORTERM".to_owned(), colours);
+    for name in OF_TERMINALS.iter().filter(|_| has_terminal) {
+        variables.extend(std::env::var(name).ok().map(|value| ((*name).to_owned(), value)));
     }
     let zone = std::env::var("TZ").ok().or_else(|| zone_of(Path::new("/etc/localtime")));
     variables.extend(zone.map(|zone| ("TZ".to_owned(), zone)));

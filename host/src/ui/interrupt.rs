@@ -128,6 +128,11 @@ impl Interrupt {
         }
     }
 
+    /// The same descriptor, for this program itself.
+    pub fn resizes(&self) -> BorrowedFd<'_> {
+        self.resized.as_fd()
+    }
+
     /// Returns a descriptor with a byte for each change of the terminal's size.
     pub fn resized(&self) -> RawFd {
         self.resized.as_fd().as_raw_fd()

@@ -10,6 +10,7 @@ pub mod progress;
 pub mod streams;
 pub mod suspend;
 pub mod terminal;
+pub mod watched;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

@@ -16,7 +16,7 @@ static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
 /// What a full-screen program may have switched on and, killed, did not switch off: cursor hidden, mouse reports,
 /// focus reports, bracketed paste, the kitty keyboard protocol, alternate screen, colours.
 /// <https://invisible-island.net/xterm/ctlseqs/ctlseqs.html>, <https://sw.kovidgoyal.net/kitty/keyboard-protocol/>
-const RESET: &[u8] =
+pub(super) const RESET: &[u8] =
     b"\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[<u\x1b[?1049l\x1b[0m\r\n";
 
 /// A terminal in raw mode; as it was found when dropped.
@@ -129,8 +129,42 @@ pub fn restore() {
     }
 }
 
-fn reset_screen() {
-    if output::stdout().is_terminal() && output::write(RESET).is_err() {
+/// Keeps the window's title, and says in it that this is a bottle: XTWINOPS 22 and 23 of
+/// <https://invisible-island.net/xterm/ctlseqs/ctlseqs.html>.
+pub struct Title(());
+
+impl Title {
+    /// Sets the title to a text, of which control characters are left out.
+    pub fn set(text: &str) -> Self {
+        let text: String = text.chars().filter(|c| !c.is_control()).collect();
+        write_control(format!("\x1b[22;2t\x1b]2;{text}\x07").as_bytes());
+        Self(())
+    }
+
+    /// Keeps the title, which the session that follows sets.
+    pub fn keep() -> Self {
+        write_control(b"\x1b[22;2t");
+        Self(())
+    }
+
+    /// Leaves it to others to put the title back.
+    pub fn leave(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Title {
+    fn drop(&mut self) {
+        write_control(b"\x1b[23;2t");
+    }
+}
+
+fn write_control(bytes: &[u8]) {
+    if output::stdout().is_terminal() && output::write(bytes).is_err() {
         tracing::debug!("the terminal went away");
     }
+}
+
+fn reset_screen() {
+    write_control(RESET);
 }

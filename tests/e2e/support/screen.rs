@@ -78,6 +78,12 @@ impl Screen {
         self.drawn.0.lock().unwrap().parser.screen().contents().contains(text)
     }
 
+    /// Kills the program, which can do nothing about that, and takes its terminal away.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for the program's end, and returns its exit code, what is drawn, and the terminal's settings.
     pub(crate) fn wait_for_settings(mut self) -> (u32, String, String) {
         let code = self.child.wait().unwrap().exit_code();

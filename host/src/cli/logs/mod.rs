@@ -3,6 +3,7 @@
 mod decisions;
 mod follow;
 mod tail;
+mod transcript;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -36,6 +37,9 @@ pub(super) struct Args {
     /// Show what the proxy decided: time, verdict, host and port, reason
     #[arg(long, requires = "bottle")]
     egress: bool,
+    /// Show what the terminal showed, of a run that was started with --record
+    #[arg(long, requires = "bottle", conflicts_with_all = ["egress", "follow", "format"])]
+    transcript: bool,
     /// Show decisions as they are made, until the run has ended; implies --egress
     #[arg(short, long, requires = "bottle")]
     follow: bool,
@@ -97,6 +101,9 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
 fn show(app: &App, args: &Args, record: &Record) -> CliResult<ExitCode> {
     if args.follow {
         return follow::run(app, record, args.format);
+    }
+    if args.transcript {
+        return transcript::show(app, record);
     }
     if args.egress {
         return show_decisions(app, record, args.format);

@@ -37,10 +37,20 @@ pub(in crate::cli) struct Flags {
     /// The backend to use, instead of CLAUDE_BOTTLE_BACKEND
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) backend: Option<String>,
-    /// Run once with this prompt, without terminal or question, and print the answer
+    /// Run once with this prompt, and print the answer
     #[arg(short, long, value_name = "PROMPT", allow_hyphen_values = true)]
     pub(super) print: Option<String>,
-    /// Let the session be controlled from elsewhere (Claude Code: from claude.ai)
+    /// Leave the agent running when its terminal is closed or lost
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, hide_possible_values = true)]
+    #[arg(default_missing_value = "true", conflicts_with = "print")]
+    pub(super) survive: Option<bool>,
+    /// Start in the background, and print the bottle's name
+    #[arg(short, long, conflicts_with_all = ["print", "survive"])]
+    pub(super) detach: bool,
+    /// Keep what the terminal shows: claude-bottle logs --transcript
+    #[arg(long, conflicts_with = "print")]
+    pub(super) record: bool,
+    /// Let the session be controlled from elsewhere
     #[arg(long)]
     pub(super) remote_control: bool,
     /// Show afterwards how long each step took

@@ -1,6 +1,7 @@
 //! `start`: resolve, prepare, show, ask, launch, provision, execute, close.
 
 mod flags;
+mod held;
 mod kept;
 mod running;
 
@@ -37,6 +38,7 @@ use crate::run::{claude_files, intercept, tools};
 use crate::{run::owner, run::stage};
 
 pub(super) use flags::Flags;
+pub(super) use held::leave;
 pub(super) use kept::check as check_keeps;
 
 #[derive(Debug, clap::Args)]
@@ -149,6 +151,10 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
         names::check(name, &manifest, &app.runs().all()?, &app.results().names()?)?;
     }
     flags.check(agent)?;
+    let wish = held::Wish::of(app, flags);
+    if !dry_run && wish.needs_holder(app) {
+        return held::hold(app, flags, wish);
+    }
     warn_of_misspelt_backends(app, bottle, request.backend)?;
     let calls = Calls::new(app)?;
     let mut backend = app.open(request.backend, &calls)?;
@@ -180,7 +186,8 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
         .with_profile(agent)
         .noting(token::note(app, &manifest, agent))
         .noting(intercept::note(bottle, &egress.policy))
-        .named(flags.name.clone());
+        .named(flags.name.clone())
+        .surviving(wish.survives);
     if dry_run {
         return show_dry_run(app, flags.format, &view);
     }

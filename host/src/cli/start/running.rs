@@ -21,6 +21,9 @@ use crate::run::surroundings;
 use crate::ui::output;
 use crate::ui::streams::Streams;
 
+/// Keeps Claude Code from setting a title of its own: <https://code.claude.com/docs/en/env-vars>.
+const OWN_TITLE: &str = "CLAUDE_CODE_DISABLE_TERMINAL_TITLE";
+
 /// Launches the bottle and runs the agent in it, to its end.
 pub(super) fn session(
     app: &App,
@@ -60,13 +63,19 @@ pub(super) fn session(
     exec.tty = tty;
     exec.term = std::env::var("TERM").ok();
     exec.env = surroundings::variables(tty);
+    let is_set = spec.bottle.env.iter().any(|variable| variable.name == OWN_TITLE);
+    let is_claude = spec.agent.command.first().is_some_and(|program| program.ends_with("claude"));
+    if tty && is_claude && !is_set {
+        exec.env.insert(OWN_TITLE.to_owned(), "1".to_owned());
+    }
     exec.streams = streams.numbers();
     let (runs, store) = (&app.runs(), &app.results());
     let (exe, commits) = (&app.invocation.exe, request.commits);
     let is_named = request.flags.name.is_some();
     let say = |text: &str| app.ui.status(text);
     let setup = Setup { steps: &agent.setup, say: &say };
-    let session = Session { backend, runs, store, spec, exe, commits, plan, record, is_named, setup };
+    let told = app.told.as_deref();
+    let session = Session { backend, runs, store, spec, exe, commits, plan, record, is_named, setup, told };
     Ok(session.run(exec))
 }
 

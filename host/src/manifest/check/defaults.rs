@@ -4,8 +4,9 @@ use super::{Checker, Lines};
 use crate::manifest::defaults::Defaults;
 use crate::manifest::names::check_slug;
 use crate::manifest::node::{Node, Value};
+use crate::manifest::problem::ProblemKind;
 
-const KEYS: [&str; 3] = ["backend", "yes", "editor"];
+const KEYS: [&str; 6] = ["backend", "yes", "editor", "survive", "detach_keys", "notify"];
 
 /// Checks a whole file; one that holds nothing sets nothing.
 pub(crate) fn check(checker: &mut Checker<'_>, root: &Node) -> Defaults {
@@ -20,6 +21,7 @@ pub(crate) fn check(checker: &mut Checker<'_>, root: &Node) -> Defaults {
         Some((node, checker.text(node, &format!("`{key}`"), Lines::One)?.to_owned()))
     };
     let (backend, editor) = (text("backend"), text("editor").map(|(_, text)| text));
+    let (notify, keys) = (text("notify").map(|(_, text)| text), text("detach_keys"));
     let backend = backend.and_then(|(node, name)| match check_slug(&name) {
         Ok(()) => Some(name),
         Err(error) => {
@@ -27,8 +29,16 @@ pub(crate) fn check(checker: &mut Checker<'_>, root: &Node) -> Defaults {
             None
         }
     });
-    let yes = fields.get("yes").is_some_and(|node| switch(checker, node, "`yes`"));
-    Defaults { backend, yes, editor }
+    let detach_keys = keys.and_then(|(node, keys)| match keys.parse() {
+        Ok(keys) => Some(keys),
+        Err(message) => {
+            checker.report(ProblemKind::BadValue, node.span, message);
+            None
+        }
+    });
+    let [yes, survive] = ["yes", "survive"]
+        .map(|key| fields.get(key).is_some_and(|node| switch(checker, node, &format!("`{key}`"))));
+    Defaults { backend, yes, editor, survive, detach_keys, notify }
 }
 
 fn switch(checker: &mut Checker<'_>, node: &Node, subject: &str) -> bool {

@@ -34,6 +34,8 @@ pub struct PlanView {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     runtime: Option<String>,
+    /// Whether the agent goes on when its terminal is gone.
+    survives: bool,
     command: Vec<String>,
     env_names: Vec<String>,
     /// What is known of the agent's program.
@@ -132,6 +134,7 @@ impl PlanView {
             container_name: plan.name.clone(),
             name: None,
             runtime: plan.runtime.clone(),
+            survives: false,
             command: spec.agent.command.clone(),
             env_names,
             profile: String::new(),
@@ -205,6 +208,12 @@ impl PlanView {
         Self { name, ..self }
     }
 
+    /// Says whether the agent goes on when its terminal is gone.
+    #[must_use]
+    pub fn surviving(self, survives: bool) -> Self {
+        Self { survives, ..self }
+    }
+
     /// Formats the plan for people, without a trailing line end.
     pub fn text(&self, ui: &Ui) -> String {
         let rows = self.rows();
@@ -252,6 +261,7 @@ impl PlanView {
         row("changed here", self.resumes.as_ref().and_then(changed_here));
         row("commits by", self.git_identity.as_ref().map(identity));
         row("options", self.options.as_object().map(options_text));
+        row("terminal", self.survives.then(|| "when it is closed, the agent goes on".to_owned()));
         row("remote control", self.remote_control.then(|| "on".to_owned()));
         rows.extend(self.facts.iter().map(|fact| (fact.label.clone(), fact.value.clone())));
         rows

@@ -12,6 +12,7 @@ use crate::environment::{PREFIX, TOKEN};
 const NAMES: &[&str] = &[
     "CONTAINER_HOST",
     "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
     "DOCKER_API_VERSION",
     "DOCKER_CERT_PATH",
     "DOCKER_CONFIG",
@@ -29,6 +30,7 @@ const NAMES: &[&str] = &[
     "TMPDIR",
     "TZ",
     "USER",
+    "WAYLAND_DISPLAY",
 ];
 
 /// Variables by how their name begins: the system's, and this program's own.
@@ -39,7 +41,7 @@ const BEGINNINGS: &[&str] = &["LC_", "XDG_", PREFIX];
 const LEFT_OUT: &[&str] = &[TOKEN, "CLAUDE_BOTTLE_FAULT"];
 
 /// Returns those of the user's variables that the watching process gets.
-pub(super) fn of_watcher(
+pub(in crate::run) fn of_watcher(
     all: impl Iterator<Item = (OsString, OsString)>,
 ) -> impl Iterator<Item = (OsString, OsString)> {
     all.filter(|(name, _)| is_passed_on(name))

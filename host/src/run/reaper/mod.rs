@@ -4,7 +4,7 @@
 //! its end without one means that the run's process is gone, by SIGKILL or otherwise. The reaper then opens the
 //! backend itself, in a fresh process, and removes what carries the dead run's name.
 
-mod environment;
+pub(in crate::run) mod environment;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -26,6 +26,8 @@ use crate::run::stage;
 
 /// What the run's process says when there is nothing to reap.
 const GOODBYE: &[u8] = b"goodbye\n";
+/// What it says before that when its agent has the terminal.
+const TERMINAL: &[u8] = b"terminal\n";
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
 /// The reaper is done after this many looks in a row that found nothing. The backend says when its engine is through with what
@@ -61,6 +63,14 @@ impl Reaper {
             .context("cannot start the process that closes the bottle should this one be killed")?;
         let pipe = child.stdin.take();
         Ok(Self { child, pipe })
+    }
+
+    /// Says that the agent has the terminal, which is put back should this process be killed.
+    pub fn note_terminal(&mut self) {
+        let said = self.pipe.as_mut().map(|pipe| pipe.write_all(TERMINAL));
+        if !matches!(said, Some(Ok(()))) {
+            tracing::debug!("the reaper was gone already");
+        }
     }
 
     /// Says that the bottle is closed, and waits for the watcher to end.
@@ -101,11 +111,27 @@ pub fn drop_empty_log(runs: &Runs, id: &str) {
     }
 }
 
-/// Waits for the run's process to say goodbye or to die; returns whether it died.
-pub fn wait_for_death(mut pipe: impl Read) -> io::Result<bool> {
+/// How the run's process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Death {
+    /// It said goodbye.
+    None,
+    /// It did not.
+    Sudden {
+        /// Whether its agent had the terminal.
+        with_terminal: bool,
+    },
+}
+
+/// Waits for the run's process to say goodbye or to die.
+pub fn wait_for_death(mut pipe: impl Read) -> io::Result<Death> {
     let mut said = Vec::new();
     pipe.read_to_end(&mut said)?;
-    Ok(said != GOODBYE)
+    let last = said.strip_prefix(TERMINAL);
+    Ok(match last.unwrap_or(&said) == GOODBYE {
+        true => Death::None,
+        false => Death::Sudden { with_terminal: last.is_some() },
+    })
 }
 
 /// Saves the work of a dead run, and removes all that carries its name. What cannot be saved stays, halted.
@@ -225,8 +251,16 @@ mod tests {
 
     #[test]
     fn only_a_whole_goodbye_counts() {
-        assert!(!wait_for_death(GOODBYE).unwrap());
-        assert!(wait_for_death(&b""[..]).unwrap());
-        assert!(wait_for_death(&b"good"[..]).unwrap());
+        let sudden = |with_terminal| Death::Sudden { with_terminal };
+        for (said, death) in [
+            (&b"goodbye\n"[..], Death::None),
+            (b"terminal\ngoodbye\n", Death::None),
+            (b"", sudden(false)),
+            (b"good", sudden(false)),
+            (b"terminal\n", sudden(true)),
+            (b"terminal\ngood", sudden(true)),
+        ] {
+            assert_eq!(wait_for_death(said).unwrap(), death, "{said:?}");
+        }
     }
 }
