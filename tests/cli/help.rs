@@ -28,6 +28,7 @@ fn the_first_help() {
       wait         Wait for the end of a run, and exit with its agent's code
       exec         Run a program in a bottle that is running
       forward      Open a bottle's ports on this machine's loopback
+      watch        Watch all bottles on one screen, and answer what they ask for
       stop         Stop a bottle: save its changes and remove it [alias: rm]
       results      List saved changes of agents
       diff         Show what an agent changed
@@ -99,6 +100,8 @@ fn the_help_of_start() {
       -y, --yes                      Start without asking
           --ask                      Ask, although config.yaml says not to
           --allow-unenforced-egress  Start although the backend does not enforce the egress policy
+          --ask-hosts                Let requests to hosts that no rule allows wait for an answer, as
+                                     `egress.ask` does
           --pull                     Pull the image or its base again
           --rebuild                  Rebuild the image without its cache
           --backend <NAME>           The backend to use, instead of CLAUDE_BOTTLE_BACKEND

@@ -49,5 +49,6 @@ mod shells;
 mod start;
 mod trust;
 mod unasked;
+mod watch;
 mod watcher;
 mod workspace;

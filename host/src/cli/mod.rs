@@ -39,6 +39,7 @@ mod table;
 mod token;
 mod trust;
 mod usable;
+mod watch;
 mod work;
 mod written;
 
@@ -124,6 +125,8 @@ enum Command {
     Exec(exec::Args),
     /// Open a bottle's ports on this machine's loopback
     Forward(forward::Args),
+    /// Watch all bottles on one screen, and answer what they ask for
+    Watch(watch::Args),
     /// Stop a bottle: save its changes and remove it
     #[command(visible_alias = "rm")]
     Stop(stop::Args),
@@ -278,6 +281,7 @@ fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
         Command::Init(args) => done(init::run(app, args)),
         Command::Edit(args) => done(edit::run(app, &args)),
         Command::Stop(args) => done(stop::run(app, &args)),
+        Command::Watch(args) => done(watch::run(app, &args)),
         Command::Results(args) => done(results::run(app, &args)),
         Command::Save(args) => done(save::run(app, &args)),
         Command::Discard(args) => done(discard::run(app, &args)),

@@ -123,7 +123,12 @@ pub struct Egress {
     pub upstream: Option<upstream::Found>,
     /// Authorities that hosts are trusted by when tunnels to them are opened, in PEM; empty where none is.
     pub roots: String,
+    /// Whether a request that no rule allows waits for an answer.
+    pub ask: bool,
 }
+
+/// How long such a request waits.
+const ASK_SECONDS: u64 = 60;
 
 impl Egress {
     /// Finds it, with what the environment says about it.
@@ -139,7 +144,7 @@ impl Egress {
                 return Err(EgressError::NotByPipelock { what }.into());
             }
         };
-        Ok(Self { proxy, policy, upstream, roots })
+        Ok(Self { proxy, policy, upstream, roots, ask: bottle.egress.ask.is_some() })
     }
 }
 
@@ -151,12 +156,15 @@ pub fn egress_spec(id: &str, bottle: &Bottle, egress: &Egress, port: u16) -> any
     spec.port = port;
     spec.hosts = allowed_hosts(policy);
     if egress.proxy == Proxy::Pipelock {
+        anyhow::ensure!(!egress.ask, "pipelock lets no request wait for an answer: leave out `ask`");
         spec.config = pipelock::config::config(policy, bottle)?;
         return Ok(spec);
     }
     let upstream_proxy = egress.upstream.as_ref().map(|found| found.proxy.clone());
     let roots = egress.roots.clone();
-    let config = GuardConfig { upstream_proxy, roots, ..guard_config(id, bottle, policy.clone(), port) };
+    let ask_seconds = if egress.ask { ASK_SECONDS } else { 0 };
+    let config =
+        GuardConfig { upstream_proxy, roots, ask_seconds, ..guard_config(id, bottle, policy.clone(), port) };
     spec.config = config.to_yaml().context("cannot write the guard's configuration")?;
     spec.config_json =
         serde_json::to_value(config).context("cannot write the guard's configuration as JSON")?;

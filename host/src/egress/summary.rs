@@ -150,6 +150,9 @@ impl Counter {
     }
 
     fn count(&mut self, Decision { record, knows_ports }: Decision) {
+        if matches!(record.event, LogEvent::Ask | LogEvent::Answer | LogEvent::Policy) {
+            return;
+        }
         if record.verdict == Verdict::Deny && Profiles::is_chatter(&record.host) {
             self.own += 1;
             return;

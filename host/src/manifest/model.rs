@@ -160,6 +160,8 @@ pub struct Egress {
     pub hosts: Vec<StaticHost>,
     /// Private ranges.
     pub private: Vec<PrivateRange>,
+    /// Where it is written that a request which no rule allows waits for an answer.
+    pub ask: Option<Origin>,
     /// Inspection of what is sent.
     pub dlp: DlpConfig,
     /// What is said of a proxy above the guard.

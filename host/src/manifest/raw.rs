@@ -165,6 +165,11 @@ pub(crate) struct Egress {
     /// Private address ranges that named hosts may lie in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) private: Vec<Private>,
+    /// Let a request to a host that no rule allows wait up to a minute for an answer from `claude-bottle watch` or
+    /// `claude-bottle policy allow`, in place of refusing it at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub(crate) ask: Option<bool>,
     /// Inspection of what is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Dlp")]

@@ -68,5 +68,9 @@ fn wishes(agent: &Agent, bottle: &Bottle, spec: &Spec) -> Vec<Wish> {
         };
         wishes.push(Wish::new(Capability::PIPELOCK, "the proxy pipelock", &place));
     }
+    if spec.bottle.egress.config_json["ask_seconds"].as_u64().is_some_and(|seconds| seconds > 0) {
+        let place = bottle.egress.ask.as_ref().map_or_else(|| "--ask-hosts".to_owned(), ToString::to_string);
+        wishes.push(Wish::new(Capability::RELOAD, "requests that wait for an answer", &place));
+    }
     wishes
 }

@@ -7,6 +7,7 @@ pub mod interrupt;
 pub mod output;
 pub mod pager;
 pub mod progress;
+pub mod screen;
 pub mod streams;
 pub mod suspend;
 pub mod terminal;

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -24,11 +25,21 @@ pub struct Raw {
     reset: bool,
 }
 
+/// Whether this program has the whole screen, which a panic and a third interrupt leave as well.
+static HAS_SCREEN: AtomicBool = AtomicBool::new(false);
+
 impl Raw {
     /// Puts the terminal on standard input into raw mode.
     pub fn enter() -> io::Result<Self> {
         make_raw(tcgetattr(io::stdin())?)?;
         Ok(Self { reset: true })
+    }
+
+    /// Does the same for a view of this program's own, which has the whole screen.
+    pub fn enter_full_screen() -> io::Result<Self> {
+        let raw = Self::enter()?;
+        HAS_SCREEN.store(true, Ordering::Release);
+        Ok(raw)
     }
 
     /// Goes back to how the terminal was, after a program that ended by itself and tidied up.
@@ -39,7 +50,7 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        if self.reset {
+        if self.reset && !HAS_SCREEN.load(Ordering::Acquire) {
             reset_screen();
         }
         restore();
@@ -122,6 +133,9 @@ pub fn read_secret_line(terminal: impl AsFd) -> io::Result<Zeroizing<Vec<u8>>> {
 
 /// Goes back to how the terminal was, if it was changed.
 pub fn restore() {
+    if HAS_SCREEN.swap(false, Ordering::AcqRel) {
+        reset_screen();
+    }
     if let Some(modes) = take_saved()
         && let Err(error) = tcsetattr(io::stdin(), OptionalActions::Now, &modes)
     {

@@ -53,6 +53,9 @@ pub struct GuardConfig {
     /// Accept a ClientHello that carries Encrypted Client Hello, whose inner server name nobody can check.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_ech: bool,
+    /// Seconds for which a request that no rule allows waits for another policy; 0 refuses it at once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ask_seconds: u64,
     /// Limits on everything a client can make grow.
     #[serde(default)]
     pub limits: Limits,
@@ -83,6 +86,11 @@ pub enum SocketAccess {
     Owner,
     /// Whoever reaches the directory it is in: mode 666.
     Everyone,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 impl SocketAccess {
@@ -166,6 +174,7 @@ impl GuardConfig {
             resolver: None,
             tls_ports: Vec::new(),
             allow_ech: false,
+            ask_seconds: 0,
             limits: Limits::default(),
             dlp: DlpConfig::default(),
             log: LogConfig::default(),

@@ -12,6 +12,10 @@ pub enum LogEvent {
     Request,
     /// A tunnel that an earlier line allowed has ended; the verdict says how.
     Close,
+    /// A request that no rule allows waits for an answer, which is another policy.
+    Ask,
+    /// It waits no more; the verdict says what the answer was.
+    Answer,
     /// The policy was changed while the bottle ran; the reason says how. Nothing was asked for.
     Policy,
 }

@@ -39,11 +39,13 @@ impl Tally {
     /// Counts a decision.
     pub fn count(&mut self, record: &LogRecord) {
         match (record.event, record.verdict) {
+            // What comes of a question is a line of its own, and a change of the policy is no request.
+            (LogEvent::Ask | LogEvent::Answer | LogEvent::Policy, _) => {}
             (_, Verdict::Deny) => self.blocked += 1,
             (LogEvent::Request, Verdict::Allow | Verdict::Warn) => self.allowed += 1,
             (LogEvent::Request, Verdict::Error) => self.failed += 1,
-            // A tunnel was counted when it was opened, and a change of the policy is no request.
-            (LogEvent::Close | LogEvent::Policy, _) => {}
+            // A tunnel was counted when it was opened.
+            (LogEvent::Close, _) => {}
         }
     }
 

@@ -17,17 +17,24 @@ pub(crate) struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     /// What was written so far, and whether that is all.
     written: Arc<(Mutex<(String, bool)>, Condvar)>,
+    /// Rows and columns.
+    size: (u16, u16),
 }
 
 impl Terminal {
     pub(crate) fn start(command: &Command) -> Self {
-        let size = PtySize { rows: 60, cols: 200, pixel_width: 0, pixel_height: 0 };
+        Self::sized(command, 200, 60)
+    }
+
+    /// Starts a program on a terminal of this many columns and rows.
+    pub(crate) fn sized(command: &Command, cols: u16, rows: u16) -> Self {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let child = pair.slave.spawn_command(builder(command)).unwrap();
         let (keys, output) = (pair.master.take_writer().unwrap(), pair.master.try_clone_reader().unwrap());
         let written = Arc::default();
         follow(output, Arc::clone(&written));
-        Self { keys, child, written }
+        Self { keys, child, written, size: (rows, cols) }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -44,6 +51,18 @@ impl Terminal {
     #[track_caller]
     pub(crate) fn wait_for(&self, wanted: &str) {
         self.wait_until(wanted, |text, _| text.contains(wanted));
+    }
+
+    /// Waits until the screen shows a text.
+    #[track_caller]
+    pub(crate) fn wait_for_screen(&self, wanted: &str) {
+        let size = self.size;
+        self.wait_until(wanted, |text, _| drawn(text, size).contains(wanted));
+    }
+
+    /// Returns what the screen shows.
+    pub(crate) fn screen(&self) -> String {
+        drawn(&self.written.0.lock().unwrap().0, self.size)
     }
 
     #[track_caller]
@@ -79,6 +98,14 @@ impl Terminal {
         assert_eq!(got, code, "{text}");
         text
     }
+}
+
+/// Returns the screen after all of a text was written to it.
+fn drawn(text: &str, (rows, columns): (u16, u16)) -> String {
+    let [rows, columns] = [rows, columns].map(|count| std::num::NonZero::new(count).unwrap());
+    let mut parser = vt100::Parser::new(rows, columns, 0);
+    parser.process(text.as_bytes());
+    parser.screen().contents()
 }
 
 fn builder(command: &Command) -> CommandBuilder {

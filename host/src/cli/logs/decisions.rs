@@ -72,13 +72,16 @@ fn row(line: &str) -> Option<Row> {
         Some(Line::Notice(notice)) => return Some(plain(&notice.time, &notice.text)),
         None => return Some(plain("-", line)),
     };
-    if record.event == LogEvent::Close && record.verdict == Verdict::Allow {
+    // What was answered is told by the change of the policy, and by the request itself.
+    let is_told = record.event == LogEvent::Answer;
+    if is_told || record.event == LogEvent::Close && record.verdict == Verdict::Allow {
         return None;
     }
     if record.event == LogEvent::Policy {
         return Some(plain(&record.time, &record.reason));
     }
     let verdict = match record.verdict {
+        _ if record.event == LogEvent::Ask => "ask",
         Verdict::Allow => "allow",
         Verdict::Deny => "deny",
         Verdict::Warn => "warn",
@@ -115,6 +118,8 @@ mod tests {
         };
         check(&line("request", "deny", "a.test"), Some("2026-01-02T03:04:05.678Z | deny | a.test:443 | why"));
         check(&line("close", "allow", "a.test"), None);
+        check(&line("ask", "deny", "a.test"), Some("2026-01-02T03:04:05.678Z | ask | a.test:443 | why"));
+        check(&line("answer", "deny", "a.test"), None);
         check(&line("policy", "allow", ""), Some("2026-01-02T03:04:05.678Z | - | - | why"));
         check(&line("close", "deny", ""), Some("2026-01-02T03:04:05.678Z | deny | - | why"));
         let pipelock = r#"{"component":"pipelock","event":"blocked","method":"CONNECT","target":"b.test:443","scanner":"allowlist","reason":"no","time":"2026-01-02T03:04:05Z"}"#;

@@ -2,7 +2,7 @@
 
 mod decisions;
 mod follow;
-mod tail;
+pub(super) mod tail;
 mod transcript;
 
 use std::path::{Path, PathBuf};

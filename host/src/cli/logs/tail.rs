@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::egress::summary;
 
 /// A log that is read from its beginning, and later from where it was left.
-pub(super) struct Tail {
+pub(in crate::cli) struct Tail {
     run_dir: PathBuf,
     file: Option<File>,
     /// Whether the older file was read; it is not read again after a change of files.
@@ -18,12 +18,12 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    pub(super) fn new(run_dir: &Path) -> Self {
+    pub(in crate::cli) fn new(run_dir: &Path) -> Self {
         Self { run_dir: run_dir.to_owned(), file: None, begun: false, partial: Vec::new() }
     }
 
     /// Returns the lines that have appeared since the last call.
-    pub(super) fn read_new(&mut self) -> io::Result<Vec<String>> {
+    pub(in crate::cli) fn read_new(&mut self) -> io::Result<Vec<String>> {
         let mut lines = Vec::new();
         // A backend that keeps the log elsewhere says so by a link, which may not be there from the beginning.
         let [older, path] = summary::files(&self.run_dir);

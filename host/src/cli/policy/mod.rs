@@ -1,8 +1,9 @@
 //! `policy`: what an agent may reach, asked of the manifest or of a bottle that is running, and changed while it runs.
 
+mod asked;
 mod change;
 mod check;
-mod running;
+pub(super) mod running;
 mod save;
 mod show;
 mod suggest;
@@ -30,6 +31,8 @@ enum What {
     Allow(change::ChangeArgs),
     /// Refuse a host to a running bottle, until it ends; open connections to it end
     Deny(change::ChangeArgs),
+    /// List what bottles wait for an answer to
+    Asked(asked::AskedArgs),
     /// Print the manifest's lines that would have let through what a run was refused, or add them
     Suggest(suggest::SuggestArgs),
 }
@@ -41,6 +44,7 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult<ExitCode> {
         What::Show(args) => done(show::run(app, args)),
         What::Allow(args) => done(change::run(app, args, Effect::Allow)),
         What::Deny(args) => done(change::run(app, args, Effect::Deny)),
+        What::Asked(args) => done(asked::run(app, args)),
         What::Suggest(args) => done(suggest::run(app, args)),
     }
 }

@@ -12,7 +12,7 @@ use claude_bottle_egress_policy::Policy;
 use claude_bottle_plugin_api::{Bottle, Failure, FailureKind, ReloadRequest};
 
 /// Returns the runs that go on and have a policy.
-pub(super) fn running(app: &App) -> CliResult<Vec<Record>> {
+pub(in crate::cli) fn running(app: &App) -> CliResult<Vec<Record>> {
     let mut runs = app.runs().all()?;
     runs.retain(|run| {
         !run.phase.is_over() && run.policy.is_some() && owner::is_alive(&run.owner) != Ok(false)

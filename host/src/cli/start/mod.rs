@@ -176,7 +176,8 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
         restore,
         name: flags.name.clone(),
     };
-    let egress = Egress::find(&app.invocation, agent, bottle)?;
+    let mut egress = Egress::find(&app.invocation, agent, bottle)?;
+    egress.ask |= flags.ask_hosts;
     let (spec, plan) = prepared(app, &backend, (agent, bottle), &egress, &wishes, stage.path())
         .map_err(|error| usable::or_elsewhere(app, request.backend, &calls, error))?;
     let view = PlanView::new(&backend, &spec, &plan, (flags.remote_control, changes))

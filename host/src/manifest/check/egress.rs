@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::{Checker, Lines, intercept, presets};
 use crate::manifest::keys::KEYS;
 use crate::manifest::model::{
-    BottleName, Egress, PrivateRange, ProxyKind, StaticHost, Upstream, UpstreamSource, VariableName,
+    BottleName, Egress, Origin, PrivateRange, ProxyKind, StaticHost, Upstream, UpstreamSource, VariableName,
 };
 use crate::manifest::node::{Key, Node, Value};
 use crate::manifest::problem::{Problem, ProblemKind};
@@ -42,11 +42,22 @@ pub(super) fn check(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node)
     }
     let proxies = [("guard", ProxyKind::Guard), ("pipelock", ProxyKind::Pipelock)];
     egress.proxy = fields.get("proxy").and_then(|node| one_of(checker, node, "`proxy`", &proxies));
+    egress.ask = fields.get("ask").and_then(|node| ask(checker, node));
     egress.dlp = fields.get("dlp").map(|node| dlp(checker, node)).unwrap_or_default();
     egress.upstream = fields.get("upstream_proxy").and_then(|node| upstream(checker, node));
     intercept::check(checker, &fields, &mut egress);
     intercept::check_rules(checker, &egress, &rules);
     egress
+}
+
+fn ask(checker: &mut Checker<'_>, node: &Node) -> Option<Origin> {
+    match node.value {
+        Value::Bool(is_on) => is_on.then(|| checker.source.origin(node.span)),
+        _ => {
+            checker.wrong_type(node, "`ask`", "`true` or `false`", None);
+            None
+        }
+    }
 }
 
 /// A user and a password are secrets, so they come from a variable of the host and never from the manifest.

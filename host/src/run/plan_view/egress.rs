@@ -16,6 +16,9 @@ pub(super) struct EgressView {
     enforced: bool,
     /// The address of a proxy above.
     upstream_proxy: Option<String>,
+    /// For how many seconds a request that no rule allows waits for an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asks: Option<u64>,
     /// Ports inside and where they lead, `5432 to db.example.com:5432`.
     pub(super) forward: Vec<String>,
     /// Which of the hosts come from the agent's profile.
@@ -57,6 +60,7 @@ impl EgressView {
             hosts: bottle.egress.hosts.clone(),
             enforced,
             upstream_proxy: upstream.and_then(serde_json::Value::as_str).map(str::to_owned),
+            asks: bottle.egress.config_json["ask_seconds"].as_u64().filter(|seconds| *seconds > 0),
             forward: bottle.forward.iter().map(forward).collect(),
             defaults: BTreeSet::new(),
             presets: Vec::new(),
@@ -91,9 +95,11 @@ impl EgressView {
                 "NOT ENFORCED by this backend: every host may be reached, not only {count} ({named})"
             );
         }
+        let waits = |seconds| format!("; a request to another waits up to {seconds} s for an answer");
+        let asks = self.asks.map(waits).unwrap_or_default();
         match count {
-            0 => format!("no host allowed, by {proxy}"),
-            _ => format!("{count} hosts allowed ({named}), by {proxy}"),
+            0 => format!("no host allowed, by {proxy}{asks}"),
+            _ => format!("{count} hosts allowed ({named}), by {proxy}{asks}"),
         }
     }
 }

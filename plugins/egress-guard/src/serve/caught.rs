@@ -9,6 +9,7 @@ use std::time::Duration;
 use claude_bottle_egress_policy::{Code, GuardConfig, HostOrIp, Scheme, parse_authority};
 
 use super::admit::Denial;
+use super::asking;
 use super::client::{Client, Next};
 use super::request::Request;
 use crate::http::destination::{self, Destination, DestinationError};
@@ -152,6 +153,9 @@ pub(super) async fn catch(client: &mut Client, mut request: Request, head: &Requ
 
 const HTTP_PORT: u16 = 80;
 
+/// The ports of a rule that names none.
+const USUAL_PORTS: [u16; 2] = [HTTP_PORT, 443];
+
 /// Returns whether a tunnel may go to a place, and whether plain HTTP may.
 fn ways(config: &GuardConfig, place: &Place) -> (bool, bool) {
     let may = |scheme| config.policy.decide(&place.host, place.port, scheme).is_allowed();
@@ -205,7 +209,12 @@ fn ports(client: &Client, request: &mut Request, head: &RequestHead) -> Result<V
     let host =
         HostOrIp::parse(&head.target).map_err(|error| Denial::new(Code::BadHost, error.to_string()))?;
     request.resolve_to(&host, 0);
-    request.snapshot.config.policy.ports(&host).map_err(|decision| Denial::of(&decision))
+    let config = &request.snapshot.config;
+    config.policy.ports(&host).or_else(|decision| match asking::is_open(decision.code) {
+        // It may be allowed while its client waits, so it needs an address to wait at.
+        true if config.ask_seconds > 0 => Ok(USUAL_PORTS.to_vec()),
+        _ => Err(Denial::of(&decision)),
+    })
 }
 
 #[cfg(test)]

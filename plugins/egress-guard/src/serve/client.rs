@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use claude_bottle_egress_policy::{Code, Limits, LogEvent, Scheme};
 
 use super::admit::Denial;
+use super::asking;
 use super::caught::{self, Place, Preface, Role};
 use super::forward::{self, Dialled};
 use super::ledger::Ledger;
@@ -131,7 +132,15 @@ impl Client {
         head: &RequestHead,
         wanted: &Destination,
     ) -> Next {
-        let decision = match exchange::admit(&self.ledger, request, head, wanted) {
+        let mut decided = exchange::admit(&self.ledger, request, head, wanted);
+        if let Err(denial) = decided {
+            // One that was allowed while it waited is decided by that policy, as if it had come now.
+            decided = match asking::wait(self, request, (wanted, &head.method), denial).await {
+                Ok(_) => exchange::admit(&self.ledger, request, head, wanted),
+                Err(denial) => Err(denial),
+            };
+        }
+        let decision = match decided {
             Ok(decision) => decision,
             Err(denial) => return self.refuse(request, denial).await,
         };

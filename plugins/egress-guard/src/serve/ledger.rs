@@ -57,6 +57,15 @@ impl Ledger {
             .await;
     }
 
+    /// Writes that a question was asked, or how it was answered.
+    pub(super) async fn question(&self, request: &Request, event: LogEvent, said: Denial) {
+        let said = request.masked(said);
+        let verdict = if said.code == Code::Allowed { Verdict::Allow } else { Verdict::Deny };
+        let record = LogRecord { rule: said.rule, origin: said.origin, ..self.record(request, event) };
+        let record = LogRecord { verdict, code: code(said.code), reason: said.reason, ..record };
+        self.server.logger.write(record).await;
+    }
+
     /// Writes that something was let through.
     pub(super) async fn allowed(
         &self,

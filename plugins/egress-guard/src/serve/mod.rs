@@ -2,6 +2,7 @@
 
 mod admit;
 mod answer;
+mod asking;
 mod caught;
 mod client;
 mod client_hello;

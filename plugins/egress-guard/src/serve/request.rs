@@ -129,6 +129,11 @@ impl Request {
         }
     }
 
+    /// Returns `true` if [`MASK`] stands for the host.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.hidden.is_some()
+    }
+
     pub(super) fn masked(&self, denial: Denial) -> Denial {
         let detail = denial.detail.map(|detail| self.mask(detail));
         Denial { reason: self.mask(denial.reason), detail, ..denial }

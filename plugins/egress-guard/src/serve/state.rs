@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio_rustls::rustls::ClientConfig;
 
 use super::admit::{self, Denial};
+use super::asking::Questions;
 use super::request::Request;
 use super::upstream_proxy;
 use crate::dlp::Inspector;
@@ -124,6 +125,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     /// Told of each new configuration.
     changed: watch::Sender<()>,
+    pub(super) questions: Questions,
 }
 
 /// Returns the line for a change of the policy.
@@ -163,6 +165,7 @@ impl Server {
             connections: AtomicU64::new(1),
             stop: watch::Sender::new(false),
             changed: watch::Sender::new(()),
+            questions: Questions::default(),
         })
     }
 

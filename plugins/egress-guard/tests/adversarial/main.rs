@@ -5,6 +5,7 @@
 
 #![cfg(test)]
 
+mod asking;
 mod caught;
 mod ending;
 mod h2;

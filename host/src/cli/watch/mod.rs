@@ -1,0 +1,133 @@
+//! `watch`: all bottles on one screen, what they are refused as it comes, and questions with their answers.
+//!
+//! What a key does is a command of this program, run as one: so each of them can be typed as well, and says the same.
+
+mod commands;
+mod draw;
+mod model;
+mod source;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use crossterm::event::{self, Event, KeyEventKind};
+use signal_hook::consts::SIGTSTP;
+
+use super::App;
+use crate::error::{CliError, CliResult, Exit};
+use crate::ui::interrupt::Interrupt;
+use crate::ui::screen::Screen;
+use commands::Commands;
+use model::{Action, Asked, Model};
+use source::Source;
+
+/// How often logs and records are looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  claude-bottle watch         every bottle that runs
+  claude-bottle watch dev     those of the agent `dev`, or the bottle of that name
+
+Keys, and the command that each of them runs:
+  a, d          policy allow, policy deny: answer what waits, or change what was refused
+  s             exec BOTTLE -- sh
+  f             diff
+  x             stop
+  Tab, ↑, ↓     choose
+  q             leave; the bottles run on")]
+pub(super) struct Args {
+    /// The bottle: its name, its run's id, or its agent
+    bottle: Option<String>,
+}
+
+pub(super) fn run(app: &App, args: &Args) -> CliResult {
+    let source = Source::new(app, args.bottle.as_deref());
+    if let Some(wanted) = &args.bottle
+        && source.runs()?.is_empty()
+    {
+        let message = format!("there is no bottle `{wanted}` that runs");
+        return Err(CliError::new(Exit::Failed, message).hint("claude-bottle list active"));
+    }
+    if !app.ui.interactive || !app.ui.stdout_terminal {
+        let error = CliError::new(Exit::Failed, "`watch` needs a terminal");
+        return Err(error.hint("for programs: claude-bottle list active --format json; claude-bottle logs BOTTLE --egress --follow"));
+    }
+    let interrupt = Interrupt::install()?;
+    let suspended = Arc::<AtomicBool>::default();
+    signal_hook::flag::register(SIGTSTP, Arc::clone(&suspended)).context("cannot install signal handlers")?;
+    let screen = Screen::enter().context("cannot take the terminal")?;
+    Watch { app, source, model: Model::default(), screen, interrupt, suspended, commands: Commands::new(app) }
+        .show()
+}
+
+/// Returns what bottles wait for at the moment, the one that has waited longest first.
+pub(super) fn questions(app: &App, wanted: Option<&str>) -> CliResult<Vec<Asked>> {
+    let mut model = Model::default();
+    Source::new(app, wanted).refresh(&mut model)?;
+    Ok(model.questions)
+}
+
+/// The view while it is shown.
+struct Watch<'a> {
+    app: &'a App,
+    source: Source<'a>,
+    model: Model,
+    screen: Screen,
+    interrupt: Arc<Interrupt>,
+    /// Set when this program is to stop as a shell stops a job.
+    suspended: Arc<AtomicBool>,
+    commands: Commands,
+}
+
+impl Watch<'_> {
+    /// Shows it until the user leaves, or the program is asked to end.
+    fn show(mut self) -> CliResult {
+        loop {
+            self.source.refresh(&mut self.model)?;
+            if let Some(said) = self.commands.said() {
+                self.model.note = said;
+            }
+            let (model, has_color) = (&self.model, self.app.ui.data_color);
+            self.screen.draw(|frame| draw::draw(frame, model, has_color)).context("cannot draw")?;
+            let action = self.next()?;
+            if action == Action::Quit || self.interrupt.triggered() {
+                return Ok(());
+            }
+            let is_suspended = self.suspended.swap(false, Ordering::AcqRel);
+            self.act(if is_suspended { Action::Suspend } else { action })?;
+        }
+    }
+
+    /// Waits for a key, a moment long, and returns what it asks for.
+    fn next(&mut self) -> CliResult<Action> {
+        if !event::poll(TICK).context("cannot read keys")? {
+            return Ok(Action::Nothing);
+        }
+        Ok(match event::read().context("cannot read keys")? {
+            Event::Key(key) if key.kind != KeyEventKind::Release => self.model.press(key),
+            _ => Action::Nothing,
+        })
+    }
+
+    fn act(&mut self, action: Action) -> CliResult {
+        let lost = "cannot take the terminal back";
+        match action {
+            Action::Nothing | Action::Quit => {}
+            Action::Command(words) => self.commands.start(words),
+            Action::Foreground(words) => {
+                let Self { screen, commands, .. } = self;
+                self.model.note = screen.lend(|| commands.run(&words)).context(lost)?;
+            }
+            Action::Suspend => {
+                self.screen
+                    .lend(|| signal_hook::low_level::emulate_default_handler(SIGTSTP).ok())
+                    .context(lost)?;
+            }
+        }
+        Ok(())
+    }
+}
