@@ -334,7 +334,7 @@ fn a_reload_counts_inside_and_takes_no_host_the_authority_is_not_good_for() {
     let mut inside = handshake(open_tunnel(guard.address(), &authority), (&ca, "ok.test"), &[]).unwrap();
     let get = format!("GET /x HTTP/1.1\r\nHost: {authority}\r\n\r\n");
     assert_eq!(ask(&mut inside, &get).status, 200);
-    guard.reload(&config(upstream.port, &roots.pem, &[RULES, &["new.test"]].concat()));
+    guard.reload(&config(upstream.port, &roots.pem, &[RULES, &["GET new.test"]].concat()));
     let failed = guard.event("reload_failed");
     assert!(failed["error"].as_str().unwrap().contains("`new.test`"), "{failed}");
     guard.reload(&config(upstream.port, &roots.pem, &[RULES, &["deny GET ok.test:PORT/x"]].concat()));
@@ -416,7 +416,7 @@ fn the_trust_files_are_next_to_the_socket_before_the_guard_listens() {
     assert_eq!(read("ca.pem"), ready["ca"].as_str().unwrap());
     assert_eq!(read("bundle.pem"), format!("{}{}", roots.pem, read("ca.pem")));
     let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
-    assert_eq!(names.count(), 3, "the key is in no file");
+    assert_eq!(names.count(), 4, "the key is in no file");
     // A next guard makes an authority of its own.
     let first = read("ca.pem");
     drop(guard);
