@@ -140,3 +140,19 @@ fn a_server_of_tools_elsewhere_is_in_the_policy_with_its_line() {
     let shown = stdout(&home.call(&["policy", "show", "a"]));
     assert!(shown.contains("mcp of agent a, ~/claude-bottle.yaml:5"), "{shown}");
 }
+
+/// People write secrets in clear although they should not.
+#[test]
+fn what_may_be_a_secret_of_a_server_is_in_no_message() {
+    for server in
+        ["headers: { Authorization: canary }, url: 'https://x.test/'", "url: 'https://u:canary@x.test/'"]
+    {
+        let manifest = format!(
+            "bottles: {{ dev: {{}} }}\nagents:\n  a:\n    bottle: dev\n    mcp: {{ t: {{ {server} }} }}\n"
+        );
+        let output = Home::with(&manifest).call(&["info", "a"]);
+        assert_code(&output, 1);
+        let said = stderr(&output);
+        assert!(said.contains("claude-bottle.yaml:5") && !said.contains("canary"), "{said}");
+    }
+}

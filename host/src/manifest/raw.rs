@@ -384,7 +384,7 @@ pub(crate) struct SetupStep {
     pub(crate) optional: Option<bool>,
     /// How long it may take: a whole number and `s`, `m` or `h`. `30m` unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", regex(pattern = "^[0-9]+[smh]$"))]
+    #[schemars(with = "String", regex(pattern = "^[0-9]+[smhd]$"))]
     pub(crate) timeout: Option<String>,
 }
 

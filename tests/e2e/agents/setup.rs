@@ -70,7 +70,7 @@ fn a_setup_that_fails_ends_the_start_and_leaves_nothing(backend: Backend) {
 fn a_setup_that_takes_too_long_is_ended_and_an_optional_one_is_told(backend: Backend) {
     let agent = &format!("e2e-setup-slow-{}", backend.name());
     let setup = "      - { run: exec sleep 600, timeout: 1s, optional: true }\n      - { run: exit 4, optional: true }\n";
-    let home = home(agent, setup, "[sh, -c, 'pgrep -x sleep || echo none is left']");
+    let home = home(agent, setup, "[sh, -c, 'grep -l ^sleep /proc/[0-9]*/comm || echo none is left']");
     let output = run(&mut backend.command(&home, &["start", agent, "--yes"]));
     assert_code(&output, 0);
     let said = stderr(&output);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::options::json;
 use super::{Checker, Lines};
+use crate::duration;
 use crate::manifest::keys::KEYS;
 use crate::manifest::model::SetupStep;
 use crate::manifest::node::{Node, Value};
@@ -76,11 +77,7 @@ fn time(checker: &mut Checker<'_>, node: &Node) -> Option<Duration> {
         return None;
     }
     let text = checker.text(node, "`timeout`", Lines::One)?;
-    let units = [('s', 1), ('m', 60), ('h', 3600)];
-    let seconds = units.into_iter().find_map(|(unit, size)| {
-        let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
-        count.checked_mul(size).filter(|seconds| (1..=MOST_SECONDS).contains(seconds))
-    });
+    let seconds = duration::seconds(text, MOST_SECONDS);
     if seconds.is_none() {
         let message =
             format!("`{text}` is not a valid time: use for example `90s`, `10m` or `1h`, up to `24h`");
