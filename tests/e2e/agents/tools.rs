@@ -61,8 +61,9 @@ fn standin(backend: Backend, run: ToolCall, more: Vec<ToolCall>) -> Standin {
 fn a_server_of_tools_is_called_by_the_real_cli_and_its_secret_is_in_no_file(backend: Backend) {
     let agent = &format!("e2e-mcp-{}", backend.name());
     let look = ToolCall { tool: "mcp__mine__look".to_owned(), input: json!({}) };
-    let search = format!("grep -rl {SECRET} ~ . 2>/dev/null | head; echo searched");
-    let api = standin(backend, look, vec![ToolCall::bash(&search)]);
+    // The secret itself is in no request.
+    let search = "grep -rl \"$TOOL_SECRET\" ~ . 2>/dev/null | sed s,^,found-in:,; echo searched";
+    let api = standin(backend, look, vec![ToolCall::bash(search)]);
     let more = "    mcp:\n      mine: { command: [node, server.js, here], env: [TOOL_SECRET] }\n      \
                 there: { url: 'https://mcp.test/mcp', headers: { Authorization: 'Bearer ${TOOL_SECRET}' } }\n";
     let home = home(agent, api.address(), more);
@@ -73,12 +74,7 @@ fn a_server_of_tools_is_called_by_the_real_cli_and_its_secret_is_in_no_file(back
     assert!(plan.contains("mine, there") && plan.contains("mcp.test"), "{plan}");
     let last = api.messages().last().expect("the tools' output came back").body.to_string();
     assert!(last.contains(&format!("seen-here-{}-7d1b", SECRET.len())), "{last}");
-    assert!(
-        last.contains("\"searched\"")
-            || last.contains("searched\\n")
-            || last.contains("\"content\":\"searched"),
-        "{last}"
-    );
+    assert!(last.contains("searched") && !last.contains("found-in:/"), "{last}");
     assert!(!last.contains(SECRET), "{last}");
     // The server elsewhere is asked for by the guard's rule, and there is none.
     let asked: Vec<_> = home.decisions().into_iter().filter(|line| line["host"] == "mcp.test").collect();
