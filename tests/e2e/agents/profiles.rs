@@ -30,7 +30,7 @@ struct Case {
     profile: &'static str,
     /// The variable with its key.
     key: &'static str,
-    /// More variables of the bottle, in which `URL` is the stand-in's.
+    /// More variables of the bottle, in which `@api` is the stand-in's address.
     env: &'static str,
     /// Its settings, in the same way.
     settings: &'static str,
@@ -44,7 +44,7 @@ impl Case {
         let agent = &format!("e2e-{}-{}", self.profile, backend.name());
         let api = standin(backend, Script { reply: REPLY.to_owned(), run: None });
         let (address, port) = (api.address().ip(), api.address().port());
-        let filled = |text: &str| text.replace("URL", &format!("http://api.standin.test:{port}"));
+        let filled = |text: &str| text.replace("@api", &format!("http://api.standin.test:{port}"));
         let (env, settings) = (filled(self.env), filled(self.settings));
         let home = Home::new(&format!(
             "bottles:\n  dev:\n    env: {{ {key}: '${{{key}}}'{env} }}\n    egress:\n      \
@@ -84,8 +84,8 @@ fn codex_answers_from_inside(backend: Backend) {
     let case = Case {
         profile: "codex",
         key: "OPENAI_API_KEY",
-        env: ", OPENAI_BASE_URL: URL/v1",
-        settings: "    settings: { model_providers: { api-key: { base_url: 'URL/v1' } } }\n",
+        env: ", OPENAI_BASE_URL: @api/v1",
+        settings: "    settings: { model_providers: { api-key: { base_url: '@api/v1' } } }\n",
         arguments: &[],
         path: "/v1/responses",
     };
@@ -96,7 +96,7 @@ fn gemini_answers_from_inside(backend: Backend) {
     let case = Case {
         profile: "gemini",
         key: "GEMINI_API_KEY",
-        env: ", GOOGLE_GEMINI_BASE_URL: URL",
+        env: ", GOOGLE_GEMINI_BASE_URL: @api",
         settings: "",
         arguments: &["--model", "gemini-2.5-flash"],
         path: ":streamGenerateContent",
@@ -108,10 +108,10 @@ fn opencode_answers_from_inside(backend: Backend) {
     let case = Case {
         profile: "opencode",
         key: "OPENAI_API_KEY",
-        env: ", OPENAI_BASE_URL: URL/v1",
+        env: ", OPENAI_BASE_URL: @api/v1",
         settings: "    settings:\n      model: st/m\n      provider:\n        st:\n          \
                    npm: '@ai-sdk/openai-compatible'\n          models: { m: {} }\n          \
-                   options: { baseURL: 'URL/v1', apiKey: '{env:OPENAI_API_KEY}' }\n",
+                   options: { baseURL: '@api/v1', apiKey: '{env:OPENAI_API_KEY}' }\n",
         arguments: &[],
         path: "/chat/completions",
     };
@@ -122,7 +122,7 @@ fn aider_answers_from_inside(backend: Backend) {
     let case = Case {
         profile: "aider",
         key: "OPENAI_API_KEY",
-        env: ", OPENAI_API_BASE: URL/v1",
+        env: ", OPENAI_API_BASE: @api/v1",
         settings: "",
         arguments: &["--model", "openai/m", "--no-git", "--no-show-model-warnings"],
         path: "/chat/completions",
