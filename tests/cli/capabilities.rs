@@ -88,7 +88,7 @@ fn the_question_names_a_policy_that_nothing_enforces() {
         terminal.wait_for("launch this agent, with an egress policy that nothing enforces? [y/N]");
         terminal.type_keys(answer);
         let text = terminal.ends_with(0);
-        assert_eq!(text.contains("\nhello"), ran, "{text}");
+        assert_eq!(text.contains("(bottle)\u{7}hello"), ran, "{text}");
     }
 }
 
