@@ -85,12 +85,10 @@ fn the_help_of_start() {
       [ARGS]...  Arguments for the agent, after those of the manifest
 
     Options:
-          --cwd[=<DIR>]              Copy the working directory into the bottle, or the repository
-                                     around it; with =DIR exactly that directory
+          --cwd[=<DIR>]              Copy in the working directory or its repository, or exactly DIR
           --no-save                  Save nothing of what the agent changes in the copy
           --ignored                  Save what git ignores too
-          --commits                  Keep the commits that the agent makes, for apply --branch NAME
-                                     --commits
+          --commits                  Keep the agent's own commits: apply --branch NAME --commits
           --apply                    Take what changed at once, where none of it needs a word of its own
           --keep                     Keep the bottle's files when it ends, for resume
           --name <NAME>              What the bottle is called, in every command that takes one
@@ -100,8 +98,7 @@ fn the_help_of_start() {
       -y, --yes                      Start without asking
           --ask                      Ask, although config.yaml says not to
           --allow-unenforced-egress  Start although the backend does not enforce the egress policy
-          --ask-hosts                Let requests to hosts that no rule allows wait for an answer, as
-                                     `egress.ask` does
+          --ask-hosts                Let requests to hosts that no rule allows wait for an answer
           --pull                     Pull the image or its base again
           --rebuild                  Rebuild the image without its cache
           --backend <NAME>           The backend to use, instead of CLAUDE_BOTTLE_BACKEND

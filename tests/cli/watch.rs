@@ -110,11 +110,12 @@ fn what_waits_and_what_was_refused_is_shown_and_answered_by_keys() {
     watch.type_keys("x");
     watch.wait_for_screen("stop shelly? y is yes");
     watch.type_keys("y");
+    watch.wait_for_screen("closed shelly");
+    assert_code(&run.end(), 0);
     watch.wait_for_screen("no bottle is running");
     watch.type_keys("q");
     let text = watch.ends_with(0);
     assert!(text.trim_end().ends_with("\u{1b}[0m"), "{text:?}");
-    drop(run);
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(in crate::cli) struct Flags {
     /// Start although the backend does not enforce the egress policy
     #[arg(long)]
     pub(super) allow_unenforced_egress: bool,
-    /// Let requests to hosts that no rule allows wait for an answer, as `egress.ask` does
+    /// Let requests to hosts that no rule allows wait for an answer
     #[arg(long)]
     pub(super) ask_hosts: bool,
     /// Pull the image or its base again

@@ -56,7 +56,7 @@ pub(super) struct Args {
     /// The agent, as the manifest names it
     #[arg(value_name = "AGENT")]
     agent: Option<String>,
-    /// Copy the working directory into the bottle, or the repository around it; with =DIR exactly that directory
+    /// Copy in the working directory or its repository, or exactly DIR
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     cwd: Option<Option<PathBuf>>,
     /// Save nothing of what the agent changes in the copy
@@ -65,7 +65,7 @@ pub(super) struct Args {
     /// Save what git ignores too
     #[arg(long, requires = "cwd", conflicts_with = "no_save")]
     ignored: bool,
-    /// Keep the commits that the agent makes, for apply --branch NAME --commits
+    /// Keep the agent's own commits: apply --branch NAME --commits
     #[arg(long, requires = "cwd", conflicts_with = "no_save")]
     commits: bool,
     /// Take what changed at once, where none of it needs a word of its own
