@@ -22,6 +22,7 @@ mod edit;
 mod faults;
 mod folding;
 mod forward;
+mod held;
 mod help;
 mod init;
 mod interrupts;

@@ -419,7 +419,7 @@ fn a_secret_that_cannot_be_asked_for() {
       backend    fake
       container  fake-a-[ID]
       runtime    none
-      env        TOKEN
+      env        readable by the agent: TOKEN
       skills     none
       ssh        none
       prompt     none

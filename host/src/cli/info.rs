@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{App, Format};
 use crate::egress::{choose_proxy, effective_policy};
 use crate::error::{CliError, CliResult};
-use crate::manifest::{Agent, Bottle, EnvSource, Manifest, ResolvedAgent};
+use crate::manifest::{Agent, Bottle, EnvSource, Manifest, ResolvedAgent, SecretEntry};
 use crate::run::plan_view::InterceptView;
 use crate::ui::{clean, columns};
 
@@ -39,6 +39,9 @@ struct InfoView {
     bottle: String,
     bottle_defined: String,
     env: Vec<EnvView>,
+    /// Secrets that the guard holds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<SecretView>,
     ssh: Vec<SshView>,
     egress: EgressView,
     image: Option<String>,
@@ -98,6 +101,14 @@ struct LimitsView {
 struct EnvView {
     name: String,
     from: &'static str,
+    defined: String,
+}
+
+#[derive(Serialize)]
+struct SecretView {
+    name: String,
+    goes_to: String,
+    from: String,
     defined: String,
 }
 
@@ -196,6 +207,7 @@ fn view(agent: &Agent, bottle: &Bottle, egress: EgressView) -> InfoView {
         bottle: bottle.name.to_string(),
         bottle_defined: bottle.origin.to_string(),
         env: env.collect(),
+        secrets: bottle.secrets.iter().map(secret).collect(),
         ssh: ssh.collect(),
         egress,
         image: bottle.image.clone(),
@@ -208,6 +220,15 @@ fn view(agent: &Agent, bottle: &Bottle, egress: EgressView) -> InfoView {
             shm_bytes: bottle.limits.shm_bytes,
         },
         options: options.collect(),
+    }
+}
+
+fn secret(secret: &SecretEntry) -> SecretView {
+    SecretView {
+        name: secret.name.to_string(),
+        goes_to: secret.goes_to(),
+        from: secret.source.to_string(),
+        defined: secret.origin.to_string(),
     }
 }
 
@@ -258,8 +279,13 @@ fn tables(view: &InfoView) -> Vec<String> {
     let options = view.options.iter().map(|entry| {
         [entry.backend.clone(), entry.name.clone(), entry.value.to_string(), entry.defined.clone()]
     });
+    let secrets = view
+        .secrets
+        .iter()
+        .map(|entry| [entry.name.clone(), entry.goes_to.clone(), entry.from.clone(), entry.defined.clone()]);
     let tables = [
         table(["ENV", "VALUE FROM", "DEFINED"], env),
+        table(["SECRET", "GOES TO", "VALUE FROM", "DEFINED"], secrets),
         table(["SSH HOST", "TARGET", "KEY", "DEFINED"], ssh),
         table(["EGRESS RULE", "DEFINED"], rules),
         table(["HOST", "FIXED ADDRESSES"], hosts),

@@ -168,6 +168,9 @@ fn describe(bottle: &Bottle, replaces: bool) -> anyhow::Result<String> {
     let mut lines = vec![format!("  bottle {}{replaced}", bottle.name)];
     let mut line = |label: &str, value: String| lines.push(format!("    {label:<8}{value}"));
     line("env", names(env.collect()));
+    for secret in &bottle.secrets {
+        line("secret", format!("{} from {}, for {}", secret.name, secret.source, secret.goes_to()));
+    }
     line("ssh", names(ssh.collect()));
     line("egress", names(allowed_hosts(&effective_policy(None, bottle)?)));
     let private =

@@ -4,7 +4,9 @@
 //! decision function, shared with the guard, so `policy check` and the guard cannot disagree.
 
 pub mod amend;
+pub mod credentials;
 pub mod decision;
+pub mod held;
 pub mod live;
 mod pipelock;
 pub mod presets;
@@ -31,6 +33,13 @@ pub use secrets::secret_specs;
 /// The port a bottle's proxy listens on unless the user says otherwise.
 pub const DEFAULT_PORT: u16 = 8888;
 
+/// Returns what a manifest would give to the bottle of a run that has this policy: its secrets have the placeholders of the run.
+pub fn effective_like(agent: &Agent, bottle: &Bottle, live: &Policy) -> anyhow::Result<Policy> {
+    let mut policy = effective_policy(Some(agent), bottle)?;
+    held::take_placeholders(live, &mut policy);
+    Ok(policy)
+}
+
 /// Returns what an agent may reach in a bottle, each rule with where it came from. Without an agent it is one that says nothing.
 pub fn effective_policy(agent: Option<&Agent>, bottle: &Bottle) -> anyhow::Result<Policy> {
     let rules = agent.map_or_else(|| Profiles::ours().rules(), |agent| agent.profile.rules());
@@ -46,16 +55,21 @@ pub fn effective_policy(agent: Option<&Agent>, bottle: &Bottle) -> anyhow::Resul
     policy.hosts =
         bottle.egress.hosts.iter().map(|entry| (entry.host.clone(), entry.addresses.clone())).collect();
     policy.private.extend(bottle.egress.private.iter().map(|entry| entry.grant.clone()));
+    held::enter(bottle, &mut policy).context("cannot ask the system for random bytes")?;
     let egress = &bottle.egress;
     // Where nothing needs it there is no authority, and nothing in the bottle to trust it.
     policy.intercept = match egress.intercept.mode {
-        Intercept::Needed if policy.needing().is_none() => Intercept::None,
+        Intercept::Needed if policy.needing().is_none() && !held_within_tls(&policy) => Intercept::None,
         mode => mode,
     };
     if policy.intercept != Intercept::None {
         policy.passthrough.clone_from(&egress.passthrough);
     }
     Ok(policy)
+}
+
+fn held_within_tls(policy: &Policy) -> bool {
+    policy.secrets.iter().any(|secret| !secret.plain_http)
 }
 
 /// Allows the one port of an SSH host.
@@ -136,13 +150,17 @@ impl Egress {
         let proxy = choose_proxy(bottle, invocation.setting("PIPELOCK_IMAGE"));
         let upstream = upstream::of(bottle, proxy, |name| invocation.host_variable(name))?;
         let policy = effective_policy(Some(agent), bottle)?;
-        let roots = match (policy.intercept, proxy) {
-            (Intercept::None, _) => String::new(),
-            (_, Proxy::Guard) => roots::find(&bottle.egress.authorities)?,
-            _ => {
-                let what = policy.needing().map_or("`intercept: all`".to_owned(), |rule| format!("`{rule}`"));
-                return Err(EgressError::NotByPipelock { what }.into());
-            }
+        let needing = match (bottle.secrets.first(), policy.needing()) {
+            (Some(secret), _) => Some(format!("the secret `{}`", secret.name)),
+            (None, Some(rule)) => Some(format!("`{rule}`")),
+            (None, None) => (policy.intercept != Intercept::None).then(|| "`intercept: all`".to_owned()),
+        };
+        if let Some(what) = needing.filter(|_| proxy != Proxy::Guard) {
+            return Err(EgressError::NotByPipelock { what }.into());
+        }
+        let roots = match policy.intercept {
+            Intercept::None => String::new(),
+            _ => roots::find(&bottle.egress.authorities)?,
         };
         Ok(Self { proxy, policy, upstream, roots, ask: bottle.egress.ask.is_some() })
     }
@@ -195,5 +213,9 @@ fn guard_config(id: &str, bottle: &Bottle, policy: Policy, port: u16) -> GuardCo
     let listen = Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let mut config = GuardConfig::new(id, listen, policy);
     config.dlp = bottle.egress.dlp.clone();
+    config.tls_ports = held::tls_ports(&config.policy);
+    if config.policy.intercept != Intercept::None {
+        config.dlp.model_hosts = held::model_hosts(bottle);
+    }
     config
 }

@@ -1,9 +1,13 @@
 //! Which hosts may be shown which secret: one rule for every backend, decided here and handed over in the spec.
 
-use claude_bottle_egress_policy::{DEFAULT_ORIGIN, Effect, Policy, Rule};
+use claude_bottle_egress_policy::{DEFAULT_ORIGIN, Effect, Policy, Rule, SecretHost};
 use claude_bottle_plugin_api::{EnvValue, EnvVar, SecretSpec};
 
+use crate::manifest::{Bottle, EnvSource};
 use crate::profile::{LoginKey, Profile};
+
+/// The variable that moves the model's API elsewhere.
+const BASE_URL: &str = "ANTHROPIC_BASE_URL";
 
 /// Returns every secret among the variables, with the hosts that may receive it as a credential.
 ///
@@ -14,6 +18,31 @@ pub fn secret_specs(policy: &Policy, env: &[EnvVar], profile: &Profile) -> Vec<S
     let spec =
         |variable: &EnvVar| SecretSpec::new(&variable.name, hosts(policy, env, profile, &variable.name));
     secrets.map(spec).collect()
+}
+
+/// Where the manifest says that the model's API is, in clear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BaseUrl {
+    /// The host, with its port where that is not the usual one of HTTPS.
+    pub host: SecretHost,
+    /// Whether it is spoken to without TLS.
+    pub is_plain: bool,
+}
+
+impl BaseUrl {
+    /// Reads what a bottle's manifest says; `None` when it says nothing, or nothing in clear.
+    pub(super) fn of(bottle: &Bottle) -> Option<Self> {
+        let url = bottle.env.iter().find_map(|entry| match &entry.source {
+            EnvSource::Literal(value) if entry.name.as_str() == BASE_URL => Some(value),
+            _ => None,
+        })?;
+        let is_plain = url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+        let authority = authority(url)?;
+        let host = SecretHost::parse(authority).ok()?;
+        let has_no_port = is_plain && host.port().is_none();
+        let host = if has_no_port { SecretHost::parse(&format!("{authority}:80")).ok()? } else { host };
+        Some(Self { host, is_plain })
+    }
 }
 
 fn hosts(policy: &Policy, env: &[EnvVar], profile: &Profile, name: &str) -> Vec<String> {
@@ -34,6 +63,11 @@ fn base_url_authority<'a>(env: &'a [EnvVar], base_url: &str) -> Option<&'a str> 
         EnvValue::Literal { value } if variable.name == base_url => Some(value),
         _ => None,
     })?;
+    authority(url)
+}
+
+/// Returns the host of a URL, perhaps with a port.
+fn authority(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host))

@@ -5,11 +5,14 @@ use std::sync::LazyLock;
 use schemars::{JsonSchema, schema_for};
 
 use super::raw::{Agent, Bottle, Dlp, Document, Egress, Limits, McpServer, Person, Private, SetupStep, Ssh};
+use super::raw_secret::{SecretEntry, SecretPlace};
 
 /// The keys that each mapping of a manifest knows, sorted.
 pub(crate) struct Keys {
     pub(crate) document: Vec<String>,
     pub(crate) bottle: Vec<String>,
+    pub(crate) secret: Vec<String>,
+    pub(crate) secret_from: Vec<String>,
     pub(crate) ssh: Vec<String>,
     pub(crate) egress: Vec<String>,
     pub(crate) private: Vec<String>,
@@ -24,6 +27,8 @@ pub(crate) struct Keys {
 pub(crate) static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
     document: keys_of::<Document>(),
     bottle: keys_of::<Bottle>(),
+    secret: keys_of::<SecretEntry>(),
+    secret_from: keys_of::<SecretPlace>(),
     ssh: keys_of::<Ssh>(),
     egress: keys_of::<Egress>(),
     private: keys_of::<Private>(),

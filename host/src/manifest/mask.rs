@@ -4,6 +4,10 @@
 use super::node::{Node, Value};
 use super::source::{Position, Source, Span};
 
+/// How the sections begin whose values are not shown, in a text that could not be parsed.
+const SECTIONS: [&str; 8] =
+    ["env:", "\"env\"", "'env'", "headers:", "\"headers\"", "secrets:", "\"secrets\"", "'secrets'"];
+
 /// The key whose value may hold a password.
 const PROXY: &str = "upstream_proxy";
 
@@ -17,6 +21,13 @@ pub(crate) fn by_nodes(root: &Node) -> Vec<Span> {
                     Value::Mapping(entries) => masks.extend(entries.iter().map(|(_, value)| value.span)),
                     _ => masks.push(env.span),
                 }
+            }
+            let secrets = entries(bottle).iter().filter(|(key, _)| key.text == "secrets");
+            for (_, entry) in secrets.flat_map(|(_, secrets)| entries(secrets)) {
+                let from = entries(entry).iter().filter(|(key, _)| key.text == "from").map(|(_, node)| node);
+                let texts =
+                    [entry].into_iter().chain(from).filter(|node| matches!(node.value, Value::String(_)));
+                masks.extend(texts.map(|node| node.span));
             }
             let egress = entries(bottle).iter().filter(|(key, _)| key.text == "egress");
             let proxies = egress.flat_map(|(_, egress)| entries(egress)).filter(|(key, _)| key.text == PROXY);
@@ -65,9 +76,7 @@ pub(crate) fn by_lines(source: &Source) -> Vec<Span> {
         if section.is_some_and(|outer| indent <= outer) {
             section = None;
         }
-        let key = ["env:", "\"env\"", "'env'", "headers:", "\"headers\""]
-            .iter()
-            .find_map(|key| Some(line.find(key)? + key.len()));
+        let key = SECTIONS.iter().find_map(|key| Some(line.find(key)? + key.len()));
         let from = match (section, key) {
             (Some(_), _) => line.find(':').map_or(indent, |colon| colon + 1),
             (None, Some(end)) => {

@@ -17,6 +17,7 @@ use crate::profile::{Profile, Server};
 
 pub use super::names::{AgentName, BottleName, EnvName, SkillName, VariableName};
 pub use super::raw::{ProxyKind, WorkspacePlace};
+use super::secret::SecretEntry;
 pub use super::source::Origin;
 
 /// What a bottle grants.
@@ -26,6 +27,8 @@ pub struct Bottle {
     pub name: BottleName,
     /// Environment variables, sorted by name.
     pub env: Vec<EnvEntry>,
+    /// Secrets that the guard holds, sorted by name.
+    pub secrets: Vec<SecretEntry>,
     /// SSH hosts, in the manifest's order.
     pub ssh: Vec<SshHost>,
     /// What may be reached.

@@ -81,6 +81,10 @@ problem_kinds! {
     BadPort = "bad-port",
     /// A value of the right type that means nothing.
     BadValue = "bad-value",
+    /// A secret that goes to no host.
+    MissingHosts = "missing-hosts",
+    /// What is not a place for a secret.
+    BadPlace = "bad-place",
     /// Two keys of which only one may be given.
     Conflict = "conflict",
     /// A file that the manifest names and that is not there or not readable.

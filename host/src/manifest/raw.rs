@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::claude_name::ClaudeName;
 use super::names::{AgentName, BottleName, EnvName, SkillName};
+use super::raw_secret;
 use crate::egress::presets::PresetName;
 
 /// A claude-bottle manifest: what bottles grant, and which agents run in them.
@@ -33,6 +34,10 @@ pub(crate) struct Bottle {
     /// Environment variables: text, `?message` for a secret asked for at launch, `${NAME}` for a variable of the host.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) env: BTreeMap<EnvName, String>,
+    /// Secrets that the guard holds: the variable of this name has a placeholder, which becomes the secret on its way to the
+    /// hosts that it is for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) secrets: BTreeMap<EnvName, raw_secret::Secret>,
     /// Hosts the agent may reach over SSH.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) ssh: Vec<Ssh>,

@@ -30,15 +30,25 @@ pub fn locate(bottle: &Bottle, policy: &Policy, backend: &str, failure: Failure)
     if !failure.subject.as_deref().is_some_and(is_about) {
         return failure;
     }
-    let (place, what) = match (policy.needing(), &bottle.egress.intercept.origin) {
-        (Some(rule), _) => (rule.origin().to_owned(), format!("rule `{rule}`")),
-        (None, Some(origin)) => (origin.to_string(), "`intercept: all`".to_owned()),
-        (None, None) => (bottle.origin.to_string(), format!("bottle `{}`", bottle.name)),
+    let secret = bottle.secrets.iter().find(|secret| !secret.plain_http);
+    let (place, what, hint) = match (secret, policy.needing(), &bottle.egress.intercept.origin) {
+        (Some(secret), ..) => {
+            let hint = "or move it to `env`, where the agent reads it";
+            (secret.origin.to_string(), format!("the secret `{}`", secret.name), Some(hint))
+        }
+        (None, Some(rule), _) => {
+            (rule.origin().to_owned(), format!("rule `{rule}`"), Some("or let the rule name its host alone"))
+        }
+        (None, None, Some(origin)) => (origin.to_string(), "`intercept: all`".to_owned(), None),
+        (None, None, None) => (bottle.origin.to_string(), format!("bottle `{}`", bottle.name), None),
     };
     let message = format!(
         "{place}: {what} needs a look into HTTPS, and the {backend} backend makes no bottle trust the guard for that"
     );
     let refusal = Failure::new(FailureKind::Unsupported, message)
         .hint("use another backend, or one of a later version");
-    if policy.needing().is_some() { refusal.hint("or let the rule name its host alone") } else { refusal }
+    match hint {
+        Some(hint) => refusal.hint(hint),
+        None => refusal,
+    }
 }

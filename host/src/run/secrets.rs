@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStringExt;
 
-use claude_bottle_egress_policy::{GuardSecret, GuardSecrets};
+use claude_bottle_egress_policy::{GuardSecret, GuardSecrets, Intercept};
 use claude_bottle_plugin_api::Secret;
 
-use crate::egress::upstream;
+use crate::egress::{credentials, upstream};
 use crate::environment::Invocation;
 use crate::error::{CliError, Exit};
-use crate::manifest::{Agent, Bottle};
+use crate::manifest::{Agent, Bottle, EnvEntry, EnvSource, ProxyKind, SecretEntry, SecretSource};
 use crate::run::plugin_services::Secrets;
+use crate::run::values::{self, ValueError};
 use crate::run::variables::{self, AskError, AskSecret, EnvError, Question};
 use crate::ui::Ui;
 use crate::ui::interrupt::Interrupt;
@@ -36,7 +37,44 @@ impl Secrets for RunSecrets {
 
 /// Fails before the question when a variable of the host is missing.
 pub fn check(invocation: &Invocation, bottle: &Bottle) -> Result<(), CliError> {
-    Ok(variables::check_host_variables(&bottle.env, |name| invocation.host_variable(name).is_some())?)
+    let entries = with_asked(&bottle.env, &bottle.secrets);
+    Ok(variables::check_host_variables(&entries, |name| invocation.host_variable(name).is_some())?)
+}
+
+/// Says which variables the agent reads that the guard could hold.
+pub fn note(bottle: &Bottle) -> Option<String> {
+    let is_closed =
+        bottle.egress.proxy == Some(ProxyKind::Pipelock) || bottle.egress.intercept.mode == Intercept::None;
+    let is_readable = |entry: &&EnvEntry| {
+        !matches!(entry.source, EnvSource::Literal(_))
+            && credentials::of_variable(entry.name.as_str()).is_some()
+    };
+    let names: Vec<_> = bottle.env.iter().filter(is_readable).map(|entry| entry.name.as_str()).collect();
+    (!is_closed && !names.is_empty()).then(|| {
+        format!("the agent can read {}; under `secrets` in place of `env` it cannot", names.join(", "))
+    })
+}
+
+/// Returns the variables, and the secrets whose values come as those of variables do.
+fn with_asked(env: &[EnvEntry], secrets: &[SecretEntry]) -> Vec<EnvEntry> {
+    let asked = secrets.iter().filter_map(|secret| {
+        let source = match &secret.source {
+            SecretSource::Ask { message } => EnvSource::Ask { message: message.clone() },
+            SecretSource::Host { variable } => EnvSource::Host { variable: variable.clone() },
+            SecretSource::File(_) | SecretSource::Command(_) => return None,
+        };
+        Some(EnvEntry { name: secret.name.clone(), source, origin: secret.origin.clone() })
+    });
+    env.iter().cloned().chain(asked).collect()
+}
+
+/// Returns the value of a secret that is no question's and no variable's; `None` of another.
+fn value_of(secret: &SecretEntry, invocation: &Invocation) -> Result<Option<Secret>, ValueError> {
+    match &secret.source {
+        SecretSource::File(path) => values::of_file(path).map(Some),
+        SecretSource::Command(words) => values::of_command(words, &invocation.home).map(Some),
+        SecretSource::Ask { .. } | SecretSource::Host { .. } => Ok(None),
+    }
 }
 
 /// Takes all values; asks on the terminal, or fails with why that is not to be had.
@@ -48,10 +86,24 @@ pub fn resolve(
     interrupt: &Interrupt,
 ) -> Result<RunSecrets, CliError> {
     let mut asker = Asker { terminal, interrupt };
-    let resolved = variables::resolve(&bottle.env, |name| invocation.host_variable(name), &mut asker)?;
+    let entries = with_asked(&bottle.env, &bottle.secrets);
+    let resolved = variables::resolve(&entries, |name| invocation.host_variable(name), &mut asker)?;
     let values = resolved.secrets.into_iter().map(|(name, secret)| (name.to_string(), secret));
     let mut values: BTreeMap<_, _> = values.collect();
-    let is_named = |name: &&str| bottle.env.iter().any(|entry| entry.name.as_str() == *name);
+    for secret in &bottle.secrets {
+        let name = secret.name.as_str();
+        let failed = |source| {
+            anyhow::Error::new(source)
+                .context(format!("{}: cannot take the value of the secret `{name}`", secret.origin))
+        };
+        if let Some(value) = value_of(secret, invocation).map_err(failed)? {
+            values.insert(name.to_owned(), value);
+        }
+        values.get(name).map_or(Ok(()), values::check).map_err(failed)?;
+    }
+    let is_named = |name: &&str| {
+        values.contains_key(*name) || bottle.env.iter().any(|entry| entry.name.as_str() == *name)
+    };
     let handed_on = agent.profile.token().filter(|name| !is_named(name));
     if let Some((name, token)) = handed_on.zip(invocation.token()) {
         values.insert(name.to_owned(), Secret::new(token.into_vec()));

@@ -18,7 +18,7 @@ use crate::profile;
 use crate::results::copied_in;
 use crate::run::options::Options;
 use crate::run::owner;
-use crate::run::{claude_files, intercept, tools};
+use crate::run::{claude_files, intercept, placeholders, tools};
 
 /// What the command line adds to the manifest.
 #[derive(Debug, Clone, Default)]
@@ -111,13 +111,17 @@ fn bottle_spec(
     let mut spec = BottleSpec::default();
     spec.name = bottle.name.to_string();
     spec.env = bottle.env.iter().map(|entry| variable(entry.name.as_str(), &entry.source)).collect();
-    let is_named = |name: &&str| spec.env.iter().any(|variable| variable.name == *name);
+    let is_named = |name: &&str| {
+        spec.env.iter().any(|variable| variable.name == *name)
+            || bottle.secrets.iter().any(|secret| secret.name.as_str() == *name)
+    };
     if let Some(token) = agent.profile.token().filter(|name| invocation.token().is_some() && !is_named(name))
     {
         spec.env.push(EnvVar::secret(token));
     }
+    placeholders::enter(bottle, &egress.policy, &mut spec);
     spec.ssh = bottle.ssh.iter().map(ssh_entry).collect();
-    spec.secrets = egress::secret_specs(&egress.policy, &spec.env, &agent.profile);
+    spec.secrets.extend(egress::secret_specs(&egress.policy, &spec.env, &agent.profile));
     if egress.upstream.as_ref().is_some_and(|found| found.credentials.is_some()) {
         // For the guard alone: it may go to no host.
         spec.secrets.push(SecretSpec::new(egress::upstream::CREDENTIALS, Vec::new()));

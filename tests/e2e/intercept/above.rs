@@ -83,10 +83,14 @@ impl Bottle {
 
     /// Makes a home in which these agents, all of them a shell, each have such a bottle.
     pub(crate) fn home(&self, agents: &[&str]) -> Home {
-        let mut manifest = format!("bottles:\n  dev:\n{}    egress:\n{}agents:\n", self.more, self.egress);
-        for agent in agents {
-            writeln!(manifest, "  {agent}: {{ bottle: dev, command: [bash] }}").unwrap();
-        }
+        let agent = |agent: &&str| format!("  {agent}: {{ bottle: dev, command: [bash] }}\n");
+        self.home_of(&agents.iter().map(agent).collect::<String>())
+    }
+
+    /// Makes a home with these agents, as lines of a manifest.
+    pub(crate) fn home_of(&self, agents: &str) -> Home {
+        let manifest =
+            format!("bottles:\n  dev:\n{}    egress:\n{}agents:\n{agents}", self.more, self.egress);
         Home::new(&manifest)
     }
 }

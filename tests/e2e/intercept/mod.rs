@@ -2,6 +2,7 @@
 
 pub(crate) mod above;
 mod requests;
+mod secrets;
 mod trust;
 mod trust_clients;
 

@@ -13,7 +13,7 @@ use crate::cli::report::how_to_allow;
 use crate::cli::{App, Format, usage};
 use crate::egress::live::LivePolicy;
 use crate::egress::summary::Target;
-use crate::egress::{choose_proxy, effective_policy};
+use crate::egress::{choose_proxy, effective_like, effective_policy};
 use crate::error::{CliResult, Exit};
 use crate::manifest::Bottle;
 use crate::run::records::Record;
@@ -165,7 +165,7 @@ fn ask_bottle(app: &App, args: &CheckArgs, question: &Question, run: &Record) ->
     let found = manifest.as_ref().and_then(|manifest| resolve(manifest, &run.agent).ok());
     let bottle = found.map(|(_, bottle)| bottle);
     let now = found
-        .map(|(agent, bottle)| effective_policy(Some(agent), bottle))
+        .map(|(agent, bottle)| effective_like(agent, bottle, live.policy()))
         .transpose()?
         .map(|policy| question.answer(&policy).is_allowed());
     let mut view = view(&run.agent, question, &decision);

@@ -7,8 +7,8 @@ use super::running::{known, live_runs};
 use crate::cli::info::resolve;
 use crate::cli::selection::several;
 use crate::cli::{App, Format};
-use crate::egress::effective_policy;
 use crate::egress::live::{Change, LivePolicy};
+use crate::egress::{effective_like, effective_policy};
 use crate::error::CliResult;
 use crate::run::records::Record;
 use crate::ui::{clean, columns};
@@ -88,7 +88,7 @@ fn show_bottle(app: &App, args: &ShowArgs, run: &Record) -> CliResult {
 fn manifest_change(app: &App, run: &Record, live: &LivePolicy) -> CliResult<Option<String>> {
     let Ok(manifest) = app.manifest() else { return Ok(None) };
     let Ok((agent, bottle)) = resolve(&manifest, &run.agent) else { return Ok(None) };
-    Ok(live.policy().change_to(&effective_policy(Some(agent), bottle)?))
+    Ok(live.policy().change_to(&effective_like(agent, bottle, live.policy())?))
 }
 
 fn show_manifest(app: &App, args: &ShowArgs) -> CliResult {

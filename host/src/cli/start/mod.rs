@@ -185,6 +185,8 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
         .with_presets(&bottle.egress.presets)
         .with_policy(&egress.policy)
         .with_profile(agent)
+        .with_secrets(&bottle.secrets)
+        .noting(secrets::note(bottle))
         .noting(token::note(app, &manifest, agent))
         .noting(intercept::note(bottle, &egress.policy))
         .named(flags.name.clone())

@@ -1,6 +1,6 @@
 //! A bottle as a whole; its larger sections have modules of their own.
 
-use super::{Checker, Lines, egress, env, forward, git, limits, options, ssh, tools};
+use super::{Checker, Lines, egress, env, forward, git, limits, options, secrets, ssh, tools};
 use crate::manifest::keys::KEYS;
 use crate::manifest::model::{Bottle, BottleName, WorkspacePlace};
 use crate::manifest::node::{Key, Node};
@@ -16,6 +16,7 @@ const MAX_ID: u32 = 1 << 31;
 pub(super) fn check(checker: &mut Checker<'_>, name: BottleName, key: &Key, node: &Node) -> Option<Bottle> {
     let fields = checker.fields(node, &format!("bottle `{name}`"), &KEYS.bottle)?;
     let env = fields.get("env").map(|node| env::check(checker, node)).unwrap_or_default();
+    let secrets = fields.get("secrets").map(|node| secrets::check(checker, node)).unwrap_or_default();
     let ssh = fields.get("ssh").map(|node| ssh::check(checker, node)).unwrap_or_default();
     let egress = fields.get("egress").map(|node| egress::check(checker, &name, node)).unwrap_or_default();
     let forward = fields.get("forward").map(|node| forward::check(checker, node)).unwrap_or_default();
@@ -31,6 +32,7 @@ pub(super) fn check(checker: &mut Checker<'_>, name: BottleName, key: &Key, node
     let bottle = Bottle {
         name,
         env,
+        secrets,
         ssh,
         egress,
         forward,
@@ -43,6 +45,9 @@ pub(super) fn check(checker: &mut Checker<'_>, name: BottleName, key: &Key, node
         options,
         origin,
     };
+    if let Some(node) = fields.get("secrets") {
+        secrets::check_together(checker, node, &bottle);
+    }
     forward::check_allowed(checker, &bottle, &places);
     Some(bottle)
 }

@@ -32,7 +32,7 @@ fn bad_name(checker: &mut Checker<'_>, key: &Key, error: &NameError) {
     checker.report(ProblemKind::BadEnvName, key.span, message);
 }
 
-fn source(checker: &mut Checker<'_>, key: &Key, node: &Node) -> Option<EnvSource> {
+pub(super) fn source(checker: &mut Checker<'_>, key: &Key, node: &Node) -> Option<EnvSource> {
     let name = &key.text;
     let text = match &node.value {
         Value::String(text) => text,

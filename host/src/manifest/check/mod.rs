@@ -15,6 +15,7 @@ mod mcp;
 mod options;
 mod presets;
 mod profile;
+mod secrets;
 mod setup;
 mod ssh;
 mod tools;

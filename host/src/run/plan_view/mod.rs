@@ -2,13 +2,14 @@
 
 mod egress;
 mod https;
+mod secrets;
 
 use claude_bottle_egress_policy::Policy;
 use claude_bottle_plugin_api::{Capability, EntryPath, Fact, GitIdentity, Plan, Spec, Workspace};
 use serde::Serialize;
 
 use crate::egress::presets::Preset;
-use crate::manifest::{Agent, SetupStep};
+use crate::manifest::{Agent, SecretEntry, SetupStep};
 use crate::results::escape;
 use crate::results::resume::ResumedView;
 use crate::run::backend::Backend;
@@ -16,6 +17,7 @@ use crate::ui::{Ui, clean};
 
 use egress::{EgressView, PresetView};
 pub use https::InterceptView;
+use secrets::SecretView;
 
 /// How much of the prompt's first line is shown, in characters.
 const PROMPT_SHOWN: usize = 60;
@@ -46,6 +48,12 @@ pub struct PlanView {
     /// What is run before the agent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     setup: Vec<String>,
+    /// Of these, the secrets that the agent can read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    env_exposed: Vec<String>,
+    /// Secrets that the guard holds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<SecretView>,
     skills: Vec<String>,
     /// What comes along of `~/.claude`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -140,6 +148,8 @@ impl PlanView {
             profile: String::new(),
             mcp: Vec::new(),
             setup: Vec::new(),
+            env_exposed: secrets::exposed(bottle),
+            secrets: Vec::new(),
             skills: spec.agent.skills.iter().map(|skill| skill.name.clone()).collect(),
             claude: spec.agent.files.iter().map(|file| file.path.clone()).collect(),
             ssh_hosts: bottle.ssh.iter().map(|entry| entry.host.clone()).collect(),
@@ -202,6 +212,12 @@ impl PlanView {
         self
     }
 
+    /// Adds the secrets that the guard holds.
+    #[must_use]
+    pub fn with_secrets(self, secrets: &[SecretEntry]) -> Self {
+        Self { secrets: secrets.iter().map(SecretView::of).collect(), ..self }
+    }
+
     /// Adds what the user calls the bottle.
     #[must_use]
     pub fn named(self, name: Option<String>) -> Self {
@@ -244,7 +260,8 @@ impl PlanView {
         row("container", Some(self.container_name.clone()));
         row("image", self.image.clone());
         row("runtime", self.runtime.clone());
-        row("env", Some(list(&self.env_names)));
+        row("env", Some(secrets::env_text(&self.env_names, &self.env_exposed, &self.secrets)));
+        row("secrets", SecretView::text(&self.secrets));
         row("skills", Some(list(&self.skills)));
         row("setup", (!self.setup.is_empty()).then(|| self.setup.join(", then ")));
         row("mcp", (!self.mcp.is_empty()).then(|| list(&self.mcp)));

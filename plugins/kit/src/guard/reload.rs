@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use claude_bottle_egress_policy::{
-    ConfigError, GuardConfig, Listen, MOST_RELOAD_BYTES, Policy, Reload, ReloadAnswer,
+    ConfigError, GuardConfig, Listen, MOST_RELOAD_BYTES, Policy, Reload, ReloadAnswer, SecretHost,
 };
 use claude_bottle_plugin_api::{Call, ErrorExt, Failure, FailureKind, ReloadRequest, Reloaded, Result};
 use serde::Deserialize;
@@ -89,6 +89,8 @@ pub fn policy(request: &ReloadRequest) -> Result<Policy> {
     let mut config = GuardConfig::new("", Listen::Unix("/".into()), Policy::default());
     // Those of the guard stay as they are.
     "any".clone_into(&mut config.roots);
+    let hosts = policy.secrets.iter().flat_map(|secret| &secret.hosts);
+    config.tls_ports = hosts.filter_map(SecretHost::port).collect();
     let checked: std::result::Result<GuardConfig, ConfigError> = config.with_policy(policy);
     Ok(checked.failure(FailureKind::Invalid, wrong)?.policy)
 }

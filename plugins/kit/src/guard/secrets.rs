@@ -43,7 +43,9 @@ pub fn guard_secrets(spec: &Spec, call: &Call) -> Result<Zeroizing<Vec<u8>>> {
 fn names(spec: &Spec) -> Vec<&str> {
     let bottle = &spec.bottle;
     let variables = bottle.env.iter().filter(|variable| variable.value == EnvValue::Secret);
-    let is_other = |name: &&str| !bottle.env.iter().any(|variable| variable.name == *name);
+    // The variable of one that the guard holds has a placeholder, and is no secret.
+    let own = variables.clone();
+    let is_other = |name: &&str| !own.clone().any(|variable| variable.name == *name);
     let others = bottle.secrets.iter().map(|secret| secret.name.as_str()).filter(is_other);
     variables.map(|variable| variable.name.as_str()).chain(others).collect()
 }
@@ -137,7 +139,9 @@ mod tests {
             .to_owned();
         spec.bottle.secrets = vec![
             SecretSpec::new("TOKEN", vec!["api.test".to_owned(), "*.api.test".to_owned()]),
-            // Not a variable's, and so for the guard alone, such as its credentials for a proxy above it.
+            // Not a variable's, and so for the guard alone, such as its credentials for a proxy above it. So is one whose
+            // variable says something in clear.
+            SecretSpec::new("PLAIN", Vec::new()),
             SecretSpec::new("NOT_A_VARIABLE", vec!["other.test".to_owned()]),
         ];
         let value = "line \"one\"\nline two \u{1}";
@@ -145,8 +149,9 @@ mod tests {
             (name.to_owned(), value.to_owned(), hosts.iter().map(|&host| host.to_owned()).collect::<Vec<_>>())
         };
         let read = list(&spec, value.as_bytes()).unwrap();
-        let guards_own = entry("NOT_A_VARIABLE", &["other.test"]);
-        assert_eq!(read, [entry("TOKEN", &["api.test", "*.api.test"]), entry("KEY", &[]), guards_own]);
+        let guards_own = [entry("PLAIN", &[]), entry("NOT_A_VARIABLE", &["other.test"])];
+        assert_eq!(read[..2], [entry("TOKEN", &["api.test", "*.api.test"]), entry("KEY", &[])]);
+        assert_eq!(read[2..], guards_own);
     }
 
     #[test]

@@ -1,0 +1,66 @@
+//! What a plan says of secrets: which the guard holds, and which the agent reads. Names, never a value.
+
+use claude_bottle_plugin_api::{BottleSpec, EnvValue};
+use serde::Serialize;
+
+use crate::manifest::SecretEntry;
+
+/// A secret that the guard holds.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct SecretView {
+    name: String,
+    hosts: Vec<String>,
+    r#as: Vec<String>,
+    source: &'static str,
+    #[serde(skip)]
+    goes_to: String,
+    /// A command's words: it runs outside of the bottle.
+    #[serde(skip)]
+    by: Option<String>,
+}
+
+impl SecretView {
+    pub(super) fn of(secret: &SecretEntry) -> Self {
+        let mut places: Vec<_> =
+            secret.uses.iter().flat_map(|part| &part.places).map(ToString::to_string).collect();
+        places.sort();
+        places.dedup();
+        let source = secret.source.word();
+        Self {
+            name: secret.name.to_string(),
+            hosts: secret.hosts().map(ToString::to_string).collect(),
+            r#as: places,
+            source,
+            goes_to: secret.goes_to(),
+            by: (source == "command").then(|| secret.source.to_string()),
+        }
+    }
+
+    /// Returns the plan's row.
+    pub(super) fn text(all: &[Self]) -> Option<String> {
+        let one = |view: &Self| {
+            let by = view.by.as_ref().map(|by| format!(", from {by}")).unwrap_or_default();
+            format!("{} \u{2192} {}{by}", view.name, view.goes_to)
+        };
+        (!all.is_empty()).then(|| all.iter().map(one).collect::<Vec<_>>().join("; "))
+    }
+}
+
+/// Returns the names of the secrets that the agent reads.
+pub(super) fn exposed(bottle: &BottleSpec) -> Vec<String> {
+    let secret = bottle.env.iter().filter(|variable| variable.value == EnvValue::Secret);
+    let mut names: Vec<_> = secret.map(|variable| variable.name.clone()).collect();
+    names.sort();
+    names
+}
+
+/// Says which variables there are, and which of them are secrets that the agent reads.
+pub(super) fn env_text(names: &[String], exposed: &[String], held: &[SecretView]) -> String {
+    let is_held = |name: &String| held.iter().any(|secret| secret.name == *name);
+    let plain: Vec<_> =
+        names.iter().filter(|name| !exposed.contains(name) && !is_held(name)).cloned().collect();
+    let readable = (!exposed.is_empty()).then(|| format!("readable by the agent: {}", exposed.join(", ")));
+    let plain = (!plain.is_empty()).then(|| plain.join(", "));
+    let parts: Vec<_> = [plain, readable].into_iter().flatten().collect();
+    if parts.is_empty() { "none".to_owned() } else { parts.join("; ") }
+}
