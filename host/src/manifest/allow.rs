@@ -111,7 +111,11 @@ impl Text<'_> {
     /// Puts entries behind the last one of `[a, b]`.
     fn extend_brackets(&self, node: &Node, rules: &[&str]) -> Option<String> {
         let Value::Sequence(items) = &node.value else { return None };
-        let end = self.offset(node.span.end)?.checked_sub(1)?;
+        let last = match items.last() {
+            Some(item) => self.offset(item.span.end)?,
+            None => self.offset(node.span.start)? + 1,
+        };
+        let end = last + self.source.text().get(last..)?.find(']')?;
         let before = self.source.text().get(..end)?.trim_end();
         let (before, gap) = match before.strip_suffix(',') {
             Some(rest) => (rest, ", "),
@@ -162,10 +166,11 @@ impl Text<'_> {
         if !is_braces {
             return Some(text);
         }
-        // `{}` in the key's line, which an empty bottle is written as.
-        let (start, end) = (self.offset(node.span.start)?, self.offset(node.span.end)?);
-        let is_empty = matches!(&node.value, Value::Mapping(entries) if entries.is_empty());
-        is_empty.then(|| format!("{}{}", text[..start].trim_end(), &text[end..]))
+        // `{}` in the key's line, which an empty bottle is written as. Where a node ends its position does not say: a comment may
+        // be behind it.
+        let start = self.offset(node.span.start)?;
+        let rest = text[start..].strip_prefix("{}")?;
+        Some(format!("{}{rest}", text[..start].trim_end()))
     }
 
     /// Returns how the lines below a key are indented.

@@ -36,6 +36,10 @@ fn a_list_in_brackets_stays_in_brackets() {
     let list = |list: &str| format!("bottles:\n  dev:\n    egress: {{allowlist: {list}}} # é\n");
     check(&list("[a.test, b.test]"), &["[2001:db8::1]"], &list("[a.test, b.test, \"[2001:db8::1]\"]"));
     check(&list("[]"), &["c.test:22"], &list("[c.test:22]"));
+    let line = |list: &str| format!("bottles:\n  dev:\n    egress:\n      allowlist: {list} # [mine]\n");
+    check(&line("[a.test]"), &["c.test"], &line("[a.test, c.test]"));
+    check(&line("['[2001:db8::1]']"), &["c.test"], &line("['[2001:db8::1]', c.test]"));
+    check(&line("[]"), &["c.test"], &line("[c.test]"));
     check(&list("[ a.test, ]"), &["*.c.test"], &list("[ a.test, \"*.c.test\" ]"));
     let json = r#"{"bottles": {"dev": {"egress": {"allowlist": ["é.test"]}}}}"#;
     let json = json.replace("é.test", "a.test");
