@@ -295,6 +295,7 @@ fn a_host_that_is_allowed_and_some_that_are_not() {
     --- stdout
     allowed: `github.com:443` is allowed
     rule: github.com (bottle dev, ~/claude-bottle.yaml:6)
+    https: unopened
     ");
     assert_snapshot!(check("github.com/x"), @"
     exit 2

@@ -70,7 +70,7 @@ struct EgressView {
     hosts: Vec<HostView>,
     /// Private ranges that a host may lie in.
     private: Vec<PrivateView>,
-    /// Whose HTTPS the guard looks into; nothing where that is no host's.
+    /// Whose HTTPS the guard looks into; nothing where it looks into none.
     #[serde(skip_serializing_if = "Option::is_none")]
     intercept: Option<InterceptView>,
 }

@@ -124,7 +124,7 @@ impl Question {
         }
     }
 
-    /// Says whether the guard looks into the tunnel; nothing of what is no TLS or is refused.
+    /// Says whether the guard looks into the tunnel; nothing of what is not TLS, or is refused.
     fn https(&self, policy: &Policy, decision: &Decision) -> Option<&'static str> {
         if !self.is_tunnel() || self.port != HTTPS_PORT || !decision.is_allowed() {
             return None;
