@@ -4,8 +4,10 @@ use std::sync::LazyLock;
 
 use schemars::{JsonSchema, schema_for};
 
-use super::raw::{Agent, Bottle, Dlp, Document, Egress, Limits, McpServer, Person, Private, SetupStep, Ssh};
-use super::raw_secret::{SecretEntry, SecretPlace};
+use super::raw::{
+    Agent, Bottle, Dlp, Document, Egress, Limits, McpServer, Person, Private, SecretEntry, SecretPlace,
+    SetupStep, Ssh,
+};
 
 /// The keys that each mapping of a manifest knows, sorted.
 pub(crate) struct Keys {

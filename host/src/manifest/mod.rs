@@ -20,7 +20,6 @@ mod node;
 mod problem;
 mod project;
 mod raw;
-mod raw_secret;
 mod read;
 mod resolve;
 mod schema;
