@@ -4,8 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 
 use nix::sys::signal::{SigSet, Signal};
-use rustix::process::{Pid, getpgid, getppid};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcgetsid, tcsetattr};
+use nix::sys::termios::tcgetsid;
+use nix::unistd::{Pid, getpgid, getppid};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
 use crate::ui::terminal;
 
@@ -20,9 +21,12 @@ pub struct Watched {
 
 impl Watched {
     /// Looks at the terminal; `None` if there is none.
+    ///
+    /// The group is 0 where its leader is outside of this pid namespace, such as that of the system's first process, which takes over
+    /// from one that has died meanwhile.
     pub fn of_parent() -> Option<Self> {
-        let group = getpgid(getppid()).ok()?;
         let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
+        let group = getpgid(Some(getppid())).ok().filter(|group| group.as_raw() > 0)?;
         let modes = tcgetattr(&terminal).ok()?;
         Some(Self { terminal, modes, group })
     }
@@ -30,6 +34,7 @@ impl Watched {
     /// Puts it back, unless another program has it by now.
     pub fn restore(mut self) {
         let Ok(foreground) = tcgetpgrp(&self.terminal) else { return };
+        let foreground = Pid::from_raw(foreground.as_raw_nonzero().get());
         let is_shells = tcgetsid(&self.terminal).is_ok_and(|shell| shell == foreground);
         let is_left = foreground == self.group;
         if !is_shells && !is_left {
