@@ -7,7 +7,10 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use claude_bottle_plugin_api::{Backend, ExecRequest, ExecRole, GitIdentity, SkillSpec, SshEntry, Workspace};
+use claude_bottle_plugin_api::{
+    AgentProfile, Backend, ExecRequest, ExecRole, FileFormat, GitIdentity, HomeFile, SkillSpec, SshEntry,
+    Workspace,
+};
 
 use crate::support::Bench;
 
@@ -221,6 +224,10 @@ fn the_agent_starts_where_it_was_called() {
     git(&source, &["add", "."]);
     git(&source, &["commit", "-qm", "first"]);
     let mut spec = bench.spec("below");
+    let mut profile = AgentProfile::new("claude");
+    let projects = serde_json::json!({ "projects": { "${start}": {} } });
+    profile.files = vec![HomeFile::new(".claude.json", FileFormat::Json, projects)];
+    spec.agent.profile = Some(profile);
     let mut workspace = Workspace::new(&source);
     workspace.start = "packages/app".into();
     spec.workspace = Some(workspace);
