@@ -92,7 +92,7 @@ fn a_backend_that_cannot_lay_what_an_earlier_bottle_left_saves_and_says_so() {
     let output = call(&["resume", &run, "--yes", "--allow-unenforced-egress", "--", "echo started"]);
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(125), &b""[..]), "{}", stderr(&output));
     let told = format!(
-        "error: the brittle backend does not offer `resume`: it cannot go on from `{run}`\n\
+        "error: the brittle backend does not offer `resume`: it cannot go on from `{run}`\n\n\
          hint: name another backend: claude-bottle resume {run} --backend NAME\n\
          hint: or take the changes, and start again from there: claude-bottle apply {run}\n"
     );
