@@ -226,7 +226,7 @@ fn pipelock_is_started_asked_and_removed() {
     check_records(&lines, &host);
     let said = std::fs::read_to_string(home.path().join(format!("{agent}.stderr"))).unwrap();
     for part in
-        ["3 requests blocked", "refused.test:80", "not_in_allowlist", "to allow later.test, refused.test"]
+        ["3 requests blocked", "refused.test:80", "not_in_allowlist", "to allow refused.test, later.test"]
     {
         assert!(said.contains(part), "no `{part}` in:\n{said}");
     }
