@@ -176,6 +176,15 @@ fn manual_pages_are_written() {
     assert!(!pages.iter().any(|page| page.contains("reap")), "a hidden command has a page: {pages:?}");
     let page = std::fs::read_to_string(directory.join("claude-bottle-start.1")).unwrap();
     assert_says(&page, &[".TH claude-bottle-start 1", "\\-\\-dry\\-run"]);
+    for page in &pages {
+        let page = std::fs::read_to_string(directory.join(page)).unwrap();
+        let sections: Vec<_> = page.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
+        assert_eq!(sections[..3], ["NAME", "SYNOPSIS", "DESCRIPTION"], "{page}");
+        assert_eq!(sections[sections.len() - 2..], ["FILES", "SEE ALSO"], "{page}");
+        assert!(!sections.contains(&"EXTRA"), "{page}");
+        let name = page.split(".SH NAME\n").nth(1).unwrap().split(".SH ").next().unwrap();
+        assert_eq!(name.lines().count(), 1, "{name}");
+    }
 }
 
 #[test]

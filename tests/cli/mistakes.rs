@@ -104,3 +104,53 @@ fn a_plan_says_that_claude_code_has_no_token() {
         assert!(!told.contains("no token") && !told.contains("canary"), "{told}");
     }
 }
+
+#[test]
+fn a_file_in_place_of_a_directory_is_named_with_its_variable() {
+    let home = Home::new();
+    let file = home.write("in-the-way", "");
+    let file = file.display();
+    for variable in ["XDG_DATA_HOME", "XDG_STATE_HOME"] {
+        let told = said(&home, &["start", "hello", "--yes"], &[(variable, &file.to_string())], 125);
+        let hint = format!(
+            "\n\nhint: `{file}` is not a directory: move it away, or use another place: export {variable}=DIR\n"
+        );
+        assert_says(&told, &["Not a directory", &hint]);
+    }
+    home.assert_nothing_left();
+}
+
+/// Calls the program where a directory is another one.
+fn within(home: &Home, mount: &[&str], arguments: &[&str]) -> (Option<i32>, String) {
+    let inner = home.command(arguments);
+    let mut bwrap = Command::new("bwrap");
+    // What can be filled is full.
+    let fill = r#"test -w "$0" && head -c 4096 /dev/zero >"$0/full"; exec "$@""#;
+    bwrap.args(["--dev-bind", "/", "/"]).args(mount).args(["--", "sh", "-c", fill, mount[mount.len() - 1]]);
+    bwrap.arg(inner.get_program()).args(inner.get_args());
+    bwrap.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = bwrap.current_dir(home.work()).output().unwrap();
+    (output.status.code(), stderr(&output))
+}
+
+#[test]
+fn a_full_or_read_only_directory_is_named_with_what_to_do() {
+    let home = Home::new();
+    let state = home.path().join(".local/state");
+    std::fs::create_dir_all(&state).unwrap();
+    let state = state.to_str().unwrap();
+    let start = ["start", "hello", "--yes"];
+    let (code, told) = within(&home, &["--ro-bind", state, state], &start);
+    assert_eq!(code, Some(125), "{told}");
+    let hint = format!(
+        "\n\nhint: make `{state}/claude-bottle` writable, or use another place: export XDG_STATE_HOME=DIR\n"
+    );
+    assert_says(&told, &["Read-only file system", &hint]);
+    let (code, told) = within(&home, &["--size", "4096", "--tmpfs", state], &start);
+    assert_eq!(code, Some(125), "{told}");
+    let hint = format!(
+        "\n\nhint: make room for `{state}/claude-bottle` (old results: claude-bottle discard), or use another place: export XDG_STATE_HOME=DIR\n"
+    );
+    assert_says(&told, &["No space left on device", &hint]);
+    home.assert_nothing_left();
+}

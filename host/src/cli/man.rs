@@ -1,7 +1,8 @@
 //! `completions` and `man`: made from the command line's own definition.
 
-use std::fs;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::Context;
 use clap_complete::Shell;
@@ -55,6 +56,46 @@ pub(super) fn pages(args: &ManArgs, command: clap::Command) -> CliResult {
     let directory = &args.directory;
     fs::create_dir_all(directory).with_context(|| format!("cannot make `{}`", directory.display()))?;
     clap_mangen::generate_to(command, directory)
+        .and_then(|()| complete(directory))
         .with_context(|| format!("cannot write the manual pages into `{}`", directory.display()))?;
     Ok(())
+}
+
+/// What each page ends with.
+const END: &str = "\
+.SH FILES
+.TP
+claude\\-bottle.yaml
+the manifest, in the home directory, and in the working directory or above
+.TP
+~/.config/claude\\-bottle/config.yaml
+defaults of the command line
+.TP
+~/.local/state/claude\\-bottle/
+records of runs, saved results, trust
+";
+
+/// Gives the pages the sections that the generator does not know.
+fn complete(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let is_ours = name.starts_with(NAME) && name.ends_with(".1");
+        let Some(page) = is_ours.then(|| fs::read_to_string(&path)).transpose()? else { continue };
+        let also = if name == "claude-bottle.1" { "claude\\-bottle\\-start" } else { "claude\\-bottle" };
+        let page = page.replace("\n.SH EXTRA\n", "\n.SH EXAMPLES\n");
+        fs::write(
+            &path,
+            format!("{}\n{END}.SH SEE ALSO\n.BR {also} (1)\n", one_line_name(&page).trim_end()),
+        )?;
+    }
+    Ok(())
+}
+
+/// Keeps the first paragraph of the section NAME, which indexes of pages read; the description has the rest.
+fn one_line_name(page: &str) -> String {
+    let Some((before, rest)) = page.split_once(".SH NAME\n") else { return page.to_owned() };
+    let Some((name, after)) = rest.split_once(".SH ") else { return page.to_owned() };
+    let name = name.split("\n\n").next().unwrap_or_default().trim_end();
+    format!("{before}.SH NAME\n{name}\n.SH {after}")
 }

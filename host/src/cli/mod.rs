@@ -22,6 +22,7 @@ mod list;
 mod logging;
 mod logs;
 mod man;
+mod places;
 mod plugin;
 mod policy;
 mod reap;
@@ -249,6 +250,8 @@ pub fn run() -> ExitCode {
     match dispatch(&app, cli.command).and_then(|code| output_is_whole(&app.ui).map(|()| code)) {
         Ok(code) => code,
         Err(error) => {
+            let advice = places::advice(&app.invocation, &error.error).unwrap_or_default();
+            let error = error.hint(advice);
             app.ui.error(&error);
             error.exit.into()
         }

@@ -14,7 +14,8 @@ pub(crate) const MAX_DEPTH: usize = 16;
 
 /// Parses a YAML manifest. `None` means that there is nothing to go on with; why is among the problems.
 pub(crate) fn parse(source: &Source, problems: &mut Problems) -> Option<Node> {
-    let mut reader = Reader { events: Parser::new_from_str(source.text()), source, problems };
+    let events = Parser::new_from_str(source.text());
+    let mut reader = Reader { events, source, problems, open: Vec::new() };
     match reader.document() {
         Ok(node) => node,
         Err(problem) => {
@@ -31,6 +32,8 @@ struct Reader<'s, 'p> {
     events: Parser<'s, StrInput<'s>>,
     source: &'s Source,
     problems: &'p mut Problems,
+    /// Where the collections begin that have not ended.
+    open: Vec<Span>,
 }
 
 impl<'s> Reader<'s, '_> {
@@ -82,8 +85,13 @@ impl<'s> Reader<'s, '_> {
         }
         let value = match event {
             Event::Scalar(text, style, _, _) => scalar(&text, style),
-            Event::SequenceStart(..) => return self.sequence(here, depth),
-            Event::MappingStart(..) => return self.mapping(here, depth),
+            Event::SequenceStart(..) | Event::MappingStart(..) => {
+                self.open.push(here);
+                let is_sequence = matches!(event, Event::SequenceStart(..));
+                let node = if is_sequence { self.sequence(here, depth)? } else { self.mapping(here, depth)? };
+                self.open.pop();
+                return Ok(node);
+            }
             Event::Alias(_) => {
                 self.alias(here, "aliases are not accepted in a manifest");
                 Value::Refused
@@ -160,11 +168,33 @@ impl<'s> Reader<'s, '_> {
         let span = Span { start: at, end: Position { line: at.line, column: at.column + 1 } };
         let deep = error.info().contains("recursion limit");
         let kind = if deep { ProblemKind::TooDeep } else { ProblemKind::Syntax };
+        if let Some(problem) = self.unclosed(at).filter(|_| !deep) {
+            return Box::new(problem);
+        }
         let problem = Problem::at(kind, self.source, span, format!("this is not YAML: {}", error.info()));
         Box::new(match advice(self.source, at) {
             Some(advice) => problem.note(advice),
             None => problem,
         })
+    }
+
+    /// Returns the problem of a bracket that is not closed in its line, where a later line makes no sense.
+    fn unclosed(&self, at: Position) -> Option<Problem> {
+        let start = self.open.last().filter(|span| span.start.line < at.line)?.start;
+        let (opens, closes) = match self.source.character(start)? {
+            opens @ '{' => (opens, '}'),
+            opens @ '[' => (opens, ']'),
+            _ => return None,
+        };
+        let span = Span { start, end: Position { line: start.line, column: start.column + 1 } };
+        let message = format!("this is not YAML: the `{opens}` that begins here is not closed");
+        let problem = Problem::at(ProblemKind::Syntax, self.source, span, message);
+        Some(
+            problem.note(format!(
+                "add `{closes}`, or quotes if it is text; line {} cannot be part of it",
+                at.line
+            )),
+        )
     }
 
     fn span(&self, span: saphyr_parser::Span) -> Span {
