@@ -33,7 +33,7 @@ fn a_bottle_that_cannot_be_saved_is_kept_and_named(backend: Backend) {
     }
     assert_eq!(home.record(&name)["phase"], "unsaved");
     // With `--all` it would take what other tests have in this engine; `engine.rs` does that on one of its own.
-    assert_code(&run(&mut backend.command(&home, &["cleanup", "--yes"])), 0);
+    assert_code(&run(&mut backend.cleanup(&home)), 0);
     assert!(!backend.left(&home, agent).is_empty());
     // Nothing of it runs.
     let output = run(&mut backend.command(&home, &["exec", agent, "--", "true"]));

@@ -126,7 +126,7 @@ fn the_work_of_a_run_whose_watcher_died_too_is_saved_by_cleanup(backend: Backend
     let killed = live(backend, &home, agent);
     reapers(&home, None).iter().for_each(Process::kill);
     killed.kill();
-    let output = run(&mut backend.command(&home, &["cleanup", "--yes"]));
+    let output = run(&mut backend.cleanup(&home));
     assert_code(&output, 0);
     assert!(stderr(&output).contains("5 files changed"), "{}", stderr(&output));
     assert_saved(backend, &home, agent);

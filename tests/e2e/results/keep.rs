@@ -59,7 +59,7 @@ fn assert_kept(backend: Backend, home: &Home, agent: &str) {
     assert!(rows[0]["kept_bytes"].as_u64().unwrap() > 0, "{rows:?}");
     assert_eq!(home.record(&run_id)["phase"], "kept");
     assert_only_files(backend, home, agent);
-    assert_code(&run(&mut backend.command(home, &["cleanup", "--yes"])), 0);
+    assert_code(&run(&mut backend.cleanup(home)), 0);
     assert_only_files(backend, home, agent);
     let output = resume(backend, home, &run_id);
     assert_code(&output, 0);

@@ -293,7 +293,7 @@ fn a_killed_resume_leaves_nothing_and_the_result_stays(backend: Backend) {
         run.kill();
         assert!(watching.iter().all(|watching| watching.ends_within(PATIENCE)));
         // Without a watcher yet, nothing was made either.
-        assert_code(&crate::support::run(&mut backend.command(&home, &["cleanup", "--yes"])), 0);
+        assert_code(&crate::support::run(&mut backend.cleanup(&home)), 0);
         backend.assert_nothing_left(&home, agent);
         assert_code(&crate::support::run(&mut home.command(&["results", "verify", &first])), 0);
     }

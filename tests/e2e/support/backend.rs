@@ -64,6 +64,15 @@ impl Backend {
         command
     }
 
+    /// Prepares `cleanup`: on bubblewrap without an engine, since dead runs in it are those of other tests, at this moment.
+    pub(crate) fn cleanup(self, home: &Home) -> Command {
+        let mut command = self.command(home, &["cleanup", "--yes"]);
+        if self == Self::Bubblewrap {
+            command.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+        }
+        command
+    }
+
     /// Fails when anything of the agent's is left in the engine or on the disk.
     #[track_caller]
     pub(crate) fn assert_nothing_left(self, home: &Home, agent: &str) {
