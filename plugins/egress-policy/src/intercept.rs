@@ -38,30 +38,23 @@ impl Policy {
 
     /// Returns `true` if tunnels to some host that this names are opened.
     pub fn opens_some(&self, pattern: &HostPattern) -> bool {
-        if self.passthrough.iter().any(|other| other.covers(pattern)) {
-            return false;
-        }
-        match self.intercept {
-            Intercept::None => false,
-            Intercept::Needed => {
-                let is_about = |rule: &Rule| may_need(rule) && rule.pattern().overlaps(pattern);
-                self.rules.iter().any(is_about) || self.holds_for_some(pattern)
-            }
-            Intercept::All => true,
-        }
+        let is_about = |rule: &Rule| may_need(rule) && rule.pattern().overlaps(pattern);
+        !self.passthrough.iter().any(|other| other.covers(pattern))
+            && self.opens_if(|| self.rules.iter().any(is_about) || self.holds_for_some(pattern))
     }
 
     /// Returns `true` if tunnels to this host are opened, on a port where nothing but TLS goes.
     pub fn opens(&self, host: &HostOrIp) -> bool {
-        if self.passthrough.iter().any(|pattern| pattern.matches(host)) {
-            return false;
-        }
+        let is_about = |rule: &Rule| may_need(rule) && rule.matches_host(host);
+        !self.passthrough.iter().any(|pattern| pattern.matches(host))
+            && self.opens_if(|| self.rules.iter().any(is_about) || self.holds_for(host))
+    }
+
+    /// Returns whether what nothing passes unopened is opened, where something may need it.
+    fn opens_if(&self, is_needed: impl FnOnce() -> bool) -> bool {
         match self.intercept {
             Intercept::None => false,
-            Intercept::Needed => {
-                let is_about = |rule: &Rule| may_need(rule) && rule.matches_host(host);
-                self.rules.iter().any(is_about) || self.holds_for(host)
-            }
+            Intercept::Needed => is_needed(),
             Intercept::All => true,
         }
     }
