@@ -5,24 +5,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use claude_bottle_egress_policy::date_time;
 use serde_json::{Value, json};
 
-use crate::support::{Guard, Upstream, open_tunnel, read_all};
+use crate::support::{Guard, Upstream, allowing, open_tunnel, read_all};
 
 fn seconds_from_now(seconds: u64) -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + seconds
 }
 
+/// A policy whose second rule ends by itself.
 fn policy(upstream: &Upstream, until: &Value) -> Value {
-    let port = upstream.port;
-    let mut rules = vec![json!({ "rule": format!("ok.test:{port}") })];
-    rules.push(json!({ "rule": format!("other.test:{port}"), "until": until }));
-    json!({
-        "rules": rules,
-        "hosts": { "ok.test": ["127.0.0.1"], "other.test": ["127.0.0.1"] },
-        "private": [
-            { "host": "ok.test", "range": "127.0.0.1/32" },
-            { "host": "other.test", "range": "127.0.0.1/32" },
-        ],
-    })
+    let mut policy = allowing(upstream, &["ok.test", "other.test"]);
+    policy["rules"][1]["until"] = until.clone();
+    policy
 }
 
 #[test]

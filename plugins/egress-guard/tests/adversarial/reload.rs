@@ -7,21 +7,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Guard, Upstream, binary, connect, get, open_tunnel, read_all, read_answer, send};
-
-/// A policy by which these names lead to the upstream.
-fn allowing(upstream: &Upstream, names: &[&str]) -> Value {
-    let port = upstream.port;
-    let rules: Vec<_> = names.iter().map(|name| json!({ "rule": format!("{name}:{port}") })).collect();
-    json!({
-        "rules": rules,
-        "hosts": { "ok.test": ["127.0.0.1"], "other.test": ["127.0.0.1"] },
-        "private": [
-            { "host": "ok.test", "range": "127.0.0.1/32" },
-            { "host": "other.test", "range": "127.0.0.1/32" },
-        ],
-    })
-}
+use crate::support::{
+    Guard, Upstream, allowing, binary, connect, get, open_tunnel, read_all, read_answer, send,
+};
 
 fn start(upstream: &Upstream, names: &[&str]) -> Guard {
     Guard::start_controlled(&json!({ "policy": allowing(upstream, names) }))

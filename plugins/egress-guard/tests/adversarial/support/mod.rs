@@ -20,6 +20,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 /// Longest wait for anything; passing tests never come near.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -70,6 +72,20 @@ pub(crate) fn send(to: SocketAddr, bytes: &[u8]) -> Answer {
     stream.write_all(bytes).ok();
     stream.shutdown(Shutdown::Write).ok();
     Answer::parse(&read_all(&mut stream))
+}
+
+/// A policy by which these names lead to the upstream.
+pub(crate) fn allowing(upstream: &Upstream, names: &[&str]) -> Value {
+    let port = upstream.port;
+    let rules: Vec<_> = names.iter().map(|name| json!({ "rule": format!("{name}:{port}") })).collect();
+    json!({
+        "rules": rules,
+        "hosts": { "ok.test": ["127.0.0.1"], "other.test": ["127.0.0.1"] },
+        "private": [
+            { "host": "ok.test", "range": "127.0.0.1/32" },
+            { "host": "other.test", "range": "127.0.0.1/32" },
+        ],
+    })
 }
 
 /// Reads until the other side closes or breaks off.
