@@ -15,10 +15,10 @@ use crate::results::copied_in::CopiedIn;
 use crate::results::save::Most;
 use crate::run::backend::{Backend, Verb};
 use crate::run::ending::Place;
-use crate::run::owner;
 use crate::run::reaper::{bury, is_of};
-use crate::run::records::{Phase, Record};
+use crate::run::records::{Phase, Record, Runs};
 use crate::run::stage::{self, Found};
+use crate::run::{elsewhere, owner};
 use crate::ui::columns;
 
 #[derive(Debug, clap::Args)]
@@ -160,6 +160,7 @@ fn look(app: &App, args: &Args, backend: &Backend) -> CliResult<Part> {
     if !args.all {
         keep(&mut plan, &unsaved, "its work is not saved: claude-bottle save");
         keep(&mut plan, &kept, "its files are kept: claude-bottle discard");
+        keep_those_of_other_homes(&mut plan, &app.runs());
     }
     let with_work: Vec<_> =
         records.into_iter().filter(|record| has_work(app, record) && is_removed(&plan, record)).collect();
@@ -181,6 +182,19 @@ fn keep(plan: &mut CleanupPlan, records: &[Record], why: &str) {
         item.reason = format!("{why} {run}");
         item
     }));
+}
+
+/// Keeps what would lose something, and whose run is in the records of another home: only that home can save it.
+fn keep_those_of_other_homes(plan: &mut CleanupPlan, runs: &Runs) {
+    for mut item in std::mem::take(&mut plan.remove) {
+        match elsewhere::why_kept(&item, runs) {
+            None => plan.remove.push(item),
+            Some(why) => {
+                item.reason = why;
+                plan.keep.push(item);
+            }
+        }
+    }
 }
 
 /// Returns `true` if the agent of a run was started and what it changed is to be saved.

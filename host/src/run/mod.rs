@@ -5,6 +5,7 @@ pub mod capabilities;
 pub mod changes;
 pub mod claude_files;
 pub mod closing;
+pub mod elsewhere;
 pub mod ending;
 pub mod hold;
 pub mod intercept;

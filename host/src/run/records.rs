@@ -94,6 +94,17 @@ pub struct Record {
     pub is_saved: bool,
 }
 
+impl Record {
+    /// Returns `true` if the removal of the bottle by another than its run's own home would lose something.
+    pub fn has_something_to_lose(&self) -> bool {
+        match self.phase {
+            Phase::Creating | Phase::Running => self.saves.is_some() && !self.is_saved,
+            Phase::Unsaved | Phase::Kept => true,
+            Phase::Ended => false,
+        }
+    }
+}
+
 /// How long a step of a run took.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Timing {
@@ -118,6 +129,11 @@ impl Runs {
     /// Returns the directory of one run.
     pub fn dir(&self, id: &str) -> PathBuf {
         self.dir.join(id)
+    }
+
+    /// Returns `true` if a run's directory is one of these.
+    pub fn has(&self, dir: &Path) -> bool {
+        dir.parent() == Some(&*self.dir)
     }
 
     /// Writes the first record of a run, in a directory that is not there yet.
@@ -238,6 +254,15 @@ fn gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+/// Reads the record in a run's directory, which may be that of another home; `None` if there is none.
+pub fn of_any_home(dir: &Path) -> io::Result<Option<Record>> {
+    match fs::read(dir.join(FILE)) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

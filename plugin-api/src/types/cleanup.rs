@@ -1,5 +1,7 @@
 //! What dead runs left over.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::{BottleState, Owner};
@@ -50,6 +52,11 @@ pub struct CleanupItem {
     /// Whose it was; `None` when it carries no label of ours.
     #[serde(default)]
     pub owner: Option<Owner>,
+    /// The run's directory of the host, as [`Spec::state_dir`](crate::Spec::state_dir) named it; `None` where nothing says it.
+    ///
+    /// The record of the run is there. By it a host that has no record of the run itself knows whether work would be lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<PathBuf>,
     /// Why it is in the plan, or why it is not: "owner is gone".
     pub reason: String,
 }
@@ -68,6 +75,7 @@ impl CleanupItem {
             name: name.into(),
             state: None,
             owner: None,
+            state_dir: None,
             reason: reason.into(),
         }
     }

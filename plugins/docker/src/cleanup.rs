@@ -86,7 +86,10 @@ fn place(plan: &mut CleanupPlan, judge: &mut Judge<'_>, kind: Kind, thing: &Foun
     let mut item = CleanupItem::new(kind.word(), &thing.id, &thing.name, "unowned");
     item.state = (kind == Kind::Container).then(|| active::state(&thing.state));
     match Labels::read(|name| thing.labels.get(name).map(String::as_str)) {
-        Some(labels) => judge.place(plan, item, labels.owner),
+        Some(labels) => {
+            item.state_dir = labels.state_dir.map(PathBuf::from);
+            judge.place(plan, item, labels.owner);
+        }
         None if thing.labels.contains_key(key::ID) || thing.name.starts_with(PREFIX) => plan.keep.push(item),
         None => {}
     }

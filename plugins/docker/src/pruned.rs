@@ -65,6 +65,7 @@ fn describe(state: &BottleState, image: &str) -> ContainerCreateBody {
         agent: state.names.agent.clone(),
         bottle: state.bottle.clone(),
         owner: state.owner.clone(),
+        state_dir: state.state_dir.as_ref().and_then(|dir| dir.to_str()).map(str::to_owned),
     };
     let mount = |(source, target): (String, String)| Mount {
         source: Some(source),

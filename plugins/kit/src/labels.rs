@@ -32,7 +32,7 @@ pub mod key {
     pub const ROLE: &str = "io.claude-bottle.role";
     /// On a sidecar: the port its proxy listens on.
     pub const PORT: &str = "io.claude-bottle.port";
-    /// On a sidecar: the run's state directory, where its decisions are kept.
+    /// The run's directory of the host, where its record is, and where a sidecar's decisions are kept.
     pub const STATE_DIR: &str = "io.claude-bottle.state-dir";
     /// On an image: the hash of all that went into it.
     pub const IMAGE_KEY: &str = "io.claude-bottle.image.key";
@@ -49,6 +49,8 @@ pub struct Labels {
     pub bottle: String,
     /// The process it belongs to.
     pub owner: Owner,
+    /// The run's directory of the host; `None` where the host named none that a label can hold.
+    pub state_dir: Option<String>,
 }
 
 impl Labels {
@@ -59,6 +61,7 @@ impl Labels {
             agent: spec.agent.name.clone(),
             bottle: spec.bottle.name.clone(),
             owner: spec.owner.clone(),
+            state_dir: spec.state_dir.to_str().filter(|dir| !dir.is_empty()).map(str::to_owned),
         }
     }
 
@@ -77,7 +80,8 @@ impl Labels {
             (key::CONTRACT, CONTRACT.to_string()),
             (key::ROLE, role.to_owned()),
         ];
-        pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let pairs = pairs.into_iter().chain(self.state_dir.clone().map(|dir| (key::STATE_DIR, dir)));
+        pairs.map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// Reads them back; `None` when the thing is not ours or its owner cannot be read.
@@ -92,7 +96,8 @@ impl Labels {
         owner.boot_id = text(key::OWNER_BOOT).unwrap_or_default();
         owner.machine_id = text(key::OWNER_MACHINE).unwrap_or_default();
         owner.pid_namespace = get(key::OWNER_NAMESPACE).map_or(Some(0), |number| number.parse().ok())?;
-        Some(Self { id: text(key::ID)?, agent: text(key::AGENT)?, bottle: text(key::BOTTLE)?, owner })
+        let (id, agent, bottle) = (text(key::ID)?, text(key::AGENT)?, text(key::BOTTLE)?);
+        Some(Self { id, agent, bottle, owner, state_dir: text(key::STATE_DIR) })
     }
 }
 
@@ -107,6 +112,7 @@ mod tests {
             agent: "dev".to_owned(),
             bottle: "box".to_owned(),
             owner: Owner::new("here", 7, 99),
+            state_dir: Some("/home/u/runs/dev-1".to_owned()),
         };
         (labels.owner.boot_id, labels.owner.machine_id) = ("boot".to_owned(), "machine".to_owned());
         labels.owner.pid_namespace = 4_026_531_836;

@@ -5,10 +5,12 @@ use std::fs;
 use rustix::process::Signal;
 
 use super::{CHANGE, CHANGED, changes, document, home, live, start};
+use crate::failure::run::reapers;
 use crate::support::backend::Backend;
 use crate::support::home::Home;
 use crate::support::private_engine::{Options, PrivateEngine, small_image};
-use crate::support::{assert_code, run, stderr};
+use crate::support::process::Process;
+use crate::support::{assert_code, run, stderr, stdout};
 
 const BACKEND: Backend = Backend::Docker;
 
@@ -18,6 +20,13 @@ fn on_its_own_engine(agent: &str, live_restore: bool) -> (PrivateEngine, Home) {
     engine.load(&small_image());
     let home = home(agent).env("DOCKER_HOST", &engine.host()).env("CLAUDE_BOTTLE_IMAGE", &small_image());
     (engine, home)
+}
+
+/// Starts a bottle, and kills its run and the process that watches it.
+fn kill_with_its_watcher(home: &Home, agent: &str) {
+    let killed = live(BACKEND, home, agent);
+    reapers(home, None).iter().for_each(Process::kill);
+    killed.kill();
 }
 
 /// Fails unless the work of the only run is saved, and nothing else is left of it in the engine.
@@ -80,9 +89,7 @@ fn the_work_of_a_halted_bottle_whose_containers_were_pruned_is_saved_from_its_vo
 fn the_work_of_a_killed_run_whose_containers_were_pruned_is_saved_by_cleanup() {
     let agent = "e2e-results-killed-pruned";
     let (engine, home) = on_its_own_engine(agent, false);
-    let killed = live(BACKEND, &home, agent);
-    crate::failure::run::reapers(&home, None).iter().for_each(crate::support::process::Process::kill);
-    killed.kill();
+    kill_with_its_watcher(&home, agent);
     let running = engine.docker(&["ps", "--quiet"]);
     running.split_whitespace().for_each(|id| drop(engine.docker(&["kill", id])));
     engine.docker(&["container", "prune", "--force"]);
@@ -90,4 +97,25 @@ fn the_work_of_a_killed_run_whose_containers_were_pruned_is_saved_by_cleanup() {
     assert_code(&output, 0);
     assert!(stderr(&output).contains("5 files changed"), "{}", stderr(&output));
     assert_saved_on(&engine, &home, agent);
+}
+
+/// Only the home of a run knows what its bottle began with. Another, with the same engine, keeps the bottle and names that home.
+#[test]
+fn cleanup_in_another_home_keeps_what_is_not_saved() {
+    let agent = "e2e-results-other-home";
+    let (engine, theirs) = on_its_own_engine(agent, false);
+    kill_with_its_watcher(&theirs, agent);
+    let left = engine.client().resources_of(agent);
+    let ours = home(agent).env("DOCKER_HOST", &engine.host());
+    let output = run(&mut BACKEND.command(&ours, &["cleanup", "--yes"]));
+    assert_code(&output, 0);
+    let state = theirs.state();
+    let hint = format!("XDG_STATE_HOME={} claude-bottle cleanup", state.parent().unwrap().display());
+    let told = stderr(&output) + &stdout(&output);
+    assert_eq!(told.matches(&hint).count(), left.len(), "{told}");
+    assert_eq!(engine.client().resources_of(agent), left);
+    let output = run(&mut BACKEND.command(&theirs, &["cleanup", "--yes"]));
+    assert_code(&output, 0);
+    assert!(stderr(&output).contains("5 files changed"), "{}", stderr(&output));
+    assert_saved_on(&engine, &theirs, agent);
 }

@@ -43,7 +43,6 @@ pub(super) fn sidecar(tag: String, plan: &Planned, secrets: Zeroizing<Vec<u8>>) 
         word: WORD,
         extra_hosts: Vec::new(),
         port: plan.port,
-        state_dir: super::state_dir(&plan.spec),
     }
 }
 

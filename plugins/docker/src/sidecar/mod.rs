@@ -38,8 +38,6 @@ pub(crate) struct Sidecar {
     word: Word,
     extra_hosts: Vec<String>,
     port: u16,
-    /// Where whoever removes it saves what it decided.
-    state_dir: Option<String>,
 }
 
 /// How a proxy gets its configuration.
@@ -96,11 +94,6 @@ pub(crate) async fn ensure_image(
     Ok(guard::sidecar(tag, plan, secrets))
 }
 
-/// Returns the run's state directory as a label says it.
-fn state_dir(spec: &Spec) -> Option<String> {
-    spec.state_dir.to_str().filter(|dir| !dir.is_empty()).map(str::to_owned)
-}
-
 /// Checks before anything is made that the proxy's configuration can be read.
 pub(crate) fn check(spec: &Spec, arch: &str) -> Result<()> {
     if kind(spec.bottle.egress.proxy)? == "guard" {
@@ -137,7 +130,6 @@ impl Sidecar {
         let networking_config = link::member(network::egress_name(run), &mut host);
         let mut labels = owner.with_role(role::SIDECAR);
         labels.insert(key::PORT.to_owned(), self.port.to_string());
-        labels.extend(self.state_dir.clone().map(|dir| (key::STATE_DIR.to_owned(), dir)));
         ContainerCreateBody {
             image: Some(self.image.clone()),
             user: Some(self.user.to_owned()),

@@ -38,7 +38,6 @@ pub(super) fn sidecar(reference: &str, plan: &Planned, secrets: Zeroizing<Vec<u8
         word: WORD,
         extra_hosts: hosts.map(|(name, address)| format!("{name}:{address}")).collect(),
         port: plan.port,
-        state_dir: super::state_dir(&plan.spec),
     }
 }
 
