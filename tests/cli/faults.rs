@@ -148,7 +148,7 @@ fn faults_in_the_verbs_of_other_commands() {
 #[test]
 fn a_verb_that_never_returns_is_given_up_on() {
     let home = Home::new();
-    let env = [("CLAUDE_BOTTLE_FAKE_FAULT", "hang:prepare"), ("CLAUDE_BOTTLE_TEST_HASTE", "50")];
+    let env = [("CLAUDE_BOTTLE_FAKE_FAULT", "hang:prepare"), ("CLAUDE_BOTTLE_TEST_HASTE", "500")];
     let output = home.call_with(&["start", "hello", "--yes"], &env);
     assert_code(&output, 125);
     let told = "error: backend `fake` did not return in time from `prepare`";

@@ -34,8 +34,8 @@ impl Verb {
 
     /// Is the engine there?
     pub const PROBE: Self = Self::new("probe", 15);
-    /// Reads the host.
-    pub const PREPARE: Self = Self::new("prepare", 60);
+    /// Reads the host, a large working directory too.
+    pub const PREPARE: Self = Self::new("prepare", 600);
     /// May build an image from nothing over a slow line.
     pub const LAUNCH: Self = Self::new("launch", 3600);
     /// May copy a large working directory.
