@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 use rustix::termios::{tcgetwinsize, tcsetwinsize};
 
-use crate::wait::timespec;
+use claude_bottle_kit::poll::timespec;
 
 /// How much is carried at once: what a pipe that is ready takes without blocking, `PIPE_BUF`.
 const CHUNK: usize = 4096;

@@ -5,12 +5,12 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use claude_bottle_kit::bwrap::{self, Killed};
 use claude_bottle_kit::cleanup::joined;
+use claude_bottle_kit::host_guard;
+use claude_bottle_kit::paths::PathExt;
 use claude_bottle_plugin_api::{Bottle, ErrorExt, Failure, FailureKind, Result};
 
-use crate::error::PathExt;
-use crate::guard;
-use crate::process::{self, Killed};
 use crate::record::Record;
 use crate::rundir::{RunDir, Store};
 
@@ -71,7 +71,7 @@ fn end(dir: &RunDir, record: &Record) -> Vec<Failure> {
     let mut is_whole = record.is_ready;
     // The agent first, what it used after it.
     for process in record.processes.iter().rev() {
-        if process.part == guard::PART {
+        if process.part == host_guard::PART {
             process.terminate();
         }
         let killed =
@@ -88,7 +88,7 @@ fn end(dir: &RunDir, record: &Record) -> Vec<Failure> {
 
 /// Ends what is left of a bottle's processes and no record leads to.
 pub(crate) fn sweep(dir: &RunDir) -> Result<()> {
-    process::sweep(&dir.path).failure(FailureKind::Internal, || "cannot end what is left of a bottle")
+    bwrap::sweep(&dir.path).failure(FailureKind::Internal, || "cannot end what is left of a bottle")
 }
 
 /// Removes a control group. One that is busy still holds a process that is being taken down, of a host that was

@@ -1,27 +1,23 @@
 //! The backend's side of a bottle's door: a Unix socket whose other end is process 1.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
-use std::time::Duration;
 
 use bottle_guest::protocol::{self, Reply, Request};
+use claude_bottle_kit::bwrap::{BwrapError, PATIENCE};
+use claude_bottle_kit::host_files::with_short_path;
+use claude_bottle_kit::poll;
 use claude_bottle_plugin_api::{Call, ErrorExt, FailureKind, Result};
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use crate::error::{BubblewrapError, PathExt};
+use crate::error::BubblewrapError;
 use crate::rundir::RunDir;
-use crate::wait;
-
-/// How long a part of a bottle may take to answer; on a busy machine it takes a while to be scheduled.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 const SOCKET: &str = "door.sock";
 
 /// Makes the door. Only the bottle's process 1 gets the listening side.
 pub(crate) fn make(dir: &RunDir) -> Result<OwnedFd> {
-    with_short_path(dir, SOCKET, |path| UnixListener::bind(path).map(OwnedFd::from))
+    with_short_path(&dir.path, SOCKET, |path| UnixListener::bind(path).map(OwnedFd::from))
 }
 
 /// Sends a request through the door.
@@ -32,7 +28,7 @@ pub(crate) fn send_request(
     fds: &[BorrowedFd<'_>],
 ) -> Result<UnixStream> {
     let gone = || BubblewrapError::ReachBottle { name: name.to_owned() };
-    let stream = with_short_path(dir, SOCKET, UnixStream::connect).map_err(|_| gone())?;
+    let stream = with_short_path(&dir.path, SOCKET, UnixStream::connect).map_err(|_| gone())?;
     protocol::send(&stream, request, fds).map_err(|_| gone())?;
     Ok(stream)
 }
@@ -42,11 +38,11 @@ pub(crate) fn answer(call: &Call, stream: &UnixStream) -> Result<Option<(Reply, 
     let cancel = call.cancel_fd();
     let mut waiting = vec![PollFd::new(stream, PollFlags::IN)];
     waiting.extend(cancel.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
-    let found = wait::ready(&mut waiting, PATIENCE);
+    let found = poll::ready(&mut waiting, PATIENCE);
     let found = found.failure(FailureKind::Internal, || "cannot wait for the bottle")?;
     call.check()?;
     if found == 0 {
-        return Err(BubblewrapError::AwaitPart { part: "sandbox", seconds: PATIENCE.as_secs() }.into());
+        return Err(BwrapError::AwaitPart { part: "sandbox", seconds: PATIENCE.as_secs() }.into());
     }
     stream.set_read_timeout(Some(PATIENCE)).failure(FailureKind::Internal, || "cannot set a deadline")?;
     match protocol::receive::<Reply>(stream) {
@@ -56,16 +52,4 @@ pub(crate) fn answer(call: &Call, stream: &UnixStream) -> Result<Option<(Reply, 
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(None),
         Err(error) => Err(error).failure(FailureKind::Internal, || "cannot read the bottle's answer"),
     }
-}
-
-/// Names a socket by the bottle's open directory: a Unix socket's path has 108 bytes at most.
-pub(crate) fn with_short_path<T>(
-    dir: &RunDir,
-    socket: &str,
-    use_path: impl FnOnce(PathBuf) -> std::io::Result<T>,
-) -> Result<T> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let held = openat(CWD, &dir.path, flags, Mode::empty()).at("open", &dir.path)?;
-    let path = PathBuf::from(format!("/proc/self/fd/{}/{socket}", held.as_fd().as_raw_fd()));
-    use_path(path).at("use", &dir.join(socket))
 }

@@ -1,27 +1,11 @@
-//! What can go wrong, and what advice goes with it.
+//! What can go wrong with a bottle that runs.
 
-use std::io;
-use std::path::{Path, PathBuf};
-
-use claude_bottle_kit::printable;
-use claude_bottle_plugin_api::{Failure, FailureKind, Result};
+use claude_bottle_plugin_api::{Failure, FailureKind};
 
 /// An error of this backend's own.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum BubblewrapError {
-    /// A program this backend needs is missing.
-    #[error("the program `{program}` is missing")]
-    FindProgram { program: String },
-    /// The system lets this user make no user namespace.
-    #[error("this system lets bubblewrap make no user namespace")]
-    MakeNamespace { said: String },
-    /// A sandbox ended before it was ready.
-    #[error("cannot start the {part}")]
-    StartPart { part: &'static str, said: String },
-    /// A part of a bottle did not answer.
-    #[error("the {part} did not answer within {seconds} seconds")]
-    AwaitPart { part: &'static str, seconds: u64 },
     /// A bottle does not run.
     #[error("the bottle `{name}` does not run")]
     ReachBottle { name: String },
@@ -32,150 +16,10 @@ pub(crate) enum BubblewrapError {
 
 impl From<BubblewrapError> for Failure {
     fn from(error: BubblewrapError) -> Self {
-        let message = error.to_string();
-        match error {
-            BubblewrapError::FindProgram { program } => {
-                Self::new(FailureKind::Missing, message).hint(install_hint(&program))
-            }
-            BubblewrapError::MakeNamespace { said } => {
-                with_cause(Self::new(FailureKind::Denied, message), &said).hint(namespace_hint())
-            }
-            BubblewrapError::StartPart { said, .. } if is_namespace_refusal(&said) => {
-                BubblewrapError::MakeNamespace { said }.into()
-            }
-            BubblewrapError::StartPart { said, .. } => {
-                let failure = with_cause(Self::new(FailureKind::Internal, message), &said);
-                hint_for(&said).into_iter().fold(failure, Self::hint)
-            }
-            BubblewrapError::AwaitPart { .. } => Self::new(FailureKind::Timeout, message),
-            BubblewrapError::ReachBottle { .. } => Self::new(FailureKind::NotFound, message),
-            BubblewrapError::AskBottle { .. } => Self::new(FailureKind::Internal, message),
-        }
+        let kind = match error {
+            BubblewrapError::ReachBottle { .. } => FailureKind::NotFound,
+            BubblewrapError::AskBottle { .. } => FailureKind::Internal,
+        };
+        Self::new(kind, error.to_string())
     }
-}
-
-fn with_cause(mut failure: Failure, said: &str) -> Failure {
-    if !said.is_empty() {
-        failure.causes.push(said.to_owned());
-    }
-    failure
-}
-
-/// Recognises the messages of `bwrap` about namespaces the kernel refuses.
-pub(crate) fn is_namespace_refusal(said: &str) -> bool {
-    ["No permissions to creat", "setting up uid map", "Creating new namespace failed", "Failed RTM_NEWADDR"]
-        .iter()
-        .any(|text| said.contains(text))
-}
-
-/// Names what helps against a refusal that a container's engine brings about.
-pub(crate) fn hint_for(said: &str) -> Option<String> {
-    let hint = if said.contains("mount proc") {
-        "in a container a part of /proc is covered, and then no other can be mounted: run the container with \
-         --security-opt systempaths=unconfined"
-    } else if said.contains("make a mount namespace") {
-        "root needs a capability for it: run the container with --cap-add SYS_ADMIN, or claude-bottle as an ordinary user"
-    } else {
-        return None;
-    };
-    Some(hint.to_owned())
-}
-
-/// Names the command that installs a program.
-pub(crate) fn install_hint(program: &str) -> String {
-    let package = match program {
-        "bwrap" => "bubblewrap",
-        "ssh-agent" | "ssh-add" | "ssh-keygen" => "openssh-client",
-        other => other,
-    };
-    let command = match os_release_family().as_str() {
-        "fedora" => "sudo dnf install",
-        "arch" => "sudo pacman -S",
-        "suse" => "sudo zypper install",
-        "alpine" => "sudo apk add",
-        _ => "sudo apt-get install",
-    };
-    format!("{command} {package}")
-}
-
-/// Names the family of the system by the file every one has: <https://www.freedesktop.org/software/systemd/man/os-release.html>.
-fn os_release_family() -> String {
-    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let words = text.lines().filter(|line| line.starts_with("ID=") || line.starts_with("ID_LIKE="));
-    let words = words.collect::<Vec<_>>().join(" ");
-    let families =
-        [("fedora", "fedora"), ("rhel", "fedora"), ("arch", "arch"), ("suse", "suse"), ("alpine", "alpine")];
-    families
-        .iter()
-        .find(|(word, _)| words.contains(word))
-        .map_or_else(String::new, |(_, family)| (*family).to_owned())
-}
-
-/// Says which switch of the system refuses user namespaces, and the command that turns it.
-///
-/// Ubuntu: <https://ubuntu.com/blog/ubuntu-23-10-restricted-unprivileged-user-namespaces>.
-pub(crate) fn namespace_hint() -> String {
-    let is =
-        |path: &str, wanted: &str| std::fs::read_to_string(path).is_ok_and(|value| value.trim() == wanted);
-    if is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
-        return "AppArmor refuses user namespaces to programs without a profile, as Ubuntu sets it up: \
-                sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
-            .to_owned();
-    }
-    if is("/proc/sys/kernel/unprivileged_userns_clone", "0") {
-        return "sudo sysctl -w kernel.unprivileged_userns_clone=1".to_owned();
-    }
-    if is("/proc/sys/user/max_user_namespaces", "0") {
-        return "sudo sysctl -w user.max_user_namespaces=15000".to_owned();
-    }
-    "a container needs leave to make user namespaces: run it with --security-opt seccomp=unconfined \
-     --security-opt systempaths=unconfined, or use CLAUDE_BOTTLE_BACKEND=docker"
-        .to_owned()
-}
-
-/// Says what was done to which file when an error happened.
-pub(crate) trait PathExt<T> {
-    /// Makes the error the cause of a failure about the path.
-    fn at(self, verb: &str, path: &Path) -> Result<T>;
-}
-
-impl<T, E: Into<io::Error>> PathExt<T> for std::result::Result<T, E> {
-    fn at(self, verb: &str, path: &Path) -> Result<T> {
-        self.map_err(|error| {
-            let error: io::Error = error.into();
-            let kind = match error.kind() {
-                io::ErrorKind::NotFound => FailureKind::Missing,
-                io::ErrorKind::PermissionDenied => FailureKind::Denied,
-                _ => FailureKind::Internal,
-            };
-            let failure = Failure::new(kind, format!("{verb} `{}`", show(path))).caused_by(&error);
-            full_disk_hint(&error, path).into_iter().fold(failure, Failure::hint)
-        })
-    }
-}
-
-/// Names what helps when a file system or the user's share of it is full.
-pub(crate) fn full_disk_hint(error: &io::Error, path: &Path) -> Option<String> {
-    let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    // What is below the directory of bottles is gone when the user reads this.
-    let place = path.ancestors().find(|place| place.ends_with("bottles")).unwrap_or(path);
-    is_full.then(|| {
-        format!(
-            "df -h '{}'   # it is full; free space there, or set XDG_DATA_HOME to a directory elsewhere",
-            show(place)
-        )
-    })
-}
-
-/// Returns a path that drives no terminal.
-pub(crate) fn show(path: &Path) -> String {
-    path.as_os_str().as_encoded_bytes().escape_ascii().to_string()
-}
-
-/// Reads what a process of ours left on its standard error: the last lines, escaped.
-pub(crate) fn last_words(path: &PathBuf) -> String {
-    let text = std::fs::read(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<_> = text.lines().rev().take(3).map(printable).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join("; ")
 }

@@ -96,7 +96,7 @@ fn begin(
     message: Exec,
     fds: &[std::os::fd::BorrowedFd<'_>],
 ) -> Result<(UnixStream, Vec<OwnedFd>)> {
-    let dir = RunDir { path: record.dir.clone() };
+    let dir = RunDir::at(record.dir.clone());
     let stream = control::send_request(&dir, &record.name, &Request::Exec(message), fds)?;
     match control::answer(call, &stream)? {
         Some((Reply::Started, fds)) => Ok((stream, fds)),

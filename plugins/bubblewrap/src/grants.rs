@@ -7,8 +7,8 @@ use claude_bottle_kit::why_private;
 use claude_bottle_plugin_api::{Failure, FailureKind, Result, ToolSpec};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{PathExt, show};
 use crate::program::is_shared;
+use claude_bottle_kit::paths::{PathExt, show};
 
 /// Variables by which tools find their own directory, and where that is when a variable is unset. They hold paths.
 const VARIABLES: [(&str, &str); 20] = [

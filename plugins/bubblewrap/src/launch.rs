@@ -3,12 +3,11 @@
 use std::thread;
 
 use bottle_guest::protocol::{Relay, Reply, Request, Setup};
+use claude_bottle_kit::bwrap::{self, BwrapError, last_words};
 use claude_bottle_kit::{LOCALE, profile_variables, proxy_variables, trust};
 use claude_bottle_plugin_api::{Bottle, Call, EnvValue, Failure, FailureKind, ForwardSpec, Plan, Result};
 
-use crate::error::{BubblewrapError, last_words};
 use crate::guest::{GUARD_DIR, GUARD_SOCKET, SSH_SOCKET, USER};
-use crate::launcher;
 use crate::plan::Planned;
 use crate::provision::workspace;
 use crate::record::Record;
@@ -49,20 +48,20 @@ fn build(
     let step = call.step("start-bottle", "starting the bottle");
     state.limits.make_groups(&record.groups)?;
     // The sandbox takes longest, so it begins first.
-    let begun = launcher::begin(state, dir, PART, control::make(dir)?, None, &record.groups)?;
+    let begun = bwrap::begin(&state.bwrap, &dir.path, PART, control::make(dir)?, None, &record.groups)?;
     record.processes.push(begun.process.clone());
-    let (guard, ready) = guard::start(call, state, dir)?;
+    let guard = guard::start(call, state, dir)?;
     // The sandbox stays the last, the first to go.
-    record.processes.insert(0, guard);
+    record.processes.insert(0, guard.process.clone());
     sandbox::make_directories(state, dir)?;
     workspace::copy(call, state, dir)?;
     call.check()?;
     etc()?;
-    begun.exec_bwrap(state, sandbox::arguments(state, dir)?)?;
+    begun.exec_bwrap(&state.bwrap, sandbox::arguments(state, dir)?)?;
     // Both die with this process, so nothing is lost when it dies before it can say which they are.
     dir.save(record)?;
     set_up(call, state, dir)?;
-    guard::await_ready(call, ready)?;
+    guard.await_ready(call)?;
     record.is_ready = true;
     dir.save(record)?;
     step.done();
@@ -82,9 +81,9 @@ fn set_up(call: &Call, state: &Planned, dir: &RunDir) -> Result<()> {
         files: Vec::new(),
         limits: state.limits.of_processes(),
     };
-    let failed = || BubblewrapError::StartPart { part: PART, said: last_words(&launcher::errors(dir, PART)) };
+    let failed = || BwrapError::StartPart { part: PART, said: last_words(&bwrap::errors(&dir.path, PART)) };
     low_ports::open(call, dir, &state.name).map_err(|failure| {
-        match last_words(&launcher::errors(dir, PART)) {
+        match last_words(&bwrap::errors(&dir.path, PART)) {
             said if said.is_empty() => failure,
             _ => failed().into(),
         }

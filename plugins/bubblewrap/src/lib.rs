@@ -6,8 +6,8 @@
 //! protects and what does not is in `docs/bubblewrap.md`.
 //!
 //! Inside: `backend` is a table of contents and calls `probe`, `resolve`, `launch`, `provision`, `exec`, `close`
-//! and `cleanup`; those use `rundir`, `record`, `process`, `sandbox`, `guard`, `etc` and `tree`, which know no
-//! caller.
+//! and `cleanup`; those use `rundir`, `record`, `sandbox`, `guard`, `etc` and `tree`, which know no caller. How a `bwrap` is started,
+//! and the guard in it, is `kit::bwrap` and `kit::host_guard`.
 //!
 //! Invariant: nothing is degraded in silence. What cannot be enforced here is in the plan's limitations, and a
 //! missing protection is an error.
@@ -28,22 +28,17 @@ mod guard;
 mod guest;
 mod inherited;
 mod launch;
-mod launcher;
 mod limits;
 mod low_ports;
 mod plan;
 mod probe;
-mod process;
 mod program;
 mod provision;
 mod record;
 mod resolve;
 mod rundir;
 mod sandbox;
-mod tools;
 mod tree;
-mod trial;
-mod wait;
 
 #[doc(hidden)]
 pub use backend::Bubblewrap;

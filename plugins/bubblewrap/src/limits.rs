@@ -8,7 +8,7 @@ use claude_bottle_kit::limits::Bounds;
 use claude_bottle_plugin_api::{Limits as Wanted, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::error::PathExt;
+use claude_bottle_kit::paths::PathExt;
 
 /// Open descriptors of one process.
 const DESCRIPTORS: u64 = 65_536;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use claude_bottle_kit::bwrap::Bwrap;
 use claude_bottle_kit::workspace::Place;
 use claude_bottle_plugin_api::Spec;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,6 @@ use crate::guest::Home;
 use crate::limits::Limits;
 use crate::program::Program;
 use crate::sandbox;
-use crate::tools::Tools;
 
 /// The working directory in the bottle's directory, when it is bound in from there.
 const WORKSPACE: &str = "workspace";
@@ -21,8 +21,8 @@ const WORKSPACE: &str = "workspace";
 pub(crate) struct PlanState {
     /// The bottle's name.
     pub(crate) name: String,
-    /// The host's programs.
-    pub(crate) tools: Tools,
+    /// How its sandboxes are made.
+    pub(crate) bwrap: Bwrap,
     /// Where the agent lives.
     pub(crate) home: Home,
     /// The agent's program and what it needs.
@@ -32,10 +32,6 @@ pub(crate) struct PlanState {
     pub(crate) grants: Grants,
     /// Resolved limits.
     pub(crate) limits: Limits,
-    /// The user that root becomes; `None` for an ordinary user.
-    pub(crate) run_as_uid: Option<u32>,
-    /// Whether this `bwrap` can switch nested user namespaces off.
-    pub(crate) can_disable_userns: bool,
     /// How many bytes of the working directory will be copied.
     #[serde(default)]
     pub(crate) workspace_bytes: u64,

@@ -1,14 +1,15 @@
 //! What is known of a bottle: written before anything is made, and the document any process can close it with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use claude_bottle_kit::bwrap::Process;
+use claude_bottle_kit::rundir::Recorded;
 use claude_bottle_plugin_api::{ActiveBottle, Bottle, BottleState, Owner, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::guest::Home;
 use crate::plan::{Planned, place, workspace};
-use crate::process::Process;
 
 /// The version of the record's form.
 const VERSION: u32 = 1;
@@ -46,6 +47,12 @@ pub(crate) struct Record {
     /// Whether it is ready for programs.
     #[serde(default)]
     pub(crate) is_ready: bool,
+}
+
+impl Recorded for Record {
+    fn dir(&self) -> &Path {
+        &self.dir
+    }
 }
 
 impl Record {

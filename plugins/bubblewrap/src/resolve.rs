@@ -1,24 +1,22 @@
 //! prepare: reads the host, refuses what cannot be, and changes nothing.
 
+use claude_bottle_kit::bwrap::{self, Bwrap, Version};
+use claude_bottle_kit::{companions, host_guard, paths};
 use claude_bottle_plugin_api::{Context, Failure, FailureKind, Plan, Proxy, Result, Spec};
 
 use crate::grants::Grants;
 use crate::guest::Home;
 use crate::limits::{self, Limits};
 use crate::plan::{self, PlanState};
-use crate::tools::Tools;
-use crate::{inherited, probe, program, provision};
-
-/// Where users that nobody has begin: <https://systemd.io/UIDS-GIDS/> leaves 1879048192 to 2147483647 to no one.
-const UNUSED_IDS: u32 = 0x7000_0000;
+use crate::{inherited, program, provision};
 
 /// Turns a spec into a plan.
 pub(crate) fn resolve(context: &Context, spec: &Spec) -> Result<Plan> {
     refuse_what_is_not_offered(spec)?;
     let home = Home::from_context(context, claude_bottle_kit::home::skills(&spec.agent))?;
-    let tools = Tools::find(context, spec)?;
-    let version = probe::version(&tools.bwrap)?;
-    probe::check_switches(context, &tools, version)?;
+    host_guard::program(spec)?;
+    let guest = companions::guest_program(context.setting("GUEST"), Some(spec))?;
+    let (bwrap, version) = Bwrap::find(context.setting(bwrap::SETTING), guest, &spec.id)?;
     let command = spec.agent.command.first();
     let command =
         command.ok_or_else(|| Failure::new(FailureKind::Invalid, "the agent's command is empty"))?;
@@ -30,9 +28,7 @@ pub(crate) fn resolve(context: &Context, spec: &Spec) -> Result<Plan> {
         name: format!("claude-bottle-{}", spec.id),
         workspace_bytes: workspace.bytes,
         limits: Limits::resolve(&spec.bottle.limits),
-        run_as_uid: run_as_uid(&spec.id),
-        can_disable_userns: version >= probe::DISABLES_USERNS,
-        tools,
+        bwrap,
         home,
         program,
         grants: grants.settle(),
@@ -66,25 +62,15 @@ fn refuse_what_is_not_offered(spec: &Spec) -> Result<()> {
     }
 }
 
-/// Returns the user that root becomes for this bottle: one of its own, so that bottles of root are strangers.
-fn run_as_uid(id: &str) -> Option<u32> {
-    rustix::process::geteuid().is_root().then(|| {
-        // FNV-1a, <http://www.isthe.com/chongo/tech/comp/fnv/>; any even spread does.
-        let hash =
-            id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        UNUSED_IDS + (hash & 0x0fff_ffff)
-    })
-}
-
-fn show(state: &PlanState, version: probe::Version) -> Result<Plan> {
+fn show(state: &PlanState, version: Version) -> Result<Plan> {
     let mut plan = Plan::new(state.name.clone(), state)?;
     plan.runtime = Some(format!("bubblewrap {version}"));
-    plan.fact("agent program", crate::error::show(&state.program.file));
+    plan.fact("agent program", paths::show(&state.program.file));
     if let Some(places) = state.grants.listed() {
         plan.fact("tools", places);
     }
     plan.fact("limits", state.limits.bounds.describe());
-    if let Some(id) = state.run_as_uid {
+    if let Some(id) = state.bwrap.run_as_uid {
         plan.fact("user", format!("{id} (root is given up)"));
     }
     plan.limitations.push("the bottle shares the host's kernel and sees the host's /usr".to_owned());

@@ -1,6 +1,6 @@
 //! What the in-tree backends share: labels, the agent's variables, what the egress guard is handed,
-//! what a process says once it is ready, which places of the host are private, and copying trees: of the host into
-//! a bottle, and of a bottle out to the host.
+//! what a process says once it is ready, which places of the host are private, copying trees, of the host into
+//! a bottle and of a bottle out to the host, and the guard as a sandboxed process of the host.
 //!
 //! Third parties may use it; nothing here talks to an engine, prints, or holds policy.
 
@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 pub mod agent_files;
+pub mod bwrap;
 mod child;
 pub mod cleanup;
 pub mod companions;
@@ -18,14 +19,19 @@ pub mod export;
 pub mod git;
 mod guard;
 pub mod home;
+pub mod host_files;
+pub mod host_guard;
 mod labels;
 pub mod limits;
+pub mod paths;
 mod planned;
+pub mod poll;
 mod printable;
 mod private;
 mod progress;
 mod ready;
 pub mod restore;
+pub mod rundir;
 pub mod skills;
 pub mod ssh;
 pub mod tree;

@@ -14,10 +14,11 @@ use std::path::Path;
 use claude_bottle_kit::trust;
 use claude_bottle_plugin_api::{Result, Spec};
 
-use crate::error::PathExt;
 use crate::guest::{GUARD_DIR, Home, ID, USER};
 use crate::plan::Planned;
-use crate::rundir::{RunDir, Store, write_new};
+use crate::rundir::{RunDir, Store};
+use claude_bottle_kit::host_files::write_new;
+use claude_bottle_kit::paths::PathExt;
 
 use rule::Host;
 use snapshot::{Own, Snapshot};

@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::kinds::is_out;
 use super::known::{Known, Verdict};
-use crate::program::SHARED;
+use claude_bottle_kit::bwrap::SHARED;
 
 /// Files that come as they are: made on the machine, and read by nearly every program.
 const FILES: [&str; 15] = [

@@ -9,8 +9,9 @@ use std::process::{Command, Stdio};
 use claude_bottle_plugin_api::{Failure, FailureKind, Result};
 
 use super::name_of;
-use crate::error::show;
-use crate::tools::{find_on_path, is_program};
+use claude_bottle_kit::bwrap::find_on_path;
+use claude_bottle_kit::companions::is_program;
+use claude_bottle_kit::paths::show;
 
 /// Managers whose shims lie in a directory `shims`, or are links to one program.
 const MANAGERS: [(&str, &str); 11] = [

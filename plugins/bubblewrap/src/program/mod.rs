@@ -21,10 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::grants::Grants;
 use crate::guest::{Home, PROGRAMS};
-use crate::tools::{find_in, find_on_path, is_program};
-
-/// Directories of the host that are in every bottle, at the same place.
-pub(crate) const SHARED: [&str; 5] = ["/usr", "/bin", "/sbin", "/lib", "/nix/store"];
+use claude_bottle_kit::bwrap::{SHARED, find_in, find_on_path};
+use claude_bottle_kit::companions::is_program;
 
 /// Something of the host that is bound read-only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

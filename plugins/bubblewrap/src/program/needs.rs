@@ -11,10 +11,11 @@ use claude_bottle_plugin_api::{Failure, FailureKind, Result};
 use super::layout::{Kind, Root, root_of};
 use super::script::{self, Interpreter};
 use super::{Bind, Program, command_of, elf, is_shared, manager, name_of, node, not_found, python};
-use crate::error::{PathExt, show};
 use crate::grants::Grants;
 use crate::guest::PROGRAMS;
-use crate::tools::{find_on_path, is_program};
+use claude_bottle_kit::bwrap::find_on_path;
+use claude_bottle_kit::companions::is_program;
+use claude_bottle_kit::paths::{PathExt, show};
 
 /// More is no program that starts another.
 const MOST: usize = 200;

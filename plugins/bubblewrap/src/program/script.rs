@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use claude_bottle_plugin_api::Result;
 
-use crate::error::PathExt;
+use claude_bottle_kit::paths::PathExt;
 
 /// A shell script that starts another program is short; no more is looked at.
 const LARGEST: u64 = 64 << 10;

@@ -10,7 +10,7 @@ use crate::tree;
 
 /// Puts each in place of what was there.
 pub(super) fn provision(guest: &Guest<'_>) -> Result<()> {
-    let owner = guest.state.run_as_uid.map(|id| (id, id));
+    let owner = guest.state.bwrap.run_as_uid.map(|id| (id, id));
     for taken in read(&guest.state.spec.agent, owner)? {
         let parent = Path::new(&taken.path).parent().unwrap_or(Path::new(""));
         guest.make_dirs(&parent.to_string_lossy(), 0o700)?;

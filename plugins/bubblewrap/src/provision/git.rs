@@ -8,8 +8,8 @@ use claude_bottle_kit::workspace::checkout;
 use claude_bottle_plugin_api::Result;
 
 use super::Guest;
-use crate::error::PathExt;
 use crate::{plan, tree};
+use claude_bottle_kit::paths::PathExt;
 
 /// The mode of files that are written over those of a repository.
 const MODE: u32 = 0o644;
@@ -31,7 +31,7 @@ pub(super) fn provision(guest: &Guest<'_>) -> Result<()> {
     write_settings(guest)?;
     let state = guest.state;
     let Some(workspace) = &state.spec.workspace else { return Ok(()) };
-    let found = checkout(workspace, state.run_as_uid.map(|id| (id, id)), u64::MAX)?;
+    let found = checkout(workspace, state.bwrap.run_as_uid.map(|id| (id, id)), u64::MAX)?;
     let Some(repository) = found.repository else { return Ok(()) };
     let (root, _) = plan::workspace(state);
     let root = guest.dir.join(&root);

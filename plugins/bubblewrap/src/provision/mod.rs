@@ -17,12 +17,13 @@ use std::path::{Path, PathBuf};
 use claude_bottle_kit::skills::survey;
 use claude_bottle_plugin_api::{Bottle, Call, Plan, Provisioned, Result, Spec};
 
-use crate::error::PathExt;
 use crate::guest::Home;
 use crate::plan::Planned;
 use crate::record::Record;
-use crate::rundir::{RunDir, give, write_new};
+use crate::rundir::RunDir;
 use crate::sandbox::HOME;
+use claude_bottle_kit::host_files::{give, write_new};
+use claude_bottle_kit::paths::PathExt;
 
 /// The bottle, from outside.
 pub(crate) struct Guest<'a> {
@@ -36,7 +37,7 @@ pub(crate) fn provision(call: &Call, plan: &Plan, bottle: &Bottle) -> Result<Pro
     call.check()?;
     let state = Planned::read(plan)?;
     let record: Record = bottle.state()?;
-    let guest = Guest { call, state: &state, dir: RunDir { path: record.dir } };
+    let guest = Guest { call, state: &state, dir: RunDir::at(record.dir) };
     home::provision(&guest)?;
     let prompt = prompt::provision(&guest)?;
     skills::provision(&guest)?;
@@ -77,7 +78,7 @@ impl Guest<'_> {
     fn write_at(&self, path: &Path, content: &[u8], mode: u32) -> Result<()> {
         self.clear(path)?;
         write_new(path, content, mode)?;
-        give(path, self.state.run_as_uid)
+        give(path, self.state.bwrap.run_as_uid)
     }
 
     /// Makes the directories on the way to a path of the home.
@@ -86,7 +87,11 @@ impl Guest<'_> {
         for part in Path::new(relative).components() {
             path.push(part);
             if !self.outside(&path.to_string_lossy()).is_dir() {
-                self.dir.make_dir(&format!("{HOME}/{}", path.display()), mode, self.state.run_as_uid)?;
+                self.dir.make_dir(
+                    &format!("{HOME}/{}", path.display()),
+                    mode,
+                    self.state.bwrap.run_as_uid,
+                )?;
             }
         }
         Ok(())
@@ -96,7 +101,7 @@ impl Guest<'_> {
     fn clear(&self, path: &Path) -> Result<()> {
         match fs::symlink_metadata(path) {
             Err(_) => Ok(()),
-            Ok(metadata) if metadata.is_dir() => crate::tree::remove(path).at("remove", path),
+            Ok(metadata) if metadata.is_dir() => claude_bottle_kit::tree::remove(path).at("remove", path),
             Ok(_) => fs::remove_file(path).at("remove", path),
         }
     }

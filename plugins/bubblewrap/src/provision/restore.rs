@@ -17,7 +17,7 @@ pub(super) fn provision(guest: &Guest<'_>) -> Result<()> {
     let Some(restored) = read.map_err(refused)? else { return Ok(()) };
     let step = guest.call.step("restore", "putting back what the earlier bottle left");
     let (workspace, home) = (guest.dir.join(&plan::workspace(state).0), guest.dir.join(HOME));
-    let owner = state.run_as_uid.map(|id| (id, id));
+    let owner = state.bwrap.run_as_uid.map(|id| (id, id));
     restored.lay(Places { workspace: &workspace, home: &home }, owner).map_err(refused)?;
     step.done();
     Ok(())

@@ -19,7 +19,7 @@ pub(super) fn provision(guest: &Guest<'_>) -> Result<()> {
     for skill in skills {
         let target = guest.outside(&format!("{directory}/{}", skill.name));
         guest.clear(&target)?;
-        let options = options(guest.state.run_as_uid.map(|id| (id, id)));
+        let options = options(guest.state.bwrap.run_as_uid.map(|id| (id, id)));
         tree::copy(guest.call, &skill.source, &target, &options, None, |_| {})
             .map_err(|failure| failure.context(format!("cannot copy skill `{}`", skill.name)))?;
     }

@@ -10,17 +10,15 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use claude_bottle_kit::Ready;
+use claude_bottle_kit::bwrap::{self, Arguments, BwrapError, Process, find_on_path, last_words};
+use claude_bottle_kit::paths::{PathExt, show};
 use claude_bottle_kit::ssh::{self, PrivateKey, Way};
 use claude_bottle_plugin_api::{ErrorExt, Failure, FailureKind, Result, SshEntry};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::Guest;
-use crate::error::{BubblewrapError, PathExt, last_words, show};
 use crate::guest::{INIT, SSH_DIR, SSH_SOCKET};
 use crate::launch::port;
-use crate::launcher::{self, Arguments};
-use crate::process::Process;
-use crate::tools::find_on_path;
 use crate::{etc, sandbox};
 
 const PART: &str = "ssh-agent";
@@ -32,7 +30,7 @@ pub(super) fn check(entries: &[SshEntry]) -> Result<()> {
     }
     for program in ["ssh", "ssh-agent", "ssh-add"] {
         find_on_path(program)
-            .ok_or_else(|| Failure::from(BubblewrapError::FindProgram { program: program.to_owned() }))?;
+            .ok_or_else(|| Failure::from(BwrapError::FindProgram { program: program.to_owned() }))?;
     }
     ssh::check(entries)
 }
@@ -65,7 +63,7 @@ fn start_agent(guest: &Guest<'_>) -> Result<()> {
     let nothing = File::open("/dev/null").at("open", Path::new("/dev/null"))?;
     let process = beside(guest, PART, &words, nothing.into(), Some(said))?;
     keep_in_record(guest, process)?;
-    launcher::await_ready(guest.call, PART, ready, &Ready::Begins("SSH_AUTH_SOCK="))
+    bwrap::await_ready(guest.call, PART, ready, &Ready::Begins("SSH_AUTH_SOCK=")).map(drop)
 }
 
 fn add_key(guest: &Guest<'_>, key: &PrivateKey<'_>) -> Result<()> {
@@ -88,7 +86,7 @@ fn add_key(guest: &Guest<'_>, key: &PrivateKey<'_>) -> Result<()> {
         _ => {
             let message = format!("ssh-agent does not take the key `{}`", show(key.path));
             let mut failure = Failure::new(FailureKind::Invalid, message);
-            failure.causes.push(last_words(&launcher::errors(&guest.dir, ADD)));
+            failure.causes.push(last_words(&bwrap::errors(&guest.dir.path, ADD)));
             Err(failure)
         }
     }
@@ -110,17 +108,17 @@ fn beside(
     stdin: OwnedFd,
     said: Option<io::PipeWriter>,
 ) -> Result<Process> {
-    let mut arguments = Arguments::new(guest.state);
+    let mut arguments = Arguments::new(&guest.state.bwrap);
     arguments.add(["--unshare-net"]);
-    sandbox::system(&mut arguments)?;
+    bwrap::system(&mut arguments)?;
     arguments.bind("--ro-bind", &guest.dir.join(etc::DIR), "/etc")?;
     arguments.add(["--dev", "/dev"]);
     arguments.bind("--bind", &guest.dir.join(sandbox::SSH), SSH_DIR)?;
     arguments.add(["--setenv", "PATH", "/usr/bin:/bin", "--setenv", "SSH_AUTH_SOCK", SSH_SOCKET]);
     arguments.add(["--setenv", "SSH_ASKPASS_REQUIRE", "never"]);
-    arguments.helper(guest.state, words.iter().copied())?;
-    let begun = launcher::begin(guest.state, &guest.dir, part, stdin, said.map(Into::into), &[])?;
+    arguments.helper(&guest.state.bwrap, words.iter().copied())?;
+    let begun = bwrap::begin(&guest.state.bwrap, &guest.dir.path, part, stdin, said.map(Into::into), &[])?;
     let process = begun.process.clone();
-    begun.exec_bwrap(guest.state, arguments)?;
+    begun.exec_bwrap(&guest.state.bwrap, arguments)?;
     Ok(process)
 }

@@ -39,14 +39,14 @@ pub(crate) fn copy(call: &Call, state: &Planned, dir: &RunDir) -> Result<()> {
     let (place, _) = plan::workspace(state);
     for above in Path::new(&place).ancestors().skip(1).collect::<Vec<_>>().into_iter().rev() {
         if !dir.join(&above.to_string_lossy()).is_dir() {
-            dir.make_dir(&above.to_string_lossy(), 0o755, state.run_as_uid)?;
+            dir.make_dir(&above.to_string_lossy(), 0o755, state.bwrap.run_as_uid)?;
         }
     }
     let Some(workspace) = &state.spec.workspace else {
-        return dir.make_dir(&place, 0o755, state.run_as_uid).map(drop);
+        return dir.make_dir(&place, 0o755, state.bwrap.run_as_uid).map(drop);
     };
     let step = call.step(STEP, "copying the working directory");
-    let found = checkout(workspace, state.run_as_uid.map(|id| (id, id)), u64::MAX)?;
+    let found = checkout(workspace, state.bwrap.run_as_uid.map(|id| (id, id)), u64::MAX)?;
     let mut meter = Meter::new(call, STEP, Some(state.workspace_bytes));
     let (source, target) = (&workspace.source, dir.join(&place));
     let mut baseline = workspace.index.as_deref().map(Baseline::create).transpose()?;

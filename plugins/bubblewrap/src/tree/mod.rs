@@ -1,15 +1,11 @@
-//! Copying a host directory into a bottle's directory, and removing what an agent left.
-
-mod remove;
+//! Copying a host directory into a bottle's directory.
 
 use std::path::Path;
 
 use claude_bottle_kit::tree::{self, Options, Record, TreeError};
 use claude_bottle_plugin_api::{Call, Failure, Result};
 
-pub(crate) use remove::remove;
-
-use crate::error::full_disk_hint;
+use claude_bottle_kit::paths::full_disk_hint;
 
 /// Copies what is in `source` to `target`, and tells what was copied and how many bytes are done.
 pub(crate) fn copy(

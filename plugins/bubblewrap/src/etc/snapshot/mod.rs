@@ -18,9 +18,10 @@ use sha2::{Digest, Sha256};
 use super::DIR;
 use super::known::{DATABASES, Known, hex};
 use super::rule::{Entry, Host, Kind, Leads, content, leads, survey};
-use crate::error::PathExt;
-use crate::rundir::{Found, Store, write_new};
-use crate::tree;
+use crate::rundir::{Found, Store};
+use claude_bottle_kit::host_files::write_new;
+use claude_bottle_kit::paths::PathExt;
+use claude_bottle_kit::tree;
 
 /// What a snapshot is called while it is made.
 const NEW: &str = ".new-";

@@ -10,12 +10,12 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use bottle_guest::launcher::MARK;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
 use serde::{Deserialize, Serialize};
 
-use crate::wait;
+use super::stage::MARK;
+use crate::poll;
 
 /// How long a killed process may take to be gone; the kernel is what takes the time.
 const GRACE: Duration = Duration::from_secs(5);
@@ -24,13 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A process of a bottle, told from a later one with the same number by its start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Process {
+pub struct Process {
     /// What it is for.
-    pub(crate) part: String,
+    pub part: String,
     /// Its number.
-    pub(crate) pid: u32,
+    pub pid: u32,
     /// When it started, in clock ticks since the machine did.
-    pub(crate) started: u64,
+    pub started: u64,
 }
 
 /// Starts a process that dies with this one.
@@ -38,7 +38,10 @@ pub(crate) struct Process {
 /// The kernel ties a child's life to the *thread* that started it (`PR_SET_PDEATHSIG`,
 /// <https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html>), and the host's threads come and go; so
 /// one thread starts every process and never ends.
-pub(crate) fn spawn(part: &str, command: Command) -> io::Result<Process> {
+///
+/// # Errors
+/// Fails when the program cannot be started.
+pub fn spawn(part: &str, command: Command) -> io::Result<Process> {
     let (answer, result) = channel();
     let gone = || io::Error::other("the starting thread is gone");
     starter()?.send((command, answer)).map_err(|_| gone())?;
@@ -58,7 +61,7 @@ fn starter() -> io::Result<&'static Sender<Job>> {
                 answer.send(command.spawn()).ok();
             }
         };
-        let thread = std::thread::Builder::new().name("bubblewrap-starter".to_owned()).spawn(run);
+        let thread = std::thread::Builder::new().name("starter".to_owned()).spawn(run);
         thread.map(|_| sender).map_err(|error| error.kind())
     };
     STARTER.get_or_init(start).as_ref().map_err(|kind| io::Error::from(*kind))
@@ -66,7 +69,7 @@ fn starter() -> io::Result<&'static Sender<Job>> {
 
 impl Process {
     /// Returns this very process.
-    pub(crate) fn this(part: &str) -> Self {
+    pub fn this(part: &str) -> Self {
         let pid = std::process::id();
         Self { part: part.to_owned(), pid, started: start_time(pid).unwrap_or(0) }
     }
@@ -75,13 +78,13 @@ impl Process {
         i32::try_from(self.pid).ok().and_then(Pid::from_raw)
     }
 
-    /// Says whether it runs.
-    pub(crate) fn is_alive(&self) -> bool {
+    /// Returns `true` if it runs.
+    pub fn is_alive(&self) -> bool {
         start_time(self.pid) == Some(self.started)
     }
 
     /// Asks the program it contains to end, and waits for that, within bounds. It may have something left to write.
-    pub(crate) fn terminate(&self) {
+    pub fn terminate(&self) {
         let Some(handle) = self.pid().and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
             return;
         };
@@ -89,7 +92,7 @@ impl Process {
             // Process 1 of a sandbox takes no signal that would end it but SIGKILL; the program is the last in the line.
             let line = std::iter::successors(Some(self.pid), |pid| children_of(*pid).first().copied());
             signal(line.last().unwrap_or(self.pid), Signal::TERM);
-            wait::ready(&mut [PollFd::new(&handle, PollFlags::IN)], PATIENCE).ok();
+            poll::ready(&mut [PollFd::new(&handle, PollFlags::IN)], PATIENCE).ok();
         }
     }
 
@@ -97,7 +100,10 @@ impl Process {
     ///
     /// The process is a `bwrap`, its only child is process 1 of the sandbox: when that is killed the kernel kills
     /// the sandbox, and only then does `bwrap` end.
-    pub(crate) fn kill(&self) -> io::Result<Killed> {
+    ///
+    /// # Errors
+    /// Fails when it is still there after a while.
+    pub fn kill(&self) -> io::Result<Killed> {
         let Some(pid) = self.pid() else { return Ok(Killed::Before) };
         let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(Killed::Before) };
         // Only now, with the process held, does the start time say that it is the right one.
@@ -111,18 +117,18 @@ impl Process {
         let children = children_of(self.pid);
         children.iter().for_each(|child| signal(*child, Signal::KILL));
         let mut waiting = [PollFd::new(handle, PollFlags::IN)];
-        if !children.is_empty() && wait::ready(&mut waiting, GRACE)? > 0 {
+        if !children.is_empty() && poll::ready(&mut waiting, GRACE)? > 0 {
             return Ok(Killed::WithAll);
         }
         pidfd_send_signal(handle, Signal::KILL).ok();
-        wait::ready(&mut waiting, GRACE)?;
+        poll::ready(&mut waiting, GRACE)?;
         Ok(Killed::Alone)
     }
 }
 
 /// What a process that was killed may have left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Killed {
+pub enum Killed {
     /// It ended after its child did: nothing.
     WithAll,
     /// It may just have been making its child.
@@ -136,7 +142,10 @@ pub(crate) enum Killed {
 /// They are stages and `bwrap`s. A `bwrap` that is killed in the microseconds between its `clone` and the word to its
 /// child leaves a child that waits for that word for ever, with what it inherited: a key, the guard's secrets. Neither
 /// a record nor a parent leads to it.
-pub(crate) fn sweep(dir: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// Fails when processes cannot be listed or ended.
+pub fn sweep(dir: &Path) -> io::Result<()> {
     let mark = [MARK.as_bytes(), b"=", dir.as_os_str().as_bytes()].concat();
     // Again until a look finds none: one may just have made another.
     while sweep_once(&mark)? > 0 {}

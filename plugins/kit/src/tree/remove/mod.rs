@@ -13,7 +13,10 @@ use std::path::Path;
 const TRIES: usize = 100;
 
 /// Removes a directory with all in it; one that is gone is fine, and so is another process that removes it too.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// Fails when something of it stays.
+pub fn remove(path: &Path) -> io::Result<()> {
     for _ in 1..TRIES {
         match once(path) {
             Err(error) if by_another(&error) => {}

@@ -6,7 +6,10 @@ use rustix::event::{PollFd, Timespec, poll};
 use rustix::io::Errno;
 
 /// Waits until one of the descriptors is ready, and returns how many are; none when the time is over.
-pub(crate) fn ready(fds: &mut [PollFd<'_>], patience: Duration) -> rustix::io::Result<usize> {
+///
+/// # Errors
+/// Fails when the kernel cannot wait for them.
+pub fn ready(fds: &mut [PollFd<'_>], patience: Duration) -> rustix::io::Result<usize> {
     let deadline = Instant::now() + patience;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -19,7 +22,7 @@ pub(crate) fn ready(fds: &mut [PollFd<'_>], patience: Duration) -> rustix::io::R
 }
 
 /// Turns a duration into what `poll` takes.
-pub(crate) fn timespec(duration: Duration) -> Timespec {
+pub fn timespec(duration: Duration) -> Timespec {
     Timespec {
         tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(duration.subsec_nanos()),
