@@ -52,6 +52,13 @@ pub enum Found<R> {
     Stray(PathBuf, String),
 }
 
+// Derived, it would ask for records that can be copied.
+impl<R> Clone for Store<R> {
+    fn clone(&self) -> Self {
+        Self { dir: self.dir.clone(), record: PhantomData }
+    }
+}
+
 impl<R: Recorded> Store<R> {
     /// Returns those of a backend that keeps its data in this directory.
     pub fn new(data_dir: &Path) -> Self {

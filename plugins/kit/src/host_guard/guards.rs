@@ -21,6 +21,7 @@ use crate::rundir::{Found, Recorded, RunDir, Store};
 pub const KIND: &str = "guard";
 
 /// The guards of one backend's bottles.
+#[derive(Clone)]
 pub struct HostGuards {
     store: Store<Record>,
 }
