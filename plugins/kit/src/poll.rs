@@ -33,33 +33,6 @@ pub fn timespec(duration: Duration) -> Timespec {
 mod tests {
     use super::*;
     use rustix::event::PollFlags;
-    use rustix::process::{Signal, kill_process};
-    use std::io::Write;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    #[test]
-    fn a_signal_does_not_end_the_wait() {
-        let is_handled = Arc::new(AtomicBool::new(false));
-        signal_hook::flag::register(signal_hook::consts::SIGWINCH, Arc::clone(&is_handled)).unwrap();
-        let (reader, mut writer) = std::io::pipe().unwrap();
-        let (tell, told) = std::sync::mpsc::channel();
-        let waiter = std::thread::spawn(move || {
-            tell.send(rustix::thread::gettid()).unwrap();
-            ready(&mut [PollFd::new(&reader, PollFlags::IN)], Duration::from_secs(60))
-        });
-        let thread = told.recv().unwrap();
-        for _ in 0..50 {
-            is_handled.store(false, Ordering::SeqCst);
-            // The kernel gives a signal to the thread that it is sent to by number, when that takes it.
-            kill_process(thread, Signal::WINCH).unwrap();
-            while !is_handled.load(Ordering::SeqCst) {
-                std::thread::yield_now();
-            }
-        }
-        writer.write_all(b"x").unwrap();
-        assert_eq!(waiter.join().unwrap(), Ok(1));
-    }
 
     #[test]
     fn the_time_ends_it() {
