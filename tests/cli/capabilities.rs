@@ -85,7 +85,8 @@ fn the_question_names_a_policy_that_nothing_enforces() {
     let home = Home::new();
     for (answer, ran) in [("n\r", false), ("y\r", true)] {
         let mut terminal = Terminal::start(&home.command_as_given(&["start", "hello"]));
-        terminal.wait_for("launch this agent, with an egress policy that nothing enforces? [y/N]");
+        terminal
+            .wait_for("launch this agent, with an egress policy that nothing enforces? [y/N, d for details]");
         terminal.type_keys(answer);
         let text = terminal.ends_with(0);
         assert_eq!(text.contains("(bottle)\u{7}hello"), ran, "{text}");

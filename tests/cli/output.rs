@@ -17,7 +17,7 @@ fn there_is_no_colour_without_a_terminal() {
         assert!(!(stdout(&output) + &stderr(&output)).contains(ESCAPE), "{arguments:?}");
     }
     let forced = home.call(&["--color", "always", "start", "helo"]);
-    assert_says(&stderr(&forced), &["\u{1b}[1;31merror\u{1b}[0m: ", "\u{1b}[1;36mhint\u{1b}[0m: "]);
+    assert_says(&stderr(&forced), &["\u{1b}[1;31merror\u{1b}[0m: ", "\u{1b}[1;34mhint\u{1b}[0m: "]);
 }
 
 #[test]

@@ -12,17 +12,11 @@ fn an_agent_runs_and_nothing_is_left() {
     --- stdout
     hello
     --- stderr
-      agent      hello (echo hello)
-      bottle     dev
-      backend    fake
-      container  fake-hello-[ID]
-      runtime    none
-      env        COLOUR
-      skills     none
-      ssh        none
-      prompt     29 chars; first line: You say hello.
-      egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
+      agent      hello: echo hello; in bottle dev (fake, none)
       workspace  none (--cwd copies one in)
+      secrets    none
+      egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
+      given      prompt: 29 characters; env: COLOUR
       note: the fake backend isolates nothing; it is for tests
     ");
     home.assert_nothing_left();
@@ -454,7 +448,9 @@ fn steps_are_timed_on_request() {
 
 fn ask(home: &Home, answer: &str) -> (u32, String) {
     let mut terminal = Terminal::start(&home.command(&["start", "hello"]));
-    terminal.wait_for("claude-bottle: launch this agent, with an egress policy that nothing enforces? [y/N]");
+    terminal.wait_for(
+        "claude-bottle: launch this agent, with an egress policy that nothing enforces? [y/N, d for details]",
+    );
     terminal.type_keys(answer);
     terminal.end()
 }
@@ -475,6 +471,27 @@ fn only_yes_starts_the_agent() {
     }
 }
 
+/// What decides is shown; whoever wants to see everything does, before the answer.
+#[test]
+fn the_details_of_a_plan_are_a_key_or_a_flag_away() {
+    let home = Home::new();
+    let mut terminal = Terminal::start(&home.command(&["start", "hello"]));
+    terminal.wait_for("[y/N, d for details]");
+    terminal.type_keys("d\r");
+    terminal.wait_for("first line: You say hello.");
+    terminal.wait_for("[y/N] ");
+    terminal.type_keys("d\r");
+    let contents = terminal.ends_with(0);
+    assert_says(&contents, &["aborted by user"]);
+    assert!(contents.find("given ").unwrap() < contents.find("container ").unwrap(), "{contents}");
+    let mut terminal = Terminal::start(&home.command(&["start", "hello", "-v"]));
+    terminal.wait_for("container ");
+    terminal.wait_for("[y/N] ");
+    terminal.type_keys("y\r");
+    terminal.ends_with(0);
+    home.assert_nothing_left();
+}
+
 #[test]
 fn an_interrupt_at_the_question_ends_it() {
     let home = Home::new();
@@ -489,7 +506,7 @@ fn a_secret_is_asked_for_without_echo_and_after_the_plan() {
         "bottles: { dev: { env: { TOKEN: '?the token' } } }\nagents: { a: { bottle: dev, command: [echo, ran] } }\n",
     );
     let mut terminal = Terminal::start(&home.command(&["start", "a"]));
-    terminal.wait_for("enforces? [y/N]");
+    terminal.wait_for("enforces? [y/N, d for details]");
     terminal.type_keys("y\r");
     terminal.wait_for("the token (TOKEN):");
     terminal.type_keys("s3cret-value\r");
@@ -502,7 +519,7 @@ fn a_secret_is_asked_for_without_echo_and_after_the_plan() {
 fn quiet_does_not_hide_what_is_agreed_to() {
     let home = Home::new();
     let mut terminal = Terminal::start(&home.command(&["-q", "start", "hello"]));
-    terminal.wait_for("enforces? [y/N]");
+    terminal.wait_for("enforces? [y/N, d for details]");
     terminal.wait_for("NOT ENFORCED");
     terminal.type_keys("n\r");
     terminal.ends_with(0);

@@ -53,7 +53,7 @@ fn the_screen_of_the_real_cli_works(backend: Backend) {
     command.env("CLAUDE_BOTTLE_OAUTH_TOKEN", TOKEN);
     let mut screen = Screen::start(&command, 100, 30);
 
-    screen.wait_for_text("launch this agent? [y/N]");
+    screen.wait_for_text("launch this agent? [y/N, d for details]");
     screen.type_keys("y\n");
     screen.wait_for_text("bypass permissions on");
     say_hello(&mut screen);
@@ -111,7 +111,7 @@ fn no_is_the_default_answer() {
     let api = standin(backend, Script { reply: REPLY.to_owned(), run: None });
     let home = Home::with_agent(agent, api.address(), "");
     let mut screen = Screen::start(&backend.command(&home, &["start", agent]), 100, 30);
-    screen.wait_for_text("launch this agent? [y/N]");
+    screen.wait_for_text("launch this agent? [y/N, d for details]");
     screen.type_keys("\n");
     screen.wait_for_text("aborted by user");
     assert_eq!(screen.wait().0, 0);

@@ -32,13 +32,22 @@ impl App {
 
     /// Asks a yes-or-no question; without a terminal that is an error with the hint, and an interrupt is one too.
     pub(super) fn confirm(&self, question: &str, hint: &str, interrupt: &Interrupt) -> CliResult<bool> {
+        Ok(Answer::of(&self.choose(question, "y/N", hint, interrupt)?) == Answer::Yes)
+    }
+
+    /// The same with these choices; returns what was typed.
+    pub(super) fn choose(
+        &self,
+        question: &str,
+        choices: &str,
+        hint: &str,
+        interrupt: &Interrupt,
+    ) -> CliResult<String> {
         if !self.ui.interactive {
             return Err(CliError::new(Exit::Failed, self.ui.cannot_ask()).hint(hint));
         }
-        match self.ui.ask(question, interrupt)? {
-            Some(answer) => Ok(answer == Answer::Yes),
-            None => Err(CliError::new(Exit::Interrupted, "interrupted")),
-        }
+        let typed = self.ui.choose(question, choices, interrupt)?;
+        typed.ok_or_else(|| CliError::new(Exit::Interrupted, "interrupted"))
     }
 
     /// Returns the records of runs.

@@ -80,7 +80,7 @@ Environment:
   CLAUDE_BOTTLE_PLUGIN_PATH   directories of plug-ins, searched first
   CLAUDE_BOTTLE_LOG           what to log, as `debug` or `plugin=trace`")]
 struct Cli {
-    /// Log more (-v for steps, -vv for details)
+    /// Say more: the whole plan and the steps (-vv for details of these)
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = GLOBAL)]
     verbose: u8,
     /// Print results, warnings and errors only
@@ -228,6 +228,7 @@ pub fn run() -> ExitCode {
     };
     let mut ui = Ui::new(cli.color, invocation.no_color, cli.quiet);
     ui.interactive &= !cli.unattended;
+    ui.verbose = cli.verbose > 0;
     let (no_project, defaults) = (cli.no_project, Defaults::default());
     let mut app = App { invocation, ui, no_project, defaults, told: None };
     match cli.held.as_deref().map(Told::open).transpose() {

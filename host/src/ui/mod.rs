@@ -45,11 +45,28 @@ pub enum Answer {
     No,
 }
 
+impl Answer {
+    /// Reads an answer: anything but yes is no.
+    pub fn of(line: &str) -> Self {
+        match line {
+            "y" | "Y" | "yes" | "YES" => Self::Yes,
+            _ => Self::No,
+        }
+    }
+}
+
+/// The colours of labels: each reads on a dark background and on a light one, which yellow and cyan do not.
+pub const WARNING: &str = "1;35";
+const ERROR: &str = "1;31";
+const HINT: &str = "1;34";
+
 /// The user's terminal.
 #[derive(Debug, Clone)]
 pub struct Ui {
     pub(crate) color: bool,
     quiet: bool,
+    /// Whether more is said than what decides.
+    pub verbose: bool,
     /// Whether standard error is a terminal.
     pub stderr_terminal: bool,
     /// Whether standard output is a terminal.
@@ -73,7 +90,16 @@ impl Ui {
         };
         let (color, data_color) = (colored(stderr_terminal), colored(stdout_terminal));
         let interactive = stderr_terminal && io::stdin().is_terminal();
-        Self { color, quiet, stderr_terminal, stdout_terminal, data_color, interactive, lost: Arc::default() }
+        Self {
+            color,
+            quiet,
+            verbose: false,
+            stderr_terminal,
+            stdout_terminal,
+            data_color,
+            interactive,
+            lost: Arc::default(),
+        }
     }
 
     /// Writes data to standard output, with a line end. What fails is told by [`Self::output_error`] at the end.
@@ -136,12 +162,12 @@ impl Ui {
 
     /// Warns.
     pub fn warning(&self, text: &str) {
-        self.text(&format!("{}: {}", self.paint("1;33", "warning"), clean(text)));
+        self.text(&format!("{}: {}", self.paint(WARNING, "warning"), clean(text)));
     }
 
     /// Gives advice.
     pub fn hint(&self, text: &str) {
-        self.text(&format!("{}: {}", self.paint("1;36", "hint"), clean(text)));
+        self.text(&format!("{}: {}", self.paint(HINT, "hint"), clean(text)));
     }
 
     /// Reports a failed command: the error, its causes, what else failed, and advice.
@@ -163,7 +189,7 @@ impl Ui {
             if !seen.contains(&hint) {
                 // Writing to a String cannot fail.
                 let gap = if seen.is_empty() { "\n" } else { "" };
-                let _ = write!(text, "{gap}\n{}: {}", self.paint("1;36", "hint"), clean(hint));
+                let _ = write!(text, "{gap}\n{}: {}", self.paint(HINT, "hint"), clean(hint));
                 seen.push(hint);
             }
         }
@@ -171,7 +197,7 @@ impl Ui {
     }
 
     fn one_error(&self, label: &str, error: &anyhow::Error) -> String {
-        let mut text = format!("{}: {}", self.paint("1;31", label), clean(&error.to_string()));
+        let mut text = format!("{}: {}", self.paint(ERROR, label), clean(&error.to_string()));
         for cause in error.chain().skip(1) {
             let _ = write!(text, "\n  caused by: {}", clean(&cause.to_string()));
         }
@@ -180,8 +206,13 @@ impl Ui {
 
     /// Asks a yes-or-no question; anything but yes is no, and `None` is an interrupt.
     pub fn ask(&self, question: &str, interrupt: &Interrupt) -> io::Result<Option<Answer>> {
+        Ok(self.choose(question, "y/N", interrupt)?.as_deref().map(Answer::of))
+    }
+
+    /// Asks a question with these choices; returns the line that was typed, and `None` is an interrupt.
+    pub fn choose(&self, question: &str, choices: &str, interrupt: &Interrupt) -> io::Result<Option<String>> {
         let mut stderr = io::stderr().lock();
-        write!(stderr, "{question} [y/N] ")?;
+        write!(stderr, "{question} [{choices}] ")?;
         stderr.flush()?;
         if !interrupt.wait_for_input(io::stdin())? {
             writeln!(stderr)?;
@@ -189,10 +220,7 @@ impl Ui {
         }
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line)?;
-        Ok(Some(match line.trim_end_matches(['\n', '\r']) {
-            "y" | "Y" | "yes" | "YES" => Answer::Yes,
-            _ => Answer::No,
-        }))
+        Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned()))
     }
 
     /// Asks for a line of text; an empty one means the default, and `None` is an interrupt or the end of the input.

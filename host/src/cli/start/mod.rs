@@ -35,6 +35,7 @@ use crate::run::secrets;
 use crate::run::spec::{self, StartOptions};
 use crate::run::workspace;
 use crate::run::{claude_files, intercept, tools};
+use crate::ui::Answer;
 use crate::{run::owner, run::stage};
 
 pub(super) use flags::Flags;
@@ -204,7 +205,7 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
     } else {
         app.ui.say(&view.text(&app.ui))
     }
-    if flags.will_ask(app) && !agreed(app, &calls, is_unenforced)? {
+    if flags.will_ask(app) && !agreed(app, &calls, &view, is_unenforced)? {
         app.ui.status("aborted by user");
         return Ok(ExitCode::SUCCESS);
     }
@@ -347,21 +348,30 @@ fn show_dry_run(app: &App, format: Format, view: &PlanView) -> CliResult<ExitCod
     match format {
         Format::Json => app.ui.json(view)?,
         Format::Text => {
-            app.ui.text(&view.text(&app.ui));
+            app.ui.text(&view.details(&app.ui));
             app.ui.status("dry-run requested; nothing was started.");
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn agreed(app: &App, calls: &Calls, is_unenforced: bool) -> CliResult<bool> {
+/// Asks for consent; who asks for the details sees them, and is asked again.
+fn agreed(app: &App, calls: &Calls, view: &PlanView, is_unenforced: bool) -> CliResult<bool> {
     let (question, hint) = if is_unenforced {
         let question = "claude-bottle: launch this agent, with an egress policy that nothing enforces?";
         (question, "add --yes --allow-unenforced-egress to start without asking")
     } else {
         ("claude-bottle: launch this agent?", "add --yes to start without asking")
     };
-    app.confirm(question, hint, &calls.interrupt)
+    if app.ui.verbose {
+        return app.confirm(question, hint, &calls.interrupt);
+    }
+    let mut typed = app.choose(question, "y/N, d for details", hint, &calls.interrupt)?;
+    while matches!(typed.as_str(), "d" | "D" | "details") {
+        app.ui.text(&view.details(&app.ui));
+        typed = app.choose(question, "y/N", hint, &calls.interrupt)?;
+    }
+    Ok(Answer::of(&typed) == Answer::Yes)
 }
 
 /// Makes the error of a start that agreed to what it does, and not to this.

@@ -68,6 +68,10 @@ impl EgressView {
         }
     }
 
+    pub(super) fn is_enforced(&self) -> bool {
+        self.enforced
+    }
+
     pub(super) fn upstream(&self) -> Option<String> {
         let address = self.upstream_proxy.as_ref()?;
         Some(format!("{address}; it looks names up, so their addresses are not checked here"))

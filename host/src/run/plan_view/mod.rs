@@ -3,6 +3,7 @@
 mod egress;
 mod https;
 mod secrets;
+mod summary;
 
 use claude_bottle_egress_policy::Policy;
 use claude_bottle_plugin_api::{Capability, EntryPath, Fact, GitIdentity, Plan, Spec, Workspace};
@@ -13,7 +14,7 @@ use crate::manifest::{Agent, SecretEntry, SetupStep};
 use crate::results::escape;
 use crate::results::resume::ResumedView;
 use crate::run::backend::Backend;
-use crate::ui::{Ui, clean};
+use crate::ui::{Ui, WARNING, clean};
 
 use egress::{EgressView, PresetView};
 pub use https::InterceptView;
@@ -230,9 +231,17 @@ impl PlanView {
         Self { survives, ..self }
     }
 
-    /// Formats the plan for people, without a trailing line end.
+    /// Formats the plan for people, without a trailing line end: what decides or, with `-v`, all of it.
     pub fn text(&self, ui: &Ui) -> String {
-        let rows = self.rows();
+        self.format(ui, if ui.verbose { self.rows() } else { self.summary() })
+    }
+
+    /// Formats all of the plan, whatever the flags say.
+    pub fn details(&self, ui: &Ui) -> String {
+        self.format(ui, self.rows())
+    }
+
+    fn format(&self, ui: &Ui, rows: Vec<(String, String)>) -> String {
         let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
         let mut lines: Vec<String> = rows
             .iter()
@@ -242,14 +251,14 @@ impl PlanView {
             })
             .collect();
         lines.extend(
-            self.limitations.iter().map(|text| format!("  {} {}", ui.paint("33", "note:"), clean(text))),
+            self.limitations.iter().map(|text| format!("  {} {}", ui.paint(WARNING, "note:"), clean(text))),
         );
         lines.join("\n")
     }
 
     fn rows(&self) -> Vec<(String, String)> {
         let mut rows = vec![
-            ("agent".to_owned(), format!("{} ({})", self.agent, self.command.join(" "))),
+            ("agent".to_owned(), format!("{} ({})", self.agent, summary::words(&self.command))),
             ("bottle".to_owned(), self.bottle.clone()),
             ("backend".to_owned(), self.backend.clone()),
         ];

@@ -56,11 +56,15 @@ pub(super) fn exposed(bottle: &BottleSpec) -> Vec<String> {
 
 /// Says which variables there are, and which of them are secrets that the agent reads.
 pub(super) fn env_text(names: &[String], exposed: &[String], held: &[SecretView]) -> String {
-    let is_held = |name: &String| held.iter().any(|secret| secret.name == *name);
-    let plain: Vec<_> =
-        names.iter().filter(|name| !exposed.contains(name) && !is_held(name)).cloned().collect();
+    let plain = plain(names, exposed, held);
     let readable = (!exposed.is_empty()).then(|| format!("readable by the agent: {}", exposed.join(", ")));
     let plain = (!plain.is_empty()).then(|| plain.join(", "));
     let parts: Vec<_> = [plain, readable].into_iter().flatten().collect();
     if parts.is_empty() { "none".to_owned() } else { parts.join("; ") }
+}
+
+/// Returns the names of the variables that are no secrets.
+pub(super) fn plain(names: &[String], exposed: &[String], held: &[SecretView]) -> Vec<String> {
+    let is_held = |name: &String| held.iter().any(|secret| secret.name == *name);
+    names.iter().filter(|name| !exposed.contains(name) && !is_held(name)).cloned().collect()
 }
