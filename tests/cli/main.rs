@@ -29,6 +29,7 @@ mod interrupts;
 mod keep;
 mod lists;
 mod logs;
+mod logs_verify;
 mod mistakes;
 mod names;
 mod options;

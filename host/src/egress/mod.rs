@@ -4,6 +4,7 @@
 //! decision function, shared with the guard, so `policy check` and the guard cannot disagree.
 
 pub mod amend;
+pub mod chain;
 pub mod credentials;
 pub mod decision;
 pub mod held;

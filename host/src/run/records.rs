@@ -9,9 +9,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use claude_bottle_egress_policy::{End, rotation};
 use claude_bottle_plugin_api::{Bottle, Owner};
 use serde::{Deserialize, Serialize};
 
+use crate::egress::summary;
 use crate::results::save::Wanted;
 use crate::run::hold::socket;
 use crate::run::owner;
@@ -83,6 +85,9 @@ pub struct Record {
     /// How long each step took, in the order they began.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub timings: Vec<Timing>,
+    /// How its decision log ended, once the run is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_end: Option<End>,
     /// What is saved when the bottle ends; nothing without a copy of a directory, or since the user says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saves: Option<Wanted>,
@@ -155,7 +160,8 @@ impl Runs {
         let write = || -> io::Result<()> {
             DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
             let mut file = tempfile::NamedTempFile::new_in(&dir)?;
-            serde_json::to_writer_pretty(&mut file, record)?;
+            let log_end = record.log_end.or_else(|| log_end(record, &dir));
+            serde_json::to_writer_pretty(&mut file, &Record { log_end, ..record.clone() })?;
             file.flush()?;
             file.as_file().sync_all()?;
             file.persist(dir.join(FILE))?;
@@ -249,6 +255,14 @@ impl Runs {
     }
 }
 
+/// Returns how the log of a run ended; `None` while it may grow, and where it cannot be read.
+fn log_end(record: &Record, dir: &Path) -> Option<End> {
+    matches!(record.phase, Phase::Kept | Phase::Ended).then_some(())?;
+    rotation::end(&summary::log(dir))
+        .inspect_err(|error| tracing::warn!(dir = %dir.display(), %error, "unreadable decision log"))
+        .ok()
+}
+
 /// Takes what was removed already for removed.
 fn gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
@@ -294,6 +308,7 @@ pub(crate) mod tests {
             ended_unix: None,
             exit_code: None,
             timings: Vec::new(),
+            log_end: None,
             saves: None,
             keeps: false,
             is_saved: false,

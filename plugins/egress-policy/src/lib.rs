@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 mod address;
+mod chain;
 mod change;
 mod config;
 mod decision;
@@ -33,6 +34,7 @@ mod upstream;
 mod url;
 
 pub use address::{AddressRefusal, Special, special_purpose};
+pub use chain::{Break, Head, LineHash, Link};
 pub use config::{CONFIG_VERSION, GuardConfig, Limits, Listen, LogConfig, SocketAccess};
 pub use decision::{Code, Decision, Scheme, Verdict};
 pub use error::{ConfigError, HeldError, HostError, RuleError};
@@ -46,7 +48,7 @@ pub use policy::{MOST_PORTS, Policy, PrivateGrant, SshServer, vet_addresses};
 pub use record::{LogEvent, LogRecord};
 pub use reload::{MOST_RELOAD_BYTES, Reload, ReloadAnswer};
 pub use request::Asked;
-pub use rotation::Tally;
+pub use rotation::{End, Tally};
 pub use rule::{DEFAULT_ORIGIN, Effect, HostPattern, Rule};
 pub use secrets::{GuardSecret, GuardSecrets};
 pub use time::date_time;

@@ -1,19 +1,44 @@
 //! A decision log that is full: its file takes the place of the older one, and what that one held is counted.
 //!
 //! Beside `egress.jsonl` and `egress.jsonl.1` there is then `egress.jsonl.dropped`, a [`Tally`] of all decisions that are in
-//! neither, so that the numbers of a run stay exact however much it asks for.
+//! neither, so that the numbers of a run stay exact however much it asks for. It also has the [`Head`] of the last of them, from
+//! which the chain of the lines that are left goes on.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::chain::{Head, LineHash};
 use crate::decision::Verdict;
 use crate::record::{LogEvent, LogRecord};
 
 /// The longest line that is read; a record is far below it.
 const MOST_BYTES: u64 = 64 * 1024;
+
+/// How much of a log's end is looked through for its last line.
+const TAIL: u64 = 2 * MOST_BYTES;
+
+/// What is written down of lines that are in no file any more.
+#[derive(Default, Serialize, Deserialize)]
+struct Dropped {
+    #[serde(flatten)]
+    tally: Tally,
+    /// Where their chain ends; none where no line had a place in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<Head>,
+}
+
+/// How a log ends, for the record of its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// The end of its chain; the beginning when no line has a place in one.
+    pub head: Head,
+    /// The hash of what is written down of lines that are in no file any more; none when that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<LineHash>,
+}
 
 /// How many requests there were of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,9 +106,12 @@ pub fn rotate(log: &Path) -> io::Result<()> {
     match File::open(&older) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         file => {
-            let mut dropped = dropped(log)?;
-            dropped.count_lines(BufReader::new(file?))?;
-            let (note, new) = (with_suffix(log, ".dropped"), with_suffix(log, ".dropped.new"));
+            let mut file = file?;
+            let mut dropped = read_dropped(log)?;
+            dropped.last = last_in(&mut file)?.or(dropped.last);
+            file.rewind()?;
+            dropped.tally.count_lines(BufReader::new(file))?;
+            let (note, new) = (note(log), with_suffix(log, ".dropped.new"));
             fs::write(&new, serde_json::to_vec(&dropped)?)?;
             fs::rename(new, note)?;
         }
@@ -96,9 +124,55 @@ pub fn rotate(log: &Path) -> io::Result<()> {
 /// # Errors
 /// Fails when that cannot be read.
 pub fn dropped(log: &Path) -> io::Result<Tally> {
-    match fs::read(with_suffix(log, ".dropped")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Tally::default()),
-        text => Ok(serde_json::from_slice(&text?)?),
+    Ok(read_dropped(log)?.tally)
+}
+
+/// Returns the head from which the chain of the lines that are left goes on.
+///
+/// # Errors
+/// Fails when what is written down of dropped lines cannot be read.
+pub fn begin(log: &Path) -> io::Result<Head> {
+    Ok(read_dropped(log)?.last.unwrap_or_default())
+}
+
+/// Returns how a log ends now.
+///
+/// # Errors
+/// Fails when one of its files cannot be read.
+pub fn end(log: &Path) -> io::Result<End> {
+    let dropped = existing(fs::read(note(log)))?.map(|text| LineHash::of(&text));
+    for file in [log.to_owned(), older(log)] {
+        if let Some(mut file) = existing(File::open(file))?
+            && let Some(head) = last_in(&mut file)?
+        {
+            return Ok(End { head, dropped });
+        }
+    }
+    Ok(End { head: begin(log)?, dropped })
+}
+
+fn last_in(file: &mut File) -> io::Result<Option<Head>> {
+    let size = file.metadata()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(TAIL)))?;
+    let mut tail = Vec::new();
+    file.take(TAIL).read_to_end(&mut tail)?;
+    // What a cut in the middle of a line leaves is not a line, and is not read as one.
+    Ok(Head::last(&tail))
+}
+
+fn read_dropped(log: &Path) -> io::Result<Dropped> {
+    let text = existing(fs::read(note(log)))?;
+    Ok(text.map(|text| serde_json::from_slice(&text)).transpose()?.unwrap_or_default())
+}
+
+fn note(log: &Path) -> PathBuf {
+    with_suffix(log, ".dropped")
+}
+
+fn existing<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
     }
 }
 
@@ -137,5 +211,29 @@ mod tests {
             };
             assert_eq!(dropped(&log).unwrap(), times(round));
         }
+    }
+
+    #[test]
+    fn the_chain_goes_on_over_every_change_of_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("egress.jsonl");
+        let mut head = Head::default();
+        assert_eq!(end(&log).unwrap(), End { head, dropped: None });
+        for round in 0..4 {
+            let first = head;
+            for _ in 0..3 {
+                let line = head.stamp(line("request", "allow").trim_end().as_bytes());
+                head = head.after(&line);
+                let text = fs::read(&log).unwrap_or_default();
+                fs::write(&log, [text, line].concat()).unwrap();
+            }
+            assert_eq!(end(&log).unwrap().head, head);
+            rotate(&log).unwrap();
+            assert_eq!(end(&log).unwrap().head, head);
+            assert_eq!(begin(&log).unwrap(), first);
+            assert_eq!(end(&log).unwrap().dropped.is_some(), round > 0);
+        }
+        fs::remove_file(older(&log)).unwrap();
+        assert_eq!(end(&log).unwrap().head.line, 9);
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod below_http;
 pub(crate) mod canary;
 mod carried;
+mod chain;
 mod clients;
 mod credentials;
 pub(crate) mod fixture;

@@ -4,6 +4,7 @@ mod decisions;
 mod follow;
 pub(super) mod tail;
 mod transcript;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ Examples:
   claude-bottle logs                        the runs there were, oldest first
   claude-bottle logs dev --egress           what the newest run of `dev` asked for, and the answers
   claude-bottle logs dev --egress --follow  go on until the run has ended
+  claude-bottle logs dev --verify           was its log changed, cut or added to since
   claude-bottle logs dev --egress --format json | jq 'select(.verdict == \"deny\") | .host'
 
 The records of the last 20 runs are kept in ~/.local/state/claude-bottle/bottles.")]
@@ -40,6 +42,9 @@ pub(super) struct Args {
     /// Show what the terminal showed, of a run that was started with --record
     #[arg(long, requires = "bottle", conflicts_with_all = ["egress", "follow", "format"])]
     transcript: bool,
+    /// Check that the log of decisions is as the proxy wrote it; exit with 1 if it is not
+    #[arg(long, requires = "bottle", conflicts_with_all = ["egress", "transcript", "follow"])]
+    verify: bool,
     /// Show decisions as they are made, until the run has ended; implies --egress
     #[arg(short, long, requires = "bottle")]
     follow: bool,
@@ -104,6 +109,9 @@ fn show(app: &App, args: &Args, record: &Record) -> CliResult<ExitCode> {
     }
     if args.transcript {
         return transcript::show(app, record);
+    }
+    if args.verify {
+        return verify::run(app, record, args.format);
     }
     if args.egress {
         return show_decisions(app, record, args.format);

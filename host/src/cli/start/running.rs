@@ -50,6 +50,7 @@ pub(super) fn session(
         ended_unix: None,
         exit_code: None,
         timings: Vec::new(),
+        log_end: None,
         saves: wanted(request, backend, (spec, agent)),
         keeps: request.keeps,
         is_saved: false,

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use claude_bottle_egress_policy::rotation;
+use claude_bottle_egress_policy::{Head, rotation};
 
 use crate::error::GuardError;
 
@@ -25,6 +25,12 @@ impl LogFile {
         let size = file.metadata().map_err(wrap)?.len();
         let is_torn = size > 0 && !ends_in_line_feed(&mut file).map_err(wrap)?;
         Ok(Self { path: path.to_owned(), file, size, limit, is_torn })
+    }
+
+    /// Returns where the chain of its lines ends: a guard that is started again goes on from there.
+    pub(super) fn head(&self) -> Result<Head, GuardError> {
+        let end = rotation::end(&self.path);
+        Ok(end.map_err(|source| GuardError::OpenLog { path: self.path.clone(), source })?.head)
     }
 
     /// Adds a line. After an error nothing of it is in the file, or a line feed goes before the next.

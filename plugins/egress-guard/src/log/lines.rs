@@ -1,11 +1,12 @@
 //! Decisions on their way to the disk: those that cannot be written wait, those too many to wait are counted.
 //!
-//! The file is where decisions are kept; standard output is, when there is no file.
+//! The file is where decisions are kept; standard output is, when there is no file. Where they are kept each line has its place in
+//! the log's chain; on a standard output next to a file they have none.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-use claude_bottle_egress_policy::{Code, LogEvent, LogRecord, Verdict};
+use claude_bottle_egress_policy::{Code, Head, LogEvent, LogRecord, Verdict};
 
 use super::file::LogFile;
 use crate::clock;
@@ -16,6 +17,9 @@ pub(super) struct Lines {
     file: Option<LogFile>,
     /// Whether standard output ends in half a line.
     is_torn: bool,
+    /// Where the chain of the lines that are kept ends.
+    head: Head,
+    /// Decisions without their place, which they get when they are kept.
     waiting: VecDeque<Vec<u8>>,
     most: usize,
     lost: u64,
@@ -23,22 +27,21 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Returns lines that go to these places, of which at most `most` wait.
-    pub(super) fn new(stdout: bool, file: Option<LogFile>, most: usize) -> Self {
+    /// Returns lines that go to these places behind the head of a chain, of which at most `most` wait.
+    pub(super) fn new(stdout: bool, file: Option<LogFile>, head: Head, most: usize) -> Self {
         let (waiting, bottle) = (VecDeque::new(), String::new());
-        Self { stdout, file, is_torn: false, waiting, most, lost: 0, bottle }
+        Self { stdout, file, is_torn: false, head, waiting, most, lost: 0, bottle }
     }
 
     /// Adds a decision and writes all that wait; an error when some still do.
     pub(super) fn write(&mut self, record: &LogRecord) -> io::Result<()> {
-        let Ok(mut line) = serde_json::to_vec(record) else { return Ok(()) };
-        line.push(b'\n');
+        let Ok(record_text) = serde_json::to_vec(record) else { return Ok(()) };
         if self.stdout && self.file.is_some() {
             // Standard output may be closed; the file still has the line.
-            self.print(&line).ok();
+            self.print(&[&record_text, b"\n".as_slice()].concat()).ok();
         }
         if self.waiting.len() < self.most {
-            self.waiting.push_back(line);
+            self.waiting.push_back(record_text);
         } else {
             self.bottle.clone_from(&record.bottle);
             self.lost += 1;
@@ -48,16 +51,14 @@ impl Lines {
 
     /// Writes all that wait, in their order, and then how many could not even do that.
     pub(super) fn write_waiting(&mut self) -> io::Result<()> {
-        while let Some(line) = self.waiting.pop_front() {
-            if let Err(error) = self.keep(&line) {
-                self.waiting.push_front(line);
+        while let Some(record) = self.waiting.pop_front() {
+            if let Err(error) = self.keep(&record) {
+                self.waiting.push_front(record);
                 return Err(error);
             }
         }
         if self.lost > 0 {
-            let mut line = serde_json::to_vec(&lost(&self.bottle, self.lost))?;
-            line.push(b'\n');
-            self.keep(&line)?;
+            self.keep(&serde_json::to_vec(&lost(&self.bottle, self.lost))?)?;
             self.lost = 0;
         }
         Ok(())
@@ -68,12 +69,16 @@ impl Lines {
         self.waiting.len() as u64 + self.lost
     }
 
-    fn keep(&mut self, line: &[u8]) -> io::Result<()> {
+    fn keep(&mut self, record: &[u8]) -> io::Result<()> {
+        let line = self.head.stamp(record);
         match &mut self.file {
-            Some(file) => file.write(line),
-            None if self.stdout => self.print(line),
-            None => Ok(()),
+            Some(file) => file.write(&line)?,
+            None if self.stdout => self.print(&line)?,
+            None => {}
         }
+        // What could not be written keeps its place for the next try.
+        self.head = self.head.after(&line);
+        Ok(())
     }
 
     fn print(&mut self, line: &[u8]) -> io::Result<()> {
@@ -128,6 +133,8 @@ pub(crate) fn notice(
 mod tests {
     use std::path::Path;
 
+    use claude_bottle_egress_policy::rotation;
+
     use super::*;
 
     #[test]
@@ -136,7 +143,7 @@ mod tests {
         let path = dir.path().join("egress.jsonl");
         // <https://man7.org/linux/man-pages/man4/full.4.html>
         let full = LogFile::open(Path::new("/dev/full"), 0).unwrap();
-        let mut lines = Lines::new(false, Some(full), 2);
+        let mut lines = Lines::new(false, Some(full), Head::default(), 2);
         let record = |connection| LogRecord { connection, ..lost("dev", 0) };
         for connection in 1..=5 {
             assert!(lines.write(&record(connection)).is_err());
@@ -151,5 +158,26 @@ mod tests {
         assert_eq!(read[2].code, "log_failed");
         assert_eq!(read[2].reason, "3 decisions before this line could not be written");
         assert_eq!(lines.unwritten(), 0);
+        let mut head = Head::default();
+        text.lines().for_each(|line| head.follow(line.as_bytes()).unwrap());
+        assert_eq!(head.line, 4);
+    }
+
+    #[test]
+    fn a_guard_that_is_started_again_goes_on_with_the_chain() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("egress.jsonl");
+        for _ in 0..3 {
+            let file = LogFile::open(&path, 1500).unwrap();
+            let head = file.head().unwrap();
+            let mut lines = Lines::new(false, Some(file), head, 2);
+            (0..3).for_each(|_| lines.write(&lost("dev", 1)).unwrap());
+        }
+        let mut head = rotation::begin(&path).unwrap();
+        assert!(head.line > 0);
+        for file in [rotation::older(&path), path] {
+            std::fs::read_to_string(file).unwrap().lines().for_each(|line| head.follow(line.as_bytes()).unwrap());
+        }
+        assert_eq!(head.line, 9);
     }
 }

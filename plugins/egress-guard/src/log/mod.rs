@@ -46,7 +46,8 @@ pub struct Writer {
 pub fn open(config: &LogConfig) -> Result<(Logger, Writer), GuardError> {
     let file = config.file.as_deref().map(|path| LogFile::open(path, config.max_file_bytes)).transpose()?;
     let (sender, receiver) = channel(QUEUE);
-    let lines = Lines::new(config.stdout, file, QUEUE);
+    let head = file.as_ref().map(LogFile::head).transpose()?.unwrap_or_default();
+    let lines = Lines::new(config.stdout, file, head, QUEUE);
     let is_failing = Arc::<AtomicBool>::default();
     let (running, ended) = std::sync::mpsc::channel();
     let failing = Arc::clone(&is_failing);
