@@ -43,7 +43,10 @@ fn a_run_has_the_end_of_its_log_and_what_was_changed_since_is_named() {
     let intact = verify();
     assert_code(&intact, 0);
     let hash = Head::last(text.as_bytes()).unwrap().hash.to_string();
-    assert_says(&stdout(&intact), &["intact: it ends where the record", "lines  4\n", &format!("line 4, {hash}")]);
+    assert_says(
+        &stdout(&intact),
+        &["intact: it ends where the record", "lines  4\n", &format!("line 4, {hash}")],
+    );
 
     let changed = text.replace("b.test", "x.test").replace("\"d.test\"", "\"y.test\"");
     fs::write(&log, changed.replacen('\n', "\n\n", 1)).unwrap();
@@ -83,7 +86,8 @@ fn a_log_that_cannot_be_checked_is_said_to_be_one_and_fails() {
 
     let (home, log) = after_a_run(&chained(&["a.test"]));
     let record = log.with_file_name("record.json");
-    let mut of_an_older_host: serde_json::Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    let mut of_an_older_host: serde_json::Value =
+        serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
     assert!(of_an_older_host.as_object_mut().unwrap().remove("log_end").is_some());
     fs::write(&record, of_an_older_host.to_string()).unwrap();
     let output = home.call(&["logs", "shell", "--verify"]);

@@ -52,7 +52,11 @@ impl Log {
         let checked = self.check();
         fs::write(self.file(suffix), before).unwrap();
         assert_eq!(checked.state, State::Broken);
-        checked.problems.iter().map(|problem| format!("{}:{} {}", problem.file, problem.at, problem.text)).collect()
+        checked
+            .problems
+            .iter()
+            .map(|problem| format!("{}:{} {}", problem.file, problem.at, problem.text))
+            .collect()
     }
 }
 
@@ -73,7 +77,10 @@ fn a_run_without_a_request_has_an_end_too() {
     assert_eq!(check(dir.path(), Some(end), true).unwrap().state, State::Intact);
     let line = Head::default().stamp(b"{\"host\":\"a.test\"}");
     fs::write(summary::log(dir.path()), line).unwrap();
-    assert_eq!(check(dir.path(), Some(end), true).unwrap().problems[0].found, Break::Added { from: 1, to: 1 });
+    assert_eq!(
+        check(dir.path(), Some(end), true).unwrap().problems[0].found,
+        Break::Added { from: 1, to: 1 }
+    );
 }
 
 #[test]
@@ -92,7 +99,10 @@ fn every_changed_byte_of_every_file_is_found() {
                 fs::write(&path, &changed).unwrap();
                 // What is written down of dropped lines may not be readable any more.
                 let found = check(log.dir.path(), Some(log.end), true);
-                assert!(found.is_err() || found.unwrap().state == State::Broken, "{suffix}, byte {at} to {to}");
+                assert!(
+                    found.is_err() || found.unwrap().state == State::Broken,
+                    "{suffix}, byte {at} to {to}"
+                );
             }
         }
         fs::write(&path, text).unwrap();
@@ -152,7 +162,9 @@ fn swapped_moved_and_added_lines_are_found() {
 
 #[test]
 fn a_file_that_is_gone_or_in_the_place_of_another_is_found() {
-    for suffixes in [vec![""], vec![".1"], vec![".dropped"], vec![".1", ".dropped"], vec!["", ".1", ".dropped"]] {
+    for suffixes in
+        [vec![""], vec![".1"], vec![".dropped"], vec![".1", ".dropped"], vec!["", ".1", ".dropped"]]
+    {
         let log = Log::new();
         suffixes.iter().for_each(|suffix| fs::remove_file(log.file(suffix)).unwrap());
         assert_eq!(log.check().state, State::Broken, "{suffixes:?}");

@@ -150,7 +150,9 @@ impl fmt::Display for Break {
             Self::Missing { from, to } => write!(f, "cut out: {}", lines(from, to)),
             Self::Moved { line } => write!(f, "line {line} is out of its place: moved, or added"),
             Self::Foreign => f.write_str("not a line of the guard's: added, or half of one"),
-            Self::Dropped => f.write_str("the count of the older lines, which the log no longer has, was changed"),
+            Self::Dropped => {
+                f.write_str("the count of the older lines, which the log no longer has, was changed")
+            }
             Self::Added { from, to } => write!(f, "added after the end of the run: {}", lines(from, to)),
         }
     }

@@ -36,7 +36,9 @@ fn describe(checked: &Checked) -> String {
     let count = checked.problems.len() + checked.more_problems;
     let said = match checked.state {
         State::Intact => "intact: it ends where the record of the run says".to_owned(),
-        State::IntactSoFar => "intact so far: the run goes on, and where its log ends is not recorded yet".to_owned(),
+        State::IntactSoFar => {
+            "intact so far: the run goes on, and where its log ends is not recorded yet".to_owned()
+        }
         State::Broken if count == 1 => "not intact: 1 problem".to_owned(),
         State::Broken => format!("not intact: {count} problems"),
         State::NoHashes => {

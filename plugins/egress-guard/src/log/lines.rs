@@ -176,7 +176,10 @@ mod tests {
         let mut head = rotation::begin(&path).unwrap();
         assert!(head.line > 0);
         for file in [rotation::older(&path), path] {
-            std::fs::read_to_string(file).unwrap().lines().for_each(|line| head.follow(line.as_bytes()).unwrap());
+            std::fs::read_to_string(file)
+                .unwrap()
+                .lines()
+                .for_each(|line| head.follow(line.as_bytes()).unwrap());
         }
         assert_eq!(head.line, 9);
     }
