@@ -1,3 +1,5 @@
+//! A log on the disk, and every way to change its files.
+
 use std::path::PathBuf;
 
 use super::*;

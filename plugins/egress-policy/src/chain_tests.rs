@@ -1,3 +1,5 @@
+//! The chain of a log, and every way to break it.
+
 use super::*;
 
 fn log(count: u64) -> (Vec<Vec<u8>>, Head) {
