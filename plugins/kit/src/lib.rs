@@ -30,6 +30,7 @@ mod printable;
 mod private;
 mod progress;
 mod ready;
+pub mod recipe;
 pub mod restore;
 pub mod rundir;
 pub mod skills;

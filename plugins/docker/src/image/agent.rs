@@ -1,14 +1,12 @@
 //! The agent image: content-addressed by the Dockerfile and its arguments, rebuilt only when one of them changes.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
 
 use claude_bottle_kit::key;
-use claude_bottle_kit::tree::{Entry, TarWriter};
+use claude_bottle_kit::recipe::{Recipe, context, proxy_args};
 use claude_bottle_plugin_api::{Call, Result, Spec};
 use serde::{Deserialize, Serialize};
 
-use super::recipe::{Recipe, VERSION};
 use crate::cancel::unless_cancelled;
 use crate::config::Config;
 use crate::engine::{Build, Engine, whole};
@@ -17,10 +15,6 @@ use crate::options::Options;
 
 /// How many of the last lines of a failed build are looked at for advice. The host shows all of them.
 const TAIL: usize = 25;
-/// The builder takes these from its own environment or as arguments, and leaves them out of the image's history:
-/// <https://docs.docker.com/build/building/variables/#proxy-arguments>.
-const PROXY_ARGS: &[&str] =
-    &["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
 
 /// The image a bottle runs from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,14 +45,11 @@ impl AgentImage {
             return Self::Given { reference: reference.clone(), pull: options.pull };
         }
         let recipe = Recipe::of(&spec.agent);
-        let mut args = BTreeMap::from([("BASE_IMAGE".to_owned(), config.base_image.clone())]);
-        let version = config.claude_code_version.clone().filter(|_| recipe.takes(VERSION));
-        args.extend(version.map(|version| (VERSION.to_owned(), version)));
-        let text: Vec<_> = args.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let args = recipe.args(&config.base_image, config.claude_code_version.as_deref());
         Self::Built {
-            tag: config.image.clone().unwrap_or(recipe.tag),
+            tag: config.image.clone().unwrap_or_else(|| recipe.tag.clone()),
             base: config.base_image.clone(),
-            key: super::short_hash(&[recipe.dockerfile.as_bytes(), text.join("\n").as_bytes()]),
+            key: recipe.key(&args),
             dockerfile: recipe.dockerfile,
             args,
             tag_chosen: config.image.is_some(),
@@ -146,19 +137,4 @@ async fn build_image(
 /// Seen with engine 20.10.
 fn uncoloured(text: &str) -> String {
     text.replace("\u{1b}[91m", "").replace("\u{1b}[0m", "").trim_end().to_owned()
-}
-
-/// Returns the build's context: the Dockerfile alone.
-fn context(dockerfile: &str) -> Result<Vec<u8>, claude_bottle_kit::tree::TreeError> {
-    let mut bytes = Vec::new();
-    let mut writer = TarWriter::new(&mut bytes);
-    let entry = Entry { owner: (0, 0), mode: 0o644, mtime: 0 };
-    writer.file(Path::new("Dockerfile"), entry, dockerfile.as_bytes())?;
-    writer.finish()?;
-    Ok(bytes)
-}
-
-/// Returns the host's proxy settings, which are no part of the image.
-fn proxy_args() -> impl Iterator<Item = (String, String)> {
-    PROXY_ARGS.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
 }

@@ -106,7 +106,7 @@ impl Packable {
     fn read(programs: Programs<'_>, engine_arch: &str) -> Result<Self, DockerError> {
         let (guard, arch) = read(programs.guard, engine_arch)?;
         let (guest, _) = read(programs.guest, engine_arch)?;
-        let key = super::short_hash(&[b"4", &guard, &guest]);
+        let key = claude_bottle_kit::recipe::short_hash(&[b"4", &guard, &guest]);
         Ok(Self { guard, guest, key, arch })
     }
 }

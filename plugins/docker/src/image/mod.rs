@@ -3,7 +3,6 @@
 mod agent;
 pub(crate) mod guard;
 pub(crate) mod known;
-mod recipe;
 pub(crate) mod superseded;
 pub(crate) mod user;
 
@@ -43,17 +42,6 @@ async fn pull(engine: &impl Engine, call: &Call, reference: &str) -> Result<()> 
 fn with_tag(reference: &str) -> String {
     let name = reference.rsplit('/').next().unwrap_or(reference);
     if name.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
-}
-
-/// Returns the first 16 hexadecimal digits of a hash.
-fn short_hash(parts: &[&[u8]]) -> String {
-    use sha2::{Digest, Sha256};
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part);
-    }
-    hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

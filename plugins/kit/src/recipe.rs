@@ -1,14 +1,18 @@
-//! The recipe of an agent's image: what every agent needs, its program, and its user.
+//! The recipe of an agent's image: what every agent needs, its program, and its user. How it is built is the engine's.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use claude_bottle_kit::home;
 use claude_bottle_plugin_api::AgentSpec;
+use sha2::{Digest, Sha256};
 
-const BASE: &str = include_str!("../../assets/Dockerfile.base");
-const USER: &str = include_str!("../../assets/Dockerfile.user");
+use crate::home;
+use crate::tree::{Entry, TarWriter, TreeError};
+
+const BASE: &str = include_str!("../assets/Dockerfile.base");
+const USER: &str = include_str!("../assets/Dockerfile.user");
 /// The program of an agent whose profile names no layer, which is that of contract 1.0.
-const CLAUDE: &str = include_str!("../../assets/Dockerfile.claude");
+const CLAUDE: &str = include_str!("../assets/Dockerfile.claude");
 /// The image of that program.
 const CLAUDE_TAG: &str = "claude-bottle:latest";
 /// What stands in the recipe for the directories of the home that the agent's state is in.
@@ -17,17 +21,23 @@ const STATE: &str = "@STATE@";
 const HOME: &str = "/home/node";
 
 /// The argument with which a program's version is chosen.
-pub(super) const VERSION: &str = "CLAUDE_CODE_VERSION";
+const VERSION: &str = "CLAUDE_CODE_VERSION";
+/// Builders take these from their own environment or as arguments, and leave them out of the image's history:
+/// <https://docs.docker.com/build/building/variables/#proxy-arguments>.
+const PROXY_ARGS: &[&str] =
+    &["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
 
 /// How an image is built, and what it is called unless the user says otherwise.
-pub(super) struct Recipe {
-    pub(super) tag: String,
-    pub(super) dockerfile: String,
+pub struct Recipe {
+    /// The image's usual name.
+    pub tag: String,
+    /// The text of the Dockerfile, which is the whole context of the build.
+    pub dockerfile: String,
 }
 
 impl Recipe {
     /// Puts the recipe of an agent together.
-    pub(super) fn of(agent: &AgentSpec) -> Self {
+    pub fn of(agent: &AgentSpec) -> Self {
         let profile = agent.profile.as_ref();
         let layer = profile.and_then(|profile| Some((profile.name.as_str(), profile.image.as_deref()?)));
         let (tag, program) = match layer {
@@ -37,12 +47,53 @@ impl Recipe {
         Self { tag, dockerfile: format!("{BASE}{program}{}", USER.replace(STATE, &directories(agent))) }
     }
 
+    /// Returns the arguments of a build: the base image and, where the recipe takes one, the version of the agent's program.
+    pub fn args(&self, base: &str, version: Option<&str>) -> BTreeMap<String, String> {
+        let version = version.filter(|_| self.takes(VERSION)).map(|version| (VERSION, version));
+        let args = [("BASE_IMAGE", base)].into_iter().chain(version);
+        args.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// Returns the hash of all that goes into the image, by which one that is up to date is known.
+    pub fn key(&self, args: &BTreeMap<String, String>) -> String {
+        let text: Vec<_> = args.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        short_hash(&[self.dockerfile.as_bytes(), text.join("\n").as_bytes()])
+    }
+
     /// Returns `true` if the recipe takes an argument of this name.
-    pub(super) fn takes(&self, argument: &str) -> bool {
+    fn takes(&self, argument: &str) -> bool {
         let takes =
             |line: &str| line.strip_prefix("ARG ").and_then(|rest| rest.split('=').next()) == Some(argument);
         self.dockerfile.lines().any(takes)
     }
+}
+
+/// Returns the context of a build: the Dockerfile alone.
+///
+/// # Errors
+/// Fails when the archive cannot be written.
+pub fn context(dockerfile: &str) -> Result<Vec<u8>, TreeError> {
+    let mut bytes = Vec::new();
+    let mut writer = TarWriter::new(&mut bytes);
+    let entry = Entry { owner: (0, 0), mode: 0o644, mtime: 0 };
+    writer.file(Path::new("Dockerfile"), entry, dockerfile.as_bytes())?;
+    writer.finish()?;
+    Ok(bytes)
+}
+
+/// Returns the host's proxy settings as arguments of a build, which are no part of the image.
+pub fn proxy_args() -> impl Iterator<Item = (String, String)> {
+    PROXY_ARGS.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+}
+
+/// Returns the first 16 hexadecimal digits of a hash of the parts.
+pub fn short_hash(parts: &[&[u8]]) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns the directory with what the agent remembers, and those on the way to it: each belongs to the user.
