@@ -1,5 +1,7 @@
 //! The backend: one method a verb.
 
+use claude_bottle_directory::inside::INIT;
+use claude_bottle_directory::{self as directory, Record, RunDir, Store};
 use claude_bottle_kit::connect;
 use claude_bottle_plugin_api::{
     ActiveBottle, AgentFile, AgentProfile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport,
@@ -7,9 +9,8 @@ use claude_bottle_plugin_api::{
     Exported, ForwardSpec, Plan, Probe, Provisioned, ReloadRequest, Reloaded, Restore, Result, Spec,
 };
 
-use crate::guest::INIT;
-use crate::rundir::Store;
-use crate::{cleanup, close, exec, export, guard, launch, probe, provision, resolve};
+use crate::plan::{Planned, guest};
+use crate::{cleanup, close, guard, launch, probe, resolve};
 
 /// The bubblewrap backend; public for this crate's tests alone.
 pub struct Bubblewrap {
@@ -64,11 +65,12 @@ impl Backend for Bubblewrap {
     }
 
     fn provision(&self, call: &Call, plan: &Plan, bottle: &Bottle) -> Result<Provisioned> {
-        provision::provision(call, plan, bottle)
+        let dir = RunDir::at(bottle.state::<Record>()?.dir);
+        guest(call, &Planned::read(plan)?, &dir).provision()
     }
 
     fn exec(&self, call: &Call, bottle: &Bottle, request: &ExecRequest) -> Result<ExitStatus> {
-        exec::exec(call, bottle, request)
+        directory::exec(call, bottle, request)
     }
 
     fn halt(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
@@ -76,7 +78,7 @@ impl Backend for Bubblewrap {
     }
 
     fn export(&self, call: &Call, bottle: &Bottle, request: &ExportRequest) -> Result<Exported> {
-        export::export(call, &self.bottles, bottle, request)
+        directory::export(call, &self.bottles, bottle, request)
     }
 
     /// A halted bottle has no control group any more, and is nothing but its directory.
@@ -85,7 +87,7 @@ impl Backend for Bubblewrap {
     }
 
     fn connect(&self, call: &Call, bottle: &Bottle, request: &ConnectRequest) -> Result<Connected> {
-        connect::by_program(call, request, INIT, |call, program| exec::exec(call, bottle, program))
+        connect::by_program(call, request, INIT, |call, program| directory::exec(call, bottle, program))
     }
 
     fn reload(&self, call: &Call, bottle: &Bottle, request: &ReloadRequest) -> Result<Reloaded> {
@@ -101,10 +103,10 @@ impl Backend for Bubblewrap {
     }
 
     fn cleanup(&self, call: &Call, plan: &CleanupPlan) -> Result<CleanupReport> {
-        cleanup::apply(call, &self.bottles, plan)
+        Ok(directory::apply(call, plan, |item| cleanup::remove(&self.bottles, &item.id)))
     }
 
     fn list_active(&self, _call: &Call) -> Result<Vec<ActiveBottle>> {
-        cleanup::list(&self.bottles)
+        directory::list(&self.bottles)
     }
 }

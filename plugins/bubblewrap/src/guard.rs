@@ -1,11 +1,10 @@
 //! The guard: the bottle's only way out, in a sandbox that has the network and nothing else.
 
+use claude_bottle_directory::{RunDir, Store, close};
 use claude_bottle_kit::host_guard::{self, HostGuard, Starting};
 use claude_bottle_plugin_api::{Bottle, Call, ReloadRequest, Reloaded, Result};
 
-use crate::close;
 use crate::plan::Planned;
-use crate::rundir::{RunDir, Store};
 
 /// Starts a guard. The bottle's programs have its own user.
 pub(crate) fn start(call: &Call, state: &Planned, dir: &RunDir) -> Result<Starting> {

@@ -1,28 +1,24 @@
 //! launch: a plan becomes a bottle, or nothing is left.
 
+use std::path::PathBuf;
 use std::thread;
 
-use bottle_guest::protocol::{Relay, Reply, Request, Setup};
+use bottle_guest::protocol::{Reply, Request, Setup};
+use claude_bottle_directory::inside::USER;
+use claude_bottle_directory::{Record, RunDir, Store, control, copy_workspace, environment, layout};
+use claude_bottle_kit::LOCALE;
 use claude_bottle_kit::bwrap::{self, BwrapError, last_words};
-use claude_bottle_kit::{LOCALE, profile_variables, proxy_variables, trust};
-use claude_bottle_plugin_api::{Bottle, Call, EnvValue, Failure, FailureKind, ForwardSpec, Plan, Result};
+use claude_bottle_plugin_api::{Bottle, Call, Failure, FailureKind, Plan, Result};
 
-use crate::guest::{GUARD_DIR, GUARD_SOCKET, SSH_SOCKET, USER};
-use crate::plan::Planned;
-use crate::provision::workspace;
-use crate::record::Record;
-use crate::rundir::{RunDir, Store};
+use crate::plan::{Planned, guest};
 use crate::sandbox::{self, PART};
-use crate::{close, control, etc, guard, low_ports};
-
-/// The port inside when the spec says none.
-const DEFAULT_PORT: u16 = 8888;
+use crate::{close, etc, guard, low_ports};
 
 /// Makes the bottle. On failure everything made is undone.
 pub(crate) fn launch(call: &Call, bottles: &Store, plan: &Plan) -> Result<Bottle> {
     call.check()?;
     let state = Planned::read(plan)?;
-    let (dir, mut record) = bottles.claim(|path| Record::new(&state, path), &state.name)?;
+    let (dir, mut record) = bottles.claim(|path| record(&state, path), &state.name)?;
     // The host's `/etc` is looked through while the processes start. The scope ends after both.
     let built = thread::scope(|scope| {
         let etc = scope.spawn(|| etc::make(bottles, &dir, &state));
@@ -36,6 +32,14 @@ pub(crate) fn launch(call: &Call, bottles: &Store, plan: &Plan) -> Result<Bottle
             Err(failure.with_undo(undone))
         }
     }
+}
+
+fn record(state: &Planned, path: PathBuf) -> Record {
+    let mut record = Record::new(&state.spec, &state.name, &state.home, path);
+    record.renamed.clone_from(&state.program.renamed);
+    record.groups = state.limits.groups_of(&state.name);
+    record.memory_bytes = Some(state.limits.bounds.memory_bytes);
+    record
 }
 
 fn build(
@@ -53,8 +57,8 @@ fn build(
     let guard = guard::start(call, state, dir)?;
     // The sandbox stays the last, the first to go.
     record.processes.insert(0, guard.process.clone());
-    sandbox::make_directories(state, dir)?;
-    workspace::copy(call, state, dir)?;
+    layout::make(dir, state.bwrap.run_as_uid)?;
+    copy_workspace(&guest(call, state, dir))?;
     call.check()?;
     etc()?;
     begun.exec_bwrap(&state.bwrap, sandbox::arguments(state, dir)?)?;
@@ -71,13 +75,8 @@ fn build(
 /// Tells process 1 what it must know, and so learns that it is there.
 fn set_up(call: &Call, state: &Planned, dir: &RunDir) -> Result<()> {
     let setup = Setup {
-        env: environment(call, state)?,
-        relay: Some(Relay {
-            port: port(state),
-            guard: GUARD_SOCKET.into(),
-            forward: state.spec.bottle.forward.iter().map(forward).collect(),
-            names: true,
-        }),
+        env: environment::of(&state.spec, call, basis(state), &state.grants.variables)?,
+        relay: Some(environment::relay(&state.spec)),
         files: Vec::new(),
         limits: state.limits.of_processes(),
     };
@@ -96,22 +95,9 @@ fn set_up(call: &Call, state: &Planned, dir: &RunDir) -> Result<()> {
     }
 }
 
-/// Returns a port inside and the place that the guard is asked for.
-fn forward(forward: &ForwardSpec) -> (u16, String) {
-    (forward.port, format!("{}:{}", forward.host, forward.host_port))
-}
-
-pub(crate) fn port(state: &Planned) -> u16 {
-    match state.spec.bottle.egress.port {
-        0 => DEFAULT_PORT,
-        port => port,
-    }
-}
-
-/// Returns the environment of every program: a basis, the way out, and then what the manifest says.
-fn environment(call: &Call, state: &Planned) -> Result<Vec<(String, Vec<u8>)>> {
-    let proxy = format!("http://127.0.0.1:{}", port(state));
-    let mut env: Vec<(String, Vec<u8>)> = [
+/// Returns the variables of every program that none is granted.
+fn basis(state: &Planned) -> [(String, String); 6] {
+    [
         ("HOME", state.home.path.as_str()),
         LOCALE,
         ("LOGNAME", USER),
@@ -119,30 +105,5 @@ fn environment(call: &Call, state: &Planned) -> Result<Vec<(String, Vec<u8>)>> {
         ("SHELL", "/bin/bash"),
         ("USER", USER),
     ]
-    .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
-    .into();
-    env.extend(
-        proxy_variables(&proxy).into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())),
-    );
-    if trust::is_needed(&state.spec) {
-        let variables = trust::variables(GUARD_DIR).into_iter();
-        env.extend(variables.map(|(name, value)| (name.to_owned(), value.into_bytes())));
-    }
-    let profile = profile_variables(&state.spec);
-    env.extend(profile.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())));
-    if !state.spec.bottle.ssh.is_empty() {
-        // ssh is told by its own configuration; `ssh-add` and git's signing look here.
-        env.push(("SSH_AUTH_SOCK".to_owned(), SSH_SOCKET.as_bytes().to_vec()));
-    }
-    let granted = state.grants.variables.iter();
-    env.extend(granted.map(|(name, value)| (name.clone(), value.clone().into_bytes())));
-    for variable in &state.spec.bottle.env {
-        let value = match &variable.value {
-            EnvValue::Literal { value } => value.clone().into_bytes(),
-            _ => call.secret(&variable.name)?.expose().to_vec(),
-        };
-        env.retain(|(name, _)| *name != variable.name);
-        env.push((variable.name.clone(), value));
-    }
-    Ok(env)
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
 }

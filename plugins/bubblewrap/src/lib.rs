@@ -6,26 +6,20 @@
 //! protects and what does not is in `docs/bubblewrap.md`.
 //!
 //! Inside: `backend` is a table of contents and calls `probe`, `resolve`, `launch`, `provision`, `exec`, `close`
-//! and `cleanup`; those use `rundir`, `record`, `sandbox`, `guard`, `etc` and `tree`, which know no caller. How a `bwrap` is started,
-//! and the guard in it, is `kit::bwrap` and `kit::host_guard`.
+//! and `cleanup`; those use `sandbox`, `guard` and `etc`, which know no caller. How a `bwrap` is started, and the guard in it, is
+//! `kit::bwrap` and `kit::host_guard`; what is in a bottle's directory, and what is started at its door, is the crate `directory`.
 //!
 //! Invariant: nothing is degraded in silence. What cannot be enforced here is in the plan's limitations, and a
 //! missing protection is an error.
 
 #![forbid(unsafe_code)]
 
-mod attach;
 mod backend;
 mod cleanup;
 mod close;
-mod control;
-mod error;
 mod etc;
-mod exec;
-mod export;
 mod grants;
 mod guard;
-mod guest;
 mod inherited;
 mod launch;
 mod limits;
@@ -33,12 +27,8 @@ mod low_ports;
 mod plan;
 mod probe;
 mod program;
-mod provision;
-mod record;
 mod resolve;
-mod rundir;
 mod sandbox;
-mod tree;
 
 #[doc(hidden)]
 pub use backend::Bubblewrap;

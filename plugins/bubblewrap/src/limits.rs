@@ -196,17 +196,6 @@ fn is_writable(path: &Path) -> bool {
     rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
-/// Says whether the kernel killed something in a group for want of memory.
-pub(crate) fn was_out_of_memory(groups: &[PathBuf]) -> bool {
-    let counts = |file: &Path| {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0"))
-    };
-    groups
-        .iter()
-        .any(|group| counts(&group.join("memory.events")) || counts(&group.join("memory.oom_control")))
-}
-
 fn total_memory() -> u64 {
     let info = rustix::system::sysinfo();
     info.totalram.saturating_mul(u64::from(info.mem_unit))

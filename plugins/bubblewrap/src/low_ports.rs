@@ -10,11 +10,9 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use bottle_guest::protocol::{Reply, Request};
+use claude_bottle_directory::{RunDir, control};
 use claude_bottle_plugin_api::{Call, ErrorExt, FailureKind, Result};
 use rustix::fs::{PROC_SUPER_MAGIC, fstatfs};
-
-use crate::control;
-use crate::rundir::RunDir;
 
 /// Opens them. Nothing of the agent's runs yet.
 pub(crate) fn open(call: &Call, dir: &RunDir, name: &str) -> Result<()> {

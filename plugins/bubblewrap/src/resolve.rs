@@ -1,14 +1,14 @@
 //! prepare: reads the host, refuses what cannot be, and changes nothing.
 
+use claude_bottle_directory::{Home, check, layout};
 use claude_bottle_kit::bwrap::{self, Bwrap, Version};
 use claude_bottle_kit::{companions, host_guard, paths};
 use claude_bottle_plugin_api::{Context, Failure, FailureKind, Plan, Proxy, Result, Spec};
 
 use crate::grants::Grants;
-use crate::guest::Home;
 use crate::limits::{self, Limits};
-use crate::plan::{self, PlanState};
-use crate::{inherited, program, provision};
+use crate::plan::PlanState;
+use crate::{inherited, program};
 
 /// Turns a spec into a plan.
 pub(crate) fn resolve(context: &Context, spec: &Spec) -> Result<Plan> {
@@ -23,7 +23,7 @@ pub(crate) fn resolve(context: &Context, spec: &Spec) -> Result<Plan> {
     let install = spec.agent.profile.as_ref().map_or(&[][..], |profile| &profile.install);
     let mut grants = Grants::of(&spec.bottle.tools)?;
     let program = program::find(command, install, &home, &mut grants)?;
-    let workspace = provision::check(spec)?;
+    let workspace = check(spec)?;
     let state = PlanState {
         name: format!("claude-bottle-{}", spec.id),
         workspace_bytes: workspace.bytes,
@@ -34,7 +34,10 @@ pub(crate) fn resolve(context: &Context, spec: &Spec) -> Result<Plan> {
         grants: grants.settle(),
     };
     let mut plan = show(&state, version)?;
-    plan::place(spec, &state.home).fact(spec).into_iter().for_each(|(label, value)| plan.fact(label, value));
+    layout::place(spec, &state.home)
+        .fact(spec)
+        .into_iter()
+        .for_each(|(label, value)| plan.fact(label, value));
     workspace.facts.into_iter().for_each(|(label, value)| plan.fact(label, value));
     Ok(plan)
 }

@@ -2,37 +2,25 @@
 
 use std::path::Path;
 
+use claude_bottle_directory::RunDir;
+use claude_bottle_directory::inside::{GUARD_DIR, INIT, OURS, SSH_DIR};
+use claude_bottle_directory::layout::{self, HOME, SSH, TMP, place, workspace};
 use claude_bottle_kit::bwrap::{self, Arguments};
 use claude_bottle_kit::host_guard;
 use claude_bottle_plugin_api::Result;
 
 use crate::etc;
-use crate::guest::{GUARD_DIR, INIT, OURS, SSH_DIR};
-use crate::plan::{Planned, place, workspace};
-use crate::rundir::RunDir;
+use crate::plan::Planned;
 
 /// The part's name.
 pub(crate) const PART: &str = "sandbox";
-
-/// The home, on the host.
-pub(crate) const HOME: &str = "home";
-pub(crate) const TMP: &str = "tmp";
-pub(crate) const SSH: &str = "ssh";
-
-/// Makes the directories that are bound in.
-pub(crate) fn make_directories(state: &Planned, dir: &RunDir) -> Result<()> {
-    dir.make_dir(HOME, 0o755, state.bwrap.run_as_uid)?;
-    dir.make_dir(TMP, 0o1777, state.bwrap.run_as_uid)?;
-    dir.make_dir(SSH, 0o755, state.bwrap.run_as_uid)?;
-    Ok(())
-}
 
 /// Returns the arguments of the sandbox, up to and with process 1.
 pub(crate) fn arguments(state: &Planned, dir: &RunDir) -> Result<Arguments> {
     let mut arguments = Arguments::new(&state.bwrap);
     arguments.add(["--unshare-net", "--hostname", &state.name]);
     bwrap::system(&mut arguments)?;
-    arguments.bind("--ro-bind", &dir.join(etc::DIR), "/etc")?;
+    arguments.bind("--ro-bind", &dir.join(layout::ETC), "/etc")?;
     arguments.bind("--ro-bind", &dir.join(etc::HOSTS), "/etc/hosts")?;
     bwrap::devices(&mut arguments, state.limits.bounds.shm_bytes);
     arguments.bind("--bind", &dir.join(TMP), "/tmp")?;
@@ -53,7 +41,7 @@ pub(crate) fn arguments(state: &Planned, dir: &RunDir) -> Result<Arguments> {
         arguments.bind("--ro-bind", &bind.source, &bind.target)?;
     }
     // After what is granted: a directory of tools may be around it.
-    if let (directory, true) = workspace(state) {
+    if let (directory, true) = workspace(&state.spec, &state.home) {
         arguments.bind("--bind", &dir.join(&directory), &place(&state.spec, &state.home).root)?;
     }
     for (target, name) in &state.program.links {

@@ -11,23 +11,21 @@ mod snapshot;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use claude_bottle_directory::inside::{GUARD_DIR, ID, USER};
+use claude_bottle_directory::layout::ETC;
+use claude_bottle_directory::{Home, RunDir, Store};
+use claude_bottle_kit::host_files::write_new;
+use claude_bottle_kit::paths::PathExt;
 use claude_bottle_kit::trust;
 use claude_bottle_plugin_api::{Result, Spec};
 
-use crate::guest::{GUARD_DIR, Home, ID, USER};
 use crate::plan::Planned;
-use crate::rundir::{RunDir, Store};
-use claude_bottle_kit::host_files::write_new;
-use claude_bottle_kit::paths::PathExt;
 
 use rule::Host;
 use snapshot::{Own, Snapshot};
 
 /// The directory of snapshots, next to that of the bottles.
 const CACHE: &str = "etc";
-
-/// The link to its snapshot in a bottle's directory.
-pub(crate) const DIR: &str = "etc";
 
 /// The one file that names the bottle; the name is that of the file in the bottle's directory as well.
 pub(crate) const HOSTS: &str = "hosts";
@@ -40,7 +38,7 @@ pub(crate) fn make(bottles: &Store, dir: &RunDir, state: &Planned) -> Result<()>
     let cache = bottles.sibling(CACHE);
     let own = Own { files: own_files(&state.home).into(), links: own_links(&state.spec) };
     let snapshot = Snapshot::take(&cache, &Host::default(), &own)?;
-    let link = dir.join(DIR);
+    let link = dir.join(ETC);
     symlink(&snapshot.path, &link).at("create", &link)?;
     // From here on the link keeps it.
     drop(snapshot);

@@ -16,13 +16,14 @@ mod script;
 
 use std::path::{Path, PathBuf};
 
+use claude_bottle_directory::Home;
+use claude_bottle_directory::inside::PROGRAMS;
+use claude_bottle_kit::bwrap::{SHARED, find_in, find_on_path};
+use claude_bottle_kit::companions::is_program;
 use claude_bottle_plugin_api::{Failure, FailureKind, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::grants::Grants;
-use crate::guest::{Home, PROGRAMS};
-use claude_bottle_kit::bwrap::{SHARED, find_in, find_on_path};
-use claude_bottle_kit::companions::is_program;
 
 /// Something of the host that is bound read-only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

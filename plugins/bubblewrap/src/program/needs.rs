@@ -12,7 +12,7 @@ use super::layout::{Kind, Root, root_of};
 use super::script::{self, Interpreter};
 use super::{Bind, Program, command_of, elf, is_shared, manager, name_of, node, not_found, python};
 use crate::grants::Grants;
-use crate::guest::PROGRAMS;
+use claude_bottle_directory::inside::PROGRAMS;
 use claude_bottle_kit::bwrap::find_on_path;
 use claude_bottle_kit::companions::is_program;
 use claude_bottle_kit::paths::{PathExt, show};

@@ -12,16 +12,16 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use claude_bottle_plugin_api::Result;
-use sha2::{Digest, Sha256};
-
-use super::DIR;
-use super::known::{DATABASES, Known, hex};
-use super::rule::{Entry, Host, Kind, Leads, content, leads, survey};
-use crate::rundir::{Found, Store};
+use claude_bottle_directory::layout::ETC;
+use claude_bottle_directory::{Found, Store};
 use claude_bottle_kit::host_files::write_new;
 use claude_bottle_kit::paths::PathExt;
 use claude_bottle_kit::tree;
+use claude_bottle_plugin_api::Result;
+use sha2::{Digest, Sha256};
+
+use super::known::{DATABASES, Known, hex};
+use super::rule::{Entry, Host, Kind, Leads, content, leads, survey};
 
 /// What a snapshot is called while it is made.
 const NEW: &str = ".new-";
@@ -186,7 +186,7 @@ pub(super) fn prune(cache: &Path, bottles: &Store) {
     let mut used = Vec::new();
     for found in found {
         match found {
-            Found::Bottle(record) => used.extend(fs::read_link(record.dir.join(DIR))),
+            Found::Bottle(record) => used.extend(fs::read_link(record.dir.join(ETC))),
             Found::Stray(..) => return,
         }
     }

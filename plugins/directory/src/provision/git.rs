@@ -3,20 +3,20 @@
 use std::path::Path;
 
 use claude_bottle_kit::git as shared;
+use claude_bottle_kit::paths::PathExt;
 use claude_bottle_kit::tree::{Baseline, TreeError};
 use claude_bottle_kit::workspace::checkout;
 use claude_bottle_plugin_api::Result;
 
 use super::Guest;
-use crate::{plan, tree};
-use claude_bottle_kit::paths::PathExt;
+use crate::{copy, layout};
 
 /// The mode of files that are written over those of a repository.
 const MODE: u32 = 0o644;
 
 /// Writes what git inside knows of the user's.
 fn write_settings(guest: &Guest<'_>) -> Result<()> {
-    let settings = shared::files(&guest.state.spec);
+    let settings = shared::files(guest.spec);
     if settings.is_empty() {
         return Ok(());
     }
@@ -29,16 +29,15 @@ fn write_settings(guest: &Guest<'_>) -> Result<()> {
 /// Puts the repository together in the workspace.
 pub(super) fn provision(guest: &Guest<'_>) -> Result<()> {
     write_settings(guest)?;
-    let state = guest.state;
-    let Some(workspace) = &state.spec.workspace else { return Ok(()) };
-    let found = checkout(workspace, state.bwrap.run_as_uid.map(|id| (id, id)), u64::MAX)?;
+    let Some(workspace) = &guest.spec.workspace else { return Ok(()) };
+    let found = checkout(workspace, guest.owner().map(|id| (id, id)), u64::MAX)?;
     let Some(repository) = found.repository else { return Ok(()) };
-    let (root, _) = plan::workspace(state);
+    let (root, _) = layout::workspace(guest.spec, guest.home);
     let root = guest.dir.join(&root);
     let mut baseline = workspace.index.as_deref().map(Baseline::extend).transpose()?;
     for (source, options) in &repository.trees {
         let record = baseline.as_mut().map(|baseline| baseline.below(Path::new(".git")));
-        tree::copy(guest.call, source, &root.join(".git"), options, record, |_| {})?;
+        copy::copy(guest.call, source, &root.join(".git"), options, record, |_| {})?;
     }
     for (path, content) in &repository.files {
         refuse_links(&root, path)?;

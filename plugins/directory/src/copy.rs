@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
+use claude_bottle_kit::paths::full_disk_hint;
 use claude_bottle_kit::tree::{self, Options, Record, TreeError};
 use claude_bottle_plugin_api::{Call, Failure, Result};
-
-use claude_bottle_kit::paths::full_disk_hint;
 
 /// Copies what is in `source` to `target`, and tells what was copied and how many bytes are done.
 pub(crate) fn copy(

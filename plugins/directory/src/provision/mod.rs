@@ -9,59 +9,73 @@ mod prompt;
 mod restore;
 mod skills;
 mod ssh;
-pub(crate) mod workspace;
+mod workspace;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use claude_bottle_kit::skills::survey;
-use claude_bottle_plugin_api::{Bottle, Call, Plan, Provisioned, Result, Spec};
-
-use crate::guest::Home;
-use crate::plan::Planned;
-use crate::record::Record;
-use crate::rundir::RunDir;
-use crate::sandbox::HOME;
+use claude_bottle_kit::bwrap::Bwrap;
 use claude_bottle_kit::host_files::{give, write_new};
 use claude_bottle_kit::paths::PathExt;
+use claude_bottle_kit::skills::survey;
+use claude_bottle_kit::tree;
+use claude_bottle_plugin_api::{Call, Provisioned, Result, Spec};
+
+use crate::layout::HOME;
+use crate::{Home, RunDir};
+
+pub use workspace::{Surveyed, copy as copy_workspace};
 
 /// The bottle, from outside.
-pub(crate) struct Guest<'a> {
-    pub(crate) call: &'a Call,
-    pub(crate) state: &'a Planned,
-    pub(crate) dir: RunDir,
+pub struct Guest<'a> {
+    /// The call that is served.
+    pub call: &'a Call,
+    /// The run.
+    pub spec: &'a Spec,
+    /// Where the agent lives inside.
+    pub home: &'a Home,
+    /// Its directory.
+    pub dir: &'a RunDir,
+    /// How sandboxes of helpers are made, and whose the files are.
+    pub bwrap: &'a Bwrap,
+    /// How many bytes of the working directory there were when the plan was made.
+    pub workspace_bytes: u64,
 }
 
-/// Puts everything in, in this order.
-pub(crate) fn provision(call: &Call, plan: &Plan, bottle: &Bottle) -> Result<Provisioned> {
-    call.check()?;
-    let state = Planned::read(plan)?;
-    let record: Record = bottle.state()?;
-    let guest = Guest { call, state: &state, dir: RunDir::at(record.dir) };
-    home::provision(&guest)?;
-    let prompt = prompt::provision(&guest)?;
-    skills::provision(&guest)?;
-    agent_files::provision(&guest)?;
-    ssh::provision(&guest)?;
-    git::provision(&guest)?;
-    restore::provision(&guest)?;
-    Ok(Provisioned::with_prompt(prompt))
-}
-
-/// Refuses before the launch what could not be put in.
-pub(crate) fn check(spec: &Spec) -> Result<workspace::Surveyed> {
+/// Refuses before the launch what could not be put in, and returns what the plan says of the rest.
+///
+/// # Errors
+/// Fails for the first of it.
+pub fn check(spec: &Spec) -> Result<Surveyed> {
     let mut facts = survey(&spec.agent.skills)?;
     facts.extend(claude_bottle_kit::agent_files::survey(&spec.agent)?);
     claude_bottle_kit::home::check(&spec.agent)?;
     ssh::check(&spec.bottle.ssh)?;
     let found = workspace::survey(spec)?;
     facts.extend(found.facts);
-    Ok(workspace::Surveyed { facts, ..found })
+    Ok(Surveyed { facts, ..found })
 }
 
 impl Guest<'_> {
-    fn home(&self) -> &Home {
-        &self.state.home
+    /// Puts in what a bottle is granted beyond its program, in this order.
+    ///
+    /// # Errors
+    /// Fails for the first that cannot be put in, and when the call is cancelled.
+    pub fn provision(&self) -> Result<Provisioned> {
+        self.call.check()?;
+        home::provision(self)?;
+        let prompt = prompt::provision(self)?;
+        skills::provision(self)?;
+        agent_files::provision(self)?;
+        ssh::provision(self)?;
+        git::provision(self)?;
+        restore::provision(self)?;
+        Ok(Provisioned::with_prompt(prompt))
+    }
+
+    /// Returns the user that root becomes, whose the files are.
+    fn owner(&self) -> Option<u32> {
+        self.bwrap.run_as_uid
     }
 
     /// Returns a path of the home as the host sees it.
@@ -78,7 +92,7 @@ impl Guest<'_> {
     fn write_at(&self, path: &Path, content: &[u8], mode: u32) -> Result<()> {
         self.clear(path)?;
         write_new(path, content, mode)?;
-        give(path, self.state.bwrap.run_as_uid)
+        give(path, self.owner())
     }
 
     /// Makes the directories on the way to a path of the home.
@@ -87,11 +101,7 @@ impl Guest<'_> {
         for part in Path::new(relative).components() {
             path.push(part);
             if !self.outside(&path.to_string_lossy()).is_dir() {
-                self.dir.make_dir(
-                    &format!("{HOME}/{}", path.display()),
-                    mode,
-                    self.state.bwrap.run_as_uid,
-                )?;
+                self.dir.make_dir(&format!("{HOME}/{}", path.display()), mode, self.owner())?;
             }
         }
         Ok(())
@@ -101,7 +111,7 @@ impl Guest<'_> {
     fn clear(&self, path: &Path) -> Result<()> {
         match fs::symlink_metadata(path) {
             Err(_) => Ok(()),
-            Ok(metadata) if metadata.is_dir() => claude_bottle_kit::tree::remove(path).at("remove", path),
+            Ok(metadata) if metadata.is_dir() => tree::remove(path).at("remove", path),
             Ok(_) => fs::remove_file(path).at("remove", path),
         }
     }

@@ -6,12 +6,13 @@ use claude_bottle_kit::home;
 use claude_bottle_plugin_api::Result;
 
 use super::Guest;
+use crate::layout;
 
 /// Writes the files, where none are yet.
 pub(super) fn provision(guest: &Guest<'_>) -> Result<()> {
-    let spec = &guest.state.spec;
+    let spec = guest.spec;
     guest.make_dirs(home::state(&spec.agent), 0o700)?;
-    let place = crate::plan::place(spec, &guest.state.home);
+    let place = layout::place(spec, guest.home);
     for (path, content) in home::files(spec, guest.call, &place)? {
         if guest.outside(&path).symlink_metadata().is_err() {
             let parent = Path::new(&path).parent().unwrap_or(Path::new(""));

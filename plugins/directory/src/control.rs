@@ -10,31 +10,39 @@ use claude_bottle_kit::poll;
 use claude_bottle_plugin_api::{Call, ErrorExt, FailureKind, Result};
 use rustix::event::{PollFd, PollFlags};
 
-use crate::error::BubblewrapError;
-use crate::rundir::RunDir;
+use crate::{DirectoryError, RunDir};
 
 const SOCKET: &str = "door.sock";
 
 /// Makes the door. Only the bottle's process 1 gets the listening side.
-pub(crate) fn make(dir: &RunDir) -> Result<OwnedFd> {
+///
+/// # Errors
+/// Fails when there is one, and when the disk does not take it.
+pub fn make(dir: &RunDir) -> Result<OwnedFd> {
     with_short_path(&dir.path, SOCKET, |path| UnixListener::bind(path).map(OwnedFd::from))
 }
 
 /// Sends a request through the door.
-pub(crate) fn send_request(
+///
+/// # Errors
+/// Fails when the bottle does not run.
+pub fn send_request(
     dir: &RunDir,
     name: &str,
     request: &Request,
     fds: &[BorrowedFd<'_>],
 ) -> Result<UnixStream> {
-    let gone = || BubblewrapError::ReachBottle { name: name.to_owned() };
+    let gone = || DirectoryError::ReachBottle { name: name.to_owned() };
     let stream = with_short_path(&dir.path, SOCKET, UnixStream::connect).map_err(|_| gone())?;
     protocol::send(&stream, request, fds).map_err(|_| gone())?;
     Ok(stream)
 }
 
 /// Waits for an answer; `None` when the bottle has gone away.
-pub(crate) fn answer(call: &Call, stream: &UnixStream) -> Result<Option<(Reply, Vec<OwnedFd>)>> {
+///
+/// # Errors
+/// Fails when the bottle refuses or stays silent, and when the call is cancelled.
+pub fn answer(call: &Call, stream: &UnixStream) -> Result<Option<(Reply, Vec<OwnedFd>)>> {
     let cancel = call.cancel_fd();
     let mut waiting = vec![PollFd::new(stream, PollFlags::IN)];
     waiting.extend(cancel.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
@@ -46,7 +54,7 @@ pub(crate) fn answer(call: &Call, stream: &UnixStream) -> Result<Option<(Reply, 
     }
     stream.set_read_timeout(Some(PATIENCE)).failure(FailureKind::Internal, || "cannot set a deadline")?;
     match protocol::receive::<Reply>(stream) {
-        Ok(Some((Reply::Failed(reason), _))) => Err(BubblewrapError::AskBottle { reason }.into()),
+        Ok(Some((Reply::Failed(reason), _))) => Err(DirectoryError::AskBottle { reason }.into()),
         Ok(reply) => Ok(reply),
         // A listener that closes resets those who wait at it.
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(None),

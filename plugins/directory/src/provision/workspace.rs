@@ -5,24 +5,24 @@ use std::path::Path;
 use claude_bottle_kit::tree::Baseline;
 use claude_bottle_kit::workspace::{WorkspaceError, checkout, facts};
 use claude_bottle_kit::{Meter, tree};
-use claude_bottle_plugin_api::{Call, Failure, Result, Spec};
+use claude_bottle_plugin_api::{Failure, Result, Spec};
 
-use crate::plan::{self, Planned};
-use crate::rundir::RunDir;
+use super::Guest;
+use crate::{copy as host, layout};
 
 const STEP: &str = "copy-workspace";
 
 /// What a look at the working directory found.
 #[derive(Default)]
-pub(crate) struct Surveyed {
+pub struct Surveyed {
     /// What the plan says of it.
-    pub(crate) facts: Vec<(&'static str, String)>,
+    pub facts: Vec<(&'static str, String)>,
     /// How many bytes will be copied.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
 /// Walks the directory and its repository, so that what cannot be copied is refused before anything is made.
-pub(crate) fn survey(spec: &Spec) -> Result<Surveyed> {
+pub(super) fn survey(spec: &Spec) -> Result<Surveyed> {
     let Some(workspace) = &spec.workspace else { return Ok(Surveyed::default()) };
     let refuse =
         |error: WorkspaceError| Failure::from(error).context("cannot copy the working directory".to_owned());
@@ -35,23 +35,27 @@ pub(crate) fn survey(spec: &Spec) -> Result<Surveyed> {
 }
 
 /// Makes the place where programs start: a copy of the working directory, or an empty one.
-pub(crate) fn copy(call: &Call, state: &Planned, dir: &RunDir) -> Result<()> {
-    let (place, _) = plan::workspace(state);
+///
+/// # Errors
+/// Fails when it cannot be copied whole, and when the call is cancelled.
+pub fn copy(guest: &Guest<'_>) -> Result<()> {
+    let (dir, call) = (guest.dir, guest.call);
+    let (place, _) = layout::workspace(guest.spec, guest.home);
     for above in Path::new(&place).ancestors().skip(1).collect::<Vec<_>>().into_iter().rev() {
         if !dir.join(&above.to_string_lossy()).is_dir() {
-            dir.make_dir(&above.to_string_lossy(), 0o755, state.bwrap.run_as_uid)?;
+            dir.make_dir(&above.to_string_lossy(), 0o755, guest.owner())?;
         }
     }
-    let Some(workspace) = &state.spec.workspace else {
-        return dir.make_dir(&place, 0o755, state.bwrap.run_as_uid).map(drop);
+    let Some(workspace) = &guest.spec.workspace else {
+        return dir.make_dir(&place, 0o755, guest.owner()).map(drop);
     };
     let step = call.step(STEP, "copying the working directory");
-    let found = checkout(workspace, state.bwrap.run_as_uid.map(|id| (id, id)), u64::MAX)?;
-    let mut meter = Meter::new(call, STEP, Some(state.workspace_bytes));
+    let found = checkout(workspace, guest.owner().map(|id| (id, id)), u64::MAX)?;
+    let mut meter = Meter::new(call, STEP, Some(guest.workspace_bytes));
     let (source, target) = (&workspace.source, dir.join(&place));
     let mut baseline = workspace.index.as_deref().map(Baseline::create).transpose()?;
     let record = baseline.as_mut().map(|baseline| baseline.below(Path::new("")));
-    crate::tree::copy(call, source, &target, &found.options, record, |done| meter.tell(done))?;
+    host::copy(call, source, &target, &found.options, record, |done| meter.tell(done))?;
     baseline.map_or(Ok(()), Baseline::finish)?;
     step.done();
     Ok(())

@@ -14,17 +14,17 @@ use claude_bottle_plugin_api::{
 use rustix::fs::OFlags;
 
 use crate::attach::{self, Pump, Session};
-use crate::control;
-use crate::error::BubblewrapError;
-use crate::limits::was_out_of_memory;
-use crate::record::Record;
-use crate::rundir::RunDir;
+use crate::oom::was_out_of_memory;
+use crate::{DirectoryError, Record, RunDir, control};
 
-/// The size of a terminal nobody told the size of.
+/// The size of a terminal of unknown size.
 const USUAL_SIZE: (u16, u16) = (80, 24);
 
 /// Runs a program and waits for its end.
-pub(crate) fn exec(call: &Call, bottle: &Bottle, request: &ExecRequest) -> Result<ExitStatus> {
+///
+/// # Errors
+/// Fails when the bottle does not run, and when the call is cancelled; the program has ended then.
+pub fn exec(call: &Call, bottle: &Bottle, request: &ExecRequest) -> Result<ExitStatus> {
     call.check()?;
     let record: Record = bottle.state()?;
     let io = request.io()?;
@@ -100,7 +100,7 @@ fn begin(
     let stream = control::send_request(&dir, &record.name, &Request::Exec(message), fds)?;
     match control::answer(call, &stream)? {
         Some((Reply::Started, fds)) => Ok((stream, fds)),
-        _ => Err(BubblewrapError::ReachBottle { name: record.name.clone() }.into()),
+        _ => Err(DirectoryError::ReachBottle { name: record.name.clone() }.into()),
     }
 }
 

@@ -1,38 +1,26 @@
-//! Names of the inside: where things are in a bottle. The same as in the Docker backend, where both have them.
+//! Where the agent lives in a bottle.
 
 use claude_bottle_plugin_api::{Context, Failure, FailureKind, Result};
 use serde::{Deserialize, Serialize};
 
-/// The agent's user and group number, and its name.
-pub(crate) const ID: u32 = 1000;
-pub(crate) const USER: &str = "node";
-
-/// Everything of ours that is not the agent's.
-pub(crate) const OURS: &str = "/run/claude-bottle";
-pub(crate) const INIT: &str = "/run/claude-bottle/bottle-guest";
-pub(crate) const GUARD_DIR: &str = "/run/claude-bottle/egress";
-pub(crate) const GUARD_SOCKET: &str = "/run/claude-bottle/egress/guard.sock";
-pub(crate) const SSH_DIR: &str = "/run/claude-bottle/ssh";
-pub(crate) const SSH_SOCKET: &str = "/run/claude-bottle/ssh/agent.sock";
-
-/// Where a program of the host that is not in `/usr` is found.
-pub(crate) const PROGRAMS: &str = "/opt/claude-bottle";
-
-const SEARCH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+use crate::inside::{PROGRAMS, SEARCH};
 
 /// Where the agent lives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Home {
+pub struct Home {
     /// The home directory.
-    pub(crate) path: String,
+    pub path: String,
     /// Where skills go, relative to it.
-    pub(crate) skills: String,
+    pub skills: String,
 }
 
 impl Home {
     /// Reads the settings `CONTAINER_HOME` and `CONTAINER_SKILLS_DIR`.
     /// `usual` is where the agent's profile has its skills.
-    pub(crate) fn from_context(context: &Context, usual: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Fails on a setting that is not a path of that kind.
+    pub fn from_context(context: &Context, usual: &str) -> Result<Self> {
         let path = context.setting("CONTAINER_HOME").unwrap_or("/home/node").trim_end_matches('/').to_owned();
         if !is_plain(&path) {
             return Err(invalid("CLAUDE_BOTTLE_CONTAINER_HOME", &path, "an absolute path without `..`"));
@@ -53,13 +41,13 @@ impl Home {
     }
 
     /// Returns the path of something in the home.
-    pub(crate) fn join(&self, relative: &str) -> String {
+    pub fn join(&self, relative: &str) -> String {
         format!("{}/{relative}", self.path)
     }
 
     /// Returns the search path: the host's agent first, what the agent installs for itself next, then what
     /// the host grants.
-    pub(crate) fn search_path(&self, granted: &[String]) -> String {
+    pub fn search_path(&self, granted: &[String]) -> String {
         let own = [format!("{PROGRAMS}/bin"), self.join(".local/bin")];
         own.iter().chain(granted).map(String::as_str).chain([SEARCH]).collect::<Vec<_>>().join(":")
     }

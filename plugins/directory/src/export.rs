@@ -7,17 +7,14 @@ use std::path::Path;
 use claude_bottle_kit::export::{self, Places};
 use claude_bottle_plugin_api::{Bottle, Call, ExportRequest, Exported, Failure, FailureKind, Result};
 
-use crate::close;
-use crate::rundir::Store;
-use crate::sandbox::HOME;
+use crate::layout::HOME;
+use crate::{Store, close};
 
 /// Writes what is asked for to the request's stream.
-pub(crate) fn export(
-    call: &Call,
-    bottles: &Store,
-    bottle: &Bottle,
-    request: &ExportRequest,
-) -> Result<Exported> {
+///
+/// # Errors
+/// Fails when the bottle is gone, when what is asked for cannot be read, and when the call is cancelled.
+pub fn export(call: &Call, bottles: &Store, bottle: &Bottle, request: &ExportRequest) -> Result<Exported> {
     let (dir, record) = close::existing(bottles, bottle)?;
     let Some(workspace) = record.workspace else {
         let message =

@@ -17,9 +17,9 @@ use claude_bottle_plugin_api::{ErrorExt, Failure, FailureKind, Result, SshEntry}
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::Guest;
-use crate::guest::{INIT, SSH_DIR, SSH_SOCKET};
-use crate::launch::port;
-use crate::{etc, sandbox};
+use crate::environment::port;
+use crate::inside::{INIT, SSH_DIR, SSH_SOCKET};
+use crate::layout;
 
 const PART: &str = "ssh-agent";
 
@@ -37,7 +37,7 @@ pub(super) fn check(entries: &[SshEntry]) -> Result<()> {
 
 /// Starts the agent with the bottle's keys, and writes the client's configuration.
 pub(super) fn provision(guest: &Guest<'_>) -> Result<()> {
-    let entries = &guest.state.spec.bottle.ssh;
+    let entries = &guest.spec.bottle.ssh;
     if entries.is_empty() {
         return Ok(());
     }
@@ -45,7 +45,7 @@ pub(super) fn provision(guest: &Guest<'_>) -> Result<()> {
     start_agent(guest)?;
     ssh::private_keys(entries)?.iter().try_for_each(|key| add_key(guest, key))?;
     guest.make_dirs(".ssh", 0o700)?;
-    let port = port(guest.state);
+    let port = port(guest.spec);
     let proxy_command = |_: &str| format!("{INIT} connect 127.0.0.1:{port} %h %p");
     let way = Way { agent_socket: SSH_SOCKET, proxy_command: &proxy_command };
     ssh::client_files(entries, way)?
@@ -95,7 +95,7 @@ fn add_key(guest: &Guest<'_>, key: &PrivateKey<'_>) -> Result<()> {
 /// Names a helper in the record, by which it is ended with the bottle: after the agent and before the guard.
 fn keep_in_record(guest: &Guest<'_>, process: Process) -> Result<()> {
     let mut record = guest.dir.record()?;
-    let place = record.processes.len().saturating_sub(1);
+    let place = record.processes.len().min(1);
     record.processes.insert(place, process);
     guest.dir.save(&record)
 }
@@ -108,17 +108,17 @@ fn beside(
     stdin: OwnedFd,
     said: Option<io::PipeWriter>,
 ) -> Result<Process> {
-    let mut arguments = Arguments::new(&guest.state.bwrap);
+    let mut arguments = Arguments::new(guest.bwrap);
     arguments.add(["--unshare-net"]);
     bwrap::system(&mut arguments)?;
-    arguments.bind("--ro-bind", &guest.dir.join(etc::DIR), "/etc")?;
+    arguments.bind("--ro-bind", &guest.dir.join(layout::ETC), "/etc")?;
     arguments.add(["--dev", "/dev"]);
-    arguments.bind("--bind", &guest.dir.join(sandbox::SSH), SSH_DIR)?;
+    arguments.bind("--bind", &guest.dir.join(layout::SSH), SSH_DIR)?;
     arguments.add(["--setenv", "PATH", "/usr/bin:/bin", "--setenv", "SSH_AUTH_SOCK", SSH_SOCKET]);
     arguments.add(["--setenv", "SSH_ASKPASS_REQUIRE", "never"]);
-    arguments.helper(&guest.state.bwrap, words.iter().copied())?;
-    let begun = bwrap::begin(&guest.state.bwrap, &guest.dir.path, part, stdin, said.map(Into::into), &[])?;
+    arguments.helper(guest.bwrap, words.iter().copied())?;
+    let begun = bwrap::begin(guest.bwrap, &guest.dir.path, part, stdin, said.map(Into::into), &[])?;
     let process = begun.process.clone();
-    begun.exec_bwrap(&guest.state.bwrap, arguments)?;
+    begun.exec_bwrap(guest.bwrap, arguments)?;
     Ok(process)
 }

@@ -6,12 +6,12 @@ use claude_bottle_kit::agent_files::{Content, read};
 use claude_bottle_plugin_api::Result;
 
 use super::Guest;
-use crate::tree;
+use crate::copy;
 
 /// Puts each in place of what was there.
 pub(super) fn provision(guest: &Guest<'_>) -> Result<()> {
-    let owner = guest.state.bwrap.run_as_uid.map(|id| (id, id));
-    for taken in read(&guest.state.spec.agent, owner)? {
+    let owner = guest.owner().map(|id| (id, id));
+    for taken in read(&guest.spec.agent, owner)? {
         let parent = Path::new(&taken.path).parent().unwrap_or(Path::new(""));
         guest.make_dirs(&parent.to_string_lossy(), 0o700)?;
         match taken.content {
@@ -19,7 +19,7 @@ pub(super) fn provision(guest: &Guest<'_>) -> Result<()> {
             Content::Tree(source, options) => {
                 let target = guest.outside(&taken.path);
                 guest.clear(&target)?;
-                tree::copy(guest.call, &source, &target, &options, None, |_| {})
+                copy::copy(guest.call, &source, &target, &options, None, |_| {})
                     .map_err(|failure| failure.context(format!("cannot copy `~/{}`", taken.path)))?;
             }
         }

@@ -8,7 +8,7 @@ const FILE: &str = ".claude-bottle-prompt.txt";
 
 /// Writes the prompt, and returns its path inside when it is not empty.
 pub(super) fn provision(guest: &Guest<'_>) -> Result<Option<String>> {
-    let prompt = &guest.state.spec.agent.prompt;
+    let prompt = &guest.spec.agent.prompt;
     guest.write(FILE, prompt.as_bytes(), 0o600)?;
-    Ok((!prompt.is_empty()).then(|| guest.home().join(FILE)))
+    Ok((!prompt.is_empty()).then(|| guest.home.join(FILE)))
 }

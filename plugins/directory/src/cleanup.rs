@@ -1,0 +1,50 @@
+//! cleanup and list: what the directory of bottles says.
+
+use claude_bottle_kit::cleanup::Judge;
+use claude_bottle_plugin_api::{ActiveBottle, Call, CleanupItem, CleanupPlan, CleanupReport, Result};
+
+use crate::{Found, Store};
+
+/// Lists every bottle.
+///
+/// # Errors
+/// Fails when the directory cannot be read.
+pub fn list(bottles: &Store) -> Result<Vec<ActiveBottle>> {
+    let bottles = bottles.all()?.into_iter().filter_map(|found| match found {
+        Found::Bottle(record) => Some(record.to_active()),
+        Found::Stray(..) => None,
+    });
+    bottles.collect()
+}
+
+/// Puts a thing on its side of the plan.
+pub fn place(plan: &mut CleanupPlan, judge: &mut Judge<'_>, found: Found) {
+    match found {
+        Found::Bottle(record) => {
+            let mut item = CleanupItem::new("bottle", &record.name, &record.name, "");
+            item.state = Some(record.state());
+            judge.place(plan, item, record.owner);
+        }
+        Found::Stray(path, reason) => {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            plan.remove.push(CleanupItem::new("directory", &name, path.display().to_string(), reason));
+        }
+    }
+}
+
+/// Removes what a plan names, each by `remove`, and goes on after a failure.
+pub fn apply(call: &Call, plan: &CleanupPlan, remove: impl Fn(&CleanupItem) -> Result<()>) -> CleanupReport {
+    let mut report = CleanupReport::default();
+    for item in &plan.remove {
+        if let Err(cancelled) = call.check() {
+            // What was removed so far is told all the same.
+            report.failures.push(cancelled);
+            break;
+        }
+        match remove(item) {
+            Ok(()) => report.removed.push(item.clone()),
+            Err(failure) => report.failures.push(failure),
+        }
+    }
+    report
+}
