@@ -1,6 +1,8 @@
-//! Process 1 of a bottle.
+//! Process 1 of a bottle: in a sandbox of `bwrap`, or in a container whose files and guard are the host's.
 
-use std::os::fd::AsFd;
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, OnceLock};
 use std::thread::Builder;
@@ -33,11 +35,39 @@ struct Bottle {
 /// Fails when standard input is not a listening socket, or the `bwrap` outside is gone.
 pub fn run() -> Result<(), GuestError> {
     parent::check()?;
-    // The agent has this process's user: it must be able neither to trace it nor to take its descriptors.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).step(|| "shut process 1 to tracers")?;
+    shut()?;
     let door = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).step(|| "take the door over")?;
     let null = std::fs::File::open("/dev/null").step(|| "open `/dev/null`")?;
     rustix::stdio::dup2_stdin(null).step(|| "let go of standard input")?;
+    serve_door(door)?.run().step(|| "wait for children")
+}
+
+/// Serves a door that the backend hands over at a socket, until the backend is gone.
+///
+/// A container's process 1 inherits nothing from the backend. The name of the socket leads nowhere afterwards, and the door has
+/// none inside. The connection stays: the kernel ends it with the backend's process, however that ends.
+///
+/// # Errors
+/// Fails when no door is handed over, or the bottle cannot be served.
+pub fn handed(socket: &OsStr) -> Result<(), GuestError> {
+    shut()?;
+    let mut backend = UnixStream::connect(socket).step(|| "reach the backend")?;
+    let door = receive::<()>(&backend).step(|| "be handed the door")?;
+    let door = door.and_then(|(_, fds)| fds.into_iter().next());
+    let missing = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+    let reaper = serve_door(door.ok_or_else(missing).step(|| "be handed the door")?)?;
+    Builder::new().stack_size(STACK).spawn(move || reaper.run()).step(|| "start a thread")?;
+    // It says nothing more; this ends when it is gone, and the container with it.
+    backend.read(&mut [0]).step(|| "wait for the backend's end").map(drop)
+}
+
+/// Shuts this process to the agent, which has the same user and must be able neither to trace it nor to take its descriptors.
+fn shut() -> Result<(), GuestError> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).step(|| "shut process 1 to tracers")
+}
+
+/// Answers at the door in a thread of its own, and returns what is to be run to take exit statuses.
+fn serve_door(door: OwnedFd) -> Result<Reaper, GuestError> {
     let (bottle, door) = (Bottle::default(), UnixListener::from(door));
     let reaper = bottle.reaper.clone();
     let accept = move || {
@@ -49,7 +79,7 @@ pub fn run() -> Result<(), GuestError> {
         });
     };
     Builder::new().name("door".to_owned()).stack_size(STACK).spawn(accept).step(|| "start a thread")?;
-    reaper.run().step(|| "wait for children")
+    Ok(reaper)
 }
 
 fn serve(bottle: &Bottle, connection: &UnixStream) {

@@ -18,7 +18,11 @@
 //! - `bottle-guest stage` is what a program in the bottle is before it becomes itself: it takes a session, a
 //!   terminal and limits. At a terminal it stays, so that the program can be suspended.
 //!
-//! In a container ([`container`]):
+//! In a container whose files and guard are the host's ([`init`], [`protocol`]):
+//!
+//! - `bottle-guest init SOCKET` is process 1 of the bottle: the same as above, once the backend has handed it its door.
+//!
+//! In another container ([`container`]):
 //!
 //! - `bottle-guest container` is process 1: it takes in what the bottle is, relays, knows the programs that run, and reaps.
 //! - `bottle-guest exec START PROGRAM…` is what a program is before it becomes itself, started by the engine.

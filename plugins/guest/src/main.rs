@@ -32,6 +32,7 @@ fn run(arguments: &[OsString]) -> Result<u8, GuestError> {
         (Some("outer"), [parent, groups @ ..]) => launcher::run(parent, groups).map(|()| 0),
         (Some("inside"), command) => parent::run(command).map(|()| 0),
         (Some("init"), []) => init::run().map(|()| 0),
+        (Some("init"), [socket]) => init::handed(socket).map(|()| 0),
         (Some("stage"), [kind, command @ ..]) if kind == "job" => stage::job(command),
         (Some("stage"), [kind, command @ ..]) => stage::run(kind == "tty", command),
 
