@@ -16,7 +16,7 @@ STATIC_FLAGS := CARGO_TARGET_$(shell echo $(STATIC_TARGET) | tr a-z- A-Z_)_RUSTF
 LIBEXEC := target/libexec/claude-bottle
 COMPANIONS := egress-guard bottle-guest
 COMPANION_PACKAGES := claude-bottle-egress-guard claude-bottle-guest
-BACKENDS := docker bubblewrap fake
+BACKENDS := docker bubblewrap podman fake
 
 # Whose engine the docker tests run on besides this machine's.
 SUITE ?= trixie
@@ -70,6 +70,7 @@ test-setup: setup
 # The same: what a bottle is made from, while the tests are compiled.
 agent-image:
 	@tests/setup/agent-image.sh
+	@CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) tests/setup/podman.sh >/dev/null
 
 test-compile:
 	$(CARGO) test --locked --workspace --no-run

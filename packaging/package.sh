@@ -58,7 +58,7 @@ Priority: optional
 Installed-Size: $(du -sk "$root/usr" | cut -f1)
 Depends: libc6 (>= $(newest_glibc)), libgcc-s1
 Recommends: bubblewrap
-Suggests: docker.io, git, openssh-client
+Suggests: docker.io, podman, git, openssh-client
 Description: Run a coding agent in a disposable, isolated bottle
  A bottle holds exactly what its manifest grants: skills, a prompt, variables, SSH
  keys, an egress allowlist. What the agent changed is saved, looked at and taken.

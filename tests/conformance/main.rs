@@ -56,6 +56,11 @@ fn docker_keeps_every_rule() {
     assert_eq!(check("docker", 71), Vec::<String>::new());
 }
 
+#[test]
+fn podman_keeps_every_rule() {
+    assert_eq!(check("podman", 71), Vec::<String>::new());
+}
+
 /// The command knows the kit's cases by name, because it starts a process for each.
 #[test]
 fn the_command_runs_every_case_of_the_kit() {

@@ -31,6 +31,11 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_claude-bottle"));
         command.args(arguments).env_clear().current_dir(self.path());
         command.env("HOME", self.path()).env("TMPDIR", self.path().join("tmp"));
+        // What Podman has to know of this machine; other engines do not read it.
+        command.env(
+            "CONTAINERS_CONF",
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/podman/containers.conf"),
+        );
         for passed in ["PATH", "DOCKER_HOST", "CLAUDE_BOTTLE_BASE_IMAGE"] {
             command.envs(std::env::var_os(passed).map(|value| (passed, value)));
         }

@@ -21,6 +21,7 @@ mod intercept;
 mod names;
 mod own_files;
 mod pipes;
+mod podman;
 mod programs;
 mod project_tools;
 mod results;

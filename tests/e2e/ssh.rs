@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::support::backend::{Backend, on_each_backend};
+use crate::support::backend::{Backend, on_each_backend_and_podman};
 use crate::support::home::Home;
 use crate::support::sshd::{Sshd, make_key, public_key, user};
 use crate::support::{assert_code, engine, run, stderr, stdout};
 
-on_each_backend!(
+on_each_backend_and_podman!(
     a_granted_key_logs_in_clones_pushes_and_signs,
     the_key_cannot_be_read,
     a_wrong_host_key_is_refused,
@@ -173,7 +173,7 @@ fn the_key_cannot_be_read(backend: Backend) {
         // In gVisor process 1, which knows no key, can be opened by its own user.
         Backend::Docker if gvisor => &["ssh-agent", "ssh-bridge"],
         Backend::Docker => &["ssh-agent", "ssh-bridge", "bottle-guest"],
-        Backend::Bubblewrap => &["bottle-guest"],
+        Backend::Bubblewrap | Backend::Podman => &["bottle-guest"],
     };
     // gVisor keeps memory from others, but not the environment and the list of descriptors, in which the key is not.
     let open = if gvisor { "environ cmdline descriptors" } else { "cmdline" };
@@ -294,7 +294,7 @@ fn an_address_of_ipv6_is_asked_for_as_one(backend: Backend) {
     // The loopback of the guard is this machine's on bubblewrap, and the sidecar's own on docker.
     let expected = match backend {
         Backend::Docker => (255, ""),
-        Backend::Bubblewrap => (0, "logged in\n"),
+        Backend::Bubblewrap | Backend::Podman => (0, "logged in\n"),
     };
     assert_eq!(
         (output.status.code(), &*stdout(&output)),

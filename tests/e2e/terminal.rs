@@ -2,12 +2,12 @@
 
 use claude_bottle_standin::Script;
 
-use crate::support::backend::{Backend, on_each_backend};
+use crate::support::backend::{Backend, on_each_backend_and_podman};
 use crate::support::home::{Home, TOKEN};
 use crate::support::screen::{Screen, Shared};
 use crate::support::{run, standin, stdout};
 
-on_each_backend!(
+on_each_backend_and_podman!(
     the_screen_of_the_real_cli_works,
     control_c_reaches_the_program_inside,
     an_unknown_terminal_gets_a_name_that_is_known_inside,

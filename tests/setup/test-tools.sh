@@ -15,6 +15,11 @@ need ssh-keygen openssh-client
 need strace strace
 need zsh zsh
 need bwrap bubblewrap
+need catatonit catatonit
+need newuidmap uidmap
+need podman podman
+need runc runc
+[ -e /usr/lib/podman/netavark ] || packages+=(netavark)
 need sshd openssh-server
 # A test runs what the distribution has of these: a program of the same name that somebody put elsewhere does not count.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin

@@ -186,7 +186,7 @@ impl DockerError {
             Self::FindEngine { hint, .. } => Some(hint.clone()),
             Self::EngineTooOld { .. } => Some("update the engine to 20.10 or newer".to_owned()),
             Self::EngineIsPodman { .. } => Some(
-                "export CLAUDE_BOTTLE_BACKEND=bubblewrap   # it needs no engine; or name Docker's own in DOCKER_HOST"
+                "export CLAUDE_BOTTLE_BACKEND=podman   # the backend for it; or name Docker's own engine in DOCKER_HOST"
                     .to_owned(),
             ),
             Self::NameTaken { name } => Some(format!("docker rm -f {name}")),

@@ -37,6 +37,11 @@ fn nothing_is_left_after_random_kills_on_bubblewrap() {
     println!("{}", in_a_process_of_its_own(Backend::Bubblewrap));
 }
 
+#[test]
+fn nothing_is_left_after_random_kills_on_podman() {
+    println!("{}", in_a_process_of_its_own(Backend::Podman));
+}
+
 /// Returns what the rounds took.
 fn in_a_process_of_its_own(backend: Backend) -> String {
     let _room = shared_room();
@@ -52,7 +57,7 @@ fn in_a_process_of_its_own(backend: Backend) -> String {
 #[test]
 fn runner() {
     let Ok(name) = std::env::var(RUNNER) else { return };
-    let all = [Backend::Docker, Backend::Bubblewrap];
+    let all = [Backend::Docker, Backend::Bubblewrap, Backend::Podman];
     let backend = all.into_iter().find(|backend| backend.name() == name).unwrap();
     set_child_subreaper(Some(getpid())).unwrap();
     let agent = format!("e2e-rounds-{name}-{}", std::process::id());
@@ -115,7 +120,7 @@ impl Bench<'_> {
         let killed = Instant::now();
         let mut is_measured = false;
         loop {
-            let mut all = left(|command| !command.contains("\0reap\0"));
+            let mut all = left(|command| !stays(command));
             // A stage directory that no record names yet is of no run; it holds no secret.
             all.extend(self.backend.left(self.home, self.agent));
             let took = killed.elapsed();
@@ -132,6 +137,11 @@ impl Bench<'_> {
             }
         }
     }
+}
+
+/// Returns `true` if a process is none of a run's: it watches, or is a service of Podman's, which ends when nothing asks it any more.
+fn stays(command: &str) -> bool {
+    ["\0reap\0", "\0system\0service\0"].iter().any(|word| command.contains(word))
 }
 
 /// Names the processes of all runs that are still there: each has come to this process by now, or is below one that has.

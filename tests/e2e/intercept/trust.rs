@@ -7,10 +7,10 @@ use claude_bottle_standin::{Script, Standin};
 use super::above::{Above, Bottle};
 use super::secure_standin;
 use crate::egress::session::Session;
-use crate::support::backend::{Backend, on_each_backend};
+use crate::support::backend::{Backend, on_each_backend_and_podman};
 use crate::support::home::Home;
 
-on_each_backend!(
+on_each_backend_and_podman!(
     clients_trust_the_bottles_authority_by_file_and_by_variable,
     another_bottles_authority_is_not_trusted_and_no_trust_file_can_be_written,
 );

@@ -10,11 +10,11 @@ use rustix::process::Signal;
 
 use super::{CHANGE, PATIENCE, assert_saved, document, home, live, results, sh, start};
 use crate::failure::run::{Run, reapers};
-use crate::support::backend::{Backend, on_each_backend};
+use crate::support::backend::{Backend, on_each_backend_and_podman};
 use crate::support::process::Process;
 use crate::support::{assert_code, run, stderr, stdout};
 
-on_each_backend!(
+on_each_backend_and_podman!(
     what_the_agent_changed_is_saved_when_it_ends,
     the_work_of_an_agent_that_a_limit_ends_is_saved,
     an_interrupted_run_is_saved,

@@ -24,7 +24,7 @@ fn the_work_of_the_real_cli_is_reviewed_taken_undone_and_taken_as_a_branch(backe
     let agent = &format!("e2e-real-{}", backend.name());
     let place = |home: &Home| match backend {
         Backend::Docker => "/home/node/workspace".to_owned(),
-        Backend::Bubblewrap => home.work().canonicalize().unwrap().display().to_string(),
+        Backend::Bubblewrap | Backend::Podman => home.work().canonicalize().unwrap().display().to_string(),
     };
     let home = Home::new("");
     let file = format!("{}/Cargo.toml", place(&home));

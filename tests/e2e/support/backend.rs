@@ -5,14 +5,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::Command;
 
-use super::engine;
 use super::home::Home;
+use super::{engine, podman};
 
 /// A backend, by the name users give it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backend {
     Docker,
     Bubblewrap,
+    Podman,
 }
 
 /// Makes a test for each backend out of functions that take one: `NAME::docker` and `NAME::bubblewrap`.
@@ -37,12 +38,38 @@ macro_rules! on_each_backend {
 }
 pub(crate) use on_each_backend;
 
+/// Makes a test for each backend as [`on_each_backend`] does, and `NAME::podman`: what shows that a backend of containers is whole.
+macro_rules! on_each_backend_and_podman {
+    ($($body:ident),+ $(,)?) => {$(
+        mod $body {
+            use crate::support::backend::Backend;
+
+            #[test]
+            fn docker() {
+                super::$body(Backend::Docker);
+            }
+
+            #[test]
+            fn bubblewrap() {
+                super::$body(Backend::Bubblewrap);
+            }
+
+            #[test]
+            fn podman() {
+                super::$body(Backend::Podman);
+            }
+        }
+    )+};
+}
+pub(crate) use on_each_backend_and_podman;
+
 impl Backend {
     /// Returns its name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Docker => "docker",
             Self::Bubblewrap => "bubblewrap",
+            Self::Podman => "podman",
         }
     }
 
@@ -50,7 +77,7 @@ impl Backend {
     pub(crate) fn host_address(self) -> IpAddr {
         match self {
             Self::Docker => engine::bridge_address(),
-            Self::Bubblewrap => Ipv4Addr::LOCALHOST.into(),
+            Self::Bubblewrap | Self::Podman => Ipv4Addr::LOCALHOST.into(),
         }
     }
 
@@ -61,13 +88,16 @@ impl Backend {
         if self == Self::Bubblewrap {
             command.env("PATH", path_with_the_agent());
         }
+        if self == Self::Podman {
+            podman::let_answer(&mut command);
+        }
         command
     }
 
-    /// Prepares `cleanup`: on bubblewrap without an engine, since dead runs in it are those of other tests, at this moment.
+    /// Prepares `cleanup`: on another backend without the engine, since dead runs in it are those of other tests, at this moment.
     pub(crate) fn cleanup(self, home: &Home) -> Command {
         let mut command = self.command(home, &["cleanup", "--yes"]);
-        if self == Self::Bubblewrap {
+        if self != Self::Docker {
             command.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
         }
         command
@@ -85,12 +115,19 @@ impl Backend {
     pub(crate) fn left(self, home: &Home, agent: &str) -> Vec<String> {
         match self {
             Self::Docker => engine::resources_of(agent),
-            Self::Bubblewrap => {
-                let bottles = home.path().join(".local/share/claude-bottle/backends/bubblewrap/bottles");
-                let left = std::fs::read_dir(&bottles).into_iter().flatten();
-                left.map(|entry| entry.unwrap().path().display().to_string()).collect()
-            }
+            Self::Bubblewrap => self.directories(home),
+            Self::Podman => [self.directories(home), podman::containers_of(agent)].concat(),
         }
+    }
+}
+
+impl Backend {
+    /// Lists the directories of bottles, of a backend that has some.
+    fn directories(self, home: &Home) -> Vec<String> {
+        let bottles =
+            home.path().join(format!(".local/share/claude-bottle/backends/{}/bottles", self.name()));
+        let left = std::fs::read_dir(&bottles).into_iter().flatten();
+        left.map(|entry| entry.unwrap().path().display().to_string()).collect()
     }
 }
 

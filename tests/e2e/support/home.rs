@@ -109,6 +109,7 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_claude-bottle"));
         command.args(arguments).env_clear().current_dir(self.work());
         command.env("HOME", self.path()).env("TMPDIR", self.tmp()).env("TERM", "xterm-256color");
+        command.env("CONTAINER_HOST", super::podman::NOWHERE);
         for passed in ["PATH", "DOCKER_HOST", "CLAUDE_BOTTLE_BASE_IMAGE"] {
             command.envs(std::env::var_os(passed).map(|value| (passed, value)));
         }

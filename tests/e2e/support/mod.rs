@@ -3,6 +3,7 @@
 pub(crate) mod backend;
 pub(crate) mod engine;
 pub(crate) mod home;
+pub(crate) mod podman;
 pub(crate) mod private_engine;
 pub(crate) mod process;
 pub(crate) mod screen;

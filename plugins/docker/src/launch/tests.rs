@@ -368,7 +368,7 @@ fn podman_is_refused_before_anything_is_made() {
     let engine = Recording { podman: true, ..Recording::default() };
     let missing =
         ["Podman 5.4.2", "part of Docker's API", "owners of tmpfs mounts", "no address of the host"];
-    check_unsupported(&engine, &missing, "export CLAUDE_BOTTLE_BACKEND=bubblewrap ");
+    check_unsupported(&engine, &missing, "export CLAUDE_BOTTLE_BACKEND=podman ");
 }
 
 #[test]

@@ -1,0 +1,172 @@
+//! launch: a plan becomes a bottle, or nothing is left.
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+
+use bottle_guest::protocol::{Reply, Request, Setup};
+use claude_bottle_directory::{
+    Guest, Record, RunDir, Store, control, copy_workspace, environment, inside, layout,
+};
+use claude_bottle_kit::bwrap::Process;
+use claude_bottle_kit::host_guard::HostGuard;
+use claude_bottle_kit::tree::{Entry, TarWriter, TreeError};
+use claude_bottle_kit::trust;
+use claude_bottle_plugin_api::{Call, ErrorExt, FailureKind, Plan, Result};
+
+use crate::door::Door;
+use crate::engine::{Image, Podman};
+use crate::error::PodmanError;
+use crate::plan::Planned;
+use crate::{close, container};
+
+/// The part's name, in the record and in messages.
+const PART: &str = "container";
+
+/// A bottle that was made, and what keeps its container.
+pub(crate) struct Launched {
+    pub(crate) record: Record,
+    pub(crate) lifeline: UnixStream,
+}
+
+/// Makes the bottle. On failure everything made is undone.
+pub(crate) fn launch(call: &Call, podman: &Podman, bottles: &Store, plan: &Plan) -> Result<Launched> {
+    call.check()?;
+    let plan = Planned::read(plan)?;
+    let image = plan.image.ensure(podman, call)?;
+    let (dir, record) = bottles.claim(
+        |path| {
+            let mut record = Record::new(&plan.spec, &plan.name, &plan.home, path);
+            record.memory_bytes = Some(plan.limits.bounds.memory_bytes);
+            record
+        },
+        &plan.name,
+    )?;
+    let mut making = Making { call, podman, plan: &plan, dir: &dir, record };
+    match making.build(&image) {
+        Ok(lifeline) => Ok(Launched { record: making.record, lifeline }),
+        Err(failure) => {
+            let undone = close::tear_down(podman, &dir, &making.record);
+            Err(failure.with_undo(undone))
+        }
+    }
+}
+
+/// A bottle that is being made.
+struct Making<'a> {
+    call: &'a Call,
+    podman: &'a Podman,
+    plan: &'a Planned,
+    dir: &'a RunDir,
+    record: Record,
+}
+
+impl Making<'_> {
+    fn build(&mut self, image: &Image) -> Result<UnixStream> {
+        let step = self.call.step("start-bottle", "starting the bottle");
+        let (spec, bwrap) = (&self.plan.spec, &self.plan.bwrap);
+        // The bottle's programs have its own user.
+        let guard = HostGuard { spec, bwrap, dir: &self.dir.path, access: None }.start(self.call)?;
+        self.record.processes.push(guard.process.clone());
+        self.dir.save(&self.record)?;
+        let door = Door::make(self.dir, bwrap.run_as_uid)?;
+        layout::make(self.dir, bwrap.run_as_uid)?;
+        container::write_files(self.plan, self.dir)?;
+        copy_workspace(&guest(self.call, self.plan, self.dir))?;
+        self.call.check()?;
+        let id = self.create()?;
+        let lifeline = self.start(&id, door)?;
+        self.set_up(image)?;
+        guard.await_ready(self.call)?;
+        self.record.is_ready = true;
+        self.dir.save(&self.record)?;
+        step.done();
+        Ok(lifeline)
+    }
+
+    fn create(&mut self) -> Result<String> {
+        let document = container::document(self.plan, self.dir)?;
+        // From here on Podman may have one, also of a run that is killed before it hears of it.
+        self.record.has_container = true;
+        self.dir.save(&self.record)?;
+        let (id, warnings) = self.podman.create(&document)?;
+        warnings.iter().for_each(|warning| tracing::debug!(warning, "Podman warns"));
+        if trust::is_needed(&self.plan.spec) {
+            let links =
+                links().failure(FailureKind::Internal, || "cannot pack the links to the authority")?;
+            self.podman.put(&id, links)?;
+        }
+        Ok(id)
+    }
+
+    /// Starts the container, and hands its process 1 the door.
+    fn start(&mut self, id: &str, door: Door) -> Result<UnixStream> {
+        self.call.check()?;
+        self.podman.start(id)?;
+        let name = &self.plan.name;
+        let running = || {
+            let found = self.podman.process(id)?;
+            if found.running {
+                return Ok(found);
+            }
+            let said = format!("it ended with the code {} {}", found.exit_code, found.error);
+            Err(PodmanError::StartContainer { name: name.clone(), said: said.trim().to_owned() })
+        };
+        let lifeline = door.hand_over(self.call, || Ok(running()?.pid))?;
+        let process = running()?;
+        prove_it_has_no_network(process.pid, name)?;
+        self.record.groups = process.memory_groups(id);
+        self.record.container = Some(Process::running(PART, process.pid));
+        Ok(lifeline)
+    }
+
+    /// Tells process 1 what it must know, and so learns that it is there.
+    fn set_up(&self, image: &Image) -> Result<()> {
+        let spec = &self.plan.spec;
+        let setup = Setup {
+            env: environment::of(spec, self.call, image.basis(&self.plan.home), &[])?,
+            relay: Some(environment::relay(spec)),
+            files: Vec::new(),
+            limits: self.plan.limits.of_programs(),
+        };
+        let name = &self.plan.name;
+        let stream = control::send_request(self.dir, name, &Request::Setup(setup), &[])?;
+        match control::answer(self.call, &stream)? {
+            Some((Reply::Ready, _)) => Ok(()),
+            _ => Err(PodmanError::StartContainer { name: name.clone(), said: String::new() }.into()),
+        }
+    }
+}
+
+/// Describes the bottle to what puts things into its directory.
+pub(crate) fn guest<'a>(call: &'a Call, plan: &'a Planned, dir: &'a RunDir) -> Guest<'a> {
+    Guest {
+        call,
+        spec: &plan.spec,
+        home: &plan.home,
+        dir,
+        bwrap: &plan.bwrap,
+        workspace_bytes: plan.workspace_bytes,
+    }
+}
+
+/// Packs the links in place of the system's authorities, which lead to what the guard writes next to its socket.
+fn links() -> Result<Vec<u8>, TreeError> {
+    let mut bytes = Vec::new();
+    let mut writer = TarWriter::new(&mut bytes);
+    let entry = Entry { owner: (0, 0), mode: 0o777, mtime: 0 };
+    for (place, target) in trust::links(inside::GUARD_DIR) {
+        writer.link(place.as_ref(), entry, target.as_ref())?;
+    }
+    writer.finish()?;
+    Ok(bytes)
+}
+
+/// Asks the kernel, and not Podman, which interfaces the container has: its loopback alone.
+fn prove_it_has_no_network(pid: u32, name: &str) -> Result<()> {
+    let interfaces = fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default();
+    let mut names = interfaces.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim());
+    match (names.next(), names.next()) {
+        (Some("lo"), None) => Ok(()),
+        _ => Err(PodmanError::HasNetwork { name: name.to_owned() }.into()),
+    }
+}
