@@ -119,7 +119,7 @@ fn the_files_of_a_dead_run_are_removed_and_its_record_is_kept() {
 fn the_files_of_a_process_that_was_killed_at_the_question_are_removed() {
     let home = Home::new();
     let terminal = Terminal::start(&home.command(&["start", "hello"]));
-    terminal.wait_for("[y/N]");
+    terminal.wait_for("[y/N, d for details]");
     assert_eq!(home.names_in("tmp").len(), 1);
     assert_snapshot!(home.shown(&["cleanup"]), @"
     exit 0

@@ -46,17 +46,11 @@ fn an_error_in_provision_as_it_is_told() {
     assert_snapshot!(shown, @"
     exit 125
     --- stderr
-      agent      hello (echo hello)
-      bottle     dev
-      backend    fake
-      container  fake-hello-[ID]
-      runtime    none
-      env        COLOUR
-      skills     none
-      ssh        none
-      prompt     29 chars; first line: You say hello.
-      egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
+      agent      hello: echo hello; in bottle dev (fake, none)
       workspace  none (--cwd copies one in)
+      secrets    none
+      egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
+      given      prompt: 29 characters; env: COLOUR
       note: the fake backend isolates nothing; it is for tests
     error: a fault was asked for in `provision`
     ");
@@ -71,17 +65,11 @@ fn an_error_in_close_as_it_is_told() {
     --- stdout
     hello
     --- stderr
-      agent      hello (echo hello)
-      bottle     dev
-      backend    fake
-      container  fake-hello-[ID]
-      runtime    none
-      env        COLOUR
-      skills     none
-      ssh        none
-      prompt     29 chars; first line: You say hello.
-      egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
+      agent      hello: echo hello; in bottle dev (fake, none)
       workspace  none (--cwd copies one in)
+      secrets    none
+      egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
+      given      prompt: 29 characters; env: COLOUR
       note: the fake backend isolates nothing; it is for tests
     error: a fault was asked for in `close`
     ");
@@ -94,17 +82,11 @@ fn a_panic_as_it_is_told() {
     assert_snapshot!(shown, @"
     exit 125
     --- stderr
-      agent      hello (echo hello)
-      bottle     dev
-      backend    fake
-      container  fake-hello-[ID]
-      runtime    none
-      env        COLOUR
-      skills     none
-      ssh        none
-      prompt     29 chars; first line: You say hello.
-      egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
+      agent      hello: echo hello; in bottle dev (fake, none)
       workspace  none (--cwd copies one in)
+      secrets    none
+      egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
+      given      prompt: 29 characters; env: COLOUR
       note: the fake backend isolates nothing; it is for tests
     error: backend `fake` panicked in `launch`
       caused by: a fault was asked for in `launch` (at plugins/fake/src/fault.rs:38)

@@ -134,7 +134,7 @@ fn the_users_token_is_readable_unless_the_manifest_names_it_and_the_plan_says_so
     let token = [("CLAUDE_BOTTLE_OAUTH_TOKEN", CANARY)];
     let output = home.call_with(&["start", "a", "--yes"], &token);
     assert_eq!(stdout(&output).trim(), CANARY);
-    assert_says(&stderr(&output), &["A; readable by the agent: CLAUDE_CODE_OAUTH_TOKEN"]);
+    assert_says(&stderr(&output), &["readable by the agent: CLAUDE_CODE_OAUTH_TOKEN"]);
     let view = json(&home.call_with(&["start", "a", "--dry-run", "--format", "json"], &token));
     assert_eq!(view["env_exposed"], serde_json::json!(["CLAUDE_CODE_OAUTH_TOKEN"]));
     assert!(view.get("secrets").is_none());

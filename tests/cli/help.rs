@@ -53,7 +53,7 @@ fn the_first_help() {
       -V, --version  Print version
 
     Global options:
-      -v, --verbose...    Log more (-v for steps, -vv for details)
+      -v, --verbose...    Say more: the whole plan and the steps (-vv for details of these)
       -q, --quiet         Print results, warnings and errors only
           --color <WHEN>  When to use colour; NO_COLOR counts for `auto` [default: auto] [possible
                           values: auto, always, never]
@@ -111,7 +111,7 @@ fn the_help_of_start() {
       -h, --help                     Print help
 
     Global options:
-      -v, --verbose...    Log more (-v for steps, -vv for details)
+      -v, --verbose...    Say more: the whole plan and the steps (-vv for details of these)
       -q, --quiet         Print results, warnings and errors only
           --color <WHEN>  When to use colour; NO_COLOR counts for `auto` [default: auto] [possible
                           values: auto, always, never]

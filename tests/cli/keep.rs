@@ -56,7 +56,7 @@ fn what_is_kept_is_told_comes_along_and_goes_when_it_is_discarded() {
     assert_code(&output, 0);
     let run = only_run(&home);
     let said = stderr(&output);
-    assert_says(&said, &["changes    saved when it ends, and the bottle's files are kept\n"]);
+    assert_says(&said, &["changes are saved when it ends, and the bottle's files are kept\n"]);
     assert_says(
         &said,
         &["the bottle's files are kept (", &format!("go on with them: claude-bottle resume {run}\n")],

@@ -52,17 +52,11 @@ fn a_run_ends_with_what_was_blocked() {
     --- stdout
     ready
     --- stderr
-      agent      shell (sh -c set -- [HOME]/.local/state/claude-bottle/bottles/shell-*/record.json; log=${1%record.json}egress.jsonl; echo ready; while read -r line; do printf '%s\n' "$line" >> "$log"; done)
-      bottle     dev
-      backend    fake
-      container  fake-shell-[ID]
-      runtime    none
-      env        COLOUR
-      skills     none
-      ssh        none
-      prompt     none
-      egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
+      agent      shell: sh -c 'set -- [HOME]/.local/state/claude-bottle/bottles/shell-*/record.json; log=${1%record.json}egress.jsonl; echo ready; while read -r line; do printf '"'%s\\n' \""'$line" >> "$log"; done'; in bottle dev (fake, none)
       workspace  none (--cwd copies one in)
+      secrets    none
+      egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
+      given      env: COLOUR
       note: the fake backend isolates nothing; it is for tests
     5 requests blocked
         2  evil.test:443        not_in_allowlist

@@ -105,7 +105,7 @@ fn without_survive_the_agent_ends_with_its_terminal_as_ever() {
 fn nothing_is_started_when_the_terminal_is_lost_before_the_answer() {
     let home = Home::new();
     let terminal = Terminal::start(&home.command(&["start", "shell", "--survive", "--", AGENT]));
-    terminal.wait_for("[y/N]");
+    terminal.wait_for("[y/N, d for details]");
     terminal.kill();
     home.wait_until_nothing_left();
     assert!(home.names_in(".local/state/claude-bottle/bottles").is_empty());
@@ -116,12 +116,12 @@ fn the_question_is_asked_and_answered_over_the_session() {
     let home = Home::new();
     let mut terminal = Terminal::start(&home.command(&["start", "shell", "--survive", "--", AGENT]));
     terminal.wait_for("when it is closed, the agent goes on");
-    terminal.wait_for("[y/N]");
+    terminal.wait_for("[y/N, d for details]");
     terminal.type_keys("y\n");
     terminal.wait_for("ready");
     quit(terminal);
     let mut terminal = Terminal::start(&home.command(&["start", "shell", "--survive", "--", AGENT]));
-    terminal.wait_for("[y/N]");
+    terminal.wait_for("[y/N, d for details]");
     terminal.type_keys("n\n");
     assert!(terminal.ends_with(0).contains("aborted by user"));
     home.wait_until_nothing_left();

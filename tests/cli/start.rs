@@ -237,17 +237,11 @@ fn no_terminal_to_ask_on() {
     assert_snapshot!(Home::new().shown(&["start", "hello"]), @"
     exit 125
     --- stderr
-      agent      hello (echo hello)
-      bottle     dev
-      backend    fake
-      container  fake-hello-[ID]
-      runtime    none
-      env        COLOUR
-      skills     none
-      ssh        none
-      prompt     29 chars; first line: You say hello.
-      egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
+      agent      hello: echo hello; in bottle dev (fake, none)
       workspace  none (--cwd copies one in)
+      secrets    none
+      egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
+      given      prompt: 29 characters; env: COLOUR
       note: the fake backend isolates nothing; it is for tests
     error: cannot ask: standard input is not a terminal
 
@@ -367,17 +361,11 @@ fn a_program_that_is_not_there() {
     assert_snapshot!(home.shown(&["start", "a", "--yes"]), @"
     exit 125
     --- stderr
-      agent      a (no-such-program)
-      bottle     dev
-      backend    fake
-      container  fake-a-[ID]
-      runtime    none
-      env        none
-      skills     none
-      ssh        none
-      prompt     none
-      egress     NOT ENFORCED by this backend: every host may be reached, not only 7 (7 defaults)
+      agent      a: no-such-program; in bottle dev (fake, none)
       workspace  none (--cwd copies one in)
+      secrets    none
+      egress     NOT ENFORCED by this backend: every host may be reached, not only 7 (7 defaults)
+      given      none
       note: the fake backend isolates nothing; it is for tests
     error: cannot run `no-such-program`
       caused by: No such file or directory (os error 2)
@@ -408,17 +396,11 @@ fn a_secret_that_cannot_be_asked_for() {
     assert_snapshot!(home.shown(&["start", "a", "--yes"]), @"
     exit 125
     --- stderr
-      agent      a (true)
-      bottle     dev
-      backend    fake
-      container  fake-a-[ID]
-      runtime    none
-      env        readable by the agent: TOKEN
-      skills     none
-      ssh        none
-      prompt     none
-      egress     NOT ENFORCED by this backend: every host may be reached, not only 7 (7 defaults)
+      agent      a: true; in bottle dev (fake, none)
       workspace  none (--cwd copies one in)
+      secrets    readable by the agent: TOKEN
+      egress     NOT ENFORCED by this backend: every host may be reached, not only 7 (7 defaults)
+      given      none
       note: the fake backend isolates nothing; it is for tests
     error: cannot ask for the secret `TOKEN`
       caused by: cannot ask: standard input is not a terminal
@@ -480,12 +462,12 @@ fn the_details_of_a_plan_are_a_key_or_a_flag_away() {
     terminal.type_keys("d\r");
     terminal.wait_for("first line: You say hello.");
     terminal.wait_for("[y/N] ");
-    terminal.type_keys("d\r");
+    terminal.type_keys("n\r");
     let contents = terminal.ends_with(0);
     assert_says(&contents, &["aborted by user"]);
-    assert!(contents.find("given ").unwrap() < contents.find("container ").unwrap(), "{contents}");
+    assert!(contents.find("given").unwrap() < contents.find("container").unwrap(), "{contents}");
     let mut terminal = Terminal::start(&home.command(&["start", "hello", "-v"]));
-    terminal.wait_for("container ");
+    terminal.wait_for("container");
     terminal.wait_for("[y/N] ");
     terminal.type_keys("y\r");
     terminal.ends_with(0);

@@ -110,7 +110,7 @@ fn a_run_that_nothing_would_watch_is_not_begun_and_its_record_has_ended() {
     of_tree.stdin(Stdio::null());
     start.env("CLAUDE_BOTTLE_PLUGIN_PATH", tree::plugin().parent().unwrap());
     let mut terminal = Terminal::start(&start);
-    terminal.wait_for("enforces? [y/N]");
+    terminal.wait_for("enforces? [y/N, d for details]");
     fs::remove_file(&program).unwrap();
     terminal.type_keys("y\r");
     let text = terminal.ends_with(125);
