@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes Podman have the images that the tests run bottles from: the agent's for root, and a small one for an ordinary user that it
+# Makes Podman have the images that the tests run bottles from: the agent's and, as root, a small one for an ordinary user that it
 # makes. They come from the Docker engine of this machine; nothing is pulled. Prints the directory with what the tests need to know.
 #
 # What is odd about a machine is said in a containers.conf of the tests' own, which nothing else reads: in hybrid control groups
@@ -52,17 +52,22 @@ load() {
 }
 
 main() {
-  [ "$(id -u)" = 0 ] || fail "the tests of Podman run as root and as a user that root makes" "sudo -E tests/setup/podman.sh"
   lock_setup podman
   install_podman
   write_settings
+  export CONTAINERS_CONF="$place/containers.conf"
+  load claude-bottle:latest env
+  # Another user than root is the ordinary one of all tests.
+  if [ "$(id -u)" = 0 ]; then make_user; fi
+  echo "$place"
+}
+
+# Makes the ordinary user, and lets its Podman have an image.
+make_user() {
   id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/sh "$user" || fail "cannot make the user $user"
   grep -q "^$user:" /etc/subuid || fail "the user $user has no numbers in /etc/subuid" "usermod --add-subuids 300000-365535 --add-subgids 300000-365535 $user"
   install -m 644 "$place/containers.conf" "/var/tmp/$user.conf"
-  export CONTAINERS_CONF="$place/containers.conf"
-  load claude-bottle:latest env
   load "$("$root_dir/tests/setup/small-image.sh")" as_user
-  echo "$place"
 }
 
 main "$@"
