@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "tidy/links.rs"]
+mod links;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

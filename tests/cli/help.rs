@@ -40,6 +40,7 @@ fn the_first_help() {
       cleanup      Remove leftovers of crashed runs
       policy       Ask what the egress policy allows, or change it in a running bottle
       doctor       Check which backends work here, and how to fix the others
+      verify       Try what a bottle keeps from its agent on this machine
       plugin       Manage backend plug-ins
       trust        Trust this version of this directory's manifest
       untrust      Revoke trust in this directory's manifest

@@ -32,4 +32,5 @@ mod ssh;
 mod suspend;
 mod terminal;
 mod values;
+mod verify;
 mod workspaces;

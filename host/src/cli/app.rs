@@ -75,6 +75,7 @@ impl App {
             Command::Start(_)
             | Command::Resume(_)
             | Command::Doctor(_)
+            | Command::Verify(_)
             | Command::Edit(_)
             | Command::Init(_) => true,
             Command::List(_)

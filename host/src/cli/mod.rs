@@ -40,6 +40,7 @@ mod table;
 mod token;
 mod trust;
 mod usable;
+mod verify;
 mod watch;
 mod work;
 mod written;
@@ -151,6 +152,8 @@ enum Command {
     Policy(policy::Args),
     /// Check which backends work here, and how to fix the others
     Doctor(doctor::Args),
+    /// Try what a bottle keeps from its agent on this machine
+    Verify(verify::Args),
     /// Manage backend plug-ins
     Plugin(plugin::Args),
     /// Trust this version of this directory's manifest
@@ -278,6 +281,7 @@ fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
         Command::Logs(args) => logs::run(app, &args),
         Command::Policy(args) => policy::run(app, &args),
         Command::Doctor(args) => doctor::run(app, &args),
+        Command::Verify(args) => verify::run(app, &args),
         Command::Plugin(args) => plugin::run(app, args),
         Command::List(args) => done(list::run(app, &args)),
         Command::Ps(args) => done(active::run(app, &args)),

@@ -5,7 +5,7 @@
 //! <https://pubs.opengroup.org/onlinepubs/9799919799/basedefs/V1_chap03.html>), so that a program without one could not be
 //! suspended. And only a parent learns that a program has stopped, which on docker process 1 is not.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -24,6 +24,14 @@ use crate::error::StepExt;
 
 /// This very program, as the bottle sees it.
 pub(crate) const SELF: &str = "/proc/self/exe";
+
+/// The name by which the host runs this program in a bottle.
+const NAME: &str = "bottle-guest";
+
+/// Returns the program that a name stands for: this one for its own, since the host does not know where a backend has put it.
+pub(crate) fn named(program: &OsStr) -> &OsStr {
+    if program == NAME { OsStr::new(SELF) } else { program }
+}
 
 /// Returns what becomes the program once it has the terminal.
 pub(crate) fn job(command: &[OsString]) -> Command {

@@ -7,6 +7,9 @@
 //! - `bottle-guest join PORT` joins its streams to a port of the bottle's own loopback, for a connection of the host's.
 //! - `bottle-guest relay PORT SOCKET FORWARD…` joins a port to the guard's socket, for a backend whose process 1 is its own.
 //!
+//! - `bottle-guest probe` tries what a bottle is to keep from its agent, for `claude-bottle verify` ([`probe`]). The host runs it by
+//!   this name, wherever a backend has put the program.
+//!
 //! In a bubblewrap bottle ([`init`], [`protocol`]):
 //!
 //! - `bottle-guest outer PARENT GROUP…` runs on the host: it closes every descriptor that was inherited, joins control
@@ -46,6 +49,7 @@ pub mod launcher;
 mod lead;
 mod names;
 pub mod parent;
+pub mod probe;
 pub mod protocol;
 mod reaper;
 pub mod relay;

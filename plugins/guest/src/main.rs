@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use bottle_guest::container::{ask, exec, init as container};
-use bottle_guest::{GuestError, connect, init, join, launcher, parent, relay, ssh, stage};
+use bottle_guest::{GuestError, connect, init, join, launcher, parent, probe, relay, ssh, stage};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -28,6 +28,11 @@ fn run(arguments: &[OsString]) -> Result<u8, GuestError> {
         (Some("connect"), [proxy, host, port]) => connect::run(proxy, host, port).map(|()| 0),
         (Some("join"), [port]) => join::run(port),
         (Some("relay"), [port, guard, forward @ ..]) => relay::serve(port, guard, forward),
+
+        (Some("probe"), []) => probe::run(),
+        (Some("probe"), [what, which]) if what == "call" => Ok(probe::call(which)),
+        (Some("probe"), [what, most]) if what == "memory" => Ok(probe::eat(most)),
+        (Some("probe"), [what, most]) if what == "processes" => Ok(probe::fill(most)),
 
         (Some("outer"), [parent, groups @ ..]) => launcher::run(parent, groups).map(|()| 0),
         (Some("inside"), command) => parent::run(command).map(|()| 0),

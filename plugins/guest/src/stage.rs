@@ -49,7 +49,7 @@ pub fn job(command: &[OsString]) -> Result<u8, GuestError> {
 
 fn program(command: &[OsString]) -> Result<Command, GuestError> {
     let (program, arguments) = command.split_first().ok_or(GuestError::ReadCommandLine)?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(lead::named(program));
     command.args(arguments).env_remove(LIMITS);
     Ok(command)
 }

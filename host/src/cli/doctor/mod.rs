@@ -25,7 +25,8 @@ Examples:
 
 Looks at what a start needs: backends, the manifest and its agents, a token for each, the disk. What is
 missing comes with what to do. Exits 0 when every agent can be started in the selected backend: that of
-CLAUDE_BOTTLE_BACKEND, else of config.yaml, else docker. A warning changes nothing about that.")]
+CLAUDE_BOTTLE_BACKEND, else of config.yaml, else docker. A warning changes nothing about that. What a
+bottle keeps from its agent here is tried by: claude-bottle verify AGENT")]
 pub(super) struct Args {
     /// How the answer is printed
     #[arg(long, value_enum, default_value_t)]

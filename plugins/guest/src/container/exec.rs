@@ -61,6 +61,7 @@ pub fn run(start: &OsStr, command: &[OsString]) -> Result<u8, GuestError> {
         .map_err(std::io::Error::from)
         .step(|| "read how to start a program")?;
     let (program, arguments) = command.split_first().ok_or(GuestError::ReadCommandLine)?;
+    let program = lead::named(program);
     // An engine's runtime has made a session already, or this process could not be signalled with what it starts.
     setsid().ok();
     if let Some((ws_col, ws_row)) = start.size {
