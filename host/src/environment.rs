@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::error::{CliError, CliResult, Exit};
+use crate::manifest::{TokenSource, VariableName};
 use crate::profile::Profiles;
 
 /// The prefix of the user's variables.
@@ -118,9 +119,10 @@ impl Invocation {
         env::var_os(name)
     }
 
-    /// Returns the token for the agent, if the user gave one.
-    pub fn token(&self) -> Option<OsString> {
-        env::var_os(TOKEN).filter(|token| !token.is_empty())
+    /// Returns where the token for the agent is, if the environment has one.
+    pub fn token(&self) -> Option<TokenSource> {
+        env::var_os(TOKEN).filter(|token| !token.is_empty())?;
+        VariableName::new(TOKEN).ok().map(TokenSource::of_variable)
     }
 
     /// Finds a program that is installed with this one: beside it in a build tree, else in `../libexec/claude-bottle`.

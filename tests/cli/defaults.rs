@@ -86,7 +86,7 @@ fn what_is_wrong_ends_what_goes_by_it_and_hides_no_bottle() {
         2 | yess: true
           | ^^^^
         = did you mean `yes`?
-        = known keys: backend, yes, editor, survive, detach_keys, notify
+        = known keys: backend, yes, editor, survive, detach_keys, notify, token
     ");
     let output = home.call(&["ps", "--format", "json"]);
     assert_code(&output, 0);

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use crate::support::{Home, assert_code, assert_says, json, stderr, stdout};
+use crate::support::{Home, assert_code, assert_says, stderr, stdout};
 
 const CANARY: &str = "canary-of-a-held-secret";
 
@@ -124,20 +124,6 @@ fn a_secret_within_https_is_refused_by_a_backend_that_opens_no_tunnel() {
     assert_code(&output, 125);
     let told = "error: ~/claude-bottle.yaml:1: the secret `NPM_TOKEN` needs a look into HTTPS, and the fake backend makes no bottle trust";
     assert_says(&stderr(&output), &[told, "move it to `env`, where the agent reads it"]);
-}
-
-#[test]
-fn the_users_token_is_readable_unless_the_manifest_names_it_and_the_plan_says_so() {
-    let home = Home::with(
-        "bottles: { dev: { env: { A: b } } }\nagents: { a: { bottle: dev, command: [printenv, CLAUDE_CODE_OAUTH_TOKEN] } }\n",
-    );
-    let token = [("CLAUDE_BOTTLE_OAUTH_TOKEN", CANARY)];
-    let output = home.call_with(&["start", "a", "--yes"], &token);
-    assert_eq!(stdout(&output).trim(), CANARY);
-    assert_says(&stderr(&output), &["readable by the agent: CLAUDE_CODE_OAUTH_TOKEN"]);
-    let view = json(&home.call_with(&["start", "a", "--dry-run", "--format", "json"], &token));
-    assert_eq!(view["env_exposed"], serde_json::json!(["CLAUDE_CODE_OAUTH_TOKEN"]));
-    assert!(view.get("secrets").is_none());
 }
 
 #[test]

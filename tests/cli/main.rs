@@ -49,6 +49,7 @@ mod sessions;
 mod settings;
 mod shells;
 mod start;
+mod token;
 mod trust;
 mod unasked;
 mod watch;

@@ -8,14 +8,16 @@ use claude_bottle_plugin_api::abi::host::HostServices;
 use claude_bottle_plugin_api::{Context, Owner};
 
 use super::{App, Command};
+use crate::egress::choose_proxy;
 use crate::error::{CliError, CliResult, Exit};
-use crate::manifest::{DEFAULTS_FILE, Defaults, Manifest, ManifestErrors};
+use crate::manifest::{Agent, Bottle, DEFAULTS_FILE, Defaults, Manifest, ManifestErrors, TokenSource};
 use crate::plugins::registry::{self, Entry, Status};
 use crate::plugins::{Identity, Pins, SearchInputs, SearchPath, pin};
 use crate::results::store::Store;
 use crate::run::backend::Backend;
 use crate::run::plugin_services::PluginLog;
 use crate::run::records::Runs;
+use crate::run::token::Granted;
 use crate::ui::Answer;
 use crate::ui::interrupt::Interrupt;
 use crate::ui::output;
@@ -28,6 +30,17 @@ impl App {
     /// Loads the manifest of this directory and of the home directory.
     pub(super) fn manifest(&self) -> CliResult<Manifest> {
         super::trust::load_manifest(self)
+    }
+
+    /// Gives an agent's bottle the user's token.
+    pub(super) fn granted(&self, agent: &Agent, bottle: &Bottle) -> Granted {
+        let proxy = choose_proxy(bottle, self.invocation.setting("PIPELOCK_IMAGE"));
+        Granted::new(self.token().as_ref(), agent, bottle, proxy)
+    }
+
+    /// Returns where the user's token for agents is: the environment's wins over that of `config.yaml`.
+    pub(super) fn token(&self) -> Option<TokenSource> {
+        self.invocation.token().or_else(|| self.defaults.token.clone())
     }
 
     /// Asks a yes-or-no question; without a terminal that is an error with the hint, and an interrupt is one too.
@@ -78,7 +91,9 @@ impl App {
             | Command::Verify(_)
             | Command::Edit(_)
             | Command::Init(_) => true,
-            Command::List(_)
+            Command::Info(_)
+            | Command::Policy(_)
+            | Command::List(_)
             | Command::Ps(_)
             | Command::Exec(_)
             | Command::Attach(_)

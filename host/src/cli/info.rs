@@ -144,8 +144,9 @@ pub(super) fn resolve<'m>(manifest: &'m Manifest, name: &str) -> CliResult<(&'m 
 pub(super) fn run(app: &App, args: &Args) -> CliResult {
     let manifest = app.manifest()?;
     let (agent, bottle) = resolve(&manifest, &args.agent)?;
-    let egress = egress(app, agent, bottle)?;
-    let view = view(agent, bottle, egress);
+    let bottle = app.granted(agent, bottle).bottle;
+    let egress = egress(app, agent, &bottle)?;
+    let view = view(agent, &bottle, egress);
     match args.format {
         Format::Json => app.ui.json(&view)?,
         Format::Text => app.ui.data(&describe(&view)),

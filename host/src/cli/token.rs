@@ -14,7 +14,7 @@ pub(super) fn missing<'a>(app: &App, manifest: &Manifest, agent: &'a Agent) -> O
     };
     let is_granted = bottle.env.iter().any(|entry| is_known(entry.name.as_str()))
         || bottle.secrets.iter().any(|secret| is_known(secret.name.as_str()));
-    let is_handed_on = login.token.is_some() && app.invocation.token().is_some();
+    let is_handed_on = login.token.is_some() && app.token().is_some();
     (!is_granted && !is_handed_on).then_some(login)
 }
 

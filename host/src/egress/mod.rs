@@ -28,15 +28,17 @@ use claude_bottle_plugin_api::{EgressSpec, Proxy};
 use crate::environment::Invocation;
 use crate::manifest::{Agent, Bottle, ProxyKind, SshHost};
 use crate::profile::Profiles;
+use crate::run::token::Granted;
 
 pub use secrets::secret_specs;
 
 /// The port a bottle's proxy listens on unless the user says otherwise.
 pub const DEFAULT_PORT: u16 = 8888;
 
-/// Returns what a manifest would give to the bottle of a run that has this policy: its secrets have the placeholders of the run.
+/// Returns what a manifest would give to the bottle of a run that has this policy: its secrets have the placeholders of the run, and
+/// the user's token is among them if the run's guard holds it.
 pub fn effective_like(agent: &Agent, bottle: &Bottle, live: &Policy) -> anyhow::Result<Policy> {
-    let mut policy = effective_policy(Some(agent), bottle)?;
+    let mut policy = effective_policy(Some(agent), &Granted::as_in(live, agent, bottle).bottle)?;
     held::take_placeholders(live, &mut policy);
     Ok(policy)
 }

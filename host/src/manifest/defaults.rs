@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::check::{self, Checker, open_regular, reason};
 use super::problem::{ManifestErrors, Problem, ProblemKind, Problems};
+use super::secret::TokenSource;
 use super::source::{FileName, Source};
-use super::yaml;
+use super::{mask, yaml};
 use crate::profile::Profiles;
 use crate::run::hold::keys::DetachKeys;
 
@@ -30,6 +31,8 @@ pub struct Defaults {
     pub detach_keys: Option<DetachKeys>,
     /// The command that tells of an agent that waits or has ended.
     pub notify: Option<String>,
+    /// Where the token for agents is, where the environment has none.
+    pub token: Option<TokenSource>,
 }
 
 impl Defaults {
@@ -50,11 +53,12 @@ impl Defaults {
     }
 
     fn parse(name: FileName, text: String, home: &Path) -> Result<Self, ManifestErrors> {
-        let (source, mut problems) = (Source::new(name, text), Problems::default());
+        let (mut source, mut problems) = (Source::new(name, text), Problems::default());
         let mut root = yaml::parse(&source, &mut problems);
         if let Some(root) = &mut root {
             yaml::drop_duplicates(root, &source, &mut problems);
         }
+        source.set_masks(root.as_ref().map_or_else(|| mask::by_lines(&source), mask::of_token));
         let directory = source.name().path.parent().unwrap_or(home).to_owned();
         let mut checker = Checker {
             source: &source,
@@ -104,6 +108,18 @@ mod tests {
         let held = read("survive: true\nnotify: beep\ndetach_keys: ctrl-p,ctrl-q\n").unwrap();
         assert_eq!((held.survive, held.notify.as_deref()), (true, Some("beep")));
         assert_eq!(held.detach_keys.unwrap().to_string(), "ctrl-p ctrl-q");
+        for (text, source) in [
+            (
+                "token: { from: { command: [pass, show, claude] } }",
+                "the command [\"pass\", \"show\", \"claude\"]",
+            ),
+            ("token: ${MY_TOKEN}", "this machine's MY_TOKEN"),
+            ("token: ?the token", "asked for"),
+        ] {
+            let token = read(text).unwrap().token.unwrap();
+            assert!(token.source.to_string().starts_with(source), "{text}");
+            assert_eq!(token.origin.to_string(), "~/config.yaml:1");
+        }
     }
 
     #[test]
@@ -116,12 +132,16 @@ mod tests {
             ("notify: true\n", "~/config.yaml:1:9: `notify` takes text"),
             ("detach_keys: d\n", "~/config.yaml:1:14: `d` are not valid keys"),
             ("editor: [vi]\n", "~/config.yaml:1:9: `editor` takes text"),
+            ("token: canary\n", "~/config.yaml:1:1: the secret `token` stands here in clear"),
+            ("token: { form: x }\n", "~/config.yaml:1:1: `token` has no `from`"),
+            ("token: { from: { command: [] } }\n", "~/config.yaml:1:27: `command` names no program"),
             ("yes: true\nyes: false\n", "~/config.yaml:2:1: "),
             ("- yes\n", "~/config.yaml:1:1: "),
             ("{\n", "~/config.yaml:"),
         ] {
             let report = read(text).unwrap_err();
             assert!(report.starts_with(told), "{text:?}: {report}");
+            assert!(!report.contains("canary"), "{report}");
         }
         assert!(read("backnd: docker\n").unwrap_err().contains("did you mean `backend`?"));
     }

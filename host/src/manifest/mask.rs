@@ -5,8 +5,8 @@ use super::node::{Node, Value};
 use super::source::{Position, Source, Span};
 
 /// How the sections begin whose values are not shown, in a text that could not be parsed.
-const SECTIONS: [&str; 8] =
-    ["env:", "\"env\"", "'env'", "headers:", "\"headers\"", "secrets:", "\"secrets\"", "'secrets'"];
+const SECTIONS: [&str; 9] =
+    ["env:", "\"env\"", "'env'", "headers:", "\"headers\"", "secrets:", "\"secrets\"", "'secrets'", "token:"];
 
 /// The key whose value may hold a password.
 const PROXY: &str = "upstream_proxy";
@@ -35,6 +35,16 @@ pub(crate) fn by_nodes(root: &Node) -> Vec<Span> {
         }
     }
     masks
+}
+
+/// Returns the texts of `token` in the user's defaults.
+pub(crate) fn of_token(root: &Node) -> Vec<Span> {
+    let tokens = entries(root).iter().filter(|(key, _)| key.text == "token").map(|(_, node)| node);
+    let texts = tokens.flat_map(|token| {
+        let from = entries(token).iter().filter(|(key, _)| key.text == "from").map(|(_, node)| node);
+        [token].into_iter().chain(from).filter(|node| matches!(node.value, Value::String(_)))
+    });
+    texts.map(|node| node.span).collect()
 }
 
 /// Returns the values of headers, and addresses with a user, of the servers that agents have.

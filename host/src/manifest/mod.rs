@@ -37,7 +37,7 @@ use crate::trust::Trust;
 use load::{Candidate, Wanted};
 
 pub use allow::{add_rules, as_entry};
-pub(crate) use check::open_regular;
+pub(crate) use check::{obstacle, open_regular};
 pub use defaults::{DEFAULTS_FILE, Defaults};
 pub use model::{
     Agent, AgentName, AuthorityFile, BackendOption, Bottle, BottleName, ClaudeFile, Egress, EnvEntry,
@@ -50,7 +50,7 @@ pub use project::Project;
 pub use read::{FILE_NAMES, MAX_FILE_SIZE};
 pub use resolve::{ProjectFile, ResolvedAgent, UnknownAgent};
 pub use schema::schema;
-pub use secret::{SecretEntry, SecretSource, SecretUse};
+pub use secret::{SecretEntry, SecretSource, SecretUse, TokenSource};
 pub use suggest::{listed, nearest};
 pub use write::{Added, Format, NewAgent, NewBottle, WriteError, add_agent, replace_file};
 

@@ -64,6 +64,22 @@ pub enum SecretSource {
     Command(Vec<String>),
 }
 
+/// Where the user keeps the token for agents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSource {
+    /// Where its value comes from.
+    pub source: SecretSource,
+    /// Where that is said.
+    pub origin: Origin,
+}
+
+impl TokenSource {
+    /// Returns that of a variable of the host.
+    pub fn of_variable(variable: VariableName) -> Self {
+        Self { origin: Origin::of_variable(variable.as_str()), source: SecretSource::Host { variable } }
+    }
+}
+
 impl SecretEntry {
     /// Makes one that goes nowhere yet.
     pub(crate) fn new(name: EnvName, source: SecretSource, origin: Origin) -> Self {

@@ -102,7 +102,7 @@ impl Source {
     }
 }
 
-/// Where an entry of the manifest was written.
+/// Where an entry of the manifest was written, or the variable of the environment that has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     file: Arc<FileName>,
@@ -111,6 +111,11 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// Makes that of what a variable of the environment has, and no file.
+    pub(crate) fn of_variable(name: &str) -> Self {
+        Self { file: Arc::new(FileName { path: PathBuf::new(), shown: name.to_owned() }), line: 0, column: 0 }
+    }
+
     /// Returns the file's path.
     pub fn path(&self) -> &Path {
         &self.file.path
@@ -127,10 +132,13 @@ impl Origin {
     }
 }
 
-/// Writes the file's short name and the line: `~/claude-bottle.yaml:12`.
+/// Writes the file's short name and the line, `~/claude-bottle.yaml:12`, or the variable's name.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file.shown, self.line)
+        match self.line {
+            0 => f.write_str(&self.file.shown),
+            line => write!(f, "{}:{line}", self.file.shown),
+        }
     }
 }
 

@@ -24,10 +24,15 @@ pub fn note(bottle: &Bottle, policy: &Policy) -> Option<String> {
     })
 }
 
+/// Returns `true` if a backend refuses what makes a bottle trust its guard.
+pub fn is_refusal(failure: &Failure) -> bool {
+    let is_about = |subject: &Subject| matches!(subject, Subject::Feature(f) if f == EgressSpec::INTERCEPT);
+    failure.subject.as_deref().is_some_and(is_about)
+}
+
 /// Adds to a backend's refusal where that is written for which the guard looks into HTTPS.
 pub fn locate(bottle: &Bottle, policy: &Policy, backend: &str, failure: Failure) -> Failure {
-    let is_about = |subject: &Subject| matches!(subject, Subject::Feature(f) if f == EgressSpec::INTERCEPT);
-    if !failure.subject.as_deref().is_some_and(is_about) {
+    if !is_refusal(&failure) {
         return failure;
     }
     let secret = bottle.secrets.iter().find(|secret| !secret.plain_http);

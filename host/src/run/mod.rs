@@ -23,6 +23,7 @@ pub mod setup;
 pub mod spec;
 pub mod stage;
 pub mod surroundings;
+pub mod token;
 pub mod tools;
 pub mod values;
 pub mod variables;

@@ -1,7 +1,6 @@
 //! The secret values of a run, from the manifest's entries and the token, asked for when the user has agreed.
 
 use std::collections::BTreeMap;
-use std::os::unix::ffi::OsStringExt;
 
 use claude_bottle_egress_policy::{GuardSecret, GuardSecrets, Intercept};
 use claude_bottle_plugin_api::Secret;
@@ -9,8 +8,9 @@ use claude_bottle_plugin_api::Secret;
 use crate::egress::{credentials, upstream};
 use crate::environment::Invocation;
 use crate::error::{CliError, Exit};
-use crate::manifest::{Agent, Bottle, EnvEntry, EnvSource, ProxyKind, SecretEntry, SecretSource};
+use crate::manifest::{Bottle, EnvEntry, EnvSource, ProxyKind, SecretEntry, SecretSource};
 use crate::run::plugin_services::Secrets;
+use crate::run::token::Granted;
 use crate::run::values::{self, ValueError};
 use crate::run::variables::{self, AskError, AskSecret, EnvError, Question};
 use crate::ui::Ui;
@@ -81,16 +81,18 @@ fn value_of(secret: &SecretEntry, invocation: &Invocation) -> Result<Option<Secr
 pub fn resolve(
     terminal: Result<&Ui, AskError>,
     invocation: &Invocation,
-    (agent, bottle): (&Agent, &Bottle),
+    granted: &Granted,
     upstream: Option<&upstream::Found>,
     interrupt: &Interrupt,
 ) -> Result<RunSecrets, CliError> {
     let mut asker = Asker { terminal, interrupt };
-    let entries = with_asked(&bottle.env, &bottle.secrets);
+    let readable = granted.readable.iter().map(|token| &token.entry);
+    let secrets: Vec<_> = granted.bottle.secrets.iter().chain(readable).cloned().collect();
+    let entries = with_asked(&granted.bottle.env, &secrets);
     let resolved = variables::resolve(&entries, |name| invocation.host_variable(name), &mut asker)?;
     let values = resolved.secrets.into_iter().map(|(name, secret)| (name.to_string(), secret));
     let mut values: BTreeMap<_, _> = values.collect();
-    for secret in &bottle.secrets {
+    for secret in &secrets {
         let name = secret.name.as_str();
         let failed = |source| {
             anyhow::Error::new(source)
@@ -100,13 +102,6 @@ pub fn resolve(
             values.insert(name.to_owned(), value);
         }
         values.get(name).map_or(Ok(()), values::check).map_err(failed)?;
-    }
-    let is_named = |name: &&str| {
-        values.contains_key(*name) || bottle.env.iter().any(|entry| entry.name.as_str() == *name)
-    };
-    let handed_on = agent.profile.token().filter(|name| !is_named(name));
-    if let Some((name, token)) = handed_on.zip(invocation.token()) {
-        values.insert(name.to_owned(), Secret::new(token.into_vec()));
     }
     if let Some(credentials) = upstream.and_then(|found| found.credentials.as_ref()) {
         values.insert(upstream::CREDENTIALS.to_owned(), Secret::new(credentials.as_bytes().to_vec()));

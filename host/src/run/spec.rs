@@ -13,7 +13,7 @@ use rustix::rand::GetRandomFlags;
 use crate::egress::{self, Egress};
 use crate::environment::Invocation;
 use crate::git;
-use crate::manifest::{Agent, Bottle, EnvSource, Forward, WorkspacePlace};
+use crate::manifest::{Agent, Bottle, EnvName, EnvSource, Forward, WorkspacePlace};
 use crate::profile;
 use crate::results::copied_in;
 use crate::run::options::Options;
@@ -35,6 +35,10 @@ pub struct StartOptions {
     pub restore: Option<Restore>,
     /// What the user calls the bottle.
     pub name: Option<String>,
+    /// Whether a request that no rule allows waits for an answer, whatever the manifest says.
+    pub asks: bool,
+    /// The variable of the user's token, where the agent reads it.
+    pub token: Option<EnvName>,
 }
 
 /// Builds the spec of one run.
@@ -49,7 +53,7 @@ pub fn build(
     let id = new_id(wishes.name.as_deref().unwrap_or(agent.name.as_str()))
         .context("cannot ask the system for random bytes")?;
     let mut spec = Spec::new(&id, agent_spec(agent, wishes), owner::this_process());
-    spec.bottle = bottle_spec(invocation, &id, (agent, bottle), egress)?;
+    spec.bottle = bottle_spec(invocation, &id, (agent, bottle), egress, wishes)?;
     profile::home::enter(agent, &mut spec)?;
     tools::enter(bottle, &mut spec);
     claude_files::enter(agent, &mut spec);
@@ -107,18 +111,12 @@ fn bottle_spec(
     id: &str,
     (agent, bottle): (&Agent, &Bottle),
     egress: &Egress,
+    wishes: &StartOptions,
 ) -> anyhow::Result<BottleSpec> {
     let mut spec = BottleSpec::default();
     spec.name = bottle.name.to_string();
     spec.env = bottle.env.iter().map(|entry| variable(entry.name.as_str(), &entry.source)).collect();
-    let is_named = |name: &&str| {
-        spec.env.iter().any(|variable| variable.name == *name)
-            || bottle.secrets.iter().any(|secret| secret.name.as_str() == *name)
-    };
-    if let Some(token) = agent.profile.token().filter(|name| invocation.token().is_some() && !is_named(name))
-    {
-        spec.env.push(EnvVar::secret(token));
-    }
+    spec.env.extend(wishes.token.iter().map(|token| EnvVar::secret(token.as_str())));
     placeholders::enter(bottle, &egress.policy, &mut spec);
     spec.ssh = bottle.ssh.iter().map(ssh_entry).collect();
     spec.secrets.extend(egress::secret_specs(&egress.policy, &spec.env, &agent.profile));

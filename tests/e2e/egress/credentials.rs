@@ -31,7 +31,8 @@ fn server(address: IpAddr) -> (u16, Receiver<String>) {
 /// Makes a home whose bottle reaches two names at one address: the API's, and one of the manifest's own.
 fn home(address: IpAddr, port: u16) -> Home {
     let mut manifest = format!(
-        "bottles:\n  dev:\n    env:\n      ANTHROPIC_BASE_URL: http://api.test:{port}\n      NPM_TOKEN: ${{REGISTRY}}\n    \
+        "bottles:\n  dev:\n    env:\n      ANTHROPIC_BASE_URL: http://api.test:{port}\n      NPM_TOKEN: ${{REGISTRY}}\n      \
+         CLAUDE_CODE_OAUTH_TOKEN: ${{CLAUDE_BOTTLE_OAUTH_TOKEN}}\n    \
          egress:\n      allowlist: ['api.test:{port}', 'own.test:{port}']\n      \
          hosts: {{ api.test: {address}, own.test: {address} }}\n      private:\n"
     );

@@ -13,12 +13,14 @@ use crate::support::{assert_code, run, stderr, stdout};
 
 on_each_backend!(
     the_real_cli_works_with_a_placeholder_and_the_token_is_nowhere_inside,
+    the_real_cli_works_with_the_placeholder_of_an_api_key,
     secrets_of_files_commands_and_variables_go_to_their_hosts_in_their_places,
 );
 
 const API: &str = "api.anthropic.com";
 const FORGE: &str = "api.forge.test";
 const FORGE_KEY: &str = "canary-forge-1f0c8e7d55aa";
+const API_KEY: &str = "canary-key-0b7d1f6e22c4";
 const NPM_TOKEN: &str = "canary-npm-77d2b0c4e9";
 
 /// Serves these names, and returns the server, a bottle whose guard finds it, and the file of its authority.
@@ -37,7 +39,7 @@ fn outside(
 /// Looks for the values of these tests in the environment, in what the kernel shows of all processes, and in all files inside.
 ///
 /// They are named by a pattern: a guard finds a value in a request however it is cut in two.
-const SEARCH: &str = "p='canar[y]-(token|forge|npm|github)-[0-9a-f]{8}'; env | grep -E \"$p\"; \
+const SEARCH: &str = "p='canar[y]-(token|key|forge|npm|github)-[0-9a-f]{8}'; env | grep -E \"$p\"; \
     for f in /proc/[0-9]*/environ /proc/[0-9]*/cmdline; do cat $f 2>/dev/null | tr '\\0' '\\n' | grep -E \"$p\" && echo found in $f; done; \
     grep -rIlE \"$p\" /home /tmp /run /etc /root /var/tmp 2>/dev/null; echo searched";
 
@@ -47,7 +49,6 @@ fn the_real_cli_works_with_a_placeholder_and_the_token_is_nowhere_inside(backend
     let script = Script { reply: "done".to_owned(), run: Some(ToolCall::bash(&command)) };
     let (api, above, ca) = outside(backend, &[API], script);
     let home = Bottle::new(above, &[&ca], "").line("env: { CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1' }");
-    let home = home.line("secrets: { CLAUDE_CODE_OAUTH_TOKEN: '${CLAUDE_BOTTLE_OAUTH_TOKEN}' }");
     let home = home.home_of(&format!("  {agent}: {{ bottle: dev }}\n"));
     let mut start = backend.command(&home, &["start", agent, "--print", "Look around"]);
     let output = run(start.env("CLAUDE_BOTTLE_OAUTH_TOKEN", TOKEN));
@@ -68,6 +69,27 @@ fn the_real_cli_works_with_a_placeholder_and_the_token_is_nowhere_inside(backend
     assert!(seen.contains("HOME=/home/node") && seen.contains("\\nsearched"), "the tool has not run");
     assert!(!seen.contains(TOKEN) && !seen.contains("found in /"), "the token is inside");
     assert_nowhere(&home, &output.stderr, TOKEN);
+    backend.assert_nothing_left(&home, agent);
+}
+
+fn the_real_cli_works_with_the_placeholder_of_an_api_key(backend: Backend) {
+    let agent = &format!("e2e-held-key-{}", backend.name());
+    let script = Script { reply: "done".to_owned(), run: Some(ToolCall::bash(&format!("env; {SEARCH}"))) };
+    let (api, above, ca) = outside(backend, &[API], script);
+    let home = Bottle::new(above, &[&ca], "").line("env: { CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1' }");
+    let home = home.line("secrets: { ANTHROPIC_API_KEY: '${MY_KEY}' }");
+    let home = home.home_of(&format!("  {agent}: {{ bottle: dev }}\n"));
+    let mut start = backend.command(&home, &["start", agent, "--print", "Look around"]);
+    let output = run(start.env("MY_KEY", API_KEY));
+    assert_code(&output, 0);
+    assert_eq!(stdout(&output).trim(), "done");
+    let messages = api.messages();
+    assert!(messages.len() >= 2, "the request after the tool has arrived");
+    assert!(messages.iter().all(|message| message.header("x-api-key") == Some(API_KEY)));
+    let seen = messages.last().unwrap().body.to_string();
+    assert!(seen.contains("\\nsearched"), "the tool has not run");
+    assert!(!seen.contains(API_KEY) && !seen.contains("found in /"), "the key is inside");
+    assert_nowhere(&home, &output.stderr, API_KEY);
     backend.assert_nothing_left(&home, agent);
 }
 

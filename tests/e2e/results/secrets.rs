@@ -26,12 +26,16 @@ const LEAK: &str = "leak() { printf 'a\\nkey = %s\\n' \"$2\" >\"$1-file\"; \
      printf 'x\\n%s\\n' \"$(printf %s \"$2\" | base64 -w0)\" >\"$1-base64\"; : >\"$1-name-$2\"; \
      ln -s \"to/$2\" \"$1-link\"; printf '\\0\\1%s\\0' \"$2\" >\"$1-binary\"; printf 'nothing\\n' >\"$1-clean\"; }";
 
-/// A home whose bottle has a variable from the host, the token, and a private key's text in its reach.
+/// A home whose bottle has a variable from the host, the token where the agent reads it, and a private key's text in its reach.
 fn with_secrets(agent: &str) -> Home {
     let home = home(agent);
     let file = home.path().join("claude-bottle.yaml");
     let manifest = fs::read_to_string(&file).unwrap();
-    let with_env = manifest.replace("allowlist: [] }", "allowlist: [] }, env: { API_KEY: \"${API_KEY}\" }");
+    let with_env = manifest.replace(
+        "allowlist: [] }",
+        "allowlist: [] }, env: { API_KEY: \"${API_KEY}\", \
+         CLAUDE_CODE_OAUTH_TOKEN: \"${CLAUDE_BOTTLE_OAUTH_TOKEN}\" }",
+    );
     fs::write(file, with_env).unwrap();
     home.env("API_KEY", CANARY).env("CLAUDE_BOTTLE_OAUTH_TOKEN", TOKEN)
 }

@@ -5,7 +5,6 @@ use serde::Serialize;
 
 use super::super::app::Calls;
 use super::super::{App, start};
-use crate::egress::Egress;
 use crate::error::{CliError, CliResult};
 use crate::manifest::{Agent, Manifest};
 use crate::run::backend::Backend;
@@ -54,8 +53,7 @@ fn try_agent(app: &App, backend: &Backend, manifest: &Manifest, agent: &Agent) -
     let Some(bottle) = manifest.bottle(agent.bottle.as_str()) else { return Ok(()) };
     let wishes = StartOptions { options: Options::of(bottle, backend.name()), ..StartOptions::default() };
     let stage = stage::make(&owner::this_process())?;
-    let egress = Egress::find(&app.invocation, agent, bottle)?;
-    start::prepared(app, backend, (agent, bottle), &egress, &wishes, stage.path())?;
+    start::prepared(app, backend, (agent, bottle), &wishes, stage.path())?;
     stage.close().context("cannot remove the temporary directory")?;
     Ok(())
 }

@@ -193,7 +193,7 @@ fn ask_bottle(app: &App, args: &CheckArgs, question: &Question, run: &Record) ->
 fn ask_manifest(app: &App, args: &CheckArgs, question: &Question, runs: &[Record]) -> CliResult<ExitCode> {
     let manifest = app.manifest()?;
     let (agent, bottle) = resolve(&manifest, &args.agent)?;
-    let policy = effective_policy(Some(agent), bottle)?;
+    let policy = effective_policy(Some(agent), &app.granted(agent, bottle).bottle)?;
     let decision = question.answer(&policy);
     let mut view = view(&args.agent, question, &decision);
     view.https = question.https(&policy, &decision);

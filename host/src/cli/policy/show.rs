@@ -94,7 +94,7 @@ fn manifest_change(app: &App, run: &Record, live: &LivePolicy) -> CliResult<Opti
 fn show_manifest(app: &App, args: &ShowArgs) -> CliResult {
     let manifest = app.manifest()?;
     let (agent, bottle) = resolve(&manifest, &args.bottle)?;
-    let rules = rules(&effective_policy(Some(agent), bottle)?);
+    let rules = rules(&effective_policy(Some(agent), &app.granted(agent, bottle).bottle)?);
     let view =
         PolicyView { agent: agent.name.as_str(), running: None, rules, changes: &[], manifest_change: None };
     match args.format {

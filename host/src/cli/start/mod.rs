@@ -3,6 +3,7 @@
 mod flags;
 mod held;
 mod kept;
+mod prepare;
 mod running;
 
 use std::collections::BTreeSet;
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use claude_bottle_plugin_api::{Capability, Failure, Plan, Spec, Workspace};
+use claude_bottle_plugin_api::{Capability, Workspace};
 
 use super::app::Calls;
 use super::apply::at_once;
@@ -20,27 +21,26 @@ use super::report::{RunReport, show_timings};
 use super::size::{size, size_of};
 use super::work::{show_kept, show_work};
 use super::{App, Format, settings, token, usable, usage};
-use crate::egress::{self, Egress};
+use crate::egress;
 use crate::error::{CliError, CliResult, Exit};
-use crate::manifest::{Agent, Bottle, listed, nearest};
-use crate::profile;
+use crate::manifest::{Bottle, listed, nearest};
 use crate::results::resume::Resumed;
 use crate::results::store::Saved;
-use crate::run::backend::{Backend, Verb};
-use crate::run::capabilities;
+use crate::run::backend::Backend;
 use crate::run::ending::Outcome;
 use crate::run::names;
 use crate::run::plan_view::{Changes, PlanView};
 use crate::run::secrets;
-use crate::run::spec::{self, StartOptions};
+use crate::run::spec::StartOptions;
 use crate::run::workspace;
-use crate::run::{claude_files, intercept, tools};
+use crate::run::intercept;
 use crate::ui::Answer;
 use crate::{run::owner, run::stage};
 
 pub(super) use flags::Flags;
 pub(super) use held::leave;
 pub(super) use kept::check as check_keeps;
+pub(super) use prepare::{Prepared, prepared};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -176,18 +176,21 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
         saves: changes.is_some_and(Changes::are_saved),
         restore,
         name: flags.name.clone(),
+        asks: flags.ask_hosts,
+        token: None,
     };
-    let mut egress = Egress::find(&app.invocation, agent, bottle)?;
-    egress.ask |= flags.ask_hosts;
-    let (spec, plan) = prepared(app, &backend, (agent, bottle), &egress, &wishes, stage.path())
-        .map_err(|error| usable::or_elsewhere(app, request.backend, &calls, error))?;
+    let Prepared { granted, egress, spec, plan } =
+        prepared(app, &backend, (agent, bottle), &wishes, stage.path())
+            .map_err(|error| usable::or_elsewhere(app, request.backend, &calls, error))?;
+    let bottle = &granted.bottle;
     let view = PlanView::new(&backend, &spec, &plan, (flags.remote_control, changes))
         .resuming(resumed)
         .with_presets(&bottle.egress.presets)
         .with_policy(&egress.policy)
         .with_profile(agent)
-        .with_secrets(&bottle.secrets)
+        .with_secrets(&bottle.secrets, &egress.policy)
         .noting(secrets::note(bottle))
+        .noting(granted.note())
         .noting(token::note(app, &manifest, agent))
         .noting(intercept::note(bottle, &egress.policy))
         .named(flags.name.clone())
@@ -212,7 +215,7 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
     backend.grant(Arc::new(secrets::resolve(
         flags.terminal(app),
         &app.invocation,
-        (agent, bottle),
+        &granted,
         egress.upstream.as_ref(),
         &calls.interrupt,
     )?));
@@ -312,36 +315,6 @@ fn warn_of_misspelt_backends(app: &App, bottle: &Bottle, backend: &str) -> CliRe
         }
     }
     Ok(())
-}
-
-/// Prepares a run: whatever can be refused is refused here, and nothing is made.
-pub(super) fn prepared(
-    app: &App,
-    backend: &Backend,
-    (agent, bottle): (&Agent, &Bottle),
-    egress: &Egress,
-    wishes: &StartOptions,
-    stage: &Path,
-) -> CliResult<(Spec, Plan)> {
-    let spec = spec::build(&app.invocation, agent, bottle, egress, wishes, stage.to_owned())?;
-    capabilities::check(backend, agent, bottle, &spec)?;
-    secrets::check(&app.invocation, bottle)?;
-    let located = |failure| {
-        let failure = tools::locate(bottle, backend.name(), failure);
-        let failure = claude_files::locate(agent, backend.name(), failure);
-        let failure = intercept::locate(bottle, &egress.policy, backend.name(), failure);
-        let failure = profile::home::locate(agent, backend.name(), failure);
-        wishes.options.locate(backend.name(), failure)
-    };
-    let plan = prepare(backend, &spec).map_err(located)?;
-    Ok((spec, plan))
-}
-
-fn prepare(backend: &Backend, spec: &Spec) -> Result<Plan, Failure> {
-    let spec = spec.clone();
-    let plan = backend.call(Verb::PREPARE, move |opened, call| opened.prepare(call, &spec))?;
-    backend.progress().clear();
-    Ok(plan)
 }
 
 fn show_dry_run(app: &App, format: Format, view: &PlanView) -> CliResult<ExitCode> {

@@ -1,12 +1,12 @@
 //! The keys of the user's defaults.
 
-use super::{Checker, Lines};
+use super::{Checker, Lines, secrets};
 use crate::manifest::defaults::Defaults;
 use crate::manifest::names::check_slug;
 use crate::manifest::node::{Node, Value};
 use crate::manifest::problem::ProblemKind;
 
-const KEYS: [&str; 6] = ["backend", "yes", "editor", "survive", "detach_keys", "notify"];
+const KEYS: [&str; 7] = ["backend", "yes", "editor", "survive", "detach_keys", "notify", "token"];
 
 /// Checks a whole file; one that holds nothing sets nothing.
 pub(crate) fn check(checker: &mut Checker<'_>, root: &Node) -> Defaults {
@@ -38,7 +38,8 @@ pub(crate) fn check(checker: &mut Checker<'_>, root: &Node) -> Defaults {
     });
     let [yes, survive] = ["yes", "survive"]
         .map(|key| fields.get(key).is_some_and(|node| switch(checker, node, &format!("`{key}`"))));
-    Defaults { backend, yes, editor, survive, detach_keys, notify }
+    let token = fields.entry("token").and_then(|(key, node)| secrets::token(checker, key, node));
+    Defaults { backend, yes, editor, survive, detach_keys, notify, token }
 }
 
 fn switch(checker: &mut Checker<'_>, node: &Node, subject: &str) -> bool {

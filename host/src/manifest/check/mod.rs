@@ -34,6 +34,7 @@ use crate::profile::Profiles;
 
 pub(crate) use defaults::check as defaults;
 pub(crate) use files::{open_regular, reason};
+pub(crate) use secrets::obstacle;
 
 /// What one file defines.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use crate::manifest::keys::KEYS;
 use crate::manifest::model::{Bottle, Egress, EnvEntry, EnvName, EnvSource, ProxyKind};
 use crate::manifest::node::{Key, Node, Value};
 use crate::manifest::problem::ProblemKind;
-use crate::manifest::secret::{SecretEntry, SecretSource, SecretUse};
+use crate::manifest::secret::{SecretEntry, SecretSource, SecretUse, TokenSource};
 
 /// The longest text in front of a placeholder.
 const MAX_PREFIX: usize = 32;
@@ -66,13 +66,26 @@ fn secret(checker: &mut Checker<'_>, key: &Key, node: &Node) -> Option<SecretEnt
     })
 }
 
+/// Returns where the user's token comes from: a text, or `from` as a secret has it.
+pub(super) fn token(checker: &mut Checker<'_>, key: &Key, node: &Node) -> Option<TokenSource> {
+    let source = match node.value {
+        Value::Mapping(_) => {
+            let fields = checker.fields(node, "`token`", &["from".to_owned()])?;
+            let from = checker.required(&fields, "from", "`token`", key.span)?;
+            source(checker, key, from)?
+        }
+        _ => text_source(checker, key, node)?,
+    };
+    Some(TokenSource { source, origin: checker.source.origin(key.span) })
+}
+
 /// Returns where a value comes from that is one text, as an `env` entry has it. A value in clear is not a secret.
 fn text_source(checker: &mut Checker<'_>, key: &Key, node: &Node) -> Option<SecretSource> {
     match env::source(checker, key, node)? {
         EnvSource::Ask { message } => Some(SecretSource::Ask { message }),
         EnvSource::Host { variable } => Some(SecretSource::Host { variable }),
         EnvSource::Literal(_) => {
-            let message = format!("the secret `{}` stands in the manifest", key.text);
+            let message = format!("the secret `{}` stands here in clear", key.text);
             let note = "write `?message`, `${NAME}`, `{file: PATH}` or `{command: [PROGRAM, …]}`";
             checker.report_with(ProblemKind::BadEnvValue, key.span, message, note);
             None
@@ -230,7 +243,12 @@ pub(super) fn check_together(checker: &mut Checker<'_>, node: &Node, bottle: &Bo
     }
 }
 
-fn obstacle(secret: &SecretEntry, env: &[EnvEntry], egress: &Egress) -> Option<(String, &'static str)> {
+/// Returns why the guard could not hold a secret, and what to do about it.
+pub(crate) fn obstacle(
+    secret: &SecretEntry,
+    env: &[EnvEntry],
+    egress: &Egress,
+) -> Option<(String, &'static str)> {
     if env.iter().any(|entry| entry.name == secret.name) {
         let note = "keep one: what is in `env` the agent reads, and what is in `secrets` it does not";
         return Some(("`env` has a variable of this name".to_owned(), note));

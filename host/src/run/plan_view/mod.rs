@@ -215,8 +215,8 @@ impl PlanView {
 
     /// Adds the secrets that the guard holds.
     #[must_use]
-    pub fn with_secrets(self, secrets: &[SecretEntry]) -> Self {
-        Self { secrets: secrets.iter().map(SecretView::of).collect(), ..self }
+    pub fn with_secrets(self, secrets: &[SecretEntry], policy: &Policy) -> Self {
+        Self { secrets: secrets.iter().map(|secret| SecretView::of(secret, policy)).collect(), ..self }
     }
 
     /// Adds what the user calls the bottle.

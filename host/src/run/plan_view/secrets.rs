@@ -1,9 +1,10 @@
 //! What a plan says of secrets: which the guard holds, and which the agent reads. Names, never a value.
 
+use claude_bottle_egress_policy::Policy;
 use claude_bottle_plugin_api::{BottleSpec, EnvValue};
 use serde::Serialize;
 
-use crate::manifest::SecretEntry;
+use crate::manifest::{SecretEntry, SecretUse};
 
 /// A secret that the guard holds.
 #[derive(Debug, Clone, Serialize)]
@@ -20,18 +21,20 @@ pub(super) struct SecretView {
 }
 
 impl SecretView {
-    pub(super) fn of(secret: &SecretEntry) -> Self {
-        let mut places: Vec<_> =
-            secret.uses.iter().flat_map(|part| &part.places).map(ToString::to_string).collect();
+    /// Says it as the policy has it, which is what the guard goes by.
+    pub(super) fn of(secret: &SecretEntry, policy: &Policy) -> Self {
+        let held = || policy.secrets.iter().filter(|held| held.name == secret.name.as_str());
+        let mut places: Vec<_> = held().flat_map(|held| &held.places).map(ToString::to_string).collect();
         places.sort();
         places.dedup();
         let source = secret.source.word();
+        let uses = held().map(|held| SecretUse { hosts: held.hosts.clone(), places: held.places.clone() });
         Self {
             name: secret.name.to_string(),
-            hosts: secret.hosts().map(ToString::to_string).collect(),
+            hosts: held().flat_map(|held| &held.hosts).map(ToString::to_string).collect(),
             r#as: places,
             source,
-            goes_to: secret.goes_to(),
+            goes_to: uses.map(|part| part.to_string()).collect::<Vec<_>>().join(", "),
             by: (source == "command").then(|| secret.source.to_string()),
         }
     }
