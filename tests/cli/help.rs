@@ -39,6 +39,7 @@ fn the_first_help() {
       logs         Show past runs and their network requests
       cleanup      Remove leftovers of crashed runs
       policy       Ask what the egress policy allows, or change it in a running bottle
+      secret       Give a secret of a running bottle another value: secret set
       doctor       Check which backends work here, and how to fix the others
       verify       Try what a bottle keeps from its agent on this machine
       plugin       Manage backend plug-ins
@@ -68,7 +69,7 @@ fn the_first_help() {
 
     Environment:
       CLAUDE_BOTTLE_BACKEND       the backend to use (default: docker)
-      CLAUDE_BOTTLE_OAUTH_TOKEN   the token the agent gets as CLAUDE_CODE_OAUTH_TOKEN
+      CLAUDE_BOTTLE_OAUTH_TOKEN   the token of Claude Code, which its agents use and cannot read
       CLAUDE_BOTTLE_PLUGIN_PATH   directories of plug-ins, searched first
       CLAUDE_BOTTLE_LOG           what to log, as `debug` or `plugin=trace`
     ");

@@ -561,7 +561,7 @@ fn wrong_command_lines() {
     --- stderr
     error: unrecognized subcommand 'strat'
 
-      hint: some similar subcommands exist: 'trust', 'start'
+      hint: some similar subcommands exist: 'secret', 'trust', 'start'
 
     Usage: claude-bottle [OPTIONS] <COMMAND>
 

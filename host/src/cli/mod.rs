@@ -31,6 +31,7 @@ mod results;
 mod resume;
 mod save;
 mod schema;
+mod secret;
 mod selection;
 mod settings;
 mod size;
@@ -77,7 +78,7 @@ Examples:
 
 Environment:
   CLAUDE_BOTTLE_BACKEND       the backend to use (default: docker)
-  CLAUDE_BOTTLE_OAUTH_TOKEN   the token the agent gets as CLAUDE_CODE_OAUTH_TOKEN
+  CLAUDE_BOTTLE_OAUTH_TOKEN   the token of Claude Code, which its agents use and cannot read
   CLAUDE_BOTTLE_PLUGIN_PATH   directories of plug-ins, searched first
   CLAUDE_BOTTLE_LOG           what to log, as `debug` or `plugin=trace`")]
 struct Cli {
@@ -150,6 +151,8 @@ enum Command {
     Cleanup(cleanup::Args),
     /// Ask what the egress policy allows, or change it in a running bottle
     Policy(policy::Args),
+    /// Give a secret of a running bottle another value: secret set
+    Secret(secret::Args),
     /// Check which backends work here, and how to fix the others
     Doctor(doctor::Args),
     /// Try what a bottle keeps from its agent on this machine
@@ -287,6 +290,7 @@ fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
         Command::Ps(args) => done(active::run(app, &args)),
         Command::Info(args) => done(info::run(app, &args)),
         Command::Init(args) => done(init::run(app, args)),
+        Command::Secret(args) => done(secret::run(app, &args)),
         Command::Edit(args) => done(edit::run(app, &args)),
         Command::Stop(args) => done(stop::run(app, &args)),
         Command::Watch(args) => done(watch::run(app, &args)),

@@ -33,6 +33,13 @@ pub enum ValueError {
         #[source]
         source: io::Error,
     },
+    /// Standard input cannot be read.
+    #[error("cannot read standard input")]
+    ReadInput {
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The program cannot be started.
     #[error("cannot run `{program}`")]
     Run {
@@ -62,6 +69,13 @@ pub enum ValueError {
     /// No credential looks like it.
     #[error("it is not {} to {} visible characters of ASCII", LENGTHS.start(), LENGTHS.end())]
     NotACredential,
+}
+
+/// Reads all that there is, without the end of its last line.
+pub fn of_reader(reader: impl Read) -> Result<Secret, ValueError> {
+    let mut text = Zeroizing::new(Vec::with_capacity(MAX_READ as usize + 1));
+    reader.take(MAX_READ + 1).read_to_end(&mut text).map_err(|source| ValueError::ReadInput { source })?;
+    line(text)
 }
 
 /// Reads a file, without the end of its last line.

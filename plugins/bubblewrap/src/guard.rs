@@ -11,7 +11,7 @@ pub(crate) fn start(call: &Call, state: &Planned, dir: &RunDir) -> Result<Starti
     HostGuard { spec: &state.spec, bwrap: &state.bwrap, dir: &dir.path, access: None }.start(call)
 }
 
-/// Gives the guard of a bottle that runs another policy.
+/// Gives the guard of a bottle that runs another policy, or another value for a secret.
 pub(crate) fn reload(
     call: &Call,
     bottles: &Store,

@@ -1,6 +1,6 @@
-//! reload: another policy for the guard, which reads it from its standard input and answers on its standard error.
+//! reload: another policy for the guard, or another value for a secret that it holds, which reads it from its standard input and answers on its standard error.
 
-use claude_bottle_kit::{GUARD_PATIENCE, PolicyChange, unanswered};
+use claude_bottle_kit::{GUARD_PATIENCE, GuardChange, unanswered};
 use claude_bottle_plugin_api::{Bottle, Call, Failure, FailureKind, ReloadRequest, Reloaded, Result};
 use tokio::io::AsyncWriteExt;
 
@@ -16,7 +16,7 @@ const STDERR: u8 = 2;
 /// The longest line that is looked at; an answer is far below it.
 const MOST_BYTES: usize = 64 * 1024;
 
-/// Gives the bottle's guard another policy.
+/// Gives the bottle's guard what is asked for.
 pub(crate) async fn reload(
     engine: &impl Engine,
     call: &Call,
@@ -24,7 +24,7 @@ pub(crate) async fn reload(
     request: &ReloadRequest,
 ) -> Result<Reloaded> {
     call.check()?;
-    let change = PolicyChange::new(request)?;
+    let change = GuardChange::new(call, request)?;
     let state: BottleState = bottle.state()?;
     let sidecar = find(engine, &state, &bottle.name).await?;
     let failed = |source| DockerError::ReloadGuard { name: sidecar.name.clone(), source };
@@ -58,7 +58,7 @@ async fn find(engine: &impl Engine, state: &BottleState, name: &str) -> Result<F
 }
 
 /// Writes the line, and listens for the answer to it.
-async fn tell(attached: Attached, change: &PolicyChange) -> std::io::Result<Result<Reloaded>> {
+async fn tell(attached: Attached, change: &GuardChange) -> std::io::Result<Result<Reloaded>> {
     let Attached { mut output, mut input, .. } = attached;
     // What another process began and did not end is a line of its own, which the guard refuses.
     input.write_all(b"\n").await?;
@@ -95,7 +95,7 @@ mod tests {
     /// Sends a change to a guard that says these, with the request's name for `NAME`.
     async fn told(said: &[(u8, &str)]) -> Result<Reloaded> {
         let request = ReloadRequest::new(json!({ "rules": [] }));
-        let change = PolicyChange::new(&request).unwrap();
+        let change = GuardChange::new(&Call::detached(), &request).unwrap();
         let ((input, written), (mut says, output)) = (tokio::io::duplex(64), tokio::io::duplex(64));
         let attached = Attached { id: "c".to_owned(), output: Box::new(output), input: Box::new(input) };
         let guard = async move {

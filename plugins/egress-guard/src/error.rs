@@ -66,6 +66,12 @@ pub enum GuardError {
         /// Its name.
         name: String,
     },
+    /// A value was given for a secret that the guard is not to put in.
+    #[error("the guard holds no secret `{name}`")]
+    NotHeld {
+        /// Its name.
+        name: String,
+    },
     /// There is no room to look for all of them.
     #[error("the bottle has too many secrets, or too long ones")]
     TooManySecrets,

@@ -1,4 +1,5 @@
-//! How a guard that runs is given another policy: one line of JSON to it, and one line of JSON back.
+//! How a guard that runs is given another policy, or another value for a secret that it holds: one line of JSON to it, and one line
+//! of JSON back.
 //!
 //! The line is whole or it is nothing: one that was cut off is not JSON.
 
@@ -6,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::policy::Policy;
+use crate::secrets::GuardSecret;
 
 /// The longest line that a guard takes.
 pub const MOST_RELOAD_BYTES: usize = 16 << 20;
@@ -23,16 +25,35 @@ pub struct Reload {
     pub policy: Policy,
 }
 
+/// A value that a held secret has from now on. It has no `Debug`; it is serialised only to be handed to the guard.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretReload {
+    /// What the sender calls this request, so that it knows the answer.
+    #[serde(rename = "reload")]
+    pub name: String,
+    /// The secret, by its name, and the value.
+    pub secret: GuardSecret,
+}
+
+/// What a line asks for.
+pub enum ReloadLine {
+    /// Another policy.
+    Policy(Reload),
+    /// Another value.
+    Secret(SecretReload),
+}
+
 /// What the guard says to it. Unknown keys are ignored when reading.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum ReloadAnswer {
-    /// Every request from now on is decided by the new policy.
+    /// Every request from now on is decided by the new policy, or gets the new value.
     Reloaded {
         /// The request's name.
         reload: String,
     },
-    /// The old policy stays.
+    /// Everything stays as it was.
     ReloadFailed {
         /// The request's name; empty when that could not be read.
         reload: String,
@@ -41,11 +62,11 @@ pub enum ReloadAnswer {
     },
 }
 
-impl Reload {
+impl ReloadLine {
     /// Reads a line.
     ///
     /// # Errors
-    /// Returns the answer that says what is wrong.
+    /// Returns the answer that says what is wrong. Of a line with a secret it repeats nothing.
     pub fn read(line: &[u8]) -> Result<Self, ReloadAnswer> {
         let failed =
             |reload: &str, error: String| ReloadAnswer::ReloadFailed { reload: reload.to_owned(), error };
@@ -54,11 +75,31 @@ impl Reload {
         if name.is_empty() {
             return Err(failed("", "the request has no valid name".to_owned()));
         }
+        if value.get("secret").is_some() {
+            let read = SecretReload::deserialize(value).map(Self::Secret);
+            return read.map_err(|_| failed(&name, "`secret` is not a name and a value".to_owned()));
+        }
         // A list would be read as the fields of a policy in their order.
         if !value["policy"].is_object() {
             return Err(failed(&name, "`policy` is missing or not a mapping".to_owned()));
         }
-        Self::deserialize(value).map_err(|error| failed(&name, error.to_string()))
+        Reload::deserialize(value).map(Self::Policy).map_err(|error| failed(&name, error.to_string()))
+    }
+}
+
+impl Reload {
+    /// Reads a line that asks for a policy.
+    ///
+    /// # Errors
+    /// Returns the answer that says what is wrong.
+    pub fn read(line: &[u8]) -> Result<Self, ReloadAnswer> {
+        match ReloadLine::read(line)? {
+            ReloadLine::Policy(reload) => Ok(reload),
+            ReloadLine::Secret(SecretReload { name, .. }) => {
+                let error = "the line has no policy".to_owned();
+                Err(ReloadAnswer::ReloadFailed { reload: name, error })
+            }
+        }
     }
 
     /// Returns the line, with its end.
@@ -110,6 +151,24 @@ mod tests {
         check(r#"{"reload":"1","policy":{"rules":[{"rule":"*"}]}}"#, "1", "`*`");
         check(r#"{"reload":"1","policy":{"rule":[]}}"#, "1", "unknown field");
         check(r#"{"reload":"1","policy":{},"listen":"0.0.0.0:1"}"#, "1", "unknown field");
+    }
+
+    #[test]
+    fn a_value_is_read_and_never_repeated() {
+        let line = br#"{"reload":"1","secret":{"name":"TOKEN","value":"hunter2-hunter2"}}"#;
+        let Ok(ReloadLine::Secret(read)) = ReloadLine::read(line) else { panic!("the line is not read") };
+        assert_eq!((read.secret.name.as_str(), read.secret.value.as_str()), ("TOKEN", "hunter2-hunter2"));
+        for wrong in [
+            r#"{"reload":"1","secret":"hunter2-hunter2"}"#,
+            r#"{"reload":"1","secret":{"name":"TOKEN","value":["hunter2-hunter2"]}}"#,
+            r#"{"reload":"1","secret":{"name":"TOKEN","value":"x","hunter2-hunter2":1}}"#,
+            r#"{"reload":"1","policy":{},"secret":{"name":"TOKEN","value":"hunter2-hunter2"}}"#,
+        ] {
+            let Err(ReloadAnswer::ReloadFailed { reload, error }) = ReloadLine::read(wrong.as_bytes()) else {
+                panic!("{wrong} is read");
+            };
+            assert!(reload == "1" && !error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

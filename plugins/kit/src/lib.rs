@@ -42,7 +42,7 @@ pub mod workspace;
 pub use child::wait;
 pub use ended::closed;
 pub use environment::{LOCALE, profile_variables, proxy_variables};
-pub use guard::{GUARD_PATIENCE, PolicyChange, guard_config, guard_secrets, policy, unanswered};
+pub use guard::{GUARD_PATIENCE, GuardChange, guard_config, guard_secrets, policy, unanswered};
 pub use labels::{Labels, key};
 pub use planned::Planned;
 pub use printable::printable;

@@ -1,6 +1,7 @@
 //! A look into HTTPS from inside a live bottle: which clients trust it, and what rules about requests stop.
 
 pub(crate) mod above;
+mod renewed;
 mod requests;
 mod secrets;
 mod trust;

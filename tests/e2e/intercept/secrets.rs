@@ -24,7 +24,7 @@ const API_KEY: &str = "canary-key-0b7d1f6e22c4";
 const NPM_TOKEN: &str = "canary-npm-77d2b0c4e9";
 
 /// Serves these names, and returns the server, a bottle whose guard finds it, and the file of its authority.
-fn outside(
+pub(super) fn outside(
     backend: Backend,
     names: &[&str],
     script: Script,
@@ -147,7 +147,7 @@ fn secrets_of_files_commands_and_variables_go_to_their_hosts_in_their_places(bac
 }
 
 /// Searches the home, which holds the records, and what the program said.
-fn assert_nowhere(home: &Home, said: &[u8], value: &str) {
+pub(super) fn assert_nowhere(home: &Home, said: &[u8], value: &str) {
     let found = std::process::Command::new("grep").args(["-rl", value]).arg(home.path()).output().unwrap();
     assert_eq!(stdout(&found), "", "the value is on the disk");
     assert!(!String::from_utf8_lossy(said).contains(value));

@@ -3,7 +3,7 @@
 mod asked;
 mod change;
 mod check;
-pub(super) mod running;
+pub(in crate::cli) mod running;
 mod save;
 mod show;
 mod suggest;

@@ -26,7 +26,7 @@ pub(super) fn live_runs(app: &App, name: &str) -> CliResult<Vec<Record>> {
 }
 
 /// Returns the one bottle that the name means, with what reaches it.
-pub(super) fn only(app: &App, name: &str) -> CliResult<(Record, Bottle)> {
+pub(in crate::cli) fn only(app: &App, name: &str) -> CliResult<(Record, Bottle)> {
     let mut run = selection::only(running(app)?, name)?;
     match run.instance.take() {
         Some(bottle) => Ok((run, bottle)),

@@ -28,12 +28,12 @@ use crate::results::resume::Resumed;
 use crate::results::store::Saved;
 use crate::run::backend::Backend;
 use crate::run::ending::Outcome;
+use crate::run::intercept;
 use crate::run::names;
 use crate::run::plan_view::{Changes, PlanView};
 use crate::run::secrets;
 use crate::run::spec::StartOptions;
 use crate::run::workspace;
-use crate::run::intercept;
 use crate::ui::Answer;
 use crate::{run::owner, run::stage};
 

@@ -1,4 +1,4 @@
-//! Another policy while the guard runs: by lines on standard input, or by a line on the control socket.
+//! Another policy, or another value for a held secret, while the guard runs: by lines on standard input, or by a line on the control socket.
 //!
 //! Each line is answered by a line of JSON, on standard error or on the socket. A line that is cut off, too long or wrong
 //! changes nothing.
@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use claude_bottle_egress_policy::{Listen, MOST_RELOAD_BYTES, Reload, ReloadAnswer, SocketAccess};
+use claude_bottle_egress_policy::{
+    Listen, MOST_RELOAD_BYTES, Reload, ReloadAnswer, ReloadLine, SecretReload, SocketAccess,
+};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::channel;
 
@@ -89,11 +91,12 @@ async fn read_line(stream: &Stream) -> Option<BytesMut> {
 }
 
 async fn apply(server: &Server, line: &[u8]) -> ReloadAnswer {
-    let Reload { name, policy } = match Reload::read(line) {
-        Ok(reload) => reload,
+    let (name, applied) = match ReloadLine::read(line) {
+        Ok(ReloadLine::Policy(Reload { name, policy })) => (name, server.set_policy(policy).await),
+        Ok(ReloadLine::Secret(SecretReload { name, secret })) => (name, server.set_secret(secret).await),
         Err(answer) => return answer,
     };
-    match server.set_policy(policy).await {
+    match applied {
         Ok(()) => ReloadAnswer::Reloaded { reload: name },
         Err(error) => ReloadAnswer::ReloadFailed { reload: name, error: chain(&error) },
     }

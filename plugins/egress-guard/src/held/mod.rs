@@ -83,9 +83,13 @@ impl Held {
         self.each().map(|entry| entry.told.placeholder.as_str())
     }
 
-    /// Returns names and values.
-    pub(crate) fn values(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.each().map(|entry| (entry.told.name.as_str(), entry.value.as_str()))
+    /// Returns names and values of those among a bottle's secrets that are held.
+    pub(crate) fn values_among<'s>(
+        &self,
+        secrets: &'s GuardSecrets,
+    ) -> impl Iterator<Item = (&'s str, &'s str)> {
+        let is_held = |secret: &&GuardSecret| self.each().any(|entry| entry.told.name == secret.name);
+        secrets.entries.iter().filter(is_held).map(|secret| (secret.name.as_str(), secret.value.as_str()))
     }
 
     /// Returns a text with placeholders in place of values; `None` when it has none.

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use claude_bottle_egress_policy::{
-    Code, DlpConfig, GuardConfig, GuardSecrets, Intercept, LogEvent, LogRecord, Policy, Verdict,
+    Code, DlpConfig, GuardConfig, GuardSecret, GuardSecrets, Intercept, LogEvent, LogRecord, Policy, Verdict,
 };
 use hyper::header::HeaderValue;
 use serde_json::json;
@@ -27,6 +27,9 @@ use crate::net::resolve::{Resolver, system_name_servers};
 use crate::tls::authority::Authority;
 use crate::tls::roots;
 
+/// How many values of a held secret are known at a time: the one that is put in, and those before it.
+const MOST_VALUES: usize = 8;
+
 /// One configuration with everything made from it. A reload makes a new one; requests under way keep theirs.
 pub struct Snapshot {
     /// The configuration.
@@ -35,6 +38,8 @@ pub struct Snapshot {
     pub(crate) resolver: Arc<Resolver>,
     /// Looks for credentials as configured.
     pub(crate) inspector: Arc<Inspector>,
+    /// Every secret of the bottle, as it was handed over; of a held one the values that it had before as well.
+    secrets: Arc<GuardSecrets>,
     /// The secrets that are put into requests.
     pub(crate) held: Held,
     /// Overwrites those secrets in answers.
@@ -69,8 +74,27 @@ impl Snapshot {
         let proxy_authorization = upstream_proxy::authorization(&config, secrets)?;
         let tls = opens(&config).then(|| roots::client(&config.roots)).transpose()?;
         let resolver = Arc::new(Resolver::new(&servers, timeout));
-        let answers = Arc::new(Mask::new(held.values())?);
-        Ok(Self { resolver, inspector: Arc::new(inspector), held, answers, proxy_authorization, tls, config })
+        let answers = Arc::new(Mask::new(held.values_among(secrets))?);
+        let (inspector, secrets) = (Arc::new(inspector), Arc::new(secrets.clone()));
+        Ok(Self { secrets, resolver, inspector, held, answers, proxy_authorization, tls, config })
+    }
+
+    /// Returns the same with another value for a held secret. What it had before is looked for and masked as ever: it may still be
+    /// good.
+    fn with_secret(&self, secret: GuardSecret) -> Result<Self, GuardError> {
+        let name = secret.name.clone();
+        if !self.config.policy.secrets.iter().any(|held| held.name == name) {
+            return Err(GuardError::NotHeld { name });
+        }
+        let mut secrets = GuardSecrets::clone(&self.secrets);
+        secrets.entries.insert(0, secret);
+        let mut values = 0;
+        secrets.entries.retain(|entry| {
+            values += usize::from(entry.name == name);
+            entry.name != name || values <= MOST_VALUES
+        });
+        let next = Self::with_secrets(self.config.clone(), &secrets)?;
+        Ok(Self { resolver: Arc::clone(&self.resolver), ..next })
     }
 
     /// Returns the same with another policy: its secrets, for one, were given once.
@@ -78,6 +102,7 @@ impl Snapshot {
         let config = self.config.with_policy(policy).map_err(|source| GuardError::Policy { source })?;
         Ok(Self {
             config,
+            secrets: Arc::clone(&self.secrets),
             resolver: Arc::clone(&self.resolver),
             inspector: Arc::clone(&self.inspector),
             held: self.held.clone(),
@@ -217,6 +242,16 @@ impl Server {
     pub async fn set_policy(&self, policy: Policy) -> Result<(), GuardError> {
         let next = self.snapshot().with_policy(policy)?;
         self.replace(next).await
+    }
+
+    /// Gives a held secret another value, for requests from now on.
+    pub async fn set_secret(&self, secret: GuardSecret) -> Result<(), GuardError> {
+        let change = format!("the secret `{}` has another value", secret.name);
+        let next = self.snapshot().with_secret(secret)?;
+        let bottle = next.config.bottle.clone();
+        self.put(next).await;
+        self.logger.write(change_record(&bottle, &change)).await;
+        Ok(())
     }
 
     /// Lets a configuration count from now on, and writes to the log what it changes.

@@ -24,6 +24,7 @@ mod opened;
 mod policy;
 mod program;
 mod reload;
+mod renewed;
 mod resolve;
 mod secrets;
 mod stdin;

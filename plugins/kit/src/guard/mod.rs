@@ -6,7 +6,7 @@ mod secrets;
 use claude_bottle_egress_policy::{ConfigError, GuardConfig, Listen, Policy};
 use claude_bottle_plugin_api::Spec;
 
-pub use reload::{PATIENCE as GUARD_PATIENCE, PolicyChange, policy, unanswered};
+pub use reload::{GuardChange, PATIENCE as GUARD_PATIENCE, policy, unanswered};
 pub use secrets::guard_secrets;
 
 /// Returns the guard's configuration as the host wrote it, to listen at `listen`. Without one nothing is let out.

@@ -1,35 +1,44 @@
-//! Another policy for a guard that runs: what a backend sends it, and which answer is the one to that.
+//! Another policy for a guard that runs, or another value for a secret that it holds: what a backend sends it, and which answer is
+//! the one to that.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use claude_bottle_egress_policy::{
-    ConfigError, GuardConfig, Listen, MOST_RELOAD_BYTES, Policy, Reload, ReloadAnswer, SecretHost,
+    ConfigError, GuardConfig, GuardSecret, Listen, MOST_RELOAD_BYTES, Policy, Reload, ReloadAnswer,
+    SecretHost, SecretReload,
 };
 use claude_bottle_plugin_api::{Call, ErrorExt, Failure, FailureKind, ReloadRequest, Reloaded, Result};
 use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::secrets::not_text;
 
 /// How long a guard may take to answer: a busy machine may be slow to schedule it.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A policy on its way to a guard, which takes it by a line of its standard input or on its control socket.
-pub struct PolicyChange {
+/// A policy or a value on its way to a guard, which takes it by a line of its standard input or on its control socket.
+pub struct GuardChange {
     name: String,
-    line: Vec<u8>,
+    line: Zeroizing<Vec<u8>>,
 }
 
-impl PolicyChange {
-    /// Reads what is asked for.
+impl GuardChange {
+    /// Reads what is asked for, and takes the value of a secret from the call.
     ///
     /// # Errors
-    /// Fails for a document that is not a policy with which a guard could start.
-    pub fn new(request: &ReloadRequest) -> Result<Self> {
-        let policy = policy(request)?;
+    /// Fails for a document that is not a policy with which a guard could start, and for a secret that the call does not grant.
+    pub fn new(call: &Call, request: &ReloadRequest) -> Result<Self> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let name = format!("{}-{}", std::process::id(), since.as_nanos());
-        let line = Reload { name: name.clone(), policy }.to_line();
-        let line = line.failure(FailureKind::Internal, || "cannot write the policy")?;
+        let line = match &request.secret {
+            Some(secret) => secret_line(call, &name, secret)?,
+            None => {
+                let line = Reload { name: name.clone(), policy: policy(request)? }.to_line();
+                line.failure(FailureKind::Internal, || "cannot write the policy")?.into()
+            }
+        };
         if line.len() > MOST_RELOAD_BYTES {
             let message = format!("the policy has {} bytes; a guard takes {MOST_RELOAD_BYTES}", line.len());
             return Err(Failure::new(FailureKind::Invalid, message));
@@ -75,6 +84,20 @@ impl PolicyChange {
     }
 }
 
+/// Writes the line that gives a held secret the value which the call has for it.
+fn secret_line(call: &Call, name: &str, secret: &str) -> Result<Zeroizing<Vec<u8>>> {
+    let value = call.secret(secret)?;
+    let value = std::str::from_utf8(value.expose()).map_err(|_| not_text(secret))?.to_owned();
+    let secret = GuardSecret { name: secret.to_owned(), value, hosts: Vec::new() };
+    let request = SecretReload { name: name.to_owned(), secret };
+    let mut line = Zeroizing::new(Vec::with_capacity(256 + 6 * request.secret.value.len()));
+    let written = serde_json::to_writer(&mut *line, &request);
+    drop(Zeroizing::new(request.secret.value));
+    written.failure(FailureKind::Internal, || "cannot write the secret for the guard")?;
+    line.push(b'\n');
+    Ok(line)
+}
+
 /// Reads a policy as a guard does, without one.
 ///
 /// # Errors
@@ -104,10 +127,14 @@ pub fn unanswered() -> Failure {
 mod tests {
     use std::sync::Arc;
 
+    use claude_bottle_egress_policy::ReloadLine;
     use claude_bottle_plugin_api::{CallServices, Event, Owner, Secret};
     use serde_json::json;
 
     use super::*;
+
+    /// A value in which JSON writes two bytes in another way.
+    const VALUE: &[u8] = b"hunter2\\\"hunter2";
 
     struct Quiet;
 
@@ -119,16 +146,21 @@ mod tests {
         fn cancel_fd(&self) -> Option<std::os::fd::OwnedFd> {
             None
         }
-        fn secret(&self, _name: &str) -> Result<Secret> {
-            Err(Failure::unsupported("secret"))
+        fn secret(&self, name: &str) -> Result<Secret> {
+            if name == "TOKEN" {
+                Ok(Secret::new(VALUE.to_vec()))
+            } else {
+                Err(Failure::unsupported("secret"))
+            }
         }
         fn owner_alive(&self, _owner: &Owner) -> Result<bool> {
             Ok(true)
         }
     }
 
-    fn change() -> PolicyChange {
-        PolicyChange::new(&ReloadRequest::new(json!({ "rules": [{ "rule": "a.test" }] }))).unwrap()
+    fn change() -> GuardChange {
+        let request = ReloadRequest::new(json!({ "rules": [{ "rule": "a.test" }] }));
+        GuardChange::new(&Call::detached(), &request).unwrap()
     }
 
     /// Sends a change to a guard that says this, with the request's name for `NAME`.
@@ -161,6 +193,18 @@ mod tests {
     }
 
     #[test]
+    fn the_value_of_a_secret_is_the_calls_and_without_one_nothing_is_sent() {
+        let ours = Call::new(Arc::new(Quiet));
+        let change = GuardChange::new(&ours, &ReloadRequest::of_secret("TOKEN")).unwrap();
+        let Ok(ReloadLine::Secret(read)) = ReloadLine::read(change.line()) else {
+            panic!("it is not a value")
+        };
+        assert_eq!((read.secret.name.as_str(), read.secret.value.as_bytes()), ("TOKEN", VALUE));
+        let failure = GuardChange::new(&ours, &ReloadRequest::of_secret("OTHER")).err().unwrap();
+        assert_eq!(failure.kind, FailureKind::Unsupported);
+    }
+
+    #[test]
     fn what_no_guard_could_start_with_is_not_sent() {
         for document in [
             json!(null),
@@ -169,7 +213,8 @@ mod tests {
             json!({ "hosts": { "a.test": [] } }),
             json!({ "private": [{ "host": "a.test", "range": "0.0.0.0/0" }] }),
         ] {
-            let failure = PolicyChange::new(&ReloadRequest::new(document.clone())).err().unwrap();
+            let failure = GuardChange::new(&Call::detached(), &ReloadRequest::new(document.clone()));
+            let failure = failure.err().unwrap();
             assert_eq!(failure.kind, FailureKind::Invalid, "{document}");
         }
     }

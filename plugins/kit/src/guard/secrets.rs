@@ -55,7 +55,7 @@ fn entry<'a>(spec: &Spec, name: &'a str, secret: &'a Secret) -> Result<Entry<'a>
     Ok(Entry { name, value, hosts: hosts(spec, name)? })
 }
 
-fn not_text(name: &str) -> Failure {
+pub(super) fn not_text(name: &str) -> Failure {
     let message =
         format!("the value of `{name}` is not UTF-8 text, so the guard cannot look for it in what leaves");
     Failure::new(FailureKind::Invalid, message)

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use claude_bottle_plugin_api::{Call, Failure, FailureKind, ReloadRequest, Reloaded, Result, Spec};
 
-use crate::PolicyChange;
+use crate::GuardChange;
 use crate::companions::{is_program, missing};
 use crate::host_files::with_short_path;
 
@@ -46,7 +46,7 @@ pub fn program(spec: &Spec) -> Result<PathBuf> {
 /// # Errors
 /// Fails when the guard is gone or keeps its policy.
 pub fn reload(call: &Call, dir: &Path, name: &str, request: &ReloadRequest) -> Result<Reloaded> {
-    let change = PolicyChange::new(request)?;
+    let change = GuardChange::new(call, request)?;
     let stream = with_short_path(dir, CONTROL, UnixStream::connect).map_err(|failure| {
         let message = format!("the guard of `{name}` takes no other policy");
         Failure::new(FailureKind::Unreachable, message).caused_by(&failure).hint("start the bottle again")

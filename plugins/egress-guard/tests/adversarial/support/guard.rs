@@ -82,7 +82,12 @@ impl Guard {
 
     /// Starts a guard with a control socket.
     pub(crate) fn start_controlled(config: &Value) -> Self {
-        Self::spawn(&[], "127.0.0.1:0", config, &[], true)
+        Self::start_controlled_with(config, &[])
+    }
+
+    /// Starts a guard with a control socket and these variables.
+    pub(crate) fn start_controlled_with(config: &Value, env: &[(&str, &str)]) -> Self {
+        Self::spawn(&[], "127.0.0.1:0", config, env, true)
     }
 
     /// Starts a guard by another program, which runs it as its child.

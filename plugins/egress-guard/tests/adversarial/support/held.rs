@@ -84,7 +84,7 @@ impl World {
 /// Starts a guard with the value.
 pub(crate) fn start(config: &Value) -> Guard {
     let secrets = json!([{ "name": "TOKEN", "value": VALUE, "hosts": ["own.test"] }]).to_string();
-    Guard::start_on("127.0.0.1:0", config, &[("BOTTLE_SECRETS", &secrets)])
+    Guard::start_controlled_with(config, &[("BOTTLE_SECRETS", &secrets)])
 }
 
 /// One secret that goes to one host by bearer, and to a model by a header.
