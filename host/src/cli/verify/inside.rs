@@ -13,11 +13,11 @@ use serde_json::json;
 
 use super::super::App;
 use super::super::app::Calls;
-use super::super::start::prepared;
+use super::super::start::{Prepared, prepared};
 use super::canaries::{Canaries, word};
 use super::listener::Listener;
 use super::rows::{Finding, Tried};
-use crate::egress::{self, Egress};
+use crate::egress;
 use crate::error::CliResult;
 use crate::manifest::{Agent, Bottle};
 use crate::run::backend::Backend;
@@ -26,6 +26,7 @@ use crate::run::records::{Phase, Record};
 use crate::run::session::Session;
 use crate::run::setup::Setup;
 use crate::run::spec::StartOptions;
+use crate::run::token::Granted;
 use crate::run::{owner, stage};
 
 /// The probe, by the name that every backend with the guest program knows.
@@ -57,13 +58,13 @@ pub(super) fn tried(
         limits.memory_bytes = Some(limits.memory_bytes.map_or(MOST_MEMORY, |wanted| wanted.min(MOST_MEMORY)));
         limits.pids = Some(limits.pids.map_or(MOST_PROCESSES, |wanted| wanted.min(MOST_PROCESSES)));
     }
-    let mut egress = Egress::find(&app.invocation, agent, &bottle)?;
     // Nobody is there to answer.
-    egress.ask = false;
+    bottle.egress.ask = None;
     let stage = stage::make(&owner::this_process())?;
     let options = Options::of(&bottle, backend.name());
     let wishes = StartOptions { options, ..StartOptions::default() };
-    let (spec, plan) = prepared(app, backend, (agent, &bottle), &egress, &wishes, stage.path())?;
+    let prepared = prepared(app, backend, (agent, &bottle), &wishes, stage.path())?;
+    let Prepared { granted: Granted { bottle, .. }, egress, spec, plan } = prepared;
     let canaries = Canaries::new(&spec, bottle.secrets.iter().map(|secret| secret.name.as_str()))?;
     let canaries = Arc::new(canaries);
     backend.grant(Arc::clone(&canaries) as _);
