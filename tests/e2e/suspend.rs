@@ -5,12 +5,12 @@ use std::process::Command;
 
 use claude_bottle_standin::Script;
 
-use crate::support::backend::{Backend, on_each_backend};
+use crate::support::backend::{Backend, on_each_backend_and_podman};
 use crate::support::home::{Home, TOKEN};
 use crate::support::screen::Screen;
 use crate::support::{assert_code, run, standin, stderr, stdout};
 
-on_each_backend!(
+on_each_backend_and_podman!(
     control_z_suspends_the_host_and_fg_continues_both,
     a_program_that_stops_itself_suspends_the_host,
     without_a_shell_it_goes_on_at_once,

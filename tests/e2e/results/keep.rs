@@ -5,11 +5,11 @@ use std::process::Output;
 
 use super::{PATIENCE, home, results};
 use crate::failure::run::{Run, reapers};
-use crate::support::backend::{Backend, on_each_backend};
+use crate::support::backend::{Backend, on_each_backend_and_podman};
 use crate::support::home::Home;
 use crate::support::{assert_code, run, stderr, stdout};
 
-on_each_backend!(
+on_each_backend_and_podman!(
     what_is_kept_comes_along_here_and_on_the_other_backend_until_it_is_discarded,
     a_bottle_that_is_stopped_can_be_kept,
     a_killed_run_that_was_to_be_kept_is_kept_by_its_watcher,

@@ -14,11 +14,11 @@ use claude_bottle::results::store::{Saved, Store};
 use serde_json::Value;
 
 use crate::failure::run::{Run, reapers};
-use crate::support::backend::{Backend, on_each_backend};
+use crate::support::backend::{Backend, on_each_backend_and_podman};
 use crate::support::home::Home;
 use crate::support::{assert_code, run, stderr, stdout};
 
-on_each_backend!(
+on_each_backend_and_podman!(
     the_work_lies_over_the_directory_of_today,
     the_agents_commits_are_there_again,
     the_policy_of_today_holds,
