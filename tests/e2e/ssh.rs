@@ -291,17 +291,8 @@ fn an_address_of_ipv6_is_asked_for_as_one(backend: Backend) {
     let home = home(agent, sshd.address(), &sshd.host_key());
     fs::copy(keys.path().join("id"), identity(&home)).unwrap();
     let output = start(backend, &home, agent, "ssh forge 'echo logged in'", "");
-    // The loopback of the guard is this machine's on bubblewrap, and the sidecar's own on docker.
-    let expected = match backend {
-        Backend::Docker => (255, ""),
-        Backend::Bubblewrap | Backend::Podman => (0, "logged in\n"),
-    };
-    assert_eq!(
-        (output.status.code(), &*stdout(&output)),
-        (Some(expected.0), expected.1),
-        "{}",
-        stderr(&output)
-    );
+    // The loopback of a guard that is a process of this machine is this machine's.
+    assert_eq!((output.status.code(), &*stdout(&output)), (Some(0), "logged in\n"), "{}", stderr(&output));
     let logged = home.decisions();
     let asked = |line: &&serde_json::Value| line["host"] == "[::1]" && line["port"] == port;
     assert!(logged.iter().any(|line| asked(&line) && line["rule"] == format!("[::1]:{port}")), "{logged:?}");

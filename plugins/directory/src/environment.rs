@@ -27,6 +27,7 @@ pub fn relay(spec: &Spec) -> Relay {
         guard: GUARD_SOCKET.into(),
         forward: spec.bottle.forward.iter().map(forward).collect(),
         names: true,
+        proves: false,
     }
 }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use claude_bottle_kit::connect;
+use claude_bottle_kit::host_guard::HostGuards;
 use claude_bottle_plugin_api::{
     ActiveBottle, AgentFile, AgentProfile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport,
     CleanupScope, ConnectRequest, Connected, Context, EgressSpec, ErrorExt, ExecRequest, ExitStatus,
@@ -27,6 +28,7 @@ pub struct Docker {
     engine: Result<Arc<DockerApi>, AddressError>,
     runtime: Runtime,
     followers: Followers,
+    guards: HostGuards,
 }
 
 impl Docker {
@@ -96,7 +98,8 @@ impl Backend for Docker {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(2).thread_name("docker").enable_all().build();
         let runtime = runtime.failure(FailureKind::Internal, || "cannot start the backend's threads")?;
-        Ok(Self { config, engine, runtime, followers: Followers::default() })
+        let guards = HostGuards::new(&config.data_dir);
+        Ok(Self { config, engine, runtime, followers: Followers::default(), guards })
     }
 
     fn probe(&self, _call: &Call) -> Result<Probe> {
@@ -142,7 +145,7 @@ impl Backend for Docker {
     fn halt(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
         let engine = self.engine()?;
         self.end_following(bottle);
-        self.run(export::halt(engine, bottle))
+        self.run(export::halt(engine, &self.guards, bottle))
     }
 
     fn export(&self, call: &Call, bottle: &Bottle, request: &ExportRequest) -> Result<Exported> {
@@ -153,7 +156,7 @@ impl Backend for Docker {
     fn keep(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
         let engine = self.engine()?;
         self.end_following(bottle);
-        self.run(keep::keep(engine, bottle))
+        self.run(keep::keep(engine, &self.guards, bottle))
     }
 
     fn connect(&self, call: &Call, bottle: &Bottle, request: &ConnectRequest) -> Result<Connected> {
@@ -165,23 +168,24 @@ impl Backend for Docker {
 
     fn reload(&self, call: &Call, bottle: &Bottle, request: &ReloadRequest) -> Result<Reloaded> {
         let engine = self.engine()?;
-        self.run(reload::reload(engine, call, bottle, request))
+        self.run(reload::reload(engine, &self.guards, call, bottle, request))
     }
 
     fn close(&self, call: &Call, bottle: &Bottle) -> Result<()> {
         let engine = self.engine()?;
         self.end_following(bottle);
-        self.run(close::close(engine, &Faults { fault: &self.config.fault, call }, bottle))
+        let faults = Faults { fault: &self.config.fault, call };
+        self.run(close::close(engine, &self.guards, &faults, bottle))
     }
 
     fn prepare_cleanup(&self, call: &Call, scope: &CleanupScope) -> Result<CleanupPlan> {
         let engine = self.engine()?;
-        self.run(cleanup::find(engine, &self.config, call, scope))
+        self.run(cleanup::find(engine, (&self.config, &self.guards), call, scope))
     }
 
     fn cleanup(&self, _call: &Call, plan: &CleanupPlan) -> Result<CleanupReport> {
         let engine = self.engine()?;
-        self.run(async { Ok(cleanup::apply(engine, plan).await) })
+        self.run(async { Ok(cleanup::apply(engine, &self.guards, plan).await) })
     }
 
     fn list_active(&self, _call: &Call) -> Result<Vec<ActiveBottle>> {

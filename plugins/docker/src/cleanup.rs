@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use claude_bottle_kit::cleanup::Judge;
+use claude_bottle_kit::host_guard::{self, HostGuards};
 use claude_bottle_kit::{Labels, key};
 use claude_bottle_plugin_api::{
     Call, CleanupItem, CleanupPlan, CleanupReport, CleanupScope, Failure, Result,
@@ -36,15 +37,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// About a process that was killed the answer is final: it may have asked for something that the engine is still making.
 pub(crate) async fn find(
     engine: &impl Engine,
-    config: &Config,
+    own: (&Config, &HostGuards),
     call: &Call,
     scope: &CleanupScope,
 ) -> Result<CleanupPlan> {
-    let Some(killed) = &scope.killed else { return look(engine, config, call, scope).await };
+    let Some(killed) = &scope.killed else { return look(engine, own, call, scope).await };
     let (begun, mut asked) = (Instant::now(), engine.abandoned());
     loop {
         let is_final = !asked.remain(engine.abandoned()) || begun.elapsed() > PATIENCE;
-        let plan = look(engine, config, call, scope).await?;
+        let plan = look(engine, own, call, scope).await?;
         let is_theirs = |item: &CleanupItem| item.owner.as_ref().is_some_and(|owner| owner.is_same(killed));
         // What is there goes first: a request may be one that ends with its container.
         if is_final || plan.remove.iter().any(is_theirs) {
@@ -66,7 +67,7 @@ async fn until_settled(engine: &impl Engine, call: &Call, asked: &mut Abandoned)
 
 async fn look(
     engine: &impl Engine,
-    config: &Config,
+    (config, guards): (&Config, &HostGuards),
     call: &Call,
     scope: &CleanupScope,
 ) -> Result<CleanupPlan> {
@@ -77,6 +78,7 @@ async fn look(
         let found = found.map_err(|source| DockerError::ListLeftovers { name: "*".to_owned(), source })?;
         found.iter().for_each(|thing| place(&mut plan, &mut judge, kind, thing));
     }
+    guards.plan(&mut plan, &mut judge)?;
     plan.remove.extend(superseded::find(engine, &config.data_dir).await?);
     Ok(plan)
 }
@@ -98,7 +100,7 @@ fn place(plan: &mut CleanupPlan, judge: &mut Judge<'_>, kind: Kind, thing: &Foun
 /// Removes what the plan names, containers before networks, and first saves what the sidecars decided.
 ///
 /// A log that cannot be saved keeps nothing from being removed.
-pub(crate) async fn apply(engine: &impl Engine, plan: &CleanupPlan) -> CleanupReport {
+pub(crate) async fn apply(engine: &impl Engine, guards: &HostGuards, plan: &CleanupPlan) -> CleanupReport {
     let mut report = CleanupReport::default();
     let logs = &logs(engine, plan).await;
     for kind in KINDS {
@@ -122,8 +124,19 @@ pub(crate) async fn apply(engine: &impl Engine, plan: &CleanupPlan) -> CleanupRe
             }
         }
     }
+    end_guards(guards, plan, &mut report);
     remove_images(engine, plan, &mut report).await;
     report
+}
+
+/// Ends the guards that are processes of this machine. Their bottles are gone by now.
+fn end_guards(guards: &HostGuards, plan: &CleanupPlan, report: &mut CleanupReport) {
+    for item in plan.remove.iter().filter(|item| item.kind == host_guard::KIND) {
+        match guards.end(&item.id) {
+            Ok(()) => report.removed.push(item.clone()),
+            Err(failure) => report.failures.push(failure),
+        }
+    }
 }
 
 async fn remove_images(engine: &impl Engine, plan: &CleanupPlan, report: &mut CleanupReport) {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use claude_bottle_kit::cleanup::joined;
-use claude_bottle_plugin_api::{Bottle, Call, Failure, Result};
+use claude_bottle_kit::host_guard::HostGuards;
+use claude_bottle_plugin_api::{Bottle, Call, ErrorExt, Failure, FailureKind, Result};
 use futures_util::future::join_all;
 
 use crate::engine::{Engine, Kind};
@@ -12,6 +13,9 @@ use crate::fault::Fault;
 use crate::launch::undo::sweep;
 use crate::plan::{BottleState, role};
 use crate::sidecar::log;
+
+/// What is said of a guard that was gone before its agent.
+const ENDED_EARLY: &str = "the proxy ended before the agent did, and nothing has gone out since";
 
 /// What a test asks to go wrong while a bottle is removed.
 pub(crate) struct Faults<'a> {
@@ -26,15 +30,49 @@ impl Faults<'_> {
     }
 }
 
-/// Removes the bottle. Agent and sidecar end beside each other: an agent without its sidecar has no way out.
-pub(crate) async fn close(engine: &impl Engine, faults: &Faults<'_>, bottle: &Bottle) -> Result<()> {
+/// Removes the bottle. Agent and guard end at the same time: an agent without its guard has no way out.
+pub(crate) async fn close(
+    engine: &impl Engine,
+    guards: &HostGuards,
+    faults: &Faults<'_>,
+    bottle: &Bottle,
+) -> Result<()> {
     let state: BottleState = bottle.state()?;
     let mut failures: Vec<Failure> = Vec::new();
     // What fails here is tried again by the sweep, which has the last word on it.
-    failures.extend(remove_known(engine, faults, &state).await);
+    failures.extend(match guards.has(&state.id) {
+        true => remove_with_host_guard(engine, guards, faults, &state).await,
+        false => remove_known(engine, faults, &state).await,
+    });
     failures.extend(sweep(engine, &state.selector()).await);
     failures.extend(faults.after("sweep").await);
     joined(failures)
+}
+
+/// Ends the guard, which completes its log itself, and removes what the record names.
+async fn remove_with_host_guard(
+    engine: &impl Engine,
+    guards: &HostGuards,
+    faults: &Faults<'_>,
+    state: &BottleState,
+) -> Vec<Failure> {
+    let agent = engine.inspect_container(&state.agent).await;
+    if agent.is_ok_and(|found| found.running) && !guards.is_alive(&state.id) {
+        tracing::error!("{ENDED_EARLY}");
+    }
+    let agent = async {
+        drop(engine.kill_container(&state.agent).await);
+        let killed = faults.after("kill-agent").await;
+        drop(engine.remove(Kind::Container, &state.agent).await);
+        [killed, faults.after("remove-agent").await]
+    };
+    let guard = async {
+        let ended = on_a_thread(guards, &state.id, HostGuards::end).await.err();
+        [ended, faults.after("end-guard").await]
+    };
+    let (agent, guard) = tokio::join!(agent, guard);
+    join_all(state.volumes.iter().map(|name| engine.remove(Kind::Volume, name))).await;
+    agent.into_iter().chain(guard).chain([faults.after("remove-volume").await]).flatten().collect()
 }
 
 /// Saves the log and removes what the record names, as much of it at once as depends on nothing.
@@ -70,8 +108,26 @@ async fn remove_known(engine: &impl Engine, faults: &Faults<'_>, state: &BottleS
     agent.into_iter().chain(sidecar).chain([networks, volume]).flatten().collect()
 }
 
-/// Ends the sidecar, whose decisions are kept; its container stays.
-pub(crate) async fn end_sidecar(engine: &impl Engine, state: &BottleState) -> Result<()> {
+/// Ends the guard, whose decisions are kept; the container of a sidecar stays, and so does the directory of a guard on this machine.
+pub(crate) async fn end_guard(engine: &impl Engine, guards: &HostGuards, state: &BottleState) -> Result<()> {
+    match guards.has(&state.id) {
+        true => on_a_thread(guards, &state.id, HostGuards::halt).await,
+        false => end_sidecar(engine, state).await,
+    }
+}
+
+/// Does something with a guard of this machine on a thread that may wait, while the engine does its part.
+async fn on_a_thread(
+    guards: &HostGuards,
+    id: &str,
+    act: impl FnOnce(&HostGuards, &str) -> Result<()> + Send + 'static,
+) -> Result<()> {
+    let (guards, id) = (guards.clone(), id.to_owned());
+    let acted = tokio::task::spawn_blocking(move || act(&guards, &id)).await;
+    acted.failure(FailureKind::Internal, || "cannot wait for the guard")?
+}
+
+async fn end_sidecar(engine: &impl Engine, state: &BottleState) -> Result<()> {
     save_log(engine, state, false).await?;
     let known = match &state.sidecar {
         Some(sidecar) => Some(sidecar.clone()),
@@ -93,7 +149,7 @@ async fn save_log(engine: &impl Engine, state: &BottleState, is_open: bool) -> R
         Some((sidecar, dir)) => {
             // Saving ends it, so this is asked before.
             if is_open && engine.inspect_container(&sidecar).await.is_ok_and(|found| !found.running) {
-                tracing::error!("the proxy ended before the agent did, and nothing has gone out since");
+                tracing::error!("{ENDED_EARLY}");
             }
             log::save(engine, &sidecar, &dir).await
         }

@@ -20,6 +20,7 @@ const DEFAULT_PORT: u16 = 8888;
 /// The names of all settings.
 pub(crate) const SETTINGS: &[&str] = &[
     "BASE_IMAGE",
+    "BWRAP",
     "CLAUDE_CODE_VERSION",
     "CONTAINER",
     "CONTAINER_HOME",
@@ -47,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) port: u16,
     /// `GUEST`: the program for the inside, when the user chose it.
     pub(crate) guest: Option<String>,
+    /// `BWRAP`: the program that makes the guard's sandbox, when the user chose it.
+    pub(crate) bwrap: Option<String>,
     /// `CONTAINER_HOME`: the agent's home, when the user chose it.
     pub(crate) home: Option<String>,
     /// `CONTAINER_SKILLS_DIR`.
@@ -91,6 +94,7 @@ impl Config {
             pipelock_image: text("PIPELOCK_IMAGE").unwrap_or_else(|| DEFAULT_PIPELOCK.to_owned()),
             port,
             guest: text("GUEST"),
+            bwrap: text("BWRAP"),
             home,
             skills_dir,
             data_dir: context.data_dir.clone(),

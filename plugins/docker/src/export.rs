@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::{Buf, Bytes};
 use claude_bottle_kit::export::{Part, outermost, pass};
+use claude_bottle_kit::host_guard::HostGuards;
 use claude_bottle_plugin_api::{
     Bottle, Call, ErrorExt, ExportRequest, ExportWhat, Exported, Failure, FailureKind, Result,
 };
@@ -19,8 +20,8 @@ use crate::plan::BottleState;
 use crate::pruned::{self, StandIn};
 use crate::volumes::Places;
 
-/// Ends agent and sidecar, whose decisions are kept; the containers stay, and the volumes with what is in them.
-pub(crate) async fn halt(engine: &impl Engine, bottle: &Bottle) -> Result<()> {
+/// Ends agent and guard, whose decisions are kept; the containers stay, and the volumes with what is in them.
+pub(crate) async fn halt(engine: &impl Engine, guards: &HostGuards, bottle: &Bottle) -> Result<()> {
     let state: BottleState = bottle.state()?;
     if let Some(agent) = find(engine, &state).await?
         && agent.running
@@ -32,7 +33,7 @@ pub(crate) async fn halt(engine: &impl Engine, bottle: &Bottle) -> Result<()> {
             return Err(Failure::new(FailureKind::Timeout, message));
         }
     }
-    close::end_sidecar(engine, &state).await
+    close::end_guard(engine, guards, &state).await
 }
 
 /// Writes what is asked for to the request's stream.

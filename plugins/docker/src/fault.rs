@@ -1,51 +1,43 @@
 //! Failures on demand, for tests of undoing: the setting `FAULT` (`CLAUDE_BOTTLE_FAULT`).
 //!
 //! `after:STEP` fails once STEP is done; `hang:STEP` stays there until the call is cancelled or the process is killed;
-//! `pause:STEP` stops the process there, as SIGSTOP does, until it gets SIGCONT. The steps are [`STEPS`]; the refusal of any
-//! other lists them. A release build knows the setting only with the feature `fault-injection`; otherwise it refuses it.
+//! `pause:STEP` stops the process there, as SIGSTOP does, until it gets SIGCONT. The steps are listed below, and by the refusal of any
+//! other. A release build knows the setting only with the feature `fault-injection`; otherwise it refuses it.
 
 use claude_bottle_plugin_api::{Call, Context, ErrorExt, Failure, FailureKind, Result};
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::error::DockerError;
 
-/// The steps of each verb, in the order in which they can be reached.
-const STEPS: &[(&str, &[&str])] = &[
-    (
-        "launch",
-        &[
-            "agent-image",
-            "sidecar-image",
-            "create-egress-network",
-            "create-agent",
-            "create-sidecar",
-            "start-agent",
-            "copy-in",
-            "start-sidecar",
-            "await-sidecar",
-        ],
-    ),
+/// The steps of a verb, in the order in which they can be reached.
+type Steps = (&'static str, &'static [&'static str]);
+
+/// Those of every bottle.
+const STEPS: &[Steps] = &[
+    ("launch", &["agent-image", "create-agent", "start-agent", "copy-in"]),
     ("provision", &["set-up"]),
     ("exec", &["create-exec", "start-exec", "exec-done"]),
+    ("close", &["kill-agent", "remove-agent", "remove-volume", "sweep"]),
+];
+
+/// Those that are there only where the bottle's guard is a process of this machine.
+const HOST_STEPS: &[Steps] = &[("launch", &["start-guard", "await-guard"]), ("close", &["end-guard"])];
+
+/// Those that are there only with a sidecar.
+const SIDECAR_STEPS: &[Steps] = &[
     (
-        "close",
-        &[
-            "kill-agent",
-            "save-log",
-            "remove-agent",
-            "remove-sidecar",
-            "remove-networks",
-            "remove-volume",
-            "sweep",
-        ],
+        "launch",
+        &["sidecar-image", "create-egress-network", "create-sidecar", "start-sidecar", "await-sidecar"],
     ),
+    ("close", &["save-log", "remove-sidecar", "remove-networks"]),
 ];
 
 /// Steps of launch that are there only when a network links agent and sidecar.
-const NETWORK_STEPS: &[&str] = &["create-internal-network", "connect-sidecar"];
+const NETWORK_STEPS: &[Steps] = &[("launch", &["create-internal-network", "connect-sidecar"])];
 
 fn is_step(step: &str) -> bool {
-    NETWORK_STEPS.contains(&step) || STEPS.iter().any(|(_, steps)| steps.contains(&step))
+    let all = [STEPS, HOST_STEPS, SIDECAR_STEPS, NETWORK_STEPS];
+    all.into_iter().flatten().any(|(_, steps)| steps.contains(&step))
 }
 
 /// A failure that was asked for, or none.
@@ -70,9 +62,16 @@ impl Fault {
         let usage = || {
             let failure =
                 invalid().hint("use after:STEP, hang:STEP or pause:STEP with one of the steps below");
-            let line = |(verb, steps): &(&str, &[&str])| format!("in {verb}: {}", steps.join(", "));
-            let failure = STEPS.iter().map(line).fold(failure, Failure::hint);
-            failure.hint(format!("with `link: network` also: {}", NETWORK_STEPS.join(", ")))
+            let all = [
+                ("", STEPS),
+                ("with `guard: host` ", HOST_STEPS),
+                ("with `guard: sidecar` ", SIDECAR_STEPS),
+                ("with `link: network` ", NETWORK_STEPS),
+            ];
+            let line = |way: &str, (verb, steps): &Steps| format!("{way}in {verb}: {}", steps.join(", "));
+            let lines =
+                all.into_iter().flat_map(|(way, steps)| steps.iter().map(move |step| line(way, step)));
+            lines.fold(failure, Failure::hint)
         };
         if !cfg!(any(debug_assertions, feature = "fault-injection")) {
             return Err(invalid().hint("this build injects no faults; unset CLAUDE_BOTTLE_FAULT"));

@@ -19,6 +19,7 @@ mod exec;
 mod export;
 mod fault;
 mod fd_reader;
+mod guard_place;
 mod guest;
 mod hardening;
 mod image;

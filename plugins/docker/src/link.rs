@@ -1,6 +1,7 @@
 //! How the agent reaches its sidecar, which is the only thing it reaches.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use bollard::models::{HostConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig};
 use bottle_guest::protocol::Relay;
@@ -9,7 +10,8 @@ use claude_bottle_plugin_api::{Failure, FailureKind, ForwardSpec, Proxy, Result,
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineFacts;
-use crate::image::guard::{LINK_DIR, SOCKET_DIR};
+use crate::guard_place::GuardPlace;
+use crate::image::guard::{GUEST, LINK_DIR, SOCKET_DIR};
 use crate::names::PREFIX;
 use crate::network::{self, Isolation};
 use crate::plan::{labels, role};
@@ -21,7 +23,7 @@ const OPTION: &str = "link";
 /// The agent's own loopback: where its programs find their proxy when it is reached through a socket.
 pub(crate) const LOOPBACK: &str = "127.0.0.1";
 
-/// The guard's socket, in the volume both containers have.
+/// The guard's socket, in the directory that the agent's container has for reading.
 pub(crate) fn socket() -> String {
     format!("{SOCKET_DIR}/guard.sock")
 }
@@ -32,6 +34,8 @@ pub(crate) fn socket() -> String {
 pub(crate) enum Link {
     /// The guard's socket in a volume of the two. The agent has no network but its own loopback, where a relay stands for it.
     Socket,
+    /// The same, in a directory of this machine, on which the guard runs.
+    HostSocket,
     /// A network without a way out, whose members are the two.
     Network(Isolation),
 }
@@ -49,7 +53,15 @@ impl Link {
     ///
     /// # Errors
     /// Fails when a socket is asked for that cannot be had.
-    pub(crate) fn choose(asked: Option<Asked>, proxy: Proxy, facts: &EngineFacts) -> Result<Self> {
+    pub(crate) fn choose(
+        guard: &GuardPlace,
+        asked: Option<Asked>,
+        proxy: Proxy,
+        facts: &EngineFacts,
+    ) -> Result<Self> {
+        if let GuardPlace::Host(_) = guard {
+            return Ok(Self::HostSocket);
+        }
         let network = Self::Network(Isolation::of(facts));
         match (asked, obstacle(proxy, facts)) {
             (Some(Asked::Network), _) | (None, Some(_)) => Ok(network),
@@ -85,7 +97,7 @@ impl Link {
     /// Says it for a plan.
     pub(crate) fn describe(self) -> &'static str {
         match self {
-            Self::Socket => "none; the proxy is reached through a socket",
+            Self::Socket | Self::HostSocket => "none; the proxy is reached through a socket",
             Self::Network(_) => "one without a way out, with the proxy; programs need its variables",
         }
     }
@@ -94,32 +106,39 @@ impl Link {
     pub(crate) fn relay(self, port: u16, forward: &[ForwardSpec]) -> Option<Relay> {
         let place = |to: &ForwardSpec| (to.port, format!("{}:{}", to.host, to.host_port));
         let forward = forward.iter().map(place).collect();
-        (self == Self::Socket).then(|| Relay { port, guard: socket().into(), forward, names: true })
+        // Over a directory of this machine the container finds out by itself whether it has the one that was meant.
+        let proves = self == Self::HostSocket;
+        self.is_socket().then(|| Relay { port, guard: socket().into(), forward, names: true, proves })
     }
 
-    /// Returns `true` if the agent's container has the program for the inside by what it shares with the sidecar.
+    /// Returns `true` if the guard listens on a socket.
+    pub(crate) fn is_socket(self) -> bool {
+        !matches!(self, Self::Network(_))
+    }
+
+    /// Returns `true` if the agent's container has the program for the inside by what it shares with the sidecar or this machine.
     pub(crate) fn brings_guest(self) -> bool {
-        self == Self::Socket
+        self.is_socket()
     }
 
-    /// Puts the agent's end into the settings of its container, which has this name for itself.
+    /// Puts the agent's end into the settings of its container, which has this name for itself. `shared` is what it has of this machine.
     pub(crate) fn join(
         self,
         run: &str,
         owner: &Labels,
-        hostname: &str,
+        (hostname, shared): (&str, Vec<Mount>),
         host: &mut HostConfig,
     ) -> Option<NetworkingConfig> {
-        match self {
-            Self::Socket => {
-                host.network_mode = Some("none".to_owned());
-                // The engine notes a container's name only for an address on a network.
-                host.extra_hosts = Some(vec![format!("{hostname}:{LOOPBACK}")]);
-                host.mounts = Some(vec![Mount { read_only: Some(true), ..volume(run, owner) }]);
-                None
-            }
-            Self::Network(_) => Some(member(network::internal_name(run), host)),
-        }
+        let mounts = match self {
+            Self::Socket => vec![Mount { read_only: Some(true), ..volume(run, owner) }],
+            Self::HostSocket => shared,
+            Self::Network(_) => return Some(member(network::internal_name(run), host)),
+        };
+        host.network_mode = Some("none".to_owned());
+        // The engine notes a container's name only for an address on a network.
+        host.extra_hosts = Some(vec![format!("{hostname}:{LOOPBACK}")]);
+        host.mounts = Some(mounts);
+        None
     }
 
     /// Returns the sidecar's end, when that is a volume. The engine fills it from the sidecar's image.
@@ -170,8 +189,22 @@ pub(crate) fn asked(spec: &Spec) -> Result<Option<Asked>> {
     })
 }
 
+/// Returns the mounts of a container that has these of this machine: the directory of the guard's socket, and the program for the inside.
+/// The engine makes nothing of either when it is not there.
+pub(crate) fn shared(socket_dir: &Path, guest: &Path) -> Vec<Mount> {
+    [(socket_dir, SOCKET_DIR), (guest, GUEST)]
+        .map(|(source, target)| Mount {
+            target: Some(target.to_owned()),
+            source: Some(source.to_string_lossy().into_owned()),
+            typ: Some(MountType::BIND),
+            read_only: Some(true),
+            ..Mount::default()
+        })
+        .into()
+}
+
 /// Says why there can be no socket, if so.
-fn obstacle(proxy: Proxy, facts: &EngineFacts) -> Option<&'static str> {
+pub(crate) fn obstacle(proxy: Proxy, facts: &EngineFacts) -> Option<&'static str> {
     if proxy != Proxy::Guard {
         return Some("pipelock listens on a network alone");
     }
@@ -195,7 +228,7 @@ mod tests {
     fn choose(option: serde_json::Value, proxy: Proxy, facts: &EngineFacts) -> Result<Link> {
         let mut spec = Spec::new("dev-1", AgentSpec::new("dev", Vec::new()), Owner::new("h", 1, 1));
         spec.options = option;
-        Link::choose(asked(&spec)?, proxy, facts)
+        Link::choose(&GuardPlace::Sidecar(None), asked(&spec)?, proxy, facts)
     }
 
     #[test]

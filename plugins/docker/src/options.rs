@@ -3,17 +3,20 @@
 use claude_bottle_plugin_api::{Failure, FailureKind, Result, Spec, Subject};
 use serde_json::Value;
 
+use crate::guard_place;
 use crate::link::{self, Asked};
 use crate::protection::Protection;
 
 /// Every option there is.
-const KNOWN: [&str; 4] = ["allow_missing", "link", "pull", "rebuild"];
+const KNOWN: [&str; 5] = ["allow_missing", "guard", "link", "pull", "rebuild"];
 
 /// The options of a bottle.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     /// Protections that an engine may lack.
     pub(crate) allow_missing: Vec<Protection>,
+    /// Where the guard is to run.
+    pub(crate) guard: guard_place::Asked,
     /// How the agent is to reach its sidecar.
     pub(crate) link: Option<Asked>,
     /// Get the image, or what it is built from, anew.
@@ -41,6 +44,7 @@ impl Options {
         }
         let options = Self {
             allow_missing: Protection::allowed_missing(spec)?,
+            guard: guard_place::asked(spec)?,
             link: link::asked(spec)?,
             pull: switch(&spec.options, "pull")?,
             rebuild: switch(&spec.options, "rebuild")?,
@@ -97,6 +101,7 @@ mod tests {
             (json!({ "rebild": true }), None, "rebild"),
             (json!({ "pull": "yes" }), None, "pull"),
             (json!({ "allow_missing": ["all"] }), None, "allow_missing"),
+            (json!({ "guard": "here" }), None, "guard"),
             (json!({ "link": "wire" }), None, "link"),
             (json!({ "rebuild": true }), Some("debian"), "rebuild"),
         ] {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use claude_bottle_kit::bwrap::Bwrap;
 use claude_bottle_kit::workspace::Place;
 use claude_bottle_kit::{Labels, key};
 use claude_bottle_plugin_api::{Owner, Spec};
@@ -23,6 +24,9 @@ pub(crate) struct PlanState {
     pub(crate) names: NameSource,
     pub(crate) image: AgentImage,
     pub(crate) link: Link,
+    /// How the sandbox of a guard on this machine is made; a sidecar has none.
+    #[serde(default)]
+    pub(crate) host_guard: Option<Bwrap>,
     pub(crate) bounds: ResolvedLimits,
     /// Protections the engine cannot give and the manifest does not do without.
     #[serde(default)]

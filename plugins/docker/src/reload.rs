@@ -1,5 +1,6 @@
-//! reload: another policy for the guard, or another value for a secret that it holds, which reads it from its standard input and answers on its standard error.
+//! reload: another policy for the guard, or another value for a secret that it holds. A sidecar reads it from its standard input and answers on its standard error.
 
+use claude_bottle_kit::host_guard::HostGuards;
 use claude_bottle_kit::{GUARD_PATIENCE, GuardChange, unanswered};
 use claude_bottle_plugin_api::{Bottle, Call, Failure, FailureKind, ReloadRequest, Reloaded, Result};
 use tokio::io::AsyncWriteExt;
@@ -19,13 +20,17 @@ const MOST_BYTES: usize = 64 * 1024;
 /// Gives the bottle's guard what is asked for.
 pub(crate) async fn reload(
     engine: &impl Engine,
+    guards: &HostGuards,
     call: &Call,
     bottle: &Bottle,
     request: &ReloadRequest,
 ) -> Result<Reloaded> {
     call.check()?;
-    let change = GuardChange::new(call, request)?;
     let state: BottleState = bottle.state()?;
+    if guards.has(&state.id) {
+        return guards.reload(call, &state.id, &bottle.name, request);
+    }
+    let change = GuardChange::new(call, request)?;
     let sidecar = find(engine, &state, &bottle.name).await?;
     let failed = |source| DockerError::ReloadGuard { name: sidecar.name.clone(), source };
     let exchange = async {

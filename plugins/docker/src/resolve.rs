@@ -6,6 +6,7 @@ use claude_bottle_plugin_api::{Call, Failure, FailureKind, Plan, Proxy, Result, 
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::DockerError;
+use crate::guard_place::{self, GuardPlace};
 use crate::hardening;
 use crate::image::user::AgentUser;
 use crate::image::{self, AgentImage};
@@ -32,9 +33,11 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
     }
     let facts = engine.facts().await.map_err(|source| DockerError::AskEngine { source })?;
     probe::supported(&facts)?;
-    sidecar::check(spec, &facts.arch)?;
     let guest = guest_program(config.guest.as_deref(), Some(spec))?;
     image::guard::check(&guest, &facts.arch)?;
+    let asked = (options.guard, options.link);
+    let guard = guard_place::choose(engine, config, asked, (spec, guest.clone()), &facts).await?;
+    sidecar::check(spec, &facts.arch, &guard)?;
     let mut contents = provision::survey(spec)?;
     let missing = Protection::missing(&facts);
     if let Some(name) = &config.container {
@@ -51,12 +54,14 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
     };
     let runtime = probe::has_gvisor(&facts).then(|| GVISOR.to_owned());
     let bounds = ResolvedLimits::of(&spec.bottle.limits, &facts);
-    let link = Link::choose(options.link, spec.bottle.egress.proxy, &facts)?;
+    let link = Link::choose(&guard, options.link, spec.bottle.egress.proxy, &facts)?;
     link.check(&spec.bottle.forward)?;
+    let proxy = proxy_fact(spec.bottle.egress.proxy, config, &guard);
     let state = PlanState {
         names,
         image: AgentImage::of(spec, config, &options),
         link,
+        host_guard: guard.into_bwrap(),
         refused: missing
             .into_iter()
             .filter(|protection| !options.allow_missing.contains(protection))
@@ -81,7 +86,7 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
         );
     }
     plan.fact("engine", facts.version.clone());
-    plan.fact("proxy", proxy_fact(spec.bottle.egress.proxy, config));
+    plan.fact("proxy", proxy);
     plan.fact("network", state.link.describe());
     plan.fact("limits", state.bounds.bounds.describe());
     // The home of an image that is not ours is found at its launch.
@@ -93,10 +98,10 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
     Ok(plan)
 }
 
-fn proxy_fact(proxy: Proxy, config: &Config) -> String {
+fn proxy_fact(proxy: Proxy, config: &Config, guard: &GuardPlace) -> String {
     match proxy {
         Proxy::Pipelock => format!("pipelock ({})", config.pipelock_image),
-        _ => "egress guard".to_owned(),
+        _ => guard.describe(),
     }
 }
 

@@ -67,6 +67,9 @@ pub struct Relay {
     /// Whether names are answered for as well, on port 53, and connections to them caught.
     #[serde(default)]
     pub names: bool,
+    /// Whether process 1 connects to the guard's socket before it says that it is ready, and fails when it cannot.
+    #[serde(default)]
+    pub proves: bool,
 }
 
 impl Drop for Setup {

@@ -30,7 +30,7 @@ pub mod key {
     pub const CONTRACT: &str = "io.claude-bottle.contract";
     /// What part of the bottle it is: `agent`, `sidecar`, `net`, `egress`.
     pub const ROLE: &str = "io.claude-bottle.role";
-    /// On a sidecar: the port its proxy listens on.
+    /// On a sidecar, and on the agent's container of a bottle without one: the port its proxy listens on.
     pub const PORT: &str = "io.claude-bottle.port";
     /// The run's directory of the host, where its record is, and where a sidecar's decisions are kept.
     pub const STATE_DIR: &str = "io.claude-bottle.state-dir";

@@ -13,9 +13,13 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Makes a home whose agent `bench` writes one byte.
+    /// Makes a home whose agent `bench` writes one byte; so does `sidecar`, whose guard is in a container of its own on docker.
     pub(crate) fn new() -> anyhow::Result<Self> {
-        Self::with("bottles: { bench: {} }\nagents: { bench: { bottle: bench, command: [/bin/echo, x] } }\n")
+        Self::with(
+            "bottles: { bench: {}, sidecar: { options: { docker: { guard: sidecar } } } }\n\
+             agents:\n  bench: { bottle: bench, command: [/bin/echo, x] }\n  \
+             sidecar: { bottle: sidecar, command: [/bin/echo, x] }\n",
+        )
     }
 
     /// Makes a home with this manifest.

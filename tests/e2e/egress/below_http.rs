@@ -4,11 +4,14 @@
 
 use std::process::Command;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::canary::{Canary, TICK};
 use super::fixture::{Fixture, IMAGE};
 use super::own_sidecar::assert_only_a_proxy;
 use super::session::Session;
 use super::{assert_refused, decisions, home};
+use crate::support::home::SIDECAR;
 use crate::support::{engine, run, stdout};
 
 const PROBE: &str = include_str!("probe.pl");
@@ -76,6 +79,11 @@ fn nothing_goes_out_below_http_and_siblings_are_apart() {
 }
 
 #[test]
+fn nothing_goes_out_below_http_with_a_sidecar_and_siblings_are_apart() {
+    try_all(["e2e-side-wall", "e2e-side-wall-sibling"], SIDECAR, !engine::has_gvisor());
+}
+
+#[test]
 fn nothing_goes_out_below_http_over_a_network_and_siblings_are_apart() {
     try_all(["e2e-net-wall", "e2e-net-wall-sibling"], OVER_A_NETWORK, false);
 }
@@ -116,9 +124,15 @@ fn try_all([agent, sibling]: [&str; 2], options: &str, alone: bool) {
     assert_eq!(answered(&mut inside, &served).len(), 2);
 
     let mut addresses = host_addresses();
-    for agent in [agent, sibling] {
+    // Where a guard is a process of this machine there is nothing of it in the engine.
+    let has_sidecars = home.guards().is_empty();
+    assert!(has_sidecars || options.is_empty() && home.guards().len() == 2, "{:?}", home.guards());
+    for agent in [agent, sibling].into_iter().filter(|_| has_sidecars) {
         addresses.extend(engine::gateways_of(agent));
         addresses.extend(engine::sidecar_addresses(agent));
+    }
+    if !has_sidecars {
+        assert_only_the_socket_is_shared(&mut inside);
     }
     addresses.extend([WORLD, "169.254.169.254", "2001:db8::7"].map(str::to_owned));
     addresses.extend((!alone).then(|| neighbour.clone()));
@@ -139,6 +153,26 @@ fn try_all([agent, sibling]: [&str; 2], options: &str, alone: bool) {
     assert_eq!(canary.visitors(), Vec::<std::net::IpAddr>::new());
     inside.end();
     beside.end();
+}
+
+/// Fails when a bottle can do anything with what it shares with a guard of this machine but connect to its socket.
+fn assert_only_the_socket_is_shared(inside: &mut Session) {
+    let shared = "/run/claude-bottle-link";
+    assert_eq!(
+        inside.ok(&format!("cd {shared} && find . ! -type d | sort")),
+        "./bottle-guest\n./guard/guard.sock"
+    );
+    // Neither the socket by which a guard takes another policy, nor the guard of another bottle.
+    assert_eq!(
+        inside.ok("find / -xdev -type s 2>/dev/null; find /run -type s"),
+        format!("{shared}/guard/guard.sock")
+    );
+    inside.all_fail(&[
+        format!("touch {shared}/guard/file"),
+        format!("rm -f {shared}/guard/guard.sock"),
+        format!("chmod 777 {shared}/guard"),
+        format!("echo x >> {shared}/bottle-guest"),
+    ]);
 }
 
 /// Fails when the bottle has a neighbour, a name, a socket or a right that could lead out.
@@ -238,7 +272,7 @@ fn a_sidecar_that_restarts_or_dies_opens_no_way_past_it() {
         &[agent],
         &format!(
             "      allowlist: ['stream.test:{port}']\n      hosts: {{ stream.test: {bridge} }}\n\
-             \x20     private: [{{ host: stream.test, range: {bridge}/32 }}]\n"
+             \x20     private: [{{ host: stream.test, range: {bridge}/32 }}]\n{SIDECAR}"
         ),
     );
     let url = format!("http://stream.test:{port}/");
@@ -277,5 +311,50 @@ fn a_sidecar_that_restarts_or_dies_opens_no_way_past_it() {
     let told = std::fs::read_to_string(home.path().join(format!("{agent}.stderr"))).unwrap();
     assert!(told.contains("the proxy ended before the agent did"), "{told}");
     assert_eq!(engine::resources_of(agent), Vec::<String>::new());
+    assert_refused(&decisions(&home), "refused.test");
+}
+
+#[test]
+fn a_guard_of_this_machine_that_dies_opens_no_way_past_it() {
+    let agent = "e2e-host-guard";
+    let (canary, bridge) = (Canary::open(), engine::bridge_address());
+    let port = canary.tcp();
+    let home = home(
+        &[agent],
+        &format!(
+            "      allowlist: ['stream.test:{port}']\n      hosts: {{ stream.test: {bridge} }}\n\
+             \x20     private: [{{ host: stream.test, range: {bridge}/32 }}]\n\
+             \x20   options: {{ docker: {{ guard: host }} }}\n"
+        ),
+    );
+    let url = format!("http://stream.test:{port}/");
+    let mut direct = targets_at(&bridge.to_string(), &canary);
+    direct.extend(targets_at(WORLD, &canary));
+    let mut inside = Session::start_by(home.command(&["start", agent, "--yes"]), &home, agent);
+    assert!(inside.ok(&format!("curl -sN -m 10 {url} | head -n 8")).starts_with(TICK));
+    assert!(!canary.visitors().is_empty(), "the control: the guard reaches the canary");
+    assert_eq!(inside.ok("curl -s -o /tmp/body -w '%{http_code}' http://refused.test/"), "403");
+
+    // Killed while a stream runs through it.
+    inside.ok(&format!(
+        "curl -sN {url} > /tmp/stream & echo $! > /tmp/pid; until grep -q tick /tmp/stream; do sleep 0.05; done"
+    ));
+    canary.visitors();
+    let record = std::fs::read(format!("{}/record.json", home.guards()[0])).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    let pid = i32::try_from(record["process"]["pid"].as_i64().unwrap()).unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    inside.ok("timeout 10 tail --pid=$(cat /tmp/pid) -f /dev/null");
+    inside.all_fail(&[
+        format!("curl -sS -m 5 {url}"),
+        format!("curl -sS -m 5 --noproxy '*' {url}"),
+        format!("curl -sS -m 5 --noproxy '*' http://{bridge}:{port}/"),
+    ]);
+    assert_eq!(answered(&mut inside, &direct), Vec::<String>::new());
+    assert_eq!(canary.visitors(), Vec::<std::net::IpAddr>::new(), "past a guard that is dead");
+    inside.end();
+    let told = std::fs::read_to_string(home.path().join(format!("{agent}.stderr"))).unwrap();
+    assert!(told.contains("the proxy ended before the agent did"), "{told}");
+    assert_eq!([engine::resources_of(agent), home.guards()].concat(), Vec::<String>::new());
     assert_refused(&decisions(&home), "refused.test");
 }

@@ -95,7 +95,8 @@ fn ten_bottles_of_one_agent_at_once() {
     let names: BTreeSet<_> = ours.map(|bottle| bottle["name"].as_str().unwrap()).collect();
     assert_eq!(names.len(), 10, "{names:?}");
     let (containers, networks) = ids_of(agent);
-    assert_eq!((containers.len(), networks.len()), (20, 10), "{names:?}");
+    // The guards are processes of this machine.
+    assert_eq!((containers.len(), networks.len(), home.guards().len()), (10, 0, 10), "{names:?}");
     let suffix = |name: &&str| name.rsplit('-').next().unwrap().parse::<u32>().unwrap_or(1);
     let highest = names.iter().map(suffix).max().unwrap();
     assert!(highest <= 30, "ten bottles need no such names: {names:?}");
@@ -110,12 +111,6 @@ fn ten_bottles_of_one_agent_at_once() {
     assert_eq!(reapers(&home, None).len(), 0);
     for id in &containers {
         assert!(!process::is_named(id), "a process of container {id} is left");
-    }
-    for id in &networks {
-        assert!(
-            !Path::new(&format!("/sys/class/net/br-{}", &id[..12])).exists(),
-            "the bridge of {id} is left"
-        );
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use claude_bottle_standin::Standin;
 
 use super::run::{Run, reapers};
-use super::{Step, api, assert_nothing_left, few_at_a_time, shared_room, steps, whole_room};
+use super::{Step, Way, api, assert_nothing_left, few_at_a_time, shared_room, steps, whole_room};
 use crate::support::home::Home;
 use crate::support::{assert_code, engine};
 
@@ -20,8 +20,8 @@ const REAPED_WITHIN: Duration = Duration::from_secs(2);
 const REAPED_AT_ALL: Duration = Duration::from_secs(30);
 
 /// Kills a run at a step; returns how long it took until all of it was gone.
-fn kill_at(home_of: impl Fn(&str) -> Home, step: &str) -> Duration {
-    let agent = format!("e2e-kill-{step}");
+fn kill_at(home_of: impl Fn(&str) -> Home, way: Way, step: &str) -> Duration {
+    let agent = format!("e2e-kill-{}-{step}", way.name());
     let home = home_of(&agent);
     reap(&home, &agent, Run::hung(&home, &agent, step), step)
 }
@@ -43,10 +43,18 @@ fn reap(home: &Home, agent: &str, run: Run, step: &str) -> Duration {
 
 #[test]
 fn a_kill_at_each_step_is_cleared_up_within_two_seconds() {
+    kill_at_each_of(Way::Host);
+}
+
+#[test]
+fn a_kill_at_each_step_with_a_sidecar_is_cleared_up_within_two_seconds() {
+    kill_at_each_of(Way::Sidecar);
+}
+
+fn kill_at_each_of(way: Way) {
     let api = api();
-    let command = "    command: [echo, started]\n";
-    let home_of = |agent: &str| Home::with_agent(agent, api.address(), command);
-    kill_at_each(steps().into_iter().map(|Step { name, .. }| name).collect(), home_of, &api);
+    let home_of = |agent: &str| way.home(agent, &api, "    command: [echo, started]\n");
+    kill_at_each(way, steps(way).into_iter().map(|Step { name, .. }| name).collect(), home_of, &api);
 }
 
 #[test]
@@ -59,14 +67,14 @@ fn a_kill_at_the_steps_of_a_network_is_cleared_up_within_two_seconds() {
              agents:\n  {agent}: {{ bottle: dev, command: [echo, started] }}\n"
         ))
     };
-    kill_at_each(steps.into(), home_of, &api());
+    kill_at_each(Way::Sidecar, steps.into(), home_of, &api());
 }
 
-fn kill_at_each(steps: Vec<String>, home_of: impl Fn(&str) -> Home + Sync, api: &Standin) {
+fn kill_at_each(way: Way, steps: Vec<String>, home_of: impl Fn(&str) -> Home + Sync, api: &Standin) {
     let room = shared_room();
     let late = Mutex::new(Vec::new());
     few_at_a_time(steps, |step| {
-        let took = kill_at(&home_of, &step);
+        let took = kill_at(&home_of, way, &step);
         if took > REAPED_WITHIN {
             late.lock().unwrap().push((step, took));
         }
@@ -75,7 +83,7 @@ fn kill_at_each(steps: Vec<String>, home_of: impl Fn(&str) -> Home + Sync, api: 
     drop(room);
     let _room = whole_room();
     for (step, shared) in late.into_inner().unwrap() {
-        let alone: Vec<_> = (0..3).map(|_| kill_at(&home_of, &step)).collect();
+        let alone: Vec<_> = (0..3).map(|_| kill_at(&home_of, way, &step)).collect();
         assert!(
             alone.iter().min() <= Some(&bound(api)),
             "`{step}`: {shared:?} beside others, {alone:?} alone"
@@ -116,10 +124,11 @@ fn a_kill_while_the_agent_runs_is_cleared_up_within_two_seconds() {
 fn work_survives_a_kill_at_each_step() {
     let room = shared_room();
     let api = api();
-    let steps: Vec<_> = steps().into_iter().collect();
-    few_at_a_time(steps, |Step { verb, name }| {
-        let agent = format!("e2e-work-{name}");
-        let home = Home::with_agent(&agent, api.address(), "    command: [sh, -c, 'echo work >made']\n");
+    let of_way = |way| steps(way).into_iter().map(move |step| (way, step));
+    let steps: Vec<_> = of_way(Way::Host).chain(of_way(Way::Sidecar)).collect();
+    few_at_a_time(steps, |(way, Step { verb, name })| {
+        let agent = format!("e2e-work-{}-{name}", way.name());
+        let home = way.home(&agent, &api, "    command: [sh, -c, 'echo work >made']\n");
         std::fs::write(home.work().join("kept"), "kept").unwrap();
         let run = Run::hung_with(&home, &agent, &name, &["--cwd"]);
         let watching = reapers(&home, None);

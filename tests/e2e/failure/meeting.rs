@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use super::run::Run;
-use super::{api, assert_nothing_left, few_at_a_time, shared_room};
+use super::{Way, api, assert_nothing_left, few_at_a_time, shared_room};
 use crate::support::home::Home;
 use crate::support::{assert_code, run as call, stderr};
 
@@ -48,9 +48,10 @@ fn no_program_starts_in_a_bottle_that_is_being_closed() {
 #[test]
 fn two_stops_of_one_bottle_do_not_hinder_each_other() {
     let (_room, api) = (shared_room(), api());
-    few_at_a_time(["kill-agent", "remove-sidecar"], |step| {
+    let steps = [(Way::Host, "kill-agent"), (Way::Host, "end-guard"), (Way::Sidecar, "remove-sidecar")];
+    few_at_a_time(steps, |(way, step)| {
         let agent = format!("e2e-twice-{step}");
-        let home = Home::with_agent(&agent, api.address(), READER);
+        let home = way.home(&agent, &api, READER);
         let mut run = Run::start(&mut home.command(&["start", &agent, "--yes"]));
         run.wait_for("ready");
         let first = Run::paused(&mut home.command(&["stop", &agent]), step);
@@ -73,10 +74,12 @@ fn two_stops_of_one_bottle_do_not_hinder_each_other() {
 #[test]
 fn a_stop_during_a_launch_ends_it() {
     let (_room, api) = (shared_room(), api());
-    let steps = ["create-agent", "start-agent", "start-sidecar", "await-sidecar", "copy-in", "create-exec"];
-    few_at_a_time(steps, |step| {
-        let agent = format!("e2e-early-{step}");
-        let home = Home::with_agent(&agent, api.address(), READER);
+    let steps = ["start-guard", "await-guard", "create-agent", "start-agent", "copy-in", "create-exec"];
+    let steps = steps.map(|step| (Way::Host, step)).into_iter();
+    let sidecar = ["create-agent", "start-sidecar", "await-sidecar"].map(|step| (Way::Sidecar, step));
+    few_at_a_time(steps.chain(sidecar), |(way, step)| {
+        let agent = format!("e2e-early-{}-{step}", way.name());
+        let home = way.home(&agent, &api, READER);
         let run = Run::paused(&mut home.command(&["start", &agent, "--yes"]), step);
         let stopped = call(&mut home.command(&["stop", &agent]));
         run.send(Signal::CONT);

@@ -34,6 +34,32 @@ fn whole_room() -> RwLockWriteGuard<'static, ()> {
     ROOM.write().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Where a bottle's guard runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// On this machine, as is usual here.
+    Host,
+    /// In a container of its own.
+    Sidecar,
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Sidecar => "sidecar",
+        }
+    }
+
+    /// Makes the home of one agent, with more lines of it.
+    fn home(self, agent: &str, api: &Standin, more: &str) -> Home {
+        match self {
+            Self::Host => Home::with_agent(agent, api.address(), more),
+            Self::Sidecar => Home::with_sidecar(agent, api.address(), more),
+        }
+    }
+}
+
 /// A step of a verb, as the backend names it.
 #[derive(Debug, Clone)]
 struct Step {
@@ -46,20 +72,27 @@ fn api() -> Standin {
     standin(Backend::Docker, Script { reply: "unused".to_owned(), run: None })
 }
 
-/// Asks the backend which steps it has.
-fn steps() -> Vec<Step> {
+/// Asks the backend which steps a bottle has whose guard runs there.
+fn steps(way: Way) -> Vec<Step> {
     let (agent, api) = ("e2e-steps", api());
     let home = Home::with_agent(agent, api.address(), "");
     let mut command = home.command(&["start", agent, "--dry-run"]);
     let output = call(command.env("CLAUDE_BOTTLE_FAULT", "after:no-such-step"));
     assert_code(&output, 125);
     let text = stderr(&output);
-    let lists = text.lines().filter_map(|line| line.strip_prefix("hint: in ")?.split_once(": "));
-    let of_verb = |(verb, names): (&str, &str)| {
-        let step = |name: &str| Step { verb: verb.to_owned(), name: name.to_owned() };
+    let own = format!("hint: with `guard: {}` in ", way.name());
+    let list = |line: &'_ str| -> Option<(String, String)> {
+        let line = line.strip_prefix("hint: in ").or_else(|| line.strip_prefix(&own))?;
+        line.split_once(": ").map(|(verb, names)| (verb.to_owned(), names.to_owned()))
+    };
+    let lists = text.lines().filter_map(list);
+    let of_verb = |(verb, names): (String, String)| {
+        let step = |name: &str| Step { verb: verb.clone(), name: name.to_owned() };
         names.split(", ").map(step).collect::<Vec<_>>()
     };
     let steps: Vec<_> = lists.flat_map(of_verb).collect();
+    let own = if way == Way::Host { "start-guard" } else { "start-sidecar" };
+    assert!(steps.iter().any(|step| step.name == own), "no `{own}` in:\n{text}");
     for verb in ["launch", "provision", "exec", "close"] {
         assert!(steps.iter().any(|step| step.verb == verb), "no step of `{verb}` in:\n{text}");
     }
@@ -86,6 +119,7 @@ fn few_at_a_time<T: Send>(items: impl IntoIterator<Item = T, IntoIter: Send>, ac
 fn assert_nothing_left(home: &Home, agent: &str, when: &str) {
     let nothing = Vec::<String>::new();
     assert_eq!(engine::resources_of(agent), nothing, "{when}");
+    assert_eq!(home.guards(), nothing, "{when}");
     assert_eq!(home.left_in_tmp(), nothing, "{when}");
     for id in home.runs() {
         assert_eq!(home.record(&id)["phase"], "ended", "{when}");

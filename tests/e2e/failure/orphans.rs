@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::run::{Run, reapers};
-use super::{Step, api, assert_nothing_left, few_at_a_time, steps, whole_room};
+use super::{Step, Way, api, assert_nothing_left, few_at_a_time, steps, whole_room};
 use crate::support::home::Home;
 use crate::support::{assert_code, engine, run as call, stderr, stdout};
 
@@ -32,7 +32,7 @@ impl Beside {
     const AGENT: &str = "e2e-beside";
 
     fn start(api: &claude_bottle_standin::Standin) -> Self {
-        let home = Home::with_agent(Self::AGENT, api.address(), "    command: [sh, -c, echo ready; cat]\n");
+        let home = Way::Sidecar.home(Self::AGENT, api, "    command: [sh, -c, echo ready; cat]\n");
         let mut run = Run::start(&mut home.command(&["start", Self::AGENT, "--yes"]));
         run.wait_for("ready");
         Self { home, run }
@@ -56,9 +56,15 @@ impl Beside {
 fn clean_up_removes_what_two_kills_left_at_each_step_and_spares_what_runs() {
     // What is cleaned up here would be taken from other tests of killed runs.
     let (_room, api) = (whole_room(), api());
-    let (agent, beside) = ("e2e-orphan", Beside::start(&api));
-    let home = Home::with_agent(agent, api.address(), "    command: [echo, started]\n");
-    for batch in steps().chunks(BATCH) {
+    let beside = Beside::start(&api);
+    [Way::Host, Way::Sidecar].into_iter().for_each(|way| clean_up_at_each_step(way, &api, &beside));
+    beside.end();
+}
+
+fn clean_up_at_each_step(way: Way, api: &claude_bottle_standin::Standin, beside: &Beside) {
+    let agent = "e2e-orphan";
+    let home = way.home(agent, api, "    command: [echo, started]\n");
+    for batch in steps(way).chunks(BATCH) {
         few_at_a_time(batch, |Step { name: step, .. }| orphan(&home, agent, step));
         // Two at once do not hinder each other.
         let clean = || Run::start(&mut home.command(&["cleanup", "--yes"]));
@@ -70,7 +76,6 @@ fn clean_up_removes_what_two_kills_left_at_each_step_and_spares_what_runs() {
         assert_nothing_left(&home, agent, &format!("after kills at {batch:?}"));
         beside.assert_alive(&format!("after kills at {batch:?}"));
     }
-    beside.end();
 }
 
 #[test]

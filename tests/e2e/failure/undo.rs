@@ -5,16 +5,25 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::run::{Run, reapers};
-use super::{Step, api, assert_nothing_left, few_at_a_time, shared_room, steps};
+use super::{Step, Way, api, assert_nothing_left, few_at_a_time, shared_room, steps};
 use crate::support::home::Home;
 use crate::support::{assert_code, run as call, stderr};
 
 #[test]
 fn a_failure_after_each_step_undoes_all_of_it() {
+    fail_after_each(Way::Host);
+}
+
+#[test]
+fn a_failure_after_each_step_with_a_sidecar_undoes_all_of_it() {
+    fail_after_each(Way::Sidecar);
+}
+
+fn fail_after_each(way: Way) {
     let (_room, api) = (shared_room(), api());
-    few_at_a_time(steps(), |Step { name: step, .. }| {
-        let agent = format!("e2e-undo-{step}");
-        let home = Home::with_agent(&agent, api.address(), "    command: [echo, started]\n");
+    few_at_a_time(steps(way), |Step { name: step, .. }| {
+        let agent = format!("e2e-undo-{}-{step}", way.name());
+        let home = way.home(&agent, &api, "    command: [echo, started]\n");
         let mut command = home.command(&["start", &agent, "--yes"]);
         let output = call(command.env("CLAUDE_BOTTLE_FAULT", format!("after:{step}")));
         assert_code(&output, 125);
@@ -30,9 +39,18 @@ fn a_failure_after_each_step_undoes_all_of_it() {
 
 #[test]
 fn an_interrupt_at_each_step_undoes_all_of_it() {
+    interrupt_at_each(Way::Host);
+}
+
+#[test]
+fn an_interrupt_at_each_step_with_a_sidecar_undoes_all_of_it() {
+    interrupt_at_each(Way::Sidecar);
+}
+
+fn interrupt_at_each(way: Way) {
     let (_room, api) = (shared_room(), api());
     let signals = [Signal::INT, Signal::TERM, Signal::HUP];
-    let interrupts = steps().into_iter().enumerate().flat_map(|(n, step)| match step.verb.as_str() {
+    let interrupts = steps(way).into_iter().enumerate().flat_map(|(n, step)| match step.verb.as_str() {
         // What tears down is not interrupted.
         "close" => Vec::new(),
         "exec" => signals.map(|signal| (step.name.clone(), signal)).into(),
@@ -40,8 +58,8 @@ fn an_interrupt_at_each_step_undoes_all_of_it() {
     });
     let interrupts: Vec<_> = interrupts.enumerate().collect();
     few_at_a_time(interrupts, |(n, (step, signal))| {
-        let agent = format!("e2e-int-{n}");
-        let home = Home::with_agent(&agent, api.address(), "    command: [echo, started]\n");
+        let agent = format!("e2e-int-{}-{n}", way.name());
+        let home = way.home(&agent, &api, "    command: [echo, started]\n");
         let run = Run::hung(&home, &agent, &step);
         run.send(signal);
         let output = run.end();
@@ -68,9 +86,12 @@ fn an_interrupt_of_a_running_agent_closes_the_bottle() {
 #[test]
 fn a_removal_goes_on_when_it_is_interrupted_twice() {
     let (_room, api) = (shared_room(), api());
-    few_at_a_time(["kill-agent", "save-log", "remove-sidecar"], |step| {
+    let (host, sidecar) = (Way::Host, Way::Sidecar);
+    let steps =
+        [(host, "kill-agent"), (host, "end-guard"), (sidecar, "save-log"), (sidecar, "remove-sidecar")];
+    few_at_a_time(steps, |(way, step)| {
         let agent = format!("e2e-calm-{step}");
-        let home = Home::with_agent(&agent, api.address(), "    command: [sh, -c, exit 7]\n");
+        let home = way.home(&agent, &api, "    command: [sh, -c, exit 7]\n");
         let run = Run::paused(&mut home.command(&["start", &agent, "--yes"]), step);
         // Both are waiting when it goes on.
         run.send(Signal::INT);
@@ -85,8 +106,8 @@ fn a_removal_goes_on_when_it_is_interrupted_twice() {
 fn who_insists_gets_out_of_a_removal_and_the_reaper_goes_on() {
     let (_room, api) = (shared_room(), api());
     let agent = "e2e-insist";
-    let home = Home::with_agent(agent, api.address(), "    command: [echo, started]\n");
-    let run = Run::hung(&home, agent, "remove-sidecar");
+    let home = Way::Host.home(agent, &api, "    command: [echo, started]\n");
+    let run = Run::hung(&home, agent, "end-guard");
     let reapers = reapers(&home, None);
     assert_eq!(reapers.len(), 1);
     // Three different ones, since two of a kind that are not yet delivered are one.

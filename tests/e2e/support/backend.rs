@@ -114,7 +114,7 @@ impl Backend {
     /// Lists what is left of the agent's in the engine or on the disk.
     pub(crate) fn left(self, home: &Home, agent: &str) -> Vec<String> {
         match self {
-            Self::Docker => engine::resources_of(agent),
+            Self::Docker => [engine::resources_of(agent), self.directories(home)].concat(),
             Self::Bubblewrap => self.directories(home),
             Self::Podman => [self.directories(home), podman::containers_of(agent)].concat(),
         }

@@ -11,6 +11,9 @@ use tempfile::TempDir;
 /// The token every test forwards; it is searched for where it must not be.
 pub(crate) const TOKEN: &str = "canary-token-5f1e0c9d7b";
 
+/// The lines of a bottle whose guard is in a container of its own.
+pub(crate) const SIDECAR: &str = "    options: { docker: { guard: sidecar } }\n";
+
 /// A home directory with a manifest.
 pub(crate) struct Home {
     dir: TempDir,
@@ -37,6 +40,21 @@ impl Home {
         let home = Self::new(&manifest(agent, api, more));
         home.skill("greet", "---\nname: greet\ndescription: How to greet people here\n---\nSay hello.\n");
         home
+    }
+
+    /// Does the same with the guard in a container of its own on docker.
+    pub(crate) fn with_sidecar(agent: &str, api: SocketAddr, more: &str) -> Self {
+        let home = Self::with_agent(agent, api, more);
+        let own = manifest(agent, api, more).replacen("  dev:\n", &format!("  dev:\n{SIDECAR}"), 1);
+        fs::write(home.path().join("claude-bottle.yaml"), own).unwrap();
+        home
+    }
+
+    /// Returns what is left of guards that were processes of this machine.
+    pub(crate) fn guards(&self) -> Vec<String> {
+        let dir = self.path().join(".local/share/claude-bottle/backends/docker/bottles");
+        let left = fs::read_dir(dir).into_iter().flatten();
+        left.map(|entry| entry.unwrap().path().display().to_string()).collect()
     }
 
     /// Writes the manifest of one agent whose API is the stand-in.

@@ -16,7 +16,7 @@ use super::listing::list;
 use super::progress::follow;
 use super::{
     Abandoned, Address, Attached, Body, Build, Container, Engine, EngineError, EngineFacts, ExecSpec,
-    ExecState, Found, Kind, Network, OutputStream, Result, wire,
+    ExecState, Found, Kind, Network, OutputStream, Result, Server, wire,
 };
 
 /// How long the engine may take to answer; an answer that is a stream may then take longer.
@@ -31,6 +31,10 @@ const UPLOAD_DEADLINE: Duration = Duration::from_secs(3600);
 impl Engine for DockerApi {
     async fn facts(&self) -> Result<EngineFacts> {
         self.facts.get_or_try_init(|| self.ask_facts()).await.cloned()
+    }
+
+    async fn server(&self) -> Option<Server> {
+        super::locality::server(&self.address).await
     }
 
     async fn create_network(&self, request: NetworkCreateRequest) -> Result<String> {

@@ -80,6 +80,8 @@ impl DockerApi {
             podman: is_podman(&version),
             api: self.api().await?,
             arch: info.architecture.unwrap_or_default(),
+            name: info.name.unwrap_or_default(),
+            kernel: info.kernel_version.unwrap_or_default(),
             system: info.operating_system.unwrap_or_default(),
             cpus: number(info.ncpu),
             memory_bytes: number(info.mem_total),

@@ -9,6 +9,7 @@ mod api;
 mod client;
 mod error;
 mod listing;
+mod locality;
 mod progress;
 #[cfg(test)]
 pub(crate) mod recording;
@@ -28,6 +29,7 @@ pub(crate) use abandoned::Abandoned;
 pub(crate) use address::{Address, AddressError};
 pub(crate) use client::DockerApi;
 pub(crate) use error::{EngineError, disk_full_hint};
+pub(crate) use locality::{Server, distance};
 pub(crate) use run::{ExecSpec, Frames, Output, Run, container_exit_code, exit_code, run};
 
 type Result<T, E = EngineError> = std::result::Result<T, E>;
@@ -47,6 +49,9 @@ pub(crate) struct EngineFacts {
     /// The API version spoken with it, as major and minor.
     pub(crate) api: (usize, usize),
     pub(crate) arch: String,
+    /// The name of its machine, and that machine's kernel.
+    pub(crate) name: String,
+    pub(crate) kernel: String,
     pub(crate) system: String,
     pub(crate) cpus: u64,
     pub(crate) memory_bytes: u64,
@@ -156,6 +161,8 @@ impl Kind {
 /// An engine that speaks Docker's API.
 pub(crate) trait Engine: Send + Sync + 'static {
     async fn facts(&self) -> Result<EngineFacts>;
+    /// Returns what can be seen of the process that serves the engine's address; `None` when it is not one of this machine.
+    async fn server(&self) -> Option<Server>;
 
     async fn create_network(&self, request: NetworkCreateRequest) -> Result<String>;
     async fn inspect_network(&self, network: &str) -> Result<Network>;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     Abandoned, Attached, Body, Build, Container, Engine, EngineError, EngineFacts, EngineLimits, ExecSpec,
-    ExecState, Found, Kind, Network, OutputStream, Result,
+    ExecState, Found, Kind, Network, OutputStream, Result, Server,
 };
 
 /// The address of every container of the double.
@@ -92,6 +92,10 @@ impl Engine for Recording {
         let api = (1, if has("api") { 41 } else { 40 });
         let facts = EngineFacts { api, arch: "x86_64".to_owned(), cpus: 2, ..EngineFacts::default() };
         Ok(EngineFacts { version: "5.4.2".to_owned(), podman: self.podman, limits, security, ..facts })
+    }
+
+    async fn server(&self) -> Option<Server> {
+        None
     }
 
     async fn create_network(&self, request: NetworkCreateRequest) -> Result<String> {

@@ -18,6 +18,11 @@ pub(super) async fn proxy(engine: &impl Engine, state: &BottleState) -> Result<S
         let found = engine.list(kind, &state.part(role)).await.map_err(failed)?;
         Ok::<_, DockerError>(found.into_iter().next())
     };
+    // Without a sidecar the agent's own container says the port, which is on its own loopback.
+    let agent = first(Kind::Container, role::AGENT).await?;
+    if let Some(port) = agent.and_then(|found| found.labels.get(key::PORT).cloned()) {
+        return Ok(format!("http://{LOOPBACK}:{port}"));
+    }
     let sidecar = first(Kind::Container, role::SIDECAR).await?;
     let Some((sidecar, port)) =
         sidecar.and_then(|found| Some((found.id, found.labels.get(key::PORT)?.clone())))

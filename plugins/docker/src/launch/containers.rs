@@ -1,5 +1,6 @@
-//! The two containers, made under the first name that is free for both.
+//! The containers, made under the first name that is free.
 
+use bollard::models::Mount;
 use claude_bottle_plugin_api::{Failure, FailureKind, Result};
 
 use super::{Launch, description};
@@ -14,8 +15,15 @@ pub(super) struct Containers {
     pub(super) names: Names,
     /// The agent container's id.
     pub(super) agent: String,
-    /// The sidecar's id.
-    pub(super) sidecar: String,
+    /// The sidecar's id, when there is one.
+    pub(super) sidecar: Option<String>,
+}
+
+impl Containers {
+    /// Returns the sidecar's id, for the steps that only a bottle with a sidecar has.
+    pub(super) fn sidecar(&self) -> &str {
+        self.sidecar.as_deref().unwrap_or_default()
+    }
 }
 
 impl<E: Engine> Launch<'_, E> {
@@ -24,10 +32,23 @@ impl<E: Engine> Launch<'_, E> {
         let (agent, proxy) = tokio::join!(self.agent_image(), self.sidecar_image());
         agent?;
         let proxy = proxy?;
-        Ok((self.containers(&proxy).await?, proxy))
+        let made = self.under_a_free_name(async |names| {
+            let (agent, sidecar) = self.pair(names, &proxy).await?;
+            Ok((agent, Some(sidecar)))
+        });
+        Ok((made.await?, proxy))
     }
 
-    async fn agent_image(&self) -> Result<()> {
+    /// Makes the agent's container alone, with these of this machine.
+    pub(super) async fn agent_container(&self, mounts: Vec<Mount>) -> Result<Containers> {
+        let made = self.under_a_free_name(async |names| {
+            let agent = description::agent(self.plan, self.owner, (&names.agent, mounts.clone()));
+            Ok((self.create(&names.agent, agent, "create-agent").await?, None))
+        });
+        made.await
+    }
+
+    pub(super) async fn agent_image(&self) -> Result<()> {
         image::ensure(self.engine, self.call, &self.plan.image).await?;
         self.after("agent-image").await
     }
@@ -39,12 +60,15 @@ impl<E: Engine> Launch<'_, E> {
     }
 
     /// The engine decides whether a name is free, so a conflict is not a failure but the next suffix.
-    async fn containers(&self, proxy: &Sidecar) -> Result<Containers> {
+    async fn under_a_free_name(
+        &self,
+        make: impl AsyncFn(&Names) -> Result<(String, Option<String>)>,
+    ) -> Result<Containers> {
         let source = &self.plan.names;
         let last = if source.pinned.is_some() { 1 } else { MAX_CANDIDATES };
         for n in 1..=last {
             let names = source.candidate(n);
-            let failure = match self.pair(&names, proxy).await {
+            let failure = match make(&names).await {
                 Ok((agent, sidecar)) => return Ok(Containers { names, agent, sidecar }),
                 Err(failure) => failure,
             };
@@ -63,7 +87,7 @@ impl<E: Engine> Launch<'_, E> {
 
     /// The agent's name comes first and decides between bottles that start at the same time.
     async fn pair(&self, names: &Names, proxy: &Sidecar) -> Result<(String, String)> {
-        let agent = description::agent(self.plan, self.owner, &names.agent);
+        let agent = description::agent(self.plan, self.owner, (&names.agent, Vec::new()));
         let agent = self.create(&names.agent, agent, "create-agent").await?;
         let sidecar =
             || self.create(&names.sidecar, proxy.container(self.plan, self.owner), "create-sidecar");

@@ -1,11 +1,12 @@
 //! The agent's container: what it may, what it may not, and what it sees.
 
-use bollard::models::{ContainerCreateBody, HostConfig};
-use claude_bottle_kit::{Labels, profile_variables, trust};
+use bollard::models::{ContainerCreateBody, HostConfig, Mount};
+use claude_bottle_kit::{Labels, key, profile_variables, trust};
 use claude_bottle_plugin_api::{EnvValue, Spec};
 
 use crate::hardening;
 use crate::image::guard::{GUEST, SOCKET_DIR};
+use crate::link::Link;
 use crate::plan::{Planned, labels, place, role};
 use crate::volumes;
 
@@ -21,8 +22,12 @@ const NO_SEARCH: &str = ".";
 
 /// Describes the agent's container, which is linked to its sidecar and to nothing else. The agent is not its main process; it is run in it later.
 ///
-/// The main process reads what the bottle is, with its secrets, from a standard input that is open once.
-pub(super) fn agent(plan: &Planned, owner: &Labels, name: &str) -> ContainerCreateBody {
+/// `name` comes with what the container has of this machine. The main process reads what the bottle is, with its secrets, from a standard input that is open once.
+pub(super) fn agent(
+    plan: &Planned,
+    owner: &Labels,
+    (name, shared): (&str, Vec<Mount>),
+) -> ContainerCreateBody {
     let tmpfs = [("/tmp".to_owned(), "rw,exec,nosuid,nodev,size=1g,mode=1777".to_owned())];
     let mut host = HostConfig {
         // The program for the inside is process 1.
@@ -37,7 +42,12 @@ pub(super) fn agent(plan: &Planned, owner: &Labels, name: &str) -> ContainerCrea
     plan.bounds.apply(&mut host);
     hardening::apply(plan, &mut host);
     let hostname = hostname(name);
-    let networking_config = plan.link.join(&plan.spec.id, owner, &hostname, &mut host);
+    let mut all = labels(owner, role::AGENT).unwrap_or_default();
+    if plan.link == Link::HostSocket {
+        // There is no sidecar to say it.
+        all.insert(key::PORT.to_owned(), plan.port.to_string());
+    }
+    let networking_config = plan.link.join(&plan.spec.id, owner, (&hostname, shared), &mut host);
     let volumes = volumes::mounts(plan, owner);
     if !volumes.is_empty() {
         host.mounts.get_or_insert_default().extend(volumes);
@@ -54,7 +64,7 @@ pub(super) fn agent(plan: &Planned, owner: &Labels, name: &str) -> ContainerCrea
         open_stdin: Some(true),
         stdin_once: Some(true),
         working_dir: Some(place(plan).start),
-        labels: labels(owner, role::AGENT),
+        labels: Some(all),
         host_config: Some(host),
         networking_config,
         ..ContainerCreateBody::default()

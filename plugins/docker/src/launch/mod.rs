@@ -1,4 +1,4 @@
-//! Plan → Bottle: the networks are made and beside them both containers. The agent's container starts and is filled as soon as
+//! Plan → Bottle. With a guard on this machine that is one container ([`host_guard`]). With a sidecar the networks are made and beside them both containers. The agent's container starts and is filled as soon as
 //! the containers are there, or its network too when it has one; the sidecar as soon as its way out is there as well.
 //!
 //! Containers are made before their networks exist: an engine looks a network up when a container starts. Nothing of the
@@ -10,6 +10,7 @@
 mod before_start;
 mod containers;
 mod description;
+mod host_guard;
 mod networks;
 pub(crate) mod process;
 mod start;
@@ -92,6 +93,13 @@ async fn find_user(
 impl<E: Engine> Launch<'_, E> {
     async fn run(&self) -> Result<BottleState> {
         let secrets = environment::input(self.plan, self.call)?;
+        match &self.plan.host_guard {
+            Some(bwrap) => self.run_with_host_guard(bwrap, &secrets).await,
+            None => self.run_with_sidecar(&secrets).await,
+        }
+    }
+
+    async fn run_with_sidecar(&self, secrets: &[u8]) -> Result<BottleState> {
         // Each is waited for by both branches below.
         let networks = self.networks().map_ok(Rc::new).boxed_local().shared();
         let made = self.images_and_containers().map_ok(Rc::new).boxed_local().shared();
@@ -105,7 +113,7 @@ impl<E: Engine> Launch<'_, E> {
         let agent = async {
             let made = made.clone().await?;
             let networks = match self.plan.link {
-                Link::Socket => None,
+                Link::Socket | Link::HostSocket => None,
                 Link::Network(_) => Some(networks.clone().await?),
             };
             let internal = networks.as_deref().and_then(|networks| networks.internal.as_ref());
@@ -115,7 +123,7 @@ impl<E: Engine> Launch<'_, E> {
                 _ => None,
             };
             let authority = served.as_deref().and_then(|served| served.authority.as_deref());
-            self.start_agent(&made.0, internal, (&secrets, authority)).await
+            self.start_agent(&made.0, internal, (secrets, authority)).await
         };
         // Both run to their end also when one fails: what is dropped half-way could not be undone.
         let (served, started): (Result<_>, Result<()>) = tokio::join!(sidecar.clone(), agent);
@@ -127,10 +135,10 @@ impl<E: Engine> Launch<'_, E> {
             self.ask_sidecar(containers, address).await?;
         }
         self.after("await-sidecar").await?;
-        Ok(self.state(containers, &networks, address))
+        Ok(self.state(containers, Some(&networks), address))
     }
 
-    fn state(&self, containers: &Containers, networks: &Networks, address: &str) -> BottleState {
+    fn state(&self, containers: &Containers, networks: Option<&Networks>, address: &str) -> BottleState {
         let (plan, spec) = (self.plan, &self.plan.spec);
         BottleState {
             id: spec.id.clone(),
@@ -138,8 +146,8 @@ impl<E: Engine> Launch<'_, E> {
             bottle: spec.bottle.name.clone(),
             names: containers.names.clone(),
             agent: containers.agent.clone(),
-            sidecar: Some(containers.sidecar.clone()),
-            networks: networks.ids().map(str::to_owned).collect(),
+            sidecar: containers.sidecar.clone(),
+            networks: networks.iter().flat_map(|networks| networks.ids()).map(str::to_owned).collect(),
             volume: plan.link.volume(&spec.id),
             volumes: spec.workspace.iter().flat_map(|_| volumes::names(&spec.id)).collect(),
             proxy: Some(format!("http://{address}:{}", plan.port)),

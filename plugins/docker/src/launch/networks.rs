@@ -39,7 +39,7 @@ impl<E: Engine> Launch<'_, E> {
         let egress = self.network(request, "create-egress-network");
         let internal = async {
             match self.plan.link {
-                Link::Socket => Ok(None),
+                Link::Socket | Link::HostSocket => Ok(None),
                 Link::Network(isolation) => self.internal_network(isolation).await.map(Some),
             }
         };

@@ -75,7 +75,7 @@ impl<E: Engine> Launch<'_, E> {
         networks: &Networks,
         proxy: &Sidecar,
     ) -> Result<Served> {
-        let (id, name) = (&containers.sidecar, &containers.names.sidecar);
+        let (id, name) = (containers.sidecar(), &containers.names.sidecar);
         let shown = self.call.step("start-sidecar", format!("starting container {name}"));
         let config = sidecar::config(self.plan, &self.link_sidecar(containers, networks).await?)?;
         if let Some((path, archive)) = proxy.config_archive(&config)? {
@@ -95,7 +95,7 @@ impl<E: Engine> Launch<'_, E> {
     /// Gives the sidecar its end of a network; of a socket it has one already.
     async fn link_sidecar<'n>(&self, containers: &Containers, networks: &'n Networks) -> Result<Place<'n>> {
         let Some(internal) = &networks.internal else { return Ok(Place::Socket) };
-        let connected = self.engine.connect(&internal.id, &containers.sidecar).await;
+        let connected = self.engine.connect(&internal.id, containers.sidecar()).await;
         let name = containers.names.sidecar.clone();
         connected.map_err(|source| DockerError::ConnectSidecar { name, source })?;
         self.after("connect-sidecar").await?;
@@ -103,7 +103,7 @@ impl<E: Engine> Launch<'_, E> {
     }
 
     async fn run_sidecar(&self, containers: &Containers, proxy: &Sidecar, input: &[u8]) -> Result<String> {
-        let (id, name) = (&containers.sidecar, &containers.names.sidecar);
+        let (id, name) = (containers.sidecar(), &containers.names.sidecar);
         let begun = self.begin(id, name).await?;
         let input = Input { bytes: input, ends: proxy.input_ends() };
         let heard = tokio::time::timeout(PATIENCE, self.hear(begun, name, proxy.word(), input));
@@ -125,7 +125,7 @@ impl<E: Engine> Launch<'_, E> {
             tokio::select! {
                 ready = sidecar::await_ready(self.engine, agent, address, port) => Ok(ready?),
                 // It would be asked in vain.
-                () = sidecar::ended(self.engine, &containers.sidecar) => Ok(false),
+                () = sidecar::ended(self.engine, containers.sidecar()) => Ok(false),
             }
         };
         if !crate::cancel::unless_cancelled(self.call, ready).await? {
@@ -156,7 +156,7 @@ impl<E: Engine> Launch<'_, E> {
 
     /// Returns the sidecar's address on the inner network.
     async fn sidecar_address(&self, containers: &Containers, internal: &Internal) -> Result<String> {
-        let (id, name) = (&containers.sidecar, &containers.names.sidecar);
+        let (id, name) = (containers.sidecar(), &containers.names.sidecar);
         let found = self.inspect(id, name).await?;
         match found.addresses.get(&internal.id) {
             Some(address) if found.running => Ok(address.clone()),
@@ -173,7 +173,7 @@ impl<E: Engine> Launch<'_, E> {
     }
 
     async fn silent(&self, containers: &Containers) -> DockerError {
-        let (id, name) = (&containers.sidecar, containers.names.sidecar.clone());
+        let (id, name) = (containers.sidecar(), containers.names.sidecar.clone());
         let output = self.log_tail(id).await;
         match self.engine.inspect_container(id).await {
             Ok(found) if !found.running => DockerError::SidecarEnded { name, code: found.exit_code, output },

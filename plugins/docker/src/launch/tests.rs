@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use bollard::models::HostConfig;
 use bottle_guest::protocol::{self, Relay, Setup};
+use claude_bottle_kit::host_guard::HostGuards;
 use claude_bottle_plugin_api::{
     AgentSpec, Backend, CleanupScope, Context, EnvVar, FailureKind, Health, Owner, Proxy, Spec,
 };
@@ -52,10 +53,15 @@ impl Bench {
     }
 }
 
+/// The guards of this machine, of which these tests have none.
+fn no_guards() -> HostGuards {
+    HostGuards::new(std::path::Path::new("/nonexistent"))
+}
+
 /// Removes a bottle, with nothing asked to go wrong.
 async fn close(engine: &Recording, bottle: &Bottle) -> Result<()> {
     let faults = Faults { fault: &Fault::default(), call: &Call::detached() };
-    crate::close::close(engine, &faults, bottle).await
+    crate::close::close(engine, &no_guards(), &faults, bottle).await
 }
 
 fn position(calls: &[String], call: &str) -> usize {
@@ -124,7 +130,10 @@ fn linked_by_a_socket_the_agent_has_no_network_and_the_volume_for_reading() {
     let setup: Setup =
         protocol::read(&mut &engine.inputs.lock().unwrap()["id-claude-bottle-dev"][..]).unwrap();
     let guard = "/run/claude-bottle-link/guard/guard.sock".into();
-    assert_eq!(setup.relay, Some(Relay { port: 8888, guard, forward: Vec::new(), names: true }));
+    assert_eq!(
+        setup.relay,
+        Some(Relay { port: 8888, guard, forward: Vec::new(), names: true, proves: false })
+    );
     // Nothing was put into the container before it started: the program for the inside is in the volume.
     let first = calls.iter().position(|call| call.starts_with("put-archive")).unwrap();
     assert!(first > position(&calls, "start-container id-claude-bottle-dev"), "{calls:#?}");
@@ -291,7 +300,10 @@ fn clean_up_takes_dead_runs_and_names_what_is_unowned() {
     engine.things.lock().unwrap().extend([("u".to_owned(), unowned), ("p".to_owned(), other)]);
     let call = Call::detached();
     let find = |all| {
-        bench.runtime.block_on(cleanup::find(&engine, &bench.config, &call, &CleanupScope::new(all))).unwrap()
+        bench
+            .runtime
+            .block_on(cleanup::find(&engine, (&bench.config, &no_guards()), &call, &CleanupScope::new(all)))
+            .unwrap()
     };
     // A detached call takes every owner for alive.
     let plan = find(false);
@@ -300,7 +312,7 @@ fn clean_up_takes_dead_runs_and_names_what_is_unowned() {
     let plan = find(true);
     let kinds: Vec<_> = plan.remove.iter().map(|item| item.kind.as_str()).collect();
     assert_eq!(kinds, ["container", "container", "network", "volume"]);
-    let report = bench.runtime.block_on(cleanup::apply(&engine, &plan));
+    let report = bench.runtime.block_on(cleanup::apply(&engine, &no_guards(), &plan));
     assert_eq!((report.removed.len(), report.failures.len()), (4, 0));
     assert_eq!(engine.names(), ["postgres", "claude-bottle-old"]);
 }
@@ -311,7 +323,10 @@ fn an_answer_about_a_killed_process_waits_for_what_the_engine_still_makes_for_it
     let owner = Owner::new("here", 7, 9);
     let call = test_host::call_among_the_dead();
     let find = |scope| {
-        let plan = bench.runtime.block_on(cleanup::find(&engine, &bench.config, &call, &scope)).unwrap();
+        let plan = bench
+            .runtime
+            .block_on(cleanup::find(&engine, (&bench.config, &no_guards()), &call, &scope))
+            .unwrap();
         plan.remove.into_iter().map(|item| item.name).collect::<Vec<_>>()
     };
     bench.launch(&engine).unwrap();
@@ -385,7 +400,10 @@ fn what_an_unsupported_engine_holds_is_found_and_removed_all_the_same() {
     engine.fail.insert("api".to_owned());
     assert_eq!(bench.runtime.block_on(active::list(&engine)).unwrap().len(), 1);
     let (call, everything) = (Call::detached(), CleanupScope::new(true));
-    let plan = bench.runtime.block_on(cleanup::find(&engine, &bench.config, &call, &everything)).unwrap();
+    let plan = bench
+        .runtime
+        .block_on(cleanup::find(&engine, (&bench.config, &no_guards()), &call, &everything))
+        .unwrap();
     assert_eq!(plan.remove.len(), 4, "{plan:?}");
     bench.runtime.block_on(close(&engine, &bottle)).unwrap();
     assert_eq!(engine.names(), Vec::<String>::new());
@@ -431,7 +449,7 @@ fn what_the_agent_leaves_is_in_volumes_of_the_run_which_go_with_it() {
     let mounts = body.host_config.unwrap().mounts.unwrap();
     let places: Vec<_> = mounts.iter().filter_map(|mount| mount.target.as_deref()).skip(1).collect();
     assert_eq!(places, ["/home/node/workspace", "/home/node/.claude"]);
-    bench.runtime.block_on(crate::export::halt(&engine, &bottle)).unwrap();
+    bench.runtime.block_on(crate::export::halt(&engine, &no_guards(), &bottle)).unwrap();
     assert!(volumes.iter().all(|name| engine.names().contains(&(*name).to_owned())));
     let calls = engine.calls.lock().unwrap().clone();
     assert!(

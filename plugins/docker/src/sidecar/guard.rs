@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{Delivery, Place, Sidecar};
 use crate::error::DockerError;
+use crate::guard_place::GuardPlace;
 use crate::image::guard::USER;
 use crate::launch::process::Word;
 use crate::link;
@@ -46,10 +47,13 @@ pub(super) fn sidecar(tag: String, plan: &Planned, secrets: Zeroizing<Vec<u8>>) 
     }
 }
 
-/// Checks before anything is made that the configuration can be read, and that a container reaches a proxy above the guard.
-pub(super) fn check(spec: &Spec) -> Result<()> {
+/// Checks before anything is made that the configuration can be read, and that a guard in a container reaches a proxy above it.
+pub(super) fn check(spec: &Spec, place: &GuardPlace) -> Result<()> {
     let config = read(spec, &Place::Socket)?;
-    config.upstream_proxy.as_ref().map_or(Ok(()), check_upstream)
+    match (place, &config.upstream_proxy) {
+        (GuardPlace::Sidecar(_), Some(proxy)) => check_upstream(proxy),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a proxy above the guard that a container cannot reach.

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 use crate::engine::{Body, Engine, ExecSpec, Run, run, whole};
 use crate::error::DockerError;
+use crate::guard_place::GuardPlace;
 use crate::hardening;
 use crate::image;
 use crate::image::guard::{GUEST, GuardImage, Programs};
@@ -95,10 +96,10 @@ pub(crate) async fn ensure_image(
 }
 
 /// Checks before anything is made that the proxy's configuration can be read.
-pub(crate) fn check(spec: &Spec, arch: &str) -> Result<()> {
+pub(crate) fn check(spec: &Spec, arch: &str, place: &GuardPlace) -> Result<()> {
     if kind(spec.bottle.egress.proxy)? == "guard" {
         image::guard::check(guard::program(spec)?, arch)?;
-        guard::check(spec)?;
+        guard::check(spec, place)?;
     }
     Ok(())
 }

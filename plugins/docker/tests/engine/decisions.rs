@@ -6,7 +6,7 @@ use claude_bottle_plugin_api::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 
-use crate::support::{Live, Run, backend, bridge_address};
+use crate::support::{Live, Run, backend, bridge_address, with_sidecar};
 
 const LOG: &str = "egress.jsonl";
 
@@ -28,7 +28,10 @@ fn times(log: &str, name: &str) -> usize {
 /// Waits until the log in a directory has a text.
 fn wait_for(dir: &Path, text: &str) {
     let changes = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
-    inotify::add_watch(&changes, dir, inotify::WatchFlags::CREATE | inotify::WatchFlags::MODIFY).unwrap();
+    // A guard of this machine writes in a directory of its own.
+    for dir in [dir, &dir.join("egress")].into_iter().filter(|dir| dir.exists()) {
+        inotify::add_watch(&changes, dir, inotify::WatchFlags::CREATE | inotify::WatchFlags::MODIFY).unwrap();
+    }
     while !log(dir).contains(text) {
         let mut waited = [PollFd::new(&changes, PollFlags::IN)];
         let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
@@ -105,7 +108,8 @@ fn another_process_that_closes_the_bottle_saves_its_log() {
 
 #[test]
 fn clean_up_keeps_what_a_dead_runs_sidecar_decided() {
-    let (maker, run) = (backend(&[]), Run::new("orphan", &[]));
+    let (maker, mut run) = (backend(&[]), Run::new("orphan", &[]));
+    run.spec.options = with_sidecar();
     let live = run.start(&maker);
     ask(&live, &maker, &run, "one.example");
     wait_for(&run.spec.state_dir, "one.example");
@@ -116,7 +120,8 @@ fn clean_up_keeps_what_a_dead_runs_sidecar_decided() {
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.set_len(40).unwrap();
 
-    let (cleaner, gone) = (backend(&[]), Run::new("orphan-gone", &[]));
+    let (cleaner, mut gone) = (backend(&[]), Run::new("orphan-gone", &[]));
+    gone.spec.options = with_sidecar();
     let other = gone.start(&cleaner);
     // Its file is there from then on, and no other is made.
     ask(&other, &cleaner, &gone, "three.example");

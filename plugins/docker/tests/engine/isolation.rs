@@ -7,7 +7,7 @@ use std::time::Duration;
 use claude_bottle_plugin_api::*;
 use claude_bottle_standin::TEST_NETWORK;
 
-use crate::support::{Run, backend, bridge_address, docker};
+use crate::support::{Run, backend, bridge_address, docker, with_sidecar};
 
 /// Accepts connections on all addresses of the host and greets them.
 fn greeter() -> u16 {
@@ -103,7 +103,8 @@ fn no_name_is_looked_up_outside() {
 #[test]
 fn the_agent_has_no_power_and_the_proxy_one_client() {
     let backend = backend(&[]);
-    let run = Run::new("meek", &[]);
+    let mut run = Run::new("meek", &[]);
+    run.spec.options = with_sidecar();
     let live = run.start(&backend);
     let status = live.sh(&backend, &run, "cat /proc/self/status", b"").stdout;
     let gvisor = docker(&["info", "--format", "{{json .Runtimes}}"]).contains("\"runsc\"");

@@ -8,6 +8,7 @@
 mod decisions;
 mod export;
 mod gvisor;
+mod host_guard;
 mod images;
 mod isolation;
 mod kernel;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use claude_bottle_plugin_api::*;
 
-use crate::support::{Run, backend, bridge_address, docker};
+use crate::support::{Run, backend, bridge_address, docker, with_sidecar};
 
 const TOKEN: &str = "canary-token-51f0b7a2c9";
 const REGISTRY: &str = "canary-registry-88d1e6f4b3";
@@ -30,9 +30,20 @@ fn listener() -> (u16, Arc<Mutex<Vec<String>>>) {
 
 #[test]
 fn a_secret_goes_to_its_own_hosts_as_a_credential_and_nowhere_else() {
+    try_secrets("discreet", with_sidecar());
+}
+
+#[test]
+fn with_a_guard_of_this_machine_a_secret_goes_to_its_own_hosts_and_nowhere_else() {
+    try_secrets("discreet-host", serde_json::json!({ "guard": "host" }));
+}
+
+fn try_secrets(agent: &str, options: serde_json::Value) {
     let backend = backend(&[]);
     let secrets = [("CLAUDE_CODE_OAUTH_TOKEN", TOKEN.as_bytes()), ("NPM_TOKEN", REGISTRY.as_bytes())];
-    let mut run = Run::new("discreet", &secrets);
+    let mut run = Run::new(agent, &secrets);
+    let has_sidecar = options == with_sidecar();
+    run.spec.options = options;
     let ((port, heads), bridge) = (listener(), bridge_address());
     run.spec.bottle.env.push(EnvVar::literal("ANTHROPIC_BASE_URL", format!("http://api.test:{port}")));
     let meant_for = |name, host: &str| SecretSpec::new(name, vec![host.to_owned()]);
@@ -78,20 +89,29 @@ fn a_secret_goes_to_its_own_hosts_as_a_credential_and_nowhere_else() {
     assert!(!arrived.contains("canary-"), "{arrived}");
 
     // The guard holds them in memory alone: nothing the engine keeps or tells has them, nor do the decisions.
-    let sidecar = "claude-bottle-guard-discreet";
-    for words in [&["inspect", sidecar][..], &["logs", sidecar], &["diff", sidecar], &["top", sidecar]] {
+    let told_of = match has_sidecar {
+        true => format!("claude-bottle-guard-{agent}"),
+        false => live.bottle.name.clone(),
+    };
+    let told_of = told_of.as_str();
+    for words in [&["inspect", told_of][..], &["logs", told_of], &["diff", told_of], &["top", told_of]] {
         let told = docker(words);
         assert!(!told.contains(TOKEN) && !told.contains(REGISTRY), "{words:?}: {told}");
     }
     let root = docker(&["info", "--format", "{{.DockerRootDir}}"]);
     let filter = format!("label=io.claude-bottle.id={}", run.spec.id);
     let containers = docker(&["ps", "-aq", "--no-trunc", "--filter", &filter]);
-    assert_eq!(containers.lines().count(), 2);
+    assert_eq!(containers.lines().count(), if has_sidecar { 2 } else { 1 });
     // Under gVisor agent and sidecar share no volume.
     let volumes = docker(&["volume", "ls", "-q", "--filter", &filter]);
     let containers = containers.lines().map(|id| format!("containers/{id}"));
-    for path in containers.chain(volumes.lines().map(|name| format!("volumes/{name}"))) {
-        let path = format!("{}/{path}", root.trim());
+    let of_engine = containers.chain(volumes.lines().map(|name| format!("volumes/{name}")));
+    let of_engine = of_engine.map(|path| format!("{}/{path}", root.trim()));
+    // Of a guard of this machine there is a directory, and what every process may read of it.
+    let guard = (!has_sidecar).then(|| crate::host_guard::processes(&run)).into_iter().flatten();
+    let guard = guard.flat_map(|pid| ["cmdline", "environ"].map(|file| format!("/proc/{pid}/{file}")));
+    let guard = guard.chain((!has_sidecar).then(|| run.guard_dir().display().to_string()));
+    for path in of_engine.chain(guard) {
         let mut grep = std::process::Command::new("grep");
         let found = grep.args(["-rlE", "canary-(token|registry)-", &path]).output().unwrap();
         // 1 is "nothing found"; 2 would be a path that is not there.

@@ -169,7 +169,8 @@ fn a_cancelled_call_ends_the_program_in_the_bottle() {
 #[test]
 fn a_cancelled_launch_leaves_nothing() {
     let backend = backend(&[("FAULT", "hang:start-sidecar")]);
-    let run = Run::new("stopped", &[]);
+    let mut run = Run::new("stopped", &[]);
+    run.spec.options = crate::support::with_sidecar();
     let plan = backend.prepare(&run.call(), &run.spec).unwrap().with_spec(&run.spec);
     std::thread::scope(|scope| {
         let launching = scope.spawn(|| backend.launch(&run.call(), &plan));

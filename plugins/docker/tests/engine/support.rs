@@ -114,7 +114,13 @@ impl Run {
             words.extend(["--filter", &filter]);
             found.extend(docker(&words).lines().map(str::to_owned));
         }
+        found.extend(self.guard_dir().exists().then(|| format!("guard {}", self.spec.id)));
         found
+    }
+
+    /// Returns the directory of a guard of this machine.
+    pub(crate) fn guard_dir(&self) -> PathBuf {
+        data_dir().join("bottles").join(&self.spec.id)
     }
 }
 
@@ -172,6 +178,7 @@ fn read_all(mut file: File) -> String {
 /// Opens the backend as a host would, with settings of the test's own.
 pub(crate) fn backend(settings: &[(&str, &str)]) -> Docker {
     let mut context = Context::default();
+    context.data_dir = data_dir().to_owned();
     context.settings.insert("BASE_IMAGE".to_owned(), base_image().to_owned());
     if let Ok(image) = std::env::var("CLAUDE_BOTTLE_IMAGE") {
         context.settings.insert("IMAGE".to_owned(), image);
@@ -181,6 +188,21 @@ pub(crate) fn backend(settings: &[(&str, &str)]) -> Docker {
     let probe = backend.probe(&Call::detached()).unwrap();
     assert_ne!(probe.health, Health::Unusable, "these tests need an engine: {probe:?}");
     backend
+}
+
+/// Returns where every backend of these tests keeps its data, as those of one user do. It goes with this process's directory.
+pub(crate) fn data_dir() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("engine-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    })
+}
+
+/// The options of a bottle whose guard is in a container of its own.
+pub(crate) fn with_sidecar() -> serde_json::Value {
+    serde_json::json!({ "guard": "sidecar" })
 }
 
 /// Runs the docker command line and returns what it prints; it must succeed.

@@ -53,6 +53,9 @@ pub fn run() -> Result<(), GuestError> {
     }
     if let Some(to_guard) = &setup.relay {
         relay::start(to_guard).step(|| "open the way to the guard")?;
+        if to_guard.proves {
+            UnixStream::connect(&to_guard.guard).step(|| "reach the guard's socket")?;
+        }
     }
     answer_callers(std::mem::take(&mut setup.env)).step(|| "answer for programs")?;
     drop(setup);

@@ -120,6 +120,16 @@ impl HostGuards {
         reload(call, &self.store.named(id)?.path, name, request)
     }
 
+    /// Ends a run's guard, whose log is complete then, and keeps its directory: an engine wants all that a container has of the host also to
+    /// read one that has ended. A guard that is gone is fine.
+    ///
+    /// # Errors
+    /// Fails when something of it runs on.
+    pub fn halt(&self, id: &str) -> Result<()> {
+        let dir = self.store.named(id)?;
+        joined(end_processes(&dir, record_of(&dir).as_ref()))
+    }
+
     /// Ends a run's guard, whose log is complete then, and removes its directory; one that is gone is fine.
     ///
     /// # Errors
@@ -129,8 +139,7 @@ impl HostGuards {
         if !dir.path.is_dir() {
             return Ok(());
         }
-        let record = dir.record().ok().filter(|record| record.dir == dir.path);
-        joined(tear_down(&dir, record.as_ref()))
+        joined(tear_down(&dir, record_of(&dir).as_ref()))
     }
 
     /// Places what is left of guards in a plan of `cleanup`, by their owners.
@@ -154,8 +163,23 @@ impl HostGuards {
     }
 }
 
-/// Ends what the record names, goes on after a failure, and then removes the directory.
+/// Reads the record of a directory, if it is about that one.
+fn record_of(dir: &RunDir<Record>) -> Option<Record> {
+    dir.record().ok().filter(|record| record.dir == dir.path)
+}
+
+/// Ends what the record names, and then removes the directory.
 fn tear_down(dir: &RunDir<Record>, record: Option<&Record>) -> Vec<Failure> {
+    let mut failures = end_processes(dir, record);
+    // While something lives in it the directory is kept, and with it the record to try again by.
+    if failures.is_empty() {
+        failures.extend(dir.remove().err());
+    }
+    failures
+}
+
+/// Ends the process that the record names and those that no record leads to; goes on after a failure.
+fn end_processes(dir: &RunDir<Record>, record: Option<&Record>) -> Vec<Failure> {
     let mut failures = Vec::new();
     let mut is_whole = record.is_some_and(|record| record.is_ready);
     if let Some(process) = record.and_then(|record| record.process.as_ref()) {
@@ -167,10 +191,6 @@ fn tear_down(dir: &RunDir<Record>, record: Option<&Record>) -> Vec<Failure> {
     if !is_whole {
         let swept = sweep(&dir.path);
         failures.extend(swept.failure(FailureKind::Internal, || "cannot end what is left of a guard").err());
-    }
-    // While something lives in it the directory is kept, and with it the record to try again by.
-    if failures.is_empty() {
-        failures.extend(dir.remove().err());
     }
     failures
 }

@@ -13,7 +13,7 @@ pub(crate) fn relay(to: &str) -> SocketAddr {
 pub(crate) fn relay_with(to: &str, forward: Vec<(u16, String)>) -> SocketAddr {
     let address = free_port();
     let guard = to.strip_prefix("unix:").unwrap().into();
-    let relay = protocol::Relay { port: address.port(), guard, forward, names: false };
+    let relay = protocol::Relay { port: address.port(), guard, forward, names: false, proves: false };
     bottle_guest::relay::start(&relay).unwrap();
     address
 }
