@@ -233,15 +233,15 @@ impl PlanView {
 
     /// Formats the plan for people, without a trailing line end: what decides or, with `-v`, all of it.
     pub fn text(&self, ui: &Ui) -> String {
-        self.format(ui, if ui.verbose { self.rows() } else { self.summary() })
+        self.format(ui, &if ui.verbose { self.rows() } else { self.summary() })
     }
 
     /// Formats all of the plan, whatever the flags say.
     pub fn details(&self, ui: &Ui) -> String {
-        self.format(ui, self.rows())
+        self.format(ui, &self.rows())
     }
 
-    fn format(&self, ui: &Ui, rows: Vec<(String, String)>) -> String {
+    fn format(&self, ui: &Ui, rows: &[(String, String)]) -> String {
         let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
         let mut lines: Vec<String> = rows
             .iter()
