@@ -3,6 +3,7 @@
 //! Standard output is data; standard error is everything else. Text that comes from elsewhere (an engine, a
 //! manifest, an agent's egress log) is cleaned of control characters first, so that it cannot drive the terminal.
 
+pub mod ask;
 pub mod interrupt;
 pub mod output;
 pub mod pager;
@@ -15,15 +16,13 @@ pub mod watched;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
-
-use zeroize::Zeroizing;
 
 use crate::error::CliError;
 use crate::results::escape::is_hidden;
-use crate::ui::interrupt::Interrupt;
-use crate::ui::terminal::Hidden;
+
+pub use ask::Answer;
 
 /// When colour is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -34,25 +33,6 @@ pub enum Color {
     Auto,
     Always,
     Never,
-}
-
-/// The answer to a yes-or-no question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// `y` or `yes`.
-    Yes,
-    /// Anything else.
-    No,
-}
-
-impl Answer {
-    /// Reads an answer: anything but yes is no.
-    pub fn of(line: &str) -> Self {
-        match line {
-            "y" | "Y" | "yes" | "YES" => Self::Yes,
-            _ => Self::No,
-        }
-    }
 }
 
 /// The colours of labels: each reads on a dark background and on a light one, which yellow and cyan do not.
@@ -202,66 +182,6 @@ impl Ui {
             let _ = write!(text, "\n  caused by: {}", clean(&cause.to_string()));
         }
         text
-    }
-
-    /// Asks a yes-or-no question; anything but yes is no, and `None` is an interrupt.
-    pub fn ask(&self, question: &str, interrupt: &Interrupt) -> io::Result<Option<Answer>> {
-        Ok(self.choose(question, "y/N", interrupt)?.as_deref().map(Answer::of))
-    }
-
-    /// Asks a question with these choices; returns the line that was typed, and `None` is an interrupt.
-    pub fn choose(&self, question: &str, choices: &str, interrupt: &Interrupt) -> io::Result<Option<String>> {
-        let mut stderr = io::stderr().lock();
-        write!(stderr, "{question} [{choices}] ")?;
-        stderr.flush()?;
-        if !interrupt.wait_for_input(io::stdin())? {
-            writeln!(stderr)?;
-            return Ok(None);
-        }
-        let mut line = String::new();
-        io::stdin().lock().read_line(&mut line)?;
-        Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned()))
-    }
-
-    /// Asks for a line of text; an empty one means the default, and `None` is an interrupt or the end of the input.
-    pub fn ask_text(
-        &self,
-        question: &str,
-        default: &str,
-        interrupt: &Interrupt,
-    ) -> io::Result<Option<String>> {
-        let mut stderr = io::stderr().lock();
-        let shown = if default.is_empty() { String::new() } else { format!(" [{}]", clean(default)) };
-        write!(stderr, "{}{shown}: ", clean(question))?;
-        stderr.flush()?;
-        let mut line = String::new();
-        if !interrupt.wait_for_input(io::stdin())? || io::stdin().lock().read_line(&mut line)? == 0 {
-            writeln!(stderr)?;
-            return Ok(None);
-        }
-        let answer = line.trim();
-        Ok(Some(if answer.is_empty() { default } else { answer }.to_owned()))
-    }
-
-    /// Asks for a secret on the terminal, without echo; `None` is an interrupt.
-    pub fn ask_secret(
-        &self,
-        question: &str,
-        interrupt: &Interrupt,
-    ) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-        // Before the question is seen: what is typed right after it must be neither shown nor thrown away.
-        let hidden = Hidden::enter()?;
-        let mut stderr = io::stderr().lock();
-        write!(stderr, "{}: ", clean(question))?;
-        stderr.flush()?;
-        let answer = if interrupt.wait_for_input(io::stdin())? {
-            Some(terminal::read_secret_line(io::stdin())?)
-        } else {
-            None
-        };
-        drop(hidden);
-        writeln!(stderr)?;
-        Ok(answer)
     }
 
     /// Wraps text in a colour, when there is colour.

@@ -1,29 +1,26 @@
 //! What the user is shown before the question, as text and as JSON. Names of variables, never their values.
 
+mod changes;
+mod details;
 mod egress;
 mod https;
 mod secrets;
 mod summary;
 
 use claude_bottle_egress_policy::Policy;
-use claude_bottle_plugin_api::{Capability, EntryPath, Fact, GitIdentity, Plan, Spec, Workspace};
+use claude_bottle_plugin_api::{Capability, Fact, GitIdentity, Plan, Spec, Workspace};
 use serde::Serialize;
 
 use crate::egress::presets::Preset;
 use crate::manifest::{Agent, SecretEntry, SetupStep};
-use crate::results::escape;
 use crate::results::resume::ResumedView;
 use crate::run::backend::Backend;
 use crate::ui::{Ui, WARNING, clean};
 
+pub use changes::Changes;
 use egress::{EgressView, PresetView};
 pub use https::InterceptView;
 use secrets::SecretView;
-
-/// How much of the prompt's first line is shown, in characters.
-const PROMPT_SHOWN: usize = 60;
-/// How many paths that changed here are named.
-const CHANGED_SHOWN: usize = 20;
 
 /// The plan of a run. The keys of its JSON form are a contract: none is renamed or removed.
 #[derive(Debug, Clone, Serialize)]
@@ -78,47 +75,6 @@ pub struct PlanView {
     limitations: Vec<String>,
     #[serde(skip)]
     prompt_first_line: String,
-}
-
-/// What becomes of what the agent changes in the copy of a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Changes {
-    /// They are saved when the bottle ends.
-    Saved,
-    /// They are saved then, and the bottle's files stay.
-    Kept,
-    /// They are lost then, since the backend cannot bring them out.
-    Lost,
-    /// They are lost then, since the user says so.
-    NotSaved,
-}
-
-impl Changes {
-    /// Decides for a run; `None` without a directory.
-    pub fn of(backend: &Backend, has_workspace: bool, (is_wanted, keeps): (bool, bool)) -> Option<Self> {
-        has_workspace.then(|| match (is_wanted, backend.offers(&Capability::EXPORT)) {
-            (false, _) => Self::NotSaved,
-            (true, true) if keeps => Self::Kept,
-            (true, true) => Self::Saved,
-            (true, false) => Self::Lost,
-        })
-    }
-
-    /// Returns `true` if they are in a result afterwards.
-    pub fn are_saved(self) -> bool {
-        matches!(self, Self::Saved | Self::Kept)
-    }
-
-    fn row(self) -> Option<String> {
-        match self {
-            Self::Saved => Some("saved when it ends".to_owned()),
-            Self::Kept => Some("saved when it ends, and the bottle's files are kept".to_owned()),
-            Self::NotSaved => Some("lost when it ends, as --no-save says".to_owned()),
-            // A limitation says it.
-            Self::Lost => None,
-        }
-    }
 }
 
 /// What is said of a backend that keeps no files.
@@ -255,62 +211,6 @@ impl PlanView {
         );
         lines.join("\n")
     }
-
-    fn rows(&self) -> Vec<(String, String)> {
-        let mut rows = vec![
-            ("agent".to_owned(), format!("{} ({})", self.agent, summary::words(&self.command))),
-            ("bottle".to_owned(), self.bottle.clone()),
-            ("backend".to_owned(), self.backend.clone()),
-        ];
-        let mut row = |label: &str, value: Option<String>| {
-            rows.extend(value.map(|value| (label.to_owned(), value)));
-        };
-        row("name", self.name.clone());
-        row("container", Some(self.container_name.clone()));
-        row("image", self.image.clone());
-        row("runtime", self.runtime.clone());
-        row("env", Some(secrets::env_text(&self.env_names, &self.env_exposed, &self.secrets)));
-        row("secrets", SecretView::text(&self.secrets));
-        row("skills", Some(list(&self.skills)));
-        row("setup", (!self.setup.is_empty()).then(|| self.setup.join(", then ")));
-        row("mcp", (!self.mcp.is_empty()).then(|| list(&self.mcp)));
-        row("from home", (!self.claude.is_empty()).then(|| list(&self.claude)));
-        row("ssh", Some(list(&self.ssh_hosts)));
-        row("prompt", Some(self.prompt()));
-        row("egress", Some(self.egress.text()));
-        row("https", self.egress.intercept.as_ref().map(InterceptView::text));
-        row("upstream proxy", self.egress.upstream());
-        row("forward", (!self.egress.forward.is_empty()).then(|| self.egress.forward.join(", ")));
-        row("workspace", Some(self.workspace_text()));
-        row("changes", self.changes.and_then(Changes::row));
-        row("goes on from", self.resumes.as_ref().map(resumed));
-        row("changed here", self.resumes.as_ref().and_then(changed_here));
-        row("commits by", self.git_identity.as_ref().map(identity));
-        row("options", self.options.as_object().map(options_text));
-        row("terminal", self.survives.then(|| "when it is closed, the agent goes on".to_owned()));
-        row("remote control", self.remote_control.then(|| "on".to_owned()));
-        rows.extend(self.facts.iter().map(|fact| (fact.label.clone(), fact.value.clone())));
-        rows
-    }
-
-    fn workspace_text(&self) -> String {
-        match &self.workspace {
-            None => "none (--cwd copies one in)".to_owned(),
-            Some(source) if self.workspace_start.is_empty() => source.clone(),
-            Some(source) => {
-                format!("{source}, the repository as a whole; starts in {}", self.workspace_start)
-            }
-        }
-    }
-
-    fn prompt(&self) -> String {
-        if self.prompt_chars == 0 {
-            return "none".to_owned();
-        }
-        let shown: String = self.prompt_first_line.chars().take(PROMPT_SHOWN).collect();
-        let more = if shown.len() < self.prompt_first_line.len() { "…" } else { "" };
-        format!("{} chars; first line: {shown}{more}", self.prompt_chars)
-    }
 }
 
 fn limitations(plan: &Plan, changes: Option<Changes>) -> Vec<String> {
@@ -318,50 +218,13 @@ fn limitations(plan: &Plan, changes: Option<Changes>) -> Vec<String> {
     plan.limitations.iter().cloned().chain(lost).collect()
 }
 
-fn identity(identity: &GitIdentity) -> String {
-    let known =
-        |text: &str, unknown: &str| if text.is_empty() { unknown.to_owned() } else { text.to_owned() };
-    format!("{} <{}>", known(&identity.name, "no name"), known(&identity.email, "no email"))
-}
-
-/// Says what comes back of an earlier bottle.
-fn resumed(view: &ResumedView) -> String {
-    let noun = if view.files == 1 { "file" } else { "files" };
-    let more = [(view.repository, "the agent's repository"), (view.history, "its history")];
-    let more: String =
-        more.iter().filter(|(is_there, _)| *is_there).map(|(_, what)| format!(", {what}")).collect();
-    let kept =
-        view.kept.as_ref().map_or_else(String::new, |kept| format!(", {} that git ignores", kept.files));
-    format!("{}: {} changed {noun}{more}{kept}", view.run, view.files)
-}
-
-/// Names the paths that changed here as well.
-fn changed_here(view: &ResumedView) -> Option<String> {
-    let shown = |path: &EntryPath| escape::name(path.as_bytes());
-    let names: Vec<_> = view.changed_here.iter().take(CHANGED_SHOWN).map(shown).collect();
-    let more = view.changed_here.len().saturating_sub(names.len());
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    let names = names.join(", ");
-    (!names.is_empty())
-        .then(|| format!("{names}{more}; inside they are as the agent left them, here they stay"))
-}
-
 fn start(workspace: &Workspace) -> String {
     workspace.start.display().to_string()
-}
-
-/// Writes options as the manifest has them: `pull: true, allow_missing: ["seccomp"]`.
-fn options_text(options: &serde_json::Map<String, serde_json::Value>) -> String {
-    options.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join(", ")
 }
 
 fn setup_text(step: &SetupStep) -> String {
     let note = if step.optional { " (optional)" } else { "" };
     format!("`{}`{note}", step.shown)
-}
-
-fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The plan in the rows that decide; all of it is one key or `-v` away.
 
+use super::details::{changed_here, identity, list, resumed};
 use super::secrets::{self, SecretView};
-use super::{Changes, PlanView, changed_here, identity, list, resumed};
+use super::{Changes, PlanView};
 
 /// What of a backend's own facts decides too, by what the kit of backends calls it.
 const COPIED: &str = "copied in";
@@ -39,7 +40,9 @@ impl PlanView {
     /// Says who is started, and where.
     fn who(&self) -> String {
         let command = words(&self.command);
-        let runtime = self.runtime.as_ref().map(|name| format!(", {name}")).unwrap_or_default();
+        // Why it is this one is a detail.
+        let runtime = self.runtime.as_ref().and_then(|runtime| runtime.split(" (").next());
+        let runtime = runtime.map(|name| format!(", {name}")).unwrap_or_default();
         let called = self.name.as_ref().map(|name| format!(" called {name}")).unwrap_or_default();
         format!("{}: {command}; in bottle {}{called} ({}{runtime})", self.agent, self.bottle, self.backend)
     }
