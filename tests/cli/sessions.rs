@@ -223,6 +223,28 @@ fn defaults_make_sessions_survive_and_name_the_keys() {
     home.wait_until_nothing_left();
 }
 
+/// The agent's own word is before the defaults, and the command line's before that.
+#[test]
+fn the_manifest_says_of_an_agent_whether_it_survives() {
+    let home = Home::with(
+        "bottles: { dev: {} }\nagents:\n  stays: { bottle: dev, command: [sh, -c], survive: true }\n  \
+         goes: { bottle: dev, command: [sh, -c], survive: false }\n",
+    );
+    let started = |words: &[&str]| {
+        let terminal = Terminal::start(&home.command(&[&["start"], words, &["--yes", "--", AGENT]].concat()));
+        terminal.wait_for("ready");
+        let session = listed(&home)["session"].clone();
+        quit(terminal);
+        home.wait_until_nothing_left();
+        session
+    };
+    assert_eq!(started(&["stays"]), "attached");
+    assert_eq!(started(&["stays", "--survive=false"]), Value::Null);
+    home.write(".config/claude-bottle/config.yaml", "survive: true\n");
+    assert_eq!(started(&["goes"]), Value::Null);
+    assert_eq!(started(&["goes", "--survive"]), "attached");
+}
+
 #[test]
 fn a_holder_has_none_of_the_users_secrets_and_its_door_is_shut() {
     let home = Home::new();

@@ -126,9 +126,9 @@ mod tests {
     fn what_is_wrong_is_told_with_its_place() {
         for (text, told) in [
             ("backnd: docker\n", "~/config.yaml:1:1: unknown key `backnd` in the defaults [unknown-key]"),
-            ("backend: docker\nyes: maybe\n", "~/config.yaml:2:6: `yes` takes true or false"),
+            ("backend: docker\nyes: maybe\n", "~/config.yaml:2:6: `yes` takes `true` or `false`"),
             ("backend: Docker!\n", "~/config.yaml:1:10: `Docker!` cannot be the name of a backend"),
-            ("survive: 1\n", "~/config.yaml:1:10: `survive` takes true or false"),
+            ("survive: 1\n", "~/config.yaml:1:10: `survive` takes `true` or `false`"),
             ("notify: true\n", "~/config.yaml:1:9: `notify` takes text"),
             ("detach_keys: d\n", "~/config.yaml:1:14: `d` are not valid keys"),
             ("editor: [vi]\n", "~/config.yaml:1:9: `editor` takes text"),

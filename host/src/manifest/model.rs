@@ -289,6 +289,8 @@ pub struct Agent {
     pub rules: Vec<Rule>,
     /// What makes its bottle ready before it runs, in order.
     pub setup: Vec<SetupStep>,
+    /// Whether it goes on when its terminal is closed; `None` is what the defaults say.
+    pub survive: Option<bool>,
     /// Its prompt; empty when there is none.
     pub prompt: String,
     /// The file the prompt came from.

@@ -188,6 +188,7 @@ fn entry(new: &NewAgent) -> Agent {
         settings: BTreeMap::new(),
         mcp: BTreeMap::new(),
         setup: Vec::new(),
+        survive: None,
         history: None,
         prompt: (!new.prompt.trim().is_empty()).then(|| new.prompt.clone()),
         prompt_file: None,

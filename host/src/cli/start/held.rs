@@ -8,6 +8,7 @@ use anyhow::Context;
 use super::super::{App, usage};
 use super::Flags;
 use crate::error::{CliError, CliResult, Exit};
+use crate::manifest::Agent;
 use crate::run::hold::client::{Client, Left};
 use crate::run::hold::{Held, Setup, Size};
 use crate::ui::interrupt::Interrupt;
@@ -27,10 +28,11 @@ pub(super) struct Wish {
 }
 
 impl Wish {
-    /// Returns what the command line and the defaults ask for.
-    pub(super) fn of(app: &App, flags: &Flags) -> Self {
-        // What a default cannot have here is left out: a script's start is one like any other.
-        let by_default = app.defaults.survive && flags.print.is_none() && has_terminal(app);
+    /// Returns what the command line asks for, else the agent, else the defaults.
+    pub(super) fn of(app: &App, flags: &Flags, agent: &Agent) -> Self {
+        // What is no flag is left out where it cannot be had: a script's start is one like any other.
+        let is_usual = agent.survive.unwrap_or(app.defaults.survive);
+        let by_default = is_usual && flags.print.is_none() && has_terminal(app);
         let is_wanted = flags.survive.unwrap_or(by_default);
         Self { survives: flags.detach || is_wanted, detach: flags.detach, record: flags.record }
     }

@@ -152,7 +152,7 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
         names::check(name, &manifest, &app.runs().all()?, &app.results().names()?)?;
     }
     flags.check(agent)?;
-    let wish = held::Wish::of(app, flags);
+    let wish = held::Wish::of(app, flags, agent);
     if !dry_run && wish.needs_holder(app) {
         return held::hold(app, flags, wish);
     }

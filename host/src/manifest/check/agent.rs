@@ -37,6 +37,7 @@ pub(super) fn check(
         None => profile.as_ref().map(|profile| profile.command.clone()),
     };
     let setup = fields.get("setup").map(|node| setup::check(checker, node)).unwrap_or_default();
+    let survive = fields.get("survive").and_then(|node| checker.truth(node, "`survive`"));
     let settings = fields.get("settings").map(|node| profile::settings(checker, node)).unwrap_or_default();
     let (mcp, rules) = fields.get("mcp").map(|node| mcp::check(checker, name, node)).unwrap_or_default();
     if let Some(profile) = &profile {
@@ -56,6 +57,7 @@ pub(super) fn check(
         mcp,
         rules,
         setup,
+        survive,
         prompt,
         prompt_file,
         command,

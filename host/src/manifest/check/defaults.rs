@@ -37,15 +37,8 @@ pub(crate) fn check(checker: &mut Checker<'_>, root: &Node) -> Defaults {
         }
     });
     let [yes, survive] = ["yes", "survive"]
-        .map(|key| fields.get(key).is_some_and(|node| switch(checker, node, &format!("`{key}`"))));
+        .map(|key| fields.get(key).and_then(|node| checker.truth(node, &format!("`{key}`"))))
+        .map(Option::unwrap_or_default);
     let token = fields.entry("token").and_then(|(key, node)| secrets::token(checker, key, node));
     Defaults { backend, yes, editor, survive, detach_keys, notify, token }
-}
-
-fn switch(checker: &mut Checker<'_>, node: &Node, subject: &str) -> bool {
-    if let Value::Bool(value) = node.value {
-        return value;
-    }
-    checker.wrong_type(node, subject, "true or false", None);
-    false
 }

@@ -51,13 +51,7 @@ pub(super) fn check(checker: &mut Checker<'_>, bottle: &BottleName, node: &Node)
 }
 
 fn ask(checker: &mut Checker<'_>, node: &Node) -> Option<Origin> {
-    match node.value {
-        Value::Bool(is_on) => is_on.then(|| checker.source.origin(node.span)),
-        _ => {
-            checker.wrong_type(node, "`ask`", "`true` or `false`", None);
-            None
-        }
-    }
+    checker.truth(node, "`ask`")?.then(|| checker.source.origin(node.span))
 }
 
 /// A user and a password are secrets, so they come from a variable of the host and never from the manifest.

@@ -127,6 +127,15 @@ impl Checker<'_> {
         self.problems.push(problem);
     }
 
+    /// Returns whether something is so.
+    fn truth(&mut self, node: &Node, subject: &str) -> Option<bool> {
+        if let Value::Bool(value) = node.value {
+            return Some(value);
+        }
+        self.wrong_type(node, subject, "`true` or `false`", None);
+        None
+    }
+
     fn wrong_type(&mut self, node: &Node, subject: &str, wanted: &str, note: Option<String>) {
         if node.is_refused() {
             return;

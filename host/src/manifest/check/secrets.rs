@@ -49,7 +49,7 @@ fn secret(checker: &mut Checker<'_>, key: &Key, node: &Node) -> Option<SecretEnt
     };
     let uses = uses(checker, key, kind, Some(&fields))?;
     let flag = |checker: &mut Checker<'_>, name: &str| {
-        fields.get(name).and_then(|node| boolean(checker, node, name))
+        fields.get(name).and_then(|node| checker.truth(node, &format!("`{name}`")))
     };
     let (always, only) = (flag(checker, "always"), flag(checker, "only"));
     let (env, plain_http) = (flag(checker, "env"), flag(checker, "plain_http"));
@@ -205,14 +205,6 @@ fn requests(checker: &mut Checker<'_>, node: &Node) -> Vec<RequestPattern> {
     list(checker, node, "`requests`", ProblemKind::BadValue, |text| {
         RequestPattern::parse(text).map_err(|error| error.with_cause())
     })
-}
-
-fn boolean(checker: &mut Checker<'_>, node: &Node, name: &str) -> Option<bool> {
-    if let Value::Bool(value) = node.value {
-        return Some(value);
-    }
-    checker.wrong_type(node, &format!("`{name}`"), "`true` or `false`", None);
-    None
 }
 
 /// Returns a text that programs want a secret to begin with.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::options::json;
 use super::{Checker, Lines};
 use crate::duration;
 use crate::manifest::keys::KEYS;
@@ -33,12 +32,7 @@ fn step(checker: &mut Checker<'_>, node: &Node) -> Option<SetupStep> {
     let fields = checker.fields(node, "a command of `setup`", &KEYS.setup)?;
     let run = checker.required(&fields, "run", "this command of `setup`", node.span)?;
     let optional = match fields.get("optional") {
-        Some(node) => json(checker, "`optional`", node).and_then(|value| {
-            if value.as_bool().is_none() {
-                checker.wrong_type(node, "`optional`", "true or false", None);
-            }
-            value.as_bool()
-        })?,
+        Some(node) => checker.truth(node, "`optional`")?,
         None => false,
     };
     let timeout = match fields.get("timeout") {

@@ -35,6 +35,10 @@ pub(crate) struct Agent {
     /// Commands that make the bottle ready before the agent runs, inside and under the same policy: `npm ci`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) setup: Vec<SetupCommand>,
+    /// Whether it goes on when its terminal is closed; as `config.yaml` says unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub(crate) survive: Option<bool>,
     /// Paths below its home in which it keeps its sessions; its profile knows them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<String>")]
