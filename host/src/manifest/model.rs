@@ -188,7 +188,7 @@ pub struct Interception {
 
 impl Default for Interception {
     fn default() -> Self {
-        Self { mode: Intercept::All, origin: None }
+        Self { mode: Intercept::Needed, origin: None }
     }
 }
 
