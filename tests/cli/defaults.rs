@@ -35,7 +35,10 @@ fn a_directory_of_the_users_own_is_looked_in() {
     let output =
         home.call_with(&["start", "hello", "--dry-run"], &[("XDG_CONFIG_HOME", config.to_str().unwrap())]);
     assert_code(&output, 125);
-    assert_says(&stderr(&output), &["~/elsewhere/claude-bottle/config.yaml:1:6: `yes` takes true or false"]);
+    assert_says(
+        &stderr(&output),
+        &["~/elsewhere/claude-bottle/config.yaml:1:6: `yes` takes `true` or `false`"],
+    );
 }
 
 #[test]

@@ -228,7 +228,7 @@ fn a_wrong_manifest() {
         4 |     botle: dev
           |     ^^^^^
         = did you mean `bottle`?
-        = known keys: bottle, claude, command, history, mcp, profile, prompt, prompt_file, settings, setup, skills
+        = known keys: bottle, claude, command, history, mcp, profile, prompt, prompt_file, settings, setup, skills, survive
     ");
 }
 

@@ -139,7 +139,9 @@ fn a_shell_runs_a_command_and_reaches_no_host_of_an_agent(backend: Backend) {
     let output = run(start.env("CLAUDE_BOTTLE_OAUTH_TOKEN", "canary"));
     assert_code(&output, 0);
     assert_eq!(stdout(&output), "node\n403\n", "{}", stderr(&output));
-    assert!(stderr(&output).contains("env") && !stderr(&output).contains("CLAUDE_CODE_OAUTH_TOKEN"));
+    assert!(
+        stderr(&output).contains("secrets    none") && !stderr(&output).contains("CLAUDE_CODE_OAUTH_TOKEN")
+    );
     backend.assert_nothing_left(&home, agent);
 }
 

@@ -11,6 +11,7 @@ use claude_bottle_standin::Standin;
 
 use super::run::{Run, reapers};
 use super::{Step, Way, api, assert_nothing_left, few_at_a_time, shared_room, steps, whole_room};
+use crate::support::engine::Removals;
 use crate::support::home::Home;
 use crate::support::{assert_code, engine};
 
@@ -30,14 +31,14 @@ fn reap(home: &Home, agent: &str, run: Run, step: &str) -> Duration {
     let watching = reapers(home, None);
     assert_eq!(watching.len(), 1, "at `{step}`");
     // A removal that is under way beside the step may end between the next two lines.
-    let looked = SystemTime::now();
+    let removals = Removals::watch();
     let had_any = !engine::resources_of(agent).is_empty();
     let killed = SystemTime::now();
     run.kill();
     assert!(watching[0].ends_within(REAPED_AT_ALL), "after a kill at `{step}`");
     assert_nothing_left(home, agent, &format!("after a kill at `{step}`"));
-    let last = engine::last_removal(agent, looked);
-    assert!(last.is_some() || !had_any, "the engine remembers no removal after a kill at `{step}`");
+    let last = removals.last_of(agent);
+    assert!(last.is_some() || !had_any, "the engine told of no removal after a kill at `{step}`");
     last.and_then(|last| last.duration_since(killed).ok()).unwrap_or_default()
 }
 

@@ -1,11 +1,12 @@
-//! A real engine, seen from outside the product: what exists in it, by label.
+//! A real engine, seen from outside the product: what exists in it, by label, and what it removes.
+
+mod removals;
 
 use std::net::IpAddr;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
+pub(crate) use removals::Removals;
 
 use super::{run, stderr, stdout};
 
@@ -105,24 +106,4 @@ pub(crate) fn sidecar_addresses(agent: &str) -> Vec<String> {
 /// Lists what the machine's engine has of an agent.
 pub(crate) fn resources_of(agent: &str) -> Vec<String> {
     Engine::default().resources_of(agent)
-}
-
-/// Returns when the last container or network of an agent was removed since a time; `None` when none was.
-pub(crate) fn last_removal(agent: &str, since: SystemTime) -> Option<SystemTime> {
-    let stamp = |time: SystemTime| {
-        let age = time.duration_since(UNIX_EPOCH).unwrap();
-        format!("{}.{:09}", age.as_secs(), age.subsec_nanos())
-    };
-    let (since, until) = (stamp(since), stamp(SystemTime::now()));
-    let words = ["events", "--filter", "event=destroy", "--format", "{{json .}}"];
-    let text = docker(&[&words[..], &["--since", &since, "--until", &until]].concat());
-    let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    // A network's event has no labels; its name says whose it was.
-    let is_ours = |event: &Value| {
-        let about = &event["Actor"]["Attributes"];
-        about["io.claude-bottle.agent"] == agent
-            || about["name"].as_str().is_some_and(|name| name.contains(agent))
-    };
-    let time = |event: Value| UNIX_EPOCH + Duration::from_nanos(event["timeNano"].as_u64().unwrap());
-    events.filter(is_ours).map(time).max()
 }
