@@ -1,3 +1,5 @@
+//! Which records there are, and which of them are dead.
+
 use super::*;
 
 pub(crate) fn record(id: usize, phase: Phase) -> Record {
