@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use claude_bottle_standin::as_by_hand;
 use serde_json::Value;
 
 use crate::support::{Home, ids, stderr};
@@ -35,7 +36,7 @@ fn build(directory: &Path) {
     cargo.args(["--config", "profile.dev.package.\"*\".debug=false"]);
     let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fixtures");
     cargo.env("CARGO_TARGET_DIR", &shared);
-    let output = cargo.output().unwrap();
+    let output = as_by_hand(&mut cargo).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let file = "debug/libclaude_bottle_backend_brittle.so";
     fs::create_dir_all(directory.join("target/debug")).unwrap();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 
-use claude_bottle_standin::Script;
+use claude_bottle_standin::{Script, as_by_hand};
 use tempfile::TempDir;
 
 use crate::support::backend::Backend;
@@ -26,6 +26,7 @@ fn packaging(version: &str, out: &Path) -> Command {
     let mut make = Command::new("make");
     make.args(["--no-print-directory", "package", "BUILD=debug", &format!("VERSION={version}")]);
     make.arg(format!("DIST={}", out.display())).env("GZIP_LEVEL", "1").current_dir(root());
+    as_by_hand(&mut make);
     make
 }
 

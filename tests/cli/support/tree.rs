@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
+use claude_bottle_standin::as_by_hand;
+
 use super::root;
 
 /// Returns the installed program; the first call builds the plug-in.
@@ -40,13 +42,7 @@ fn fake() -> PathBuf {
     if built.ends_with("release") {
         cargo.arg("--release");
     }
-    for (name, _) in std::env::vars_os() {
-        // What cargo sets for a test describes the host's package, not the one that is built here.
-        if name.to_string_lossy().starts_with("CARGO_PKG_") {
-            cargo.env_remove(name);
-        }
-    }
-    let output = cargo.output().unwrap();
+    let output = as_by_hand(&mut cargo).output().unwrap();
     assert!(output.status.success(), "{cargo:?}\n{}", String::from_utf8_lossy(&output.stderr));
     let file = built.join("libclaude_bottle_backend_fake.so");
     assert!(file.is_file(), "{cargo:?} made no `{}`", file.display());

@@ -12,6 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 
+use claude_bottle_standin::as_by_hand;
 use serde_yaml::Value;
 
 use super::following::{Following, times};
@@ -77,7 +78,7 @@ fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--package", "claude-bottle-pipelock-standin", "--target", &target]);
     cargo.arg("--target-dir").arg(root.join("target")).current_dir(&root);
-    let built = run(cargo.env("RUSTFLAGS", "-C target-feature=+crt-static"));
+    let built = run(as_by_hand(&mut cargo).env("RUSTFLAGS", "-C target-feature=+crt-static"));
     assert!(built.status.success(), "{}", stderr(&built));
     root.join("target").join(target).join("debug/pipelock-standin")
 }

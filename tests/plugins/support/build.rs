@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
+use claude_bottle_standin::as_by_hand;
 use serde_json::Value;
 
 /// Returns the project's root.
@@ -30,17 +31,7 @@ pub(crate) fn fake() -> &'static Path {
 pub(crate) fn cargo(verb: &str) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.arg(verb);
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        // What cargo sets for a test process describes the host's package, not the one that is built here.
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_BIN_") || text == "CARGO_MANIFEST_DIR" {
-            command.env_remove(&name);
-        }
-    }
-    // A make above the tests says which descriptors its job server has; the test process was given none of them.
-    for name in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "CARGO_MAKEFLAGS"] {
-        command.env_remove(name);
-    }
+    as_by_hand(&mut command);
     command
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use claude_bottle_backend_bubblewrap::Bubblewrap;
 use claude_bottle_plugin_api::*;
+use claude_bottle_standin::as_by_hand;
 
 /// Set when the tests run once more as an ordinary user.
 pub(crate) const AGAIN: &str = "BUBBLEWRAP_TESTS_AGAIN";
@@ -22,8 +23,9 @@ pub(crate) fn programs() -> PathBuf {
         let dir = exe.parent().unwrap().parent().unwrap().to_owned();
         if std::env::var_os(AGAIN).is_none() {
             let mut cargo = Command::new(env!("CARGO"));
-            cargo.args(["build", "--quiet", "-p", "claude-bottle-egress-guard", "-p", "claude-bottle-guest"]);
-            assert!(cargo.status().unwrap().success(), "build the programs of a bottle");
+            // All of it, as it was built before the tests: a part by itself has other features, and is built anew.
+            cargo.args(["build", "--quiet", "--locked", "--workspace"]);
+            assert!(as_by_hand(&mut cargo).status().unwrap().success(), "build the programs of a bottle");
         }
         dir
     };

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use claude_bottle_backend_docker::Docker;
 use claude_bottle_plugin_api::*;
+use claude_bottle_standin::as_by_hand;
 
 /// A host that listens.
 pub(crate) struct Services {
@@ -241,18 +242,11 @@ pub(crate) fn guard() -> PathBuf {
         if let Ok(path) = std::env::var("EGRESS_GUARD") {
             return path.into();
         }
-        let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-        let dir = root().join("target");
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "-p", "claude-bottle-egress-guard", "-p", "claude-bottle-guest"])
-            .args(["--target", &target, "--target-dir"])
-            .arg(&dir)
-            .env("RUSTFLAGS", "-C target-feature=+crt-static")
-            .current_dir(root())
-            .status()
-            .unwrap();
-        assert!(status.success(), "the programs do not build");
-        dir.join(target).join("debug/egress-guard")
+        let mut make = Command::new("make");
+        make.args(["--no-print-directory", "--silent", "companions"]).current_dir(root());
+        let output = as_by_hand(&mut make).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        root().join("target/libexec/claude-bottle/egress-guard")
     });
     path.clone()
 }

@@ -30,8 +30,11 @@ impl Removals {
         let lines = BufReader::new(client.stdout.take().unwrap()).lines();
         let (sender, events) = channel();
         thread::spawn(move || {
-            let events = lines.map_while(Result::ok).map(|line| serde_json::from_str(&line).unwrap());
-            events.take_while(|event| sender.send(event.clone()).is_ok()).for_each(drop);
+            for line in lines.map_while(Result::ok) {
+                if sender.send(serde_json::from_str(&line).unwrap()).is_err() {
+                    break;
+                }
+            }
         });
         Self { client, events }
     }
