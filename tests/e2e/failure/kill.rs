@@ -32,13 +32,16 @@ fn reap(home: &Home, agent: &str, run: Run, step: &str) -> Duration {
     assert_eq!(watching.len(), 1, "at `{step}`");
     // A removal that is under way beside the step may end between the next two lines.
     let removals = Removals::watch();
-    let had_any = !engine::resources_of(agent).is_empty();
+    let had = engine::resources_of(agent);
     let killed = SystemTime::now();
     run.kill();
     assert!(watching[0].ends_within(REAPED_AT_ALL), "after a kill at `{step}`");
     assert_nothing_left(home, agent, &format!("after a kill at `{step}`"));
-    let last = removals.last_of(agent);
-    assert!(last.is_some() || !had_any, "the engine told of no removal after a kill at `{step}`");
+    let last = removals.last_of(agent, &had);
+    assert!(
+        last.is_some() || had.is_empty(),
+        "the engine told of no removal of {had:?} after a kill at `{step}`"
+    );
     last.and_then(|last| last.duration_since(killed).ok()).unwrap_or_default()
 }
 

@@ -39,15 +39,16 @@ impl Removals {
         Self { client, events }
     }
 
-    /// Returns when the last thing of an agent was removed up to now; `None` when none was.
-    pub(crate) fn last_of(self, agent: &str) -> Option<SystemTime> {
+    /// Returns when the last thing of an agent was removed up to now, `had` among them as [`resources_of`](super::resources_of) lists
+    /// them; `None` when none was.
+    pub(crate) fn last_of(self, agent: &str, had: &[String]) -> Option<SystemTime> {
         // Events come in their order, and this is the last one that matters.
         let mark = format!("e2e-removed-{}", self.client.id());
         docker(&["volume", "create", &mark]);
         docker(&["volume", "rm", &mark]);
         let event = || self.events.recv_timeout(PATIENCE).expect("the engine tells what it removes");
         let before = std::iter::repeat_with(event).take_while(|event| event["Actor"]["ID"] != *mark);
-        let ours = before.filter(|event| is_of(event, agent));
+        let ours = before.filter(|event| is_of(event, agent, had));
         ours.map(|event| UNIX_EPOCH + Duration::from_nanos(event["timeNano"].as_u64().unwrap())).max()
     }
 }
@@ -59,10 +60,10 @@ impl Drop for Removals {
     }
 }
 
-/// The event of a network or a volume has no labels; its name says whose it was.
-fn is_of(event: &Value, agent: &str) -> bool {
+/// The event of a network or a volume has no labels, and a name may have only the beginning of an agent's.
+fn is_of(event: &Value, agent: &str, had: &[String]) -> bool {
     let (actor, about) = (&event["Actor"], &event["Actor"]["Attributes"]);
-    let names = [&actor["ID"], &about["name"]];
-    about["io.claude-bottle.agent"] == agent
-        || names.iter().any(|name| name.as_str().is_some_and(|name| name.contains(agent)))
+    let is_named =
+        |name: &Value| had.iter().any(|one| one.split_once(' ').is_some_and(|(_, it)| *name == it));
+    about["io.claude-bottle.agent"] == agent || is_named(&actor["ID"]) || is_named(&about["name"])
 }
