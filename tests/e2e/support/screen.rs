@@ -89,16 +89,21 @@ impl Screen {
         let code = self.child.wait().unwrap().exit_code();
         let terminal = self.master.tty_name().unwrap();
         let settings = Command::new("stty").arg("-F").arg(terminal).arg("-a").output().unwrap();
-        let (drawn, changed) = &*self.drawn;
-        // What the program wrote last may still be on its way to the screen.
-        let drawn = changed.wait_timeout_while(drawn.lock().unwrap(), PATIENCE, |drawn| !drawn.ended);
-        let drawn = drawn.unwrap().0.parser.screen().contents();
+        self.wait_until_drawn();
+        let drawn = self.drawn.0.lock().unwrap().parser.screen().contents();
         (code, drawn, String::from_utf8_lossy(&settings.stdout).into_owned())
+    }
+
+    /// Waits for what the program wrote last, which may still be on its way to the screen when it has ended.
+    fn wait_until_drawn(&self) {
+        let (drawn, changed) = &*self.drawn;
+        drop(changed.wait_timeout_while(drawn.lock().unwrap(), PATIENCE, |drawn| !drawn.ended).unwrap());
     }
 
     /// Waits for the program's end, and returns its exit code.
     pub(crate) fn wait(mut self) -> (u32, Shared) {
         let code = self.child.wait().unwrap().exit_code();
+        self.wait_until_drawn();
         (code, self.drawn)
     }
 }
