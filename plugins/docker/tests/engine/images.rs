@@ -212,7 +212,9 @@ fn images_of_guards_of_the_past_are_offered_and_what_is_used_stays() {
         context.data_dir = data.path().to_owned();
         Docker::open(context).unwrap()
     };
-    let run = Run::new("guarded", &[]);
+    let mut run = Run::new("guarded", &[]);
+    // Only such a bottle needs an image of the guard.
+    run.spec.options = crate::support::with_sidecar();
     let offered = |backend: &Docker| {
         let plan = backend.prepare_cleanup(&run.call(), &CleanupScope::new(false)).unwrap();
         let images = plan.remove.into_iter().filter(|item| item.kind == "image");
