@@ -110,7 +110,7 @@ pub enum GuardError {
     },
     /// A new configuration allows a host for which the bottle's authority is not good.
     #[error(
-        "the host `{host}` was not allowed at the start, and certificates are made for hosts that were: start the bottle again"
+        "tunnels to `{host}` were not opened at the start, and the bottle's authority is good for those that were: start the bottle again"
     )]
     OutsideAuthority {
         /// The host.

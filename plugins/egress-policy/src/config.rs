@@ -14,6 +14,7 @@ use crate::host::HostOrIp;
 use crate::inspection::DlpConfig;
 use crate::intercept::Intercept;
 use crate::policy::Policy;
+use crate::upload::UploadLimit;
 use crate::upstream::UpstreamProxy;
 
 /// The version written and read here.
@@ -59,6 +60,9 @@ pub struct GuardConfig {
     /// Limits on everything a client can make grow.
     #[serde(default)]
     pub limits: Limits,
+    /// How much may go up in one run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upload_limits: Vec<UploadLimit>,
     /// Inspection of what is sent.
     #[serde(default)]
     pub dlp: DlpConfig,
@@ -151,11 +155,14 @@ pub struct LogConfig {
     pub file: Option<PathBuf>,
     /// Size at which the file is renamed to `<file>.1`, replacing an older one, and begun anew; 0 is no limit.
     pub max_file_bytes: u64,
+    /// Show of each request that is seen its path, the names of its headers and of its answer's, and a few of their values.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub exchanges: bool,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { stdout: true, file: None, max_file_bytes: 64 * 1024 * 1024 }
+        Self { stdout: true, file: None, max_file_bytes: 64 * 1024 * 1024, exchanges: false }
     }
 }
 
@@ -176,6 +183,7 @@ impl GuardConfig {
             allow_ech: false,
             ask_seconds: 0,
             limits: Limits::default(),
+            upload_limits: Vec::new(),
             dlp: DlpConfig::default(),
             log: LogConfig::default(),
         }

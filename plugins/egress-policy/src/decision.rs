@@ -88,6 +88,8 @@ codes! {
     UpgradeRefused = "upgrade_refused", "use wss:// or https:// through CONNECT; protocol upgrades are refused over plain HTTP, and but for WebSockets where the guard opens HTTPS";
     /// Header or body or URL is larger than allowed.
     TooLarge = "too_large", "make the request smaller";
+    /// More than may go up to the host in one run.
+    UploadLimit = "upload_limit", "do not retry; no more may be sent to this host. The user can allow more under `egress.upload_limit`, for the next bottle";
     /// Too many connections at once.
     TooManyConnections = "too_many_connections", "close connections and try again";
     /// The client was too slow.

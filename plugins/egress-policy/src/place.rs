@@ -8,6 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// What stands for the credential in the pattern of a path.
 const HERE: &str = "{}";
 
+/// How deep a pointer into JSON may go.
+const MOST_TOKENS: usize = 32;
+
 /// Headers that say where a request goes, how long it is or what it is, and cookies, which are a host's own notes.
 const NOT_FOR_CREDENTIALS: &[&str] = &[
     "host",
@@ -40,6 +43,10 @@ pub enum Place {
     Query(String),
     /// What stands between these two parts of the path.
     Path(String, String),
+    /// The text at this pointer of a body in JSON: <https://www.rfc-editor.org/rfc/rfc6901>.
+    Json(String),
+    /// The value of this field of a body that is a form.
+    Form(String),
 }
 
 /// Why a text is not a place.
@@ -48,7 +55,7 @@ pub enum Place {
 pub enum PlaceError {
     /// None of the words.
     #[error(
-        "`{text}` is not a place: use `bearer`, `basic`, `header: NAME`, `query: NAME` or `path: /bot{{}}/`"
+        "`{text}` is not a place: use `bearer`, `basic`, `header: NAME`, `query: NAME`, `path: /bot{{}}/`, `json: /pointer` or `form: NAME`"
     )]
     Word {
         /// The text, with unprintable characters escaped.
@@ -66,6 +73,14 @@ pub enum PlaceError {
         /// The name.
         name: String,
     },
+    /// A pointer into JSON that does not point at a part of it.
+    #[error(
+        "`{pointer}` is not a pointer into JSON: write it as `/auth/token`, with `~0` for `~` and `~1` for `/`"
+    )]
+    Json {
+        /// The pointer.
+        pointer: String,
+    },
     /// A path without the credential's place, or with two.
     #[error("`{path}` has not exactly one `{{}}`, behind a `/` and in front of `/` or the end")]
     Path {
@@ -75,13 +90,18 @@ pub enum PlaceError {
 }
 
 impl Place {
-    /// Returns the header that the place is in, in lower case; `None` when it is in the URL.
+    /// Returns the header that the place is in, in lower case; `None` when it is in the URL or the body.
     pub fn header(&self) -> Option<&str> {
         match self {
             Self::Bearer | Self::Basic => Some("authorization"),
             Self::Header(name) => Some(name),
-            Self::Query(_) | Self::Path(..) => None,
+            Self::Query(_) | Self::Path(..) | Self::Json(_) | Self::Form(_) => None,
         }
+    }
+
+    /// Returns `true` if the place is in a body.
+    pub fn is_in_body(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::Form(_))
     }
 }
 
@@ -98,7 +118,9 @@ impl FromStr for Place {
         let (kind, rest) = text.split_once(':').ok_or_else(word)?;
         match (kind, rest.trim_matches([' ', '\t'])) {
             ("header", name) => header(name),
-            ("query", name) => query(name),
+            ("query", name) => query(name).map(Self::Query),
+            ("form", name) => query(name).map(Self::Form),
+            ("json", pointer) => json(pointer),
             ("path", path) => pattern(path),
             _ => Err(word()),
         }
@@ -114,11 +136,24 @@ fn header(name: &str) -> Result<Place, PlaceError> {
     Ok(Place::Header(lower))
 }
 
-fn query(name: &str) -> Result<Place, PlaceError> {
+fn query(name: &str) -> Result<String, PlaceError> {
     if name.is_empty() || !name.bytes().all(is_unreserved) {
         return Err(PlaceError::Query { name: name.escape_default().to_string() });
     }
-    Ok(Place::Query(name.to_owned()))
+    Ok(name.to_owned())
+}
+
+fn json(pointer: &str) -> Result<Place, PlaceError> {
+    let is_token = |token: &str| {
+        let mut rest = token.split('~').skip(1);
+        rest.all(|escape| escape.starts_with(['0', '1'])) && !token.chars().any(char::is_control)
+    };
+    let tokens = pointer.strip_prefix('/').map(|rest| rest.split('/'));
+    let fits = tokens.is_some_and(|mut tokens| tokens.clone().count() <= MOST_TOKENS && tokens.all(is_token));
+    if !fits {
+        return Err(PlaceError::Json { pointer: pointer.escape_default().to_string() });
+    }
+    Ok(Place::Json(pointer.to_owned()))
 }
 
 fn pattern(path: &str) -> Result<Place, PlaceError> {
@@ -145,6 +180,8 @@ impl fmt::Display for Place {
             Self::Basic => f.write_str("basic"),
             Self::Header(name) => write!(f, "header: {name}"),
             Self::Query(name) => write!(f, "query: {name}"),
+            Self::Json(pointer) => write!(f, "json: {pointer}"),
+            Self::Form(name) => write!(f, "form: {name}"),
             Self::Path(before, behind) => write!(f, "path: {before}{HERE}{behind}"),
         }
     }
@@ -180,13 +217,14 @@ mod tests {
         check("header:Authorization", Place::Header("authorization".to_owned()));
         check("query: key", Place::Query("key".to_owned()));
         check("path: /bot{}/", Place::Path("/bot".to_owned(), "/".to_owned()));
+        check("json: /auth/0/a~1b", Place::Json("/auth/0/a~1b".to_owned()));
+        check("form: client_secret", Place::Form("client_secret".to_owned()));
         check("path: /hooks/{}", Place::Path("/hooks/".to_owned(), String::new()));
     }
 
     #[test]
     fn what_is_not_a_place_is_told() {
-        for text in ["", "Bearer", "cookie", "body", "header", "query", "json: /a", "header X-Key", "b\narer"]
-        {
+        for text in ["", "Bearer", "cookie", "body", "header", "query", "json", "header X-Key", "b\narer"] {
             assert!(matches!(text.parse::<Place>(), Err(PlaceError::Word { .. })), "{text}");
         }
         for name in ["", "Host", "cookie", "Content-Length", "transfer-encoding", "X Key", "X:Key", "ä"] {
@@ -196,6 +234,10 @@ mod tests {
         for name in ["", "a b", "a=b", "a&b", "a%41", "a[]"] {
             let place = format!("query: {name}").parse::<Place>();
             assert!(matches!(place, Err(PlaceError::Query { .. })), "{name}");
+        }
+        for pointer in ["", "a", "a/b", "/a~", "/a~2", "/a\nb", &"/a".repeat(33)] {
+            let place = format!("json: {pointer}").parse::<Place>();
+            assert!(matches!(place, Err(PlaceError::Json { .. })), "{pointer:?}");
         }
         for path in ["", "/bot", "bot{}", "/{}{}", "/a{}b", "/a?{}", "/%41{}", "/a b{}/"] {
             let place = format!("path: {path}").parse::<Place>();

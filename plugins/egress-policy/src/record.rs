@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::decision::Verdict;
+use crate::exchange::Exchange;
 
 /// What a line of the log is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +57,9 @@ pub struct LogRecord {
     pub code: String,
     /// One sentence for people. Never holds a secret, a path, a query or a header value.
     pub reason: String,
+    /// The status of the answer to a request that was seen; none where there was no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     /// Names of the secrets that were put into the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
@@ -65,4 +69,7 @@ pub struct LogRecord {
     pub bytes_down: u64,
     /// From the request's arrival to its end.
     pub duration_ms: u64,
+    /// What else is shown of the request and its answer, where the configuration asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Box<Exchange>>,
 }

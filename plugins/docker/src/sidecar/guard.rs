@@ -91,7 +91,7 @@ fn read(spec: &Spec, place: &Place<'_>) -> Result<GuardConfig, DockerError> {
     let mut config = guard_config(spec, listen).map_err(|source| DockerError::ReadGuardConfig { source })?;
     config.socket_access = SocketAccess::Everyone;
     // The engine keeps what is written to standard output, within the container's log limits; `close` fetches it.
-    config.log = LogConfig::default();
+    config.log = LogConfig { exchanges: config.log.exchanges, ..LogConfig::default() };
     // An empty list would serve everyone, so a range that cannot be read must end the launch.
     let range = |range: &String| range.parse().map_err(|_| DockerError::ReadRange { range: range.clone() });
     config.clients = subnets.iter().map(range).collect::<Result<_, _>>()?;

@@ -74,6 +74,12 @@ impl Mask {
         Self::new(secrets.entries.iter().map(|secret| (secret.name.as_str(), secret.value.as_str())))
     }
 
+    /// Returns every form that is overwritten.
+    #[cfg(fuzzing)]
+    pub(super) fn needles(&self) -> &[Vec<u8>] {
+        &self.needles
+    }
+
     /// Returns `true` if there is nothing to look for.
     pub(crate) fn is_empty(&self) -> bool {
         self.finder.is_none()

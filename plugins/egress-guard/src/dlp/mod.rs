@@ -9,6 +9,8 @@ pub(crate) mod answer;
 pub mod body;
 mod finding;
 pub(crate) mod mask;
+#[cfg(fuzzing)]
+mod trial;
 pub mod unpack;
 
 use std::borrow::Cow;
@@ -29,6 +31,8 @@ use crate::http::destination::Destination;
 use crate::http::head::RequestHead;
 
 pub use finding::{Finding, Findings, What};
+#[cfg(fuzzing)]
+pub use trial::Trial;
 
 /// Headers in which a client shows its credential to the host it talks to. A secret of the bottle passes there towards its
 /// own hosts only, and what fits a rule towards the hosts of the vendor that gives such credentials.

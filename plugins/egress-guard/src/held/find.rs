@@ -139,7 +139,9 @@ impl Asking<'_> {
             Place::Path(before, behind) => {
                 Ok(url::in_path(target, (before, behind), placeholder).into_iter().collect())
             }
-            Place::Bearer | Place::Basic | Place::Header(_) => Ok(Vec::new()),
+            Place::Bearer | Place::Basic | Place::Header(_) | Place::Json(_) | Place::Form(_) => {
+                Ok(Vec::new())
+            }
         }
     }
 

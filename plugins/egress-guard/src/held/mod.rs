@@ -5,9 +5,11 @@
 //!
 //! Invariant: nothing here can be printed, and what is said names a secret and never its value.
 
+mod body;
 mod credential;
 mod find;
 mod foreign;
+mod json;
 #[cfg(test)]
 mod property_tests;
 mod put;
@@ -23,6 +25,7 @@ use zeroize::Zeroizing;
 
 use crate::error::GuardError;
 
+pub(crate) use body::BodyFill;
 pub(crate) use put::Put;
 
 /// Shorter values could not be masked in answers without hiding ordinary words.

@@ -21,6 +21,8 @@ pub enum Version {
     Http10,
     /// HTTP/1.1.
     Http11,
+    /// HTTP/2, whose heads another parser reads.
+    Http2,
 }
 
 /// One header line.

@@ -64,7 +64,7 @@ fn body(refusal: &Refusal<'_>) -> String {
 }
 
 /// Policy says 403; what is wrong with the request or the way has its usual status, with the same header and body.
-fn status(code: Code) -> (u16, &'static str) {
+pub(crate) fn status(code: Code) -> (u16, &'static str) {
     match code {
         Code::BadRequest
         | Code::BadHost

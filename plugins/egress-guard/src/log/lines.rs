@@ -122,10 +122,12 @@ pub(crate) fn notice(
         origin: None,
         code: code.as_str().to_owned(),
         reason,
+        status: None,
         secrets: Vec::new(),
         bytes_up: 0,
         bytes_down: 0,
         duration_ms: 0,
+        exchange: None,
     }
 }
 

@@ -93,19 +93,23 @@ pub struct Pair<'a> {
 /// Joins both ends. There is no cap on the whole time, only on the time without a byte.
 ///
 /// `opening` gives what the client's side begins with, once it is fit to be sent; until then nothing goes up, while
-/// an upstream that speaks first is already heard.
+/// an upstream that speaks first is already heard. `sent` is told of bytes that have gone up.
 pub async fn join<E>(
     pair: Pair<'_>,
-    activity: &Activity,
+    (activity, sent): (&Activity, impl Fn(usize)),
     idle: Duration,
     opening: impl Future<Output = Result<BytesMut, E>>,
 ) -> Result<End, E> {
+    let sent = |count| {
+        activity.add_up(count);
+        sent(count);
+    };
     let up = async {
         let first = opening.await.map_err(Stop::Opening)?;
         pair.upstream.write_all(&first).await.map_err(|_| Stop::Broken)?;
-        activity.add_up(first.len());
+        sent(first.len());
         drop(first);
-        pump(pair.client, pair.upstream, |count| activity.add_up(count)).await.map_err(|_| Stop::Broken)
+        pump(pair.client, pair.upstream, sent).await.map_err(|_| Stop::Broken)
     };
     let down = async {
         pump(pair.upstream, pair.client, |count| activity.add_down(count)).await.map_err(|_| Stop::Broken)

@@ -138,9 +138,11 @@ fn broken(error: AnswerError) -> Denial {
 }
 
 /// Returns what the log says of an answer.
-pub(super) fn told(status: StatusCode, request: &Request) -> String {
-    let names = request.secrets.get().map(Vec::as_slice).unwrap_or_default();
-    match names {
+pub(super) fn told(response: &Response<()>, request: &Request) -> String {
+    let status = response.status();
+    request.capture.answered(&request.snapshot, status, response.headers());
+    let names = request.secrets();
+    match names.as_slice() {
         [_, ..] if status == StatusCode::UNAUTHORIZED => {
             let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
             format!("answered 401 to {}", names.join(", "))

@@ -120,7 +120,8 @@ impl Client {
             Err(error) => return self.refuse(&request, Denial::new(error.code(), error.to_string())).await,
         };
         request.resolve_to(&wanted.host, wanted.port);
-        if wanted.scheme == Scheme::Https {
+        let is_shown = request.snapshot.config.log.exchanges && wanted.scheme == Scheme::Http;
+        if wanted.scheme == Scheme::Https || is_shown {
             request.describe_path(&wanted.path);
         }
         self.serve_request(&mut request, head, &wanted).await

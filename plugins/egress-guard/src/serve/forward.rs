@@ -130,7 +130,7 @@ struct Exchange<'a> {
 impl Exchange<'_> {
     /// Sends the body while waiting for the answer, then streams the answer.
     async fn run(&mut self, prepared: Prepared, wanted: &Destination) -> Result<(Next, String), Denial> {
-        let Prepared { outgoing, sender, packing } = prepared;
+        let Prepared { mut outgoing, mut sender, packing, fill } = prepared;
         if websocket::is_asked(self.head, wanted) {
             return self.upgrade(outgoing, wanted).await;
         }
@@ -141,9 +141,14 @@ impl Exchange<'_> {
             request: self.request,
             look: RequestLook::new(self.head, self.request, (&wanted.host, packing)),
         };
+        let mut fed = false;
+        if let Some(fill) = fill {
+            let whole = feed.run(sender.take());
+            outgoing = Prepared::filled(outgoing, &fill, (self.request, whole)).await?;
+            fed = true;
+        }
         let feeding = feed.run(sender);
         tokio::pin!(feeding);
-        let mut fed = false;
         let response = {
             let answer = send(&mut self.upstream, outgoing, (&self.client.server, self.request, wanted));
             tokio::pin!(answer);
@@ -158,7 +163,7 @@ impl Exchange<'_> {
         let (response, answer) = Answer::new(response, &self.request.snapshot, wanted)?;
         self.answered = true;
         let plan = Plan::new(self.head, (&response, answer.length()), fed);
-        let reason = answer::told(response.status(), self.request);
+        let reason = answer::told(&response, self.request);
         let (stream, activity) = (&self.client.stream, &self.request.activity);
         let answering = upstream_response::write(stream, activity, (response, answer), plan);
         tokio::pin!(answering);
@@ -187,7 +192,7 @@ impl Exchange<'_> {
         let (response, answer) = Answer::new(response, &self.request.snapshot, wanted)?;
         self.answered = true;
         let plan = Plan::new(self.head, (&response, answer.length()), true);
-        let reason = answer::told(response.status(), self.request);
+        let reason = answer::told(&response, self.request);
         let (stream, activity) = (&self.client.stream, &self.request.activity);
         upstream_response::write(stream, activity, (response, answer), plan).await?;
         Ok((plan.next, reason))

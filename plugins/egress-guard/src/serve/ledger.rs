@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use claude_bottle_egress_policy::{Code, Decision, LogEvent, LogRecord, Verdict};
+use claude_bottle_egress_policy::{Code, Decision, HostOrIp, LogEvent, LogRecord, Verdict};
 
 use super::admit::Denial;
 use super::request::Request;
 use super::state::Server;
+use super::uploads::Budget;
+use crate::http::response;
 use crate::net::join::Activity;
 use crate::net::listen::Peer;
 
@@ -35,6 +37,11 @@ impl Ledger {
         &self.moved
     }
 
+    /// Returns what a request to this host may still send in this run; `None` where nothing limits it.
+    pub(super) fn budget(&self, request: &Request, host: &HostOrIp) -> Option<Budget> {
+        self.server.uploads.budget(&request.snapshot.config, host)
+    }
+
     /// Refuses while decisions cannot be written.
     pub(super) fn check(&self) -> Result<(), Denial> {
         match self.server.logger.is_failing() {
@@ -46,6 +53,7 @@ impl Ledger {
     /// Writes that something was refused, or failed.
     pub(super) async fn denied(&self, request: &Request, event: LogEvent, denial: Denial) {
         let denial = request.masked(denial);
+        request.capture.refused(response::status(denial.code).0, denial.code.as_str());
         let reason = match denial.detail {
             Some(detail) => format!("{}: {detail}", denial.reason),
             None => denial.reason,
@@ -106,10 +114,12 @@ impl Ledger {
             origin: None,
             code: code(Code::Allowed),
             reason: String::new(),
-            secrets: request.secrets.get().cloned().unwrap_or_default(),
+            status: request.capture.status().filter(|_| event == LogEvent::Request),
+            secrets: request.secrets(),
             bytes_up,
             bytes_down,
             duration_ms: u64::try_from(request.activity.elapsed().as_millis()).unwrap_or(u64::MAX),
+            exchange: request.capture.exchange().filter(|_| event == LogEvent::Request),
         }
     }
 }

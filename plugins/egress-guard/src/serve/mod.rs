@@ -3,6 +3,7 @@
 mod admit;
 mod answer;
 mod asking;
+mod capture;
 mod caught;
 mod client;
 mod client_hello;
@@ -18,6 +19,7 @@ mod request_body;
 mod request_look;
 mod state;
 mod tunnel;
+mod uploads;
 mod upstream;
 mod upstream_proxy;
 mod upstream_response;

@@ -1,11 +1,13 @@
 //! What one request is about, for the log and for refusals; a word in which inspection found something is masked.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use claude_bottle_egress_policy::HostOrIp;
 
 use super::admit::Denial;
+use super::capture::Capture;
 use super::state::Snapshot;
+use super::uploads::Budget;
 use crate::clock;
 use crate::dlp::{Finding, Findings, PARTS};
 use crate::http::response::Refusal;
@@ -26,13 +28,17 @@ pub(crate) struct Request {
     pub(crate) activity: Activity,
     /// What inspection found and let pass.
     pub(super) warning: OnceLock<Finding>,
+    /// What it may still send, where that is limited.
+    pub(super) budget: OnceLock<Option<Budget>>,
+    /// What the log shows of it and of its answer, where that is asked for.
+    pub(super) capture: Capture,
     /// The names of the secrets that were put in.
-    pub(super) secrets: OnceLock<Vec<String>>,
+    secrets: Mutex<Vec<String>>,
     pub(super) time: String,
     pub(super) method: String,
     pub(super) host: String,
     pub(super) port: u16,
-    /// The path of a request in an opened tunnel, without its query.
+    /// The path of a request in an opened tunnel, or of any where exchanges are shown, without its query.
     pub(super) path: Option<String>,
     /// What inspection found in method and host name, before anything was decided.
     pub(super) words: Findings,
@@ -46,7 +52,9 @@ impl Request {
             snapshot,
             activity: Activity::default(),
             warning: OnceLock::new(),
-            secrets: OnceLock::new(),
+            budget: OnceLock::new(),
+            capture: Capture::default(),
+            secrets: Mutex::default(),
             time: clock::now(),
             method: String::new(),
             host: String::new(),
@@ -54,6 +62,29 @@ impl Request {
             path: None,
             words: Findings::default(),
             hidden: None,
+        }
+    }
+
+    /// Notes secrets that are put in.
+    pub(super) fn note_secrets(&self, names: &[String]) {
+        let mut noted = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        names.iter().for_each(|name| {
+            if !noted.contains(name) {
+                noted.push(name.clone());
+            }
+        });
+    }
+
+    /// Returns the names of the secrets that were put in.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes bytes that are about to go up, where that is limited.
+    pub(super) fn spend(&self, bytes: usize) -> Result<(), Denial> {
+        match self.budget.get() {
+            Some(Some(budget)) => budget.spend(bytes as u64),
+            _ => Ok(()),
         }
     }
 
@@ -82,7 +113,7 @@ impl Request {
         self.words = Findings { block: words.block.or(host.block), warn: words.warn.or(host.warn) };
     }
 
-    /// Notes the path of a request in an opened tunnel, for the log alone.
+    /// Notes the path of a request, for the log alone.
     pub(super) fn describe_path(&mut self, target: &str) {
         let path = target.split_once('?').map_or(target, |(path, _)| path);
         let shown = match self.snapshot.inspector.word(path, "URL").any() {

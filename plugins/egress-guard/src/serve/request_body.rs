@@ -46,13 +46,13 @@ impl Feed<'_> {
             match self.decoder.next(self.buffer).map_err(bad)? {
                 Piece::End => {
                     let rest = self.look.finish()?;
-                    pass_on(self.request, rest, sender).await;
+                    pass_on(self.request, rest, sender).await?;
                     return Ok(());
                 }
                 Piece::More => self.read(sender).await?,
                 Piece::Data(data) => {
                     let clean = self.look.push(data)?;
-                    pass_on(self.request, clean, sender).await;
+                    pass_on(self.request, clean, sender).await?;
                 }
             }
         }
@@ -66,7 +66,7 @@ impl Feed<'_> {
             in_time = tokio::time::timeout(PAUSE, self.stream.read(self.buffer)).await.ok();
             if in_time.is_none() {
                 let held = self.look.pause()?;
-                pass_on(self.request, held, sender).await;
+                pass_on(self.request, held, sender).await?;
             }
         }
         let read = match in_time {
@@ -77,12 +77,14 @@ impl Feed<'_> {
     }
 }
 
-/// Sends what has been looked at.
-pub(super) async fn pass_on(request: &Request, data: Bytes, sender: &mut BodySender) {
+/// Sends what has been looked at, as long as more may go up.
+pub(super) async fn pass_on(request: &Request, data: Bytes, sender: &mut BodySender) -> Result<(), Denial> {
+    request.spend(data.len())?;
     // Time passes for the body even while bytes are held back.
     request.activity.add_up(data.len());
     if !data.is_empty() && sender.send_data(data).await.is_err() {
         // The upstream has stopped reading; its answer says why.
         std::future::pending::<()>().await;
     }
+    Ok(())
 }

@@ -16,6 +16,7 @@ use tokio_rustls::rustls::ClientConfig;
 use super::admit::{self, Denial};
 use super::asking::Questions;
 use super::request::Request;
+use super::uploads::Uploads;
 use super::upstream_proxy;
 use crate::dlp::Inspector;
 use crate::dlp::mask::Mask;
@@ -151,6 +152,7 @@ pub struct Server {
     /// Told of each new configuration.
     changed: watch::Sender<()>,
     pub(super) questions: Questions,
+    pub(super) uploads: Uploads,
 }
 
 /// Returns the line for a change of the policy.
@@ -191,6 +193,7 @@ impl Server {
             stop: watch::Sender::new(false),
             changed: watch::Sender::new(()),
             questions: Questions::default(),
+            uploads: Uploads::default(),
         })
     }
 

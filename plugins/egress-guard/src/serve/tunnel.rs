@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use claude_bottle_egress_policy::{Code, Decision, LogEvent, Scheme};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use super::admit::{self, Denial};
 use super::caught::Role;
@@ -84,7 +85,7 @@ enum Ended {
     Joined(End),
     /// It did not begin as it has to.
     Refused(Denial),
-    /// The policy was changed, and does not allow it any more.
+    /// The policy was changed and does not allow it any more, or more went up than may.
     Withdrawn(Denial),
     /// The guard stops.
     Stopped,
@@ -117,11 +118,23 @@ async fn join(
     let idle = Duration::from_secs(request.snapshot.config.limits.idle_timeout_seconds);
     let upstream = Stream::Tcp(way.upstream);
     let pair = Pair { client: &client.stream, upstream: &upstream };
+    let (over, spent) = (Notify::new(), OnceLock::new());
+    let sent = |count| {
+        if let Err(denial) = request.spend(count) {
+            spent.get_or_init(|| denial);
+            over.notify_one();
+        }
+    };
+    let too_much = async {
+        over.notified().await;
+        spent.get().cloned()
+    };
     tokio::select! {
-        ended = join::join(pair, &request.activity, idle, opening) => match ended {
+        ended = join::join(pair, (&request.activity, sent), idle, opening) => match ended {
             Ok(end) => Ended::Joined(end),
             Err(denial) => Ended::Refused(denial),
         },
+        Some(denial) = too_much => Ended::Withdrawn(denial),
         denial = client.server.withdrawn(request, (way.wanted, way.method), way.address) => Ended::Withdrawn(denial),
         () = client.server.stopped() => Ended::Stopped,
     }

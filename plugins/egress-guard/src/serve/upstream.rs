@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use claude_bottle_egress_policy::{Code, HostOrIp};
 use http_body_util::channel::Channel;
-use http_body_util::{Either, Empty};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
@@ -19,8 +19,8 @@ use super::admit::Denial;
 use super::state::Snapshot;
 use crate::http::destination::Destination;
 
-/// A request body: as it arrives, or none.
-pub(crate) type Body = Either<Channel<Bytes, BodyAborted>, Empty<Bytes>>;
+/// A request body: as it arrives, or whole, or none.
+pub(crate) type Body = Either<Channel<Bytes, BodyAborted>, Full<Bytes>>;
 
 /// The client's body ended before its end, so the upstream must not take it for whole.
 #[derive(Debug, thiserror::Error)]

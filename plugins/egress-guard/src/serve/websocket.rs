@@ -80,6 +80,7 @@ pub(super) async fn carry(
     if let Some(mask) = mask {
         answer::hide(response.headers_mut(), &request.snapshot.held, mask);
     }
+    request.capture.answered(&request.snapshot, response.status(), response.headers());
     // In one write: some clients take no other.
     client.stream.write_all(&consent(response.headers())).await.map_err(|_| gone())?;
     let (from, to) = tokio::io::split(TokioIo::new(upgraded));
@@ -130,6 +131,7 @@ impl Up<'_> {
         loop {
             while let Some(frame) = reader.next(&mut buffer).map_err(|error| bad(error, Code::BadRequest))? {
                 self.look(&frame)?;
+                self.request.spend(frame.bytes().len())?;
                 self.to.write_all(frame.bytes()).await.map_err(|_| failed())?;
                 self.to.flush().await.map_err(|_| failed())?;
                 self.request.activity.add_up(frame.bytes().len());

@@ -1,4 +1,4 @@
-//! The bottle's own certificate authority: made at the start, in this memory alone, and good for the bottle's hosts alone.
+//! The bottle's own certificate authority: made at the start, in this memory alone, and good for what is opened alone.
 //!
 //! Invariant: its key is written nowhere. Clients inside trust its certificate, and the hosts outside never see it.
 
@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use claude_bottle_egress_policy::{Effect, HostOrIp, HostPattern, Policy, Rule};
+use claude_bottle_egress_policy::{Effect, HostOrIp, HostPattern, Intercept, Policy, Rule};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, GeneralSubtree, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, NameConstraints, SerialNumber,
@@ -38,24 +38,32 @@ pub struct Authority {
     key: Zeroizing<KeyPair>,
     pem: String,
     fingerprint: String,
-    names: Vec<HostPattern>,
+    scope: Scope,
     leaves: Mutex<Leaves>,
 }
 
+/// The hosts that an authority is good for.
+enum Scope {
+    /// These, where some hosts are opened.
+    Named(Vec<HostPattern>),
+    /// All but these and what is below them, where every host is opened: one that is allowed later is opened too.
+    AllBut(Vec<HostPattern>),
+}
+
 impl Authority {
-    /// Makes an authority for the hosts that a policy allows and whose tunnels it opens.
+    /// Makes an authority for the hosts whose tunnels a policy opens.
     ///
     /// # Errors
     /// Fails when there are no random numbers, or a host cannot stand in a certificate.
     pub fn new(bottle: &str, policy: &Policy) -> Result<Self, GuardError> {
         let wrap = |source| GuardError::MakeCertificate { source };
-        let names = opened(policy);
-        let params = params(bottle, &names)?;
+        let scope = Scope::of(policy);
+        let params = params(bottle, &scope)?;
         let key = Zeroizing::new(KeyPair::generate().map_err(wrap)?);
         let certificate = params.self_signed(&*key).map_err(wrap)?;
         let fingerprint =
             Sha256::digest(certificate.der()).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { params, key, pem: certificate.pem(), fingerprint, names, leaves: Mutex::default() })
+        Ok(Self { params, key, pem: certificate.pem(), fingerprint, scope, leaves: Mutex::default() })
     }
 
     /// Returns the certificate, for the trust files of the bottle.
@@ -70,7 +78,10 @@ impl Authority {
 
     /// Returns a host whose tunnels the policy opens and that this authority cannot make a certificate for.
     pub(crate) fn outside(&self, policy: &Policy) -> Option<String> {
-        let is_inside = |pattern: &HostPattern| self.names.contains(pattern);
+        let is_inside = |pattern: &HostPattern| match &self.scope {
+            Scope::Named(names) => names.contains(pattern),
+            Scope::AllBut(closed) => !closed.iter().any(|other| reaches(other, pattern)),
+        };
         opened(policy).iter().find(|pattern| !is_inside(pattern)).map(ToString::to_string)
     }
 
@@ -85,6 +96,31 @@ impl Authority {
     }
 }
 
+impl Scope {
+    fn of(policy: &Policy) -> Self {
+        let opened = opened(policy);
+        if policy.intercept != Intercept::All {
+            return Self::Named(opened);
+        }
+        // A constraint takes in all that is below a name, and nothing that is opened may be among that.
+        let stays_closed = |pattern: &&HostPattern| !opened.iter().any(|other| reaches(pattern, other));
+        let mut closed: Vec<HostPattern> = policy.passthrough.iter().filter(stays_closed).cloned().collect();
+        closed.sort();
+        closed.dedup();
+        Self::AllBut(closed)
+    }
+}
+
+/// Returns `true` if a constraint made of one pattern takes in some host that the other one means.
+fn reaches(constraint: &HostPattern, pattern: &HostPattern) -> bool {
+    let below = match constraint {
+        HostPattern::Exact(HostOrIp::Name(name)) => HostPattern::Below(name.clone()),
+        HostPattern::Below(domain) => HostPattern::Exact(HostOrIp::Name(domain.clone())),
+        HostPattern::Exact(HostOrIp::Ip(_)) => return constraint.overlaps(pattern),
+    };
+    constraint.overlaps(pattern) || below.overlaps(pattern)
+}
+
 /// Returns the hosts that rules allow, where tunnels to some of them are opened.
 fn opened(policy: &Policy) -> Vec<HostPattern> {
     let allowing = policy.rules.iter().filter(|rule| rule.effect() == Effect::Allow);
@@ -95,7 +131,7 @@ fn opened(policy: &Policy) -> Vec<HostPattern> {
     names
 }
 
-fn params(bottle: &str, names: &[HostPattern]) -> Result<CertificateParams, GuardError> {
+fn params(bottle: &str, scope: &Scope) -> Result<CertificateParams, GuardError> {
     let mut params = CertificateParams::default();
     let now = SystemTime::now();
     (params.not_before, params.not_after) = ((now - BEGINS_EARLIER).into(), (now + LASTS).into());
@@ -104,20 +140,24 @@ fn params(bottle: &str, names: &[HostPattern]) -> Result<CertificateParams, Guar
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    params.name_constraints = Some(constraints(names));
+    params.name_constraints = constraints(scope);
     Ok(params)
 }
 
-/// Permits the names that are allowed. A kind of which none is, is excluded whole, since a missing kind is not constrained.
-fn constraints(names: &[HostPattern]) -> NameConstraints {
-    let subtree = |pattern: &HostPattern| match pattern {
-        HostPattern::Below(domain) => GeneralSubtree::DnsName(domain.to_string()),
-        HostPattern::Exact(HostOrIp::Name(name)) => GeneralSubtree::DnsName(name.to_string()),
-        HostPattern::Exact(HostOrIp::Ip(address)) => {
-            let bits = if address.is_ipv4() { 32 } else { 128 };
-            GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(*address, bits))
-        }
-    };
+/// Permits the names that are allowed, or excludes those that are never opened; `None` where no name is.
+fn constraints(scope: &Scope) -> Option<NameConstraints> {
+    match scope {
+        Scope::Named(names) => Some(permitting(names)),
+        Scope::AllBut(closed) if closed.is_empty() => None,
+        Scope::AllBut(closed) => Some(NameConstraints {
+            permitted_subtrees: Vec::new(),
+            excluded_subtrees: closed.iter().map(subtree).collect(),
+        }),
+    }
+}
+
+/// Permits these names. A kind of which none is, is excluded whole, since a missing kind is not constrained.
+fn permitting(names: &[HostPattern]) -> NameConstraints {
     let permitted: Vec<GeneralSubtree> = names.iter().map(subtree).collect();
     let mut excluded = Vec::new();
     if !permitted.iter().any(|tree| matches!(tree, GeneralSubtree::IpAddress(_))) {
@@ -129,6 +169,17 @@ fn constraints(names: &[HostPattern]) -> NameConstraints {
         excluded.push(GeneralSubtree::DnsName(String::new()));
     }
     NameConstraints { permitted_subtrees: permitted, excluded_subtrees: excluded }
+}
+
+fn subtree(pattern: &HostPattern) -> GeneralSubtree {
+    match pattern {
+        HostPattern::Below(domain) => GeneralSubtree::DnsName(domain.to_string()),
+        HostPattern::Exact(HostOrIp::Name(name)) => GeneralSubtree::DnsName(name.to_string()),
+        HostPattern::Exact(HostOrIp::Ip(address)) => {
+            let bits = if address.is_ipv4() { 32 } else { 128 };
+            GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(*address, bits))
+        }
+    }
 }
 
 /// Returns a random serial number: positive, of one length.

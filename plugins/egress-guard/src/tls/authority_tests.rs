@@ -7,9 +7,25 @@ use tokio_rustls::rustls::{ClientConnection, ServerConnection};
 use super::*;
 use crate::tls::roots;
 
+/// Every host that a rule allows is opened, since another rule is about its requests.
 fn policy(rules: &[&str]) -> Policy {
-    let rules = rules.iter().map(|text| Rule::parse(text, "").unwrap()).collect();
-    Policy { rules, intercept: Intercept::All, ..Policy::default() }
+    let deny = |text: &&str| {
+        let allowed = !text.starts_with("deny");
+        allowed.then(|| Rule::parse(&format!("deny PUT {}/never", text.rsplit(' ').next().unwrap()), ""))
+    };
+    let narrow = rules.iter().filter_map(deny).flatten();
+    let rules = rules.iter().map(|text| Rule::parse(text, "").unwrap()).chain(narrow).collect();
+    Policy { rules, intercept: Intercept::Needed, ..Policy::default() }
+}
+
+/// Every host is opened but these.
+fn all(rules: &[&str], passthrough: &[&str]) -> Policy {
+    Policy {
+        rules: rules.iter().map(|text| Rule::parse(text, "").unwrap()).collect(),
+        intercept: Intercept::All,
+        passthrough: passthrough.iter().map(|text| HostPattern::parse(text).unwrap()).collect(),
+        ..Policy::default()
+    }
 }
 
 /// Whether a client that trusts one authority takes what the other shows for a host.
@@ -70,6 +86,34 @@ fn a_host_that_was_not_allowed_at_the_start_is_outside() {
     let authority = Authority::new("dev", &policy(&["a.example", "GET *.b.example:8443/x"])).unwrap();
     assert_eq!(authority.outside(&policy(&["a.example:8080", "*.b.example", "deny z.example"])), None);
     assert_eq!(authority.outside(&policy(&["a.example", "z.example"])).as_deref(), Some("z.example"));
+}
+
+#[test]
+fn where_every_host_is_opened_one_that_is_allowed_later_is_inside_and_a_closed_one_is_not() {
+    let start = all(&["a.example", "*.b.example"], &["pin.example", "*.pinned.example", "192.0.2.1"]);
+    let authority = Authority::new("dev", &start).unwrap();
+    for host in ["a.example", "later.example", "10.0.0.1"] {
+        assert!(is_trusted(&authority, &authority, host), "{host}");
+    }
+    for host in ["pin.example", "x.pin.example", "pinned.example", "x.pinned.example", "192.0.2.1"] {
+        assert!(!is_trusted(&authority, &authority, host), "{host}");
+    }
+    assert_eq!(authority.outside(&all(&["later.example", "*.example.org"], &["pin.example"])), None);
+    let opened = all(&["pin.example"], &[]);
+    assert_eq!(authority.outside(&opened).as_deref(), Some("pin.example"));
+    let below = all(&["*.pin.example"], &["pin.example"]);
+    assert_eq!(authority.outside(&below).as_deref(), Some("*.pin.example"));
+    assert_eq!(authority.outside(&start), None);
+}
+
+#[test]
+fn a_closed_host_above_an_opened_one_does_not_close_it() {
+    let start = all(&["*.example.org", "example.net"], &["pin.example.org", "*.example.net"]);
+    let authority = Authority::new("dev", &start).unwrap();
+    for host in ["x.pin.example.org", "y.example.org", "example.net"] {
+        assert!(is_trusted(&authority, &authority, host), "{host}");
+    }
+    assert_eq!(authority.outside(&start), None);
 }
 
 #[test]

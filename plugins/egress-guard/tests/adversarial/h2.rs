@@ -22,11 +22,19 @@ impl World {
     }
 
     fn answering(answer: impl Fn(&Message) -> Message + Send + Sync + 'static) -> Self {
+        Self::with(answer, |_| ())
+    }
+
+    fn with(
+        answer: impl Fn(&Message) -> Message + Send + Sync + 'static,
+        change: impl FnOnce(&mut serde_json::Value),
+    ) -> Self {
         let roots = Roots::new();
         let host = Host::start(&roots.server_for(&HOSTS), answer);
         let mut config = config(host.port, &roots.pem);
         let deny = json!({ "rule": format!("deny POST own.test:{}/**/git-receive-pack", host.port) });
         config["policy"]["rules"].as_array_mut().unwrap().push(deny);
+        change(&mut config);
         let guard = start(&config);
         let ca = guard.event("listening")["ca"].as_str().unwrap().to_owned();
         Self { host, guard, ca }
@@ -103,6 +111,32 @@ fn a_placeholder_becomes_the_value_over_http_2_and_nothing_else_changes() {
         .header("authorization", format!("Bearer {HOLDER}"));
     let answer = client.ask(request.body(full("")).unwrap()).unwrap();
     assert_eq!((answer.line.as_str(), answer.header("x-egress-reason")), ("403", "secret_wrong_host"));
+    assert_eq!(world.host.seen().len(), 1);
+}
+
+#[test]
+fn a_field_of_a_body_is_filled_over_http_2_and_what_went_up_is_limited() {
+    let world = World::with(
+        |_| Message { body: "ok".to_owned(), ..Message::default() },
+        |config| {
+            config["policy"]["secrets"][0]["places"] = json!(["form: secret"]);
+            config["upload_limits"] = json!([{ "hosts": "*", "bytes": 100 }]);
+            config["log"] = json!({ "exchanges": true });
+        },
+    );
+    let mut client = world.client("own.test");
+    let post = |path: &str, body: &str| {
+        let request = world.request("POST", path).header("content-type", "application/x-www-form-urlencoded");
+        request.body(full(body)).unwrap()
+    };
+    assert_eq!(client.ask(post("/form", &format!("a=1&secret={HOLDER}"))).unwrap().line, "200");
+    let seen = world.host.seen().remove(0);
+    assert_eq!(seen.body, format!("a=1&secret={VALUE}"));
+    assert_eq!(seen.header("content-length"), seen.body.len().to_string());
+    let line = world.guard.decision(&json!({ "path": "/form", "secrets": ["TOKEN"], "status": 200 }));
+    assert_eq!(line["exchange"]["protocol"], "HTTP/2");
+    let answer = client.ask(post("/large", &"x".repeat(90))).unwrap();
+    assert_eq!((answer.line.as_str(), answer.header("x-egress-reason")), ("403", "upload_limit"));
     assert_eq!(world.host.seen().len(), 1);
 }
 

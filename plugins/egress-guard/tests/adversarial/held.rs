@@ -338,3 +338,35 @@ fn a_caught_client_has_its_placeholder_replaced_as_well() {
     assert_eq!(ask(&mut inside, &world.request("own.test", "GET /", (&headers, ""))).status, 200);
     assert!(world.upstream.received().contains(VALUE));
 }
+
+#[test]
+fn a_field_of_a_body_that_a_secret_names_is_filled_and_any_other_body_is_not() {
+    let world = World::with(
+        |_| vec![OK.to_vec()],
+        None,
+        |config| config["policy"]["secrets"][0]["places"] = json!(["bearer", "json: /auth/token"]),
+    );
+    let body = format!(r#"{{"auth":{{"token":"{HOLDER}"}},"text":"{HOLDER}"}}"#);
+    let json = "Content-Type: application/json\r\n";
+    assert_eq!(world.ask("own.test", "POST /own", (json, &body)).status, 200);
+    let filled = body.replacen(HOLDER, VALUE, 1);
+    let received = world.upstream.received();
+    let (head, sent) = received.split_once("\r\n\r\n").unwrap();
+    assert_eq!(sent, filled);
+    assert!(head.contains(&format!("content-length: {}", filled.len())), "{head}");
+    world.guard.decision(&json!({ "path": "/own", "secrets": ["TOKEN"] }));
+    // Of another type, without a length and towards another host it is text.
+    for (host, headers) in [("own.test", "Content-Type: text/plain\r\n"), ("else.test", json)] {
+        assert_eq!(world.ask(host, "POST /text", (headers, &body)).status, 200);
+    }
+    let chunked = format!("{json}Transfer-Encoding: chunked\r\n");
+    let head = world.request("own.test", "POST /chunked", (&chunked, ""));
+    let request = format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    assert_eq!(ask(&mut world.inside("own.test"), &request).status, 200);
+    assert_eq!(world.upstream.received().matches(VALUE).count(), 1);
+    // What is found in the rest of it is refused before any of it goes.
+    let leak = format!(r#"{{"auth":{{"token":"{HOLDER}"}},"text":"{VALUE}"}}"#);
+    assert_eq!(world.ask("own.test", "POST /leak", (json, &leak)).code(), "dlp_secret");
+    assert!(!world.upstream.received().contains("/leak"));
+    world.is_silent();
+}

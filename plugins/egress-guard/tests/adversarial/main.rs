@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod asking;
+mod capture;
 mod caught;
 mod ending;
 mod h2;
@@ -30,6 +31,8 @@ mod secrets;
 mod stdin;
 mod support;
 mod tunnel;
+mod uploads;
 mod upstream_proxy;
+mod upstream_tls;
 mod websocket;
 mod words;

@@ -253,6 +253,30 @@ fn every_host_is_opened_but_those_passed_through() {
 }
 
 #[test]
+fn where_every_host_is_opened_one_that_is_allowed_later_is_opened_too() {
+    let roots = Roots::new();
+    let upstream = Upstream::tls(roots.server("other.test"), OK);
+    let mut config = config(upstream.port, &roots.pem, &["ok.test:PORT"]);
+    config["policy"]["intercept"] = json!("all");
+    config["policy"]["passthrough"] = json!(["closed.test"]);
+    let guard = start(&config);
+    let ca = guard.event("listening")["ca"].as_str().unwrap().to_owned();
+    config["policy"]["rules"] = json!([{ "rule": format!("other.test:{}", upstream.port) }]);
+    guard.reload(&config);
+    guard.event("reloaded");
+    let authority = format!("other.test:{}", upstream.port);
+    let mut inside = handshake(open_tunnel(guard.address(), &authority), (&ca, "other.test"), &[]).unwrap();
+    assert_eq!(ask(&mut inside, &format!("GET /later HTTP/1.1\r\nHost: {authority}\r\n\r\n")).status, 200);
+    guard.decision(&json!({ "host": "other.test", "path": "/later" }));
+    // The authority is not good for what was never to be opened.
+    config["policy"]["passthrough"] = json!([]);
+    config["policy"]["rules"] = json!([{ "rule": "closed.test" }]);
+    guard.reload(&config);
+    let failed = guard.event("reload_failed");
+    assert!(failed["error"].as_str().unwrap().contains("`closed.test`"), "{failed}");
+}
+
+#[test]
 fn the_gate_for_tunnels_stands_before_an_opened_one() {
     let world = World::new(OK);
     let tunnel = open_tunnel(world.guard.address(), &world.authority());

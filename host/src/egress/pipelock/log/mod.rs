@@ -94,6 +94,8 @@ fn record(line: Line, outcome: outcome::Outcome, bottle: &str) -> LogRecord {
         origin: None,
         code: outcome.code,
         reason: outcome.reason,
+        exchange: None,
+        status: None,
         secrets: Vec::new(),
         bytes_up: 0,
         // Of a tunnel it counts both directions as one.

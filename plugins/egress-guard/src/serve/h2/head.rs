@@ -36,7 +36,7 @@ pub(super) fn read(parts: &Parts, most: usize) -> Result<RequestHead, Denial> {
         return Err(bad(HeadError::TooManyHeaders));
     }
     let (method, target) = (method.to_owned(), target.to_owned());
-    Ok(RequestHead { method, target, version: Version::Http11, headers })
+    Ok(RequestHead { method, target, version: Version::Http2, headers })
 }
 
 /// Returns headers, or trailers, as lines.

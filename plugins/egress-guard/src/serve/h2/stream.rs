@@ -119,10 +119,14 @@ impl Stream<'_> {
         mut open: super::upstream::Open,
         reply: &mut Reply,
     ) -> Result<String, Denial> {
-        let Prepared { outgoing, sender, packing } = prepared;
+        let Prepared { mut outgoing, sender, packing, fill } = prepared;
         let look = RequestLook::new(self.head, self.request, (&self.wanted.host, packing));
         let mut feeding = std::pin::pin!(self.feed((body, look), sender));
         let mut fed = false;
+        if let Some(fill) = fill {
+            outgoing = Prepared::filled(outgoing, &fill, (self.request, feeding.as_mut())).await?;
+            fed = true;
+        }
         let response = {
             let mut sending = std::pin::pin!(self.send(&mut open, outgoing));
             loop {
@@ -132,12 +136,11 @@ impl Stream<'_> {
                 }
             }
         };
-        let reason = answer::told(response.status(), self.request);
         let mut answering = std::pin::pin!(self.answer(response, reply));
         loop {
             tokio::select! {
                 done = &mut feeding, if !fed => { done?; fed = true; }
-                done = &mut answering => { done?; return Ok(reason); }
+                told = &mut answering => return told,
             }
         }
     }
@@ -196,18 +199,18 @@ impl Stream<'_> {
                 Some(frame) => frame,
                 None => {
                     let held = look.pause()?;
-                    pass_on(self.request, held, sender).await;
+                    pass_on(self.request, held, sender).await?;
                     body.frame().await
                 }
             };
             match frame.transpose().map_err(|_| gone())?.map(Frame::into_data) {
                 Some(Ok(data)) => {
                     let clean: Bytes = look.push(data)?;
-                    pass_on(self.request, clean, sender).await;
+                    pass_on(self.request, clean, sender).await?;
                 }
                 last => {
                     let rest = look.finish()?;
-                    pass_on(self.request, rest, sender).await;
+                    pass_on(self.request, rest, sender).await?;
                     let trailers = last.and_then(|last| last.err()?.into_trailers().ok());
                     trailers.iter().try_for_each(|trailers| self.check_trailers(trailers))?;
                     return Ok(trailers);
@@ -226,11 +229,13 @@ impl Stream<'_> {
         self.request.note(self.request.snapshot.inspector.head(&lines, &wanted))
     }
 
-    async fn answer(self, response: Response<Incoming>, reply: &mut Reply) -> Result<(), Denial> {
-        let (mut response, mut answer) = Answer::new(response, &self.request.snapshot, self.wanted)?;
+    /// Streams the answer, and returns what the log says of it.
+    async fn answer(self, response: Response<Incoming>, reply: &mut Reply) -> Result<String, Denial> {
+        let (mut response, mut body) = Answer::new(response, &self.request.snapshot, self.wanted)?;
         head::strip(response.headers_mut());
-        reply.begin(response, answer.is_empty());
-        while let Some(mut frame) = answer.next().await? {
+        let told = answer::told(&response, self.request);
+        reply.begin(response, body.is_empty());
+        while let Some(mut frame) = body.next().await? {
             if let Some(data) = frame.data_ref() {
                 self.request.activity.add_down(data.len());
             }
@@ -241,6 +246,6 @@ impl Stream<'_> {
                 return Err(gone());
             }
         }
-        Ok(())
+        Ok(told)
     }
 }

@@ -4,10 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-use tokio_rustls::rustls::ServerConfig;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
@@ -45,6 +50,54 @@ impl Roots {
         let mut params = params(name);
         params.not_after = (SystemTime::now() - Duration::from_secs(60)).into();
         self.server_of(&params)
+    }
+
+    /// Returns a server that asks for a certificate of this authority, and what a client of it has to show.
+    pub(crate) fn mutual(
+        &self,
+        name: &str,
+    ) -> (Arc<ServerConfig>, CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let mut trusted = RootCertStore::empty();
+        trusted.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(trusted), Arc::clone(&provider))
+            .build()
+            .unwrap();
+        let (certificate, key) = self.signed(name, ExtendedKeyUsagePurpose::ServerAuth);
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let (certificate, key) = self.signed("client.test", ExtendedKeyUsagePurpose::ClientAuth);
+        (Arc::new(config), certificate, key)
+    }
+
+    /// Returns a server that shows this many certificates, the first of which is its own.
+    pub(crate) fn server_with_chain(&self, name: &str, count: usize) -> Arc<ServerConfig> {
+        let (certificate, key) = self.signed(name, ExtendedKeyUsagePurpose::ServerAuth);
+        let others = (1..count).map(|_| self.signed("other.test", ExtendedKeyUsagePurpose::ServerAuth).0);
+        let chain = std::iter::once(certificate).chain(others).collect();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        Arc::new(config)
+    }
+
+    fn signed(
+        &self,
+        name: &str,
+        purpose: ExtendedKeyUsagePurpose,
+    ) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = params(name);
+        params.extended_key_usages = vec![purpose];
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.der().clone(), PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())))
     }
 
     fn server_of(&self, params: &CertificateParams) -> Arc<ServerConfig> {

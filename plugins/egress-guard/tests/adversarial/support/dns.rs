@@ -19,6 +19,8 @@ pub(crate) struct Dns {
 impl Dns {
     /// Serves these names. A name with several lists of addresses gives the next list each time it is asked
     /// for one kind, and the last for ever; the name of an empty zone does not exist. An empty list is a server failure.
+    ///
+    /// A question that comes again with its number is the same one: over UDP it is sent again when its answer takes a moment.
     pub(crate) fn start(zone: &[(&str, &[&[&str]])]) -> Self {
         let parse = |list: &&[&str]| list.iter().map(|text| text.parse().unwrap()).collect();
         let zone: Zone = zone
@@ -40,17 +42,21 @@ impl Dns {
 }
 
 fn serve(socket: &UdpSocket, zone: &Zone, seen: &Mutex<Vec<String>>) {
-    let mut asked: HashMap<(String, RecordType), usize> = HashMap::new();
+    let mut asked: HashMap<(String, RecordType), Vec<u16>> = HashMap::new();
     let mut packet = [0; 4096];
     while let Ok((length, from)) = socket.recv_from(&mut packet) {
         let Ok(request) = Message::from_vec(&packet[..length]) else { continue };
         let Some(query) = request.queries.first().cloned() else { continue };
         let name = query.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
-        seen.lock().unwrap().push(format!("{name} {}", query.query_type()));
         let lists = zone.get(&name);
-        let count = asked.entry((name, query.query_type())).or_default();
-        let list = lists.and_then(|lists| lists.get(*count).or(lists.last()));
-        *count += 1;
+        let question = format!("{name} {}", query.query_type());
+        let numbers = asked.entry((name, query.query_type())).or_default();
+        let count = numbers.iter().position(|number| *number == request.metadata.id).unwrap_or_else(|| {
+            seen.lock().unwrap().push(question);
+            numbers.push(request.metadata.id);
+            numbers.len() - 1
+        });
+        let list = lists.and_then(|lists| lists.get(count).or(lists.last()));
         let mut answer = Message::new(request.metadata.id, MessageType::Response, OpCode::Query);
         answer.metadata.recursion_desired = true;
         answer.metadata.recursion_available = true;

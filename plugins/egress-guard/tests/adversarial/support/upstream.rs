@@ -119,6 +119,16 @@ impl Upstream {
         })
     }
 
+    /// Answers the first bytes that come with these, whatever they are, and leaves.
+    pub(crate) fn once(answer: Vec<u8>) -> Self {
+        Self::start(move |stream, seen, index| {
+            let mut piece = [0; 65536];
+            let count = stream.read(&mut piece).unwrap_or(0);
+            seen.bytes.lock().unwrap()[index].extend_from_slice(&piece[..count]);
+            stream.write_all(&answer).ok();
+        })
+    }
+
     /// Answers with a body `ok` and keeps the connection.
     pub(crate) fn ok() -> Self {
         Self::http("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
