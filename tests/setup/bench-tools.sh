@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Installs what `bench guard` measures the egress guard against: squid and tinyproxy, when missing and this user may.
+# Installs what `bench guard` measures the egress guard against: squid, tinyproxy and mitmdump, when missing and this user may.
 set -euo pipefail
 # shellcheck source=tests/setup/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # squid is in /usr/sbin, which not every user has on the path.
 PATH=$PATH:/usr/sbin:/sbin
-need squid squid
+# Only this build of squid opens tunnels; it takes the place of the other.
+[ -e /usr/lib/squid/security_file_certgen ] || packages+=(squid-openssl)
+need mitmdump mitmproxy
 need tinyproxy tinyproxy-bin
 [ ${#packages[@]} -gt 0 ] || exit 0
 

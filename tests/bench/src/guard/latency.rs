@@ -25,8 +25,17 @@ const SHAPES: [(Shape, &str); 4] = [
 ];
 
 pub(super) async fn run(turns: usize, all: &[Measured]) -> anyhow::Result<Vec<Sheet>> {
+    run_shapes(&SHAPES, turns, all).await
+}
+
+/// Measures those of tunnels alone.
+pub(super) async fn run_in_tunnels(turns: usize, all: &[Measured]) -> anyhow::Result<Vec<Sheet>> {
+    run_shapes(&SHAPES[2..], turns, all).await
+}
+
+async fn run_shapes(shapes: &[(Shape, &str)], turns: usize, all: &[Measured]) -> anyhow::Result<Vec<Sheet>> {
     let mut sheets = Vec::new();
-    for (shape, title) in SHAPES {
+    for (shape, title) in shapes.iter().copied() {
         sheets.push(measure(shape, title, turns, all).await?);
     }
     Ok(sheets)

@@ -1,10 +1,14 @@
 //! The measured client: one connection, and requests on it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::upstream::content_length;
 
@@ -20,7 +24,14 @@ pub(crate) struct Way {
     pub(crate) upstream: SocketAddr,
     /// Whether a connection lasts longer than one plain request.
     pub(crate) keeps: bool,
+    /// Whom to trust, where TLS is spoken in a tunnel or on the direct way.
+    pub(crate) tls: Option<&'static Arc<ClientConfig>>,
 }
+
+/// What the client speaks over.
+trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Bytes for S {}
 
 impl Way {
     /// Opens a connection for plain requests.
@@ -32,12 +43,33 @@ impl Way {
     pub(crate) async fn tunnel(self) -> anyhow::Result<Line> {
         let mut line = self.open().await?;
         if self.proxy.is_some() {
-            let to = self.upstream;
+            let to = self.place();
             let request = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n");
             line.stream.write_all(request.as_bytes()).await?;
             line.read_head().await.context("open a tunnel")?;
         }
-        Ok(line)
+        let Some(config) = self.tls else { return Ok(line) };
+        let name = ServerName::try_from("localhost")?;
+        let stream = TlsConnector::from(Arc::clone(config)).connect(name, line.stream).await?;
+        Ok(Line { stream: Box::new(stream), ..line })
+    }
+
+    /// Opens a connection for requests that the proxy sees: within TLS where it opens tunnels.
+    pub(crate) async fn seen(self) -> anyhow::Result<Line> {
+        if self.tls.is_some() { self.tunnel().await } else { self.open().await }
+    }
+
+    /// Returns a request of such a connection.
+    pub(crate) fn get_seen(self, path: &str) -> Vec<u8> {
+        if self.tls.is_some() { self.origin(path) } else { self.get(path) }
+    }
+
+    /// Returns the name or address of the upstream, with its port.
+    fn place(self) -> String {
+        match self.tls {
+            Some(_) => format!("localhost:{}", self.upstream.port()),
+            None => self.upstream.to_string(),
+        }
     }
 
     /// Returns a plain request for `path`, in the form that a proxy wants when there is one.
@@ -50,20 +82,21 @@ impl Way {
 
     /// Returns the same request as it is inside a tunnel.
     pub(crate) fn origin(self, path: &str) -> Vec<u8> {
-        format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.upstream).into()
+        format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.place()).into()
     }
 
     /// Returns the head of a plain request with a body of `length` bytes.
     pub(crate) fn post(self, length: usize) -> Vec<u8> {
-        let place = self.proxy.map_or_else(String::new, |_| format!("http://{}", self.upstream));
-        format!("POST {place}/ HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}\r\n\r\n", self.upstream)
-            .into()
+        let is_plain = self.proxy.is_some() && self.tls.is_none();
+        let before = if is_plain { format!("http://{}", self.upstream) } else { String::new() };
+        let place = self.place();
+        format!("POST {before}/ HTTP/1.1\r\nHost: {place}\r\nContent-Length: {length}\r\n\r\n").into()
     }
 }
 
 /// One connection of the client.
 pub(crate) struct Line {
-    stream: TcpStream,
+    stream: Box<dyn Bytes>,
     buffer: Vec<u8>,
     piece: Vec<u8>,
 }
@@ -72,12 +105,13 @@ impl Line {
     async fn open(to: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(1024), piece: Vec::new() })
+        Ok(Self { stream: Box::new(stream), buffer: Vec::with_capacity(1024), piece: Vec::new() })
     }
 
     /// Sends a request and reads the whole answer.
     pub(crate) async fn ask(&mut self, request: &[u8]) -> anyhow::Result<()> {
         self.stream.write_all(request).await?;
+        self.stream.flush().await?;
         self.answer().await
     }
 
@@ -87,6 +121,7 @@ impl Line {
         for _ in 0..times {
             self.stream.write_all(text).await?;
         }
+        self.stream.flush().await?;
         self.answer().await
     }
 

@@ -47,7 +47,7 @@ pub(super) async fn run(rounds: usize, upstream: SocketAddr) -> anyhow::Result<S
 }
 
 async fn sizes_of(proxy: &Proxy, upstream: SocketAddr) -> anyhow::Result<(f64, f64)> {
-    let way = Way { proxy: Some(proxy.address), upstream, keeps: false };
+    let way = Way { proxy: Some(proxy.address), upstream, keeps: false, tls: None };
     for _ in 0..FIRST {
         way.open().await?.ask(&way.get("/")).await?;
     }

@@ -1,4 +1,5 @@
-//! What the egress guard costs beside squid and tinyproxy, which do the same job in the same run.
+//! What the egress guard costs beside squid and tinyproxy, which do the same job in the same run, and where tunnels are opened beside
+//! squid with `ssl-bump` and mitmdump.
 //!
 //! Everything stays on loopback: one upstream and one client in this process, and the proxies as processes. Each allows
 //! the upstream's address and port alone and logs each request. The address is written out, so that no lookup is in it.
@@ -7,6 +8,7 @@ mod dlp;
 mod latency;
 mod line;
 mod memory;
+mod opened;
 mod proxies;
 mod rates;
 mod sheet;
@@ -41,14 +43,17 @@ pub(crate) fn run(rounds: usize) -> anyhow::Result<Vec<Sheet>> {
         sheets.push(memory::run(rounds.div_ceil(5), upstream).await?);
         let proxies = Kind::ALL.map(|kind| Proxy::start(kind, upstream).map(|proxy| (kind, proxy)));
         let proxies: Vec<(Kind, Proxy)> = proxies.into_iter().collect::<anyhow::Result<_>>()?;
-        let mut all = vec![Measured { name: "direct", way: Way { proxy: None, upstream, keeps: true } }];
+        let mut all =
+            vec![Measured { name: "direct", way: Way { proxy: None, upstream, keeps: true, tls: None } }];
         all.extend(proxies.iter().map(|(kind, proxy)| {
-            let way = Way { proxy: Some(proxy.address), upstream, keeps: kind.keeps() };
+            let way = Way { proxy: Some(proxy.address), upstream, keeps: kind.keeps(), tls: None };
             Measured { name: kind.name(), way }
         }));
         sheets.extend(latency::run(rounds * 4, &all).await?);
         sheets.extend(rates::run(rounds.div_ceil(3), &all).await?);
         sheets.extend(throughput::run(rounds.div_ceil(3), &all).await?);
+        drop(proxies);
+        sheets.extend(opened::run(rounds).await?);
         sheets.push(dlp::run(rounds)?);
         Ok(sheets)
     })

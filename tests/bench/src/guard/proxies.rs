@@ -39,17 +39,7 @@ impl Kind {
     }
 
     fn program(self) -> anyhow::Result<PathBuf> {
-        if self == Self::Guard {
-            let own = std::env::current_exe()?;
-            let target = own.parent().and_then(Path::parent).context("this program lies below `target`")?;
-            let guard = target.join("libexec/claude-bottle/egress-guard");
-            return guard.canonicalize().context("find the guard; build it with `make companions`");
-        }
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut places: Vec<PathBuf> = std::env::split_paths(&path).collect();
-        places.push("/usr/sbin".into());
-        let found = places.iter().map(|place| place.join(self.name())).find(|file| file.is_file());
-        found.with_context(|| format!("find {}; install it with `tests/setup/bench-tools.sh`", self.name()))
+        if self == Self::Guard { guard() } else { find(self.name()) }
     }
 
     fn arguments(self) -> &'static [&'static str] {
@@ -154,11 +144,33 @@ impl Proxy {
 
     /// Returns the memory it has in use, in megabytes.
     pub(crate) fn resident(&self) -> anyhow::Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS is told")?;
-        let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kilobytes * 1024.0 / 1e6)
+        resident_of(self.child.id())
     }
+}
+
+/// Returns the memory that a process has in use, in megabytes.
+pub(super) fn resident_of(id: u32) -> anyhow::Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS is told")?;
+    let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kilobytes * 1024.0 / 1e6)
+}
+
+/// Finds the guard that is installed.
+pub(super) fn guard() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let target = own.parent().and_then(Path::parent).context("this program lies below `target`")?;
+    let guard = target.join("libexec/claude-bottle/egress-guard");
+    guard.canonicalize().context("find the guard; build it with `make companions`")
+}
+
+/// Finds a program that it is measured beside.
+pub(super) fn find(name: &str) -> anyhow::Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    places.push("/usr/sbin".into());
+    let found = places.iter().map(|place| place.join(name)).find(|file| file.is_file());
+    found.with_context(|| format!("find {name}; install it with `tests/setup/bench-tools.sh`"))
 }
 
 impl Drop for Proxy {
@@ -175,7 +187,7 @@ pub(crate) fn secrets() -> GuardSecrets {
 }
 
 /// In memory where that exists: tinyproxy waits for the disk after each line it logs, which would be all one sees.
-fn place() -> anyhow::Result<TempDir> {
+pub(super) fn place() -> anyhow::Result<TempDir> {
     let memory = Path::new("/dev/shm");
     let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     dir.context("make a directory for a proxy")

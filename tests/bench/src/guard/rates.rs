@@ -24,7 +24,7 @@ pub(super) async fn run(rounds: usize, all: &[Measured]) -> anyhow::Result<Vec<S
             }
         }
         let rows = all.iter().zip(&mut rates).map(|(m, rates)| (m.name, vec![median(rates)])).collect();
-        let title = format!("Plain requests a second, connections at once: {connections}");
+        let title = format!("Requests a second, connections at once: {connections}");
         sheets.push(Sheet { title, columns: COLUMNS, rows });
     }
     Ok(sheets)
@@ -46,7 +46,7 @@ async fn rate(way: Way, connections: usize) -> anyhow::Result<f64> {
 
 /// Sends one request after the other; where the connection is not kept, each on a new one.
 async fn requests(way: Way, until: Instant) -> anyhow::Result<u32> {
-    let request = way.get("/");
+    let request = way.get_seen("/");
     let mut line = None;
     let mut count = 0;
     for _ in 0..MOST {
@@ -55,7 +55,7 @@ async fn requests(way: Way, until: Instant) -> anyhow::Result<u32> {
         }
         let mut open = match line.take() {
             Some(open) => open,
-            None => way.open().await?,
+            None => way.seen().await?,
         };
         open.ask(&request).await?;
         line = way.keeps.then_some(open);

@@ -29,8 +29,21 @@ const DIRECTIONS: [(Direction, &str); 3] = [
 ];
 
 pub(super) async fn run(rounds: usize, all: &[Measured]) -> anyhow::Result<Vec<Sheet>> {
+    run_directions(&DIRECTIONS, rounds, all).await
+}
+
+/// Measures tunnels alone.
+pub(super) async fn run_in_tunnels(rounds: usize, all: &[Measured]) -> anyhow::Result<Vec<Sheet>> {
+    run_directions(&DIRECTIONS[..2], rounds, all).await
+}
+
+async fn run_directions(
+    directions: &[(Direction, &str)],
+    rounds: usize,
+    all: &[Measured],
+) -> anyhow::Result<Vec<Sheet>> {
     let mut sheets = Vec::new();
-    for (direction, title) in DIRECTIONS {
+    for (direction, title) in directions.iter().copied() {
         let mut rates: Vec<Vec<f64>> = vec![Vec::new(); all.len()];
         for _ in 0..rounds {
             for (measured, rates) in all.iter().zip(&mut rates) {

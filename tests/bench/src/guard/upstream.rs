@@ -3,8 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 const SMALL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";
 
@@ -25,7 +25,7 @@ pub(crate) async fn serve() -> io::Result<SocketAddr> {
     Ok(address)
 }
 
-async fn answer_all(mut stream: TcpStream) -> io::Result<()> {
+pub(super) async fn answer_all(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(1024);
     loop {
         let end = loop {
@@ -41,7 +41,10 @@ async fn answer_all(mut stream: TcpStream) -> io::Result<()> {
         discard(&mut stream, &mut buffer, content_length(&head).unwrap_or(0)).await?;
         match head.split(' ').nth(1).and_then(|path| path.strip_prefix("/bytes/")) {
             Some(count) => send(&mut stream, count.parse().map_err(io::Error::other)?).await?,
-            None => stream.write_all(SMALL).await?,
+            None => {
+                stream.write_all(SMALL).await?;
+                stream.flush().await?;
+            }
         }
         if closes(&head) {
             return Ok(());
@@ -50,7 +53,11 @@ async fn answer_all(mut stream: TcpStream) -> io::Result<()> {
 }
 
 /// Reads a body of which the first bytes may be in `buffer` already.
-async fn discard(stream: &mut TcpStream, buffer: &mut Vec<u8>, length: usize) -> io::Result<()> {
+async fn discard(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut Vec<u8>,
+    length: usize,
+) -> io::Result<()> {
     let here = length.min(buffer.len());
     buffer.drain(..here);
     let mut rest = length - here;
@@ -66,13 +73,14 @@ async fn discard(stream: &mut TcpStream, buffer: &mut Vec<u8>, length: usize) ->
     Ok(())
 }
 
-async fn send(stream: &mut TcpStream, mut count: usize) -> io::Result<()> {
+async fn send(stream: &mut (impl AsyncWrite + Unpin), mut count: usize) -> io::Result<()> {
     stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {count}\r\n\r\n").as_bytes()).await?;
     let piece = vec![b'x'; PIECE];
     while count > 0 {
         let written = stream.write(&piece[..count.min(PIECE)]).await?;
         count -= written;
     }
+    stream.flush().await?;
     Ok(())
 }
 
