@@ -90,7 +90,7 @@ fn cases_that_are_left_out() {
     assert_code(&output, 0);
     assert_says(
         &stdout(&output),
-        &["  skip  leaks ", "  skip  close-twice ", "68 passed, 0 failed, 15 skipped", "--skip names it"],
+        &["  skip  leaks ", "  skip  close-twice ", "68 passed, 0 failed, 16 skipped", "--skip names it"],
     );
     assert_says(&stdout(&output), &["it runs together with `close-twice`, which is to be left out"]);
     assert_code(&home.call(&["plugin", "check", "fake", "--skip", "leak"]), 2);

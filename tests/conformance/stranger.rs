@@ -65,7 +65,7 @@ fn a_crash_is_a_line_in_the_table_and_the_other_cases_run() {
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(table.starts_with("backend `brittle` 0.1.0, contract 1.1\n"), "{table}");
     assert!(table.contains("  skip  exec-signal") && table.contains("--skip names it"), "{table}");
-    assert!(table.contains(" 0 failed, 20 skipped"), "{table}");
+    assert!(table.contains(" 0 failed, 21 skipped"), "{table}");
     assert_eq!(home.left_in_tmp(), Vec::<String>::new());
 }
 

@@ -22,6 +22,10 @@ use super::snapshot::{self, Process};
 /// A secret's name and value; the value appears nowhere but inside the bottle.
 pub(super) const SECRET: (&str, &str) = ("KIT_SECRET", "canary-7f3b9d51e2");
 
+/// A secret that the guard holds, and its first value.
+pub(super) const HELD: &str = "KIT_HELD";
+pub(super) const HELD_VALUE: &str = "canary-of-the-kits-guard-1";
+
 /// Why a case ends early.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -102,7 +106,9 @@ impl Caller {
             cancel_at,
             now: AtomicBool::new(false),
             pipe,
-            secrets: [(SECRET.0.to_owned(), SECRET.1.to_owned())].into(),
+            secrets: [SECRET, (HELD, HELD_VALUE)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
             asked: AtomicUsize::new(0),
             events: Mutex::new(Vec::new()),
         };
@@ -161,6 +167,13 @@ impl CallHost for Caller {
 /// Makes a call nobody cancels.
 pub(super) fn call() -> Arc<dyn CallHost> {
     caller(usize::MAX)
+}
+
+/// Makes a call nobody cancels, which has this value for the secret that a guard holds.
+pub(super) fn call_with(value: &str) -> Arc<dyn CallHost> {
+    let mut caller = Caller::new(usize::MAX);
+    caller.secrets.insert(HELD.to_owned(), value.to_owned());
+    Arc::new(caller)
 }
 
 /// Makes a call that is cancelled at a look.

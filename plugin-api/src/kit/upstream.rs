@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub(super) const HOST: &str = "allowed.kit.test";
 pub(super) struct Upstream {
     pub(super) port: u16,
     asked: Arc<AtomicUsize>,
+    /// The heads of all requests.
+    heads: Arc<Mutex<String>>,
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -35,24 +37,31 @@ impl Upstream {
         let port = listener.local_addr()?.port();
         let (asked, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let (counted, over) = (Arc::clone(&asked), Arc::clone(&is_over));
+        let heads = Arc::<Mutex<String>>::default();
+        let noted = Arc::clone(&heads);
         let thread = thread::spawn(move || {
             while !over.load(Ordering::Relaxed) {
                 match listener.accept() {
                     Ok((stream, _)) => {
                         counted.fetch_add(1, Ordering::Relaxed);
-                        drop(answer(stream));
+                        drop(answer(stream, &noted));
                     }
                     // There is no event that also says when to end.
                     Err(_) => thread::sleep(Duration::from_millis(10)),
                 }
             }
         });
-        Ok(Self { port, asked, is_over, thread: Some(thread) })
+        Ok(Self { port, asked, heads, is_over, thread: Some(thread) })
     }
 
     /// Returns how many connections came.
     pub(super) fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Returns `true` if this stood in the head of a request since the last time that it was looked for.
+    pub(super) fn was_told(&self, text: &str) -> bool {
+        std::mem::take(&mut *self.heads.lock().unwrap_or_else(PoisonError::into_inner)).contains(text)
     }
 
     /// Lets a run reach this server by [`HOST`], and nothing else.
@@ -90,13 +99,16 @@ impl Drop for Upstream {
     }
 }
 
-fn answer(mut stream: std::net::TcpStream) -> std::io::Result<()> {
+fn answer(mut stream: std::net::TcpStream, heads: &Mutex<String>) -> std::io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut head = [0; 4096];
-    if stream.read(&mut head)? == 0 {
+    let length = stream.read(&mut head)?;
+    if length == 0 {
         return Ok(());
     }
+    let text = String::from_utf8_lossy(&head[..length]);
+    heads.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
     let length = ANSWER.len();
     write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{ANSWER}")
 }

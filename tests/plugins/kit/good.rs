@@ -54,6 +54,7 @@ fn fake() {
             ("egress-refused", "the backend does not declare `egress`"),
             ("egress-log", "the backend does not declare `egress`"),
             ("reload-counts", "the backend does not declare `egress`"),
+            ("reload-secret", "the backend does not declare `egress`"),
             ("limits-plan", "the backend does not declare `limits`"),
             ("limits-memory", "the backend does not declare `limits`"),
             ("limits-processes", "the backend does not declare `limits`"),
@@ -73,7 +74,7 @@ fn check_forms(report: &Report) {
     let table = report.to_string();
     assert!(table.starts_with("backend `fake` 0.1.0, contract 1.1\n"), "{table}");
     assert!(table.contains("  pass  describe"), "{table}");
-    assert!(table.lines().last().unwrap().ends_with("0 failed, 12 skipped"), "{table}");
+    assert!(table.lines().last().unwrap().ends_with("0 failed, 13 skipped"), "{table}");
     let json: Value = serde_json::to_value(report).unwrap();
     assert_eq!(json["cases"][0]["id"], "describe");
     assert_eq!(json["cases"][0]["outcome"], "pass");

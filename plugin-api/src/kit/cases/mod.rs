@@ -97,6 +97,14 @@ const RELOAD_COUNTS: Case = Case {
     run: reload::counts,
 };
 
+/// That another value counts is seen of a guard that puts it in.
+const RELOAD_SECRET: Case = Case {
+    id: "reload-secret",
+    title: "another value of a secret that its guard holds counts at once",
+    needs: Needs::Both([Capability::EGRESS, Capability::RELOAD]),
+    run: reload::secret,
+};
+
 /// Every case.
 pub(super) const CASES: &[Case] = &[
     always("describe", "it describes itself, always the same way", answers::describe),
@@ -146,6 +154,7 @@ pub(super) const CASES: &[Case] = &[
     with(Capability::EGRESS, "egress-refused", "nothing else is reached, by any way", egress::refused),
     with(Capability::EGRESS, "egress-log", "each decision is in the run's log at once", egress::log),
     RELOAD_COUNTS,
+    RELOAD_SECRET,
     of_reload("reload-wrong", "a document that is not a policy is `invalid`", reload::wrong_is_invalid),
     of_reload("reload-closed", "in a closed bottle a policy is `not-found`", reload::closed),
     with(Capability::LIMITS, "limits-plan", "the plan names the limits", limits::in_the_plan),
