@@ -108,7 +108,7 @@ test-workspaces: setup build ## Build and test projects of the registries in bot
 	@tests/setup/clients.sh >/dev/null
 	@tests/setup/programs-image.sh >/dev/null
 	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=1 $(DEFAULT_SIGNALS) \
-	  $(CARGO) test --locked --workspace --test e2e -- --ignored workspaces:: programs:: registry_clients::
+	  $(CARGO) test --locked --workspace --test e2e -- --ignored --nocapture workspaces:: programs:: registry_clients:: trust_clients::
 
 test-agents: setup build ## Start the real Codex, Gemini CLI, OpenCode and Aider in bottles, each against a stand-in of its API; takes the network
 	@tests/setup/agents.sh >/dev/null

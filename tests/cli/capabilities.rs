@@ -123,7 +123,10 @@ fn a_look_into_https_that_the_backend_does_not_know_is_refused_with_the_line_tha
 
 #[test]
 fn whose_https_is_looked_into_is_said_before_a_start() {
-    let home = home("    egress:\n      allowlist: [a.test, 'deny POST a.test/x', b.test]\n", "");
+    let home = home(
+        "    egress:\n      intercept: needed\n      allowlist: [a.test, 'deny POST a.test/x', b.test]\n",
+        "",
+    );
     let https = "opened and inspected under this bottle's own authority: that of a.test";
     assert_says(&stdout(&home.call(&["info", "hello"])), &[&format!("https    {https}")]);
     let said = |host| stdout(&home.call(&["policy", "check", "hello", host]));

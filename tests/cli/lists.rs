@@ -83,6 +83,7 @@ agents:
     image    mine:1
     limits   1.5 cpus, 2048 MiB of memory, 200 processes
     proxy    guard
+    https    opened and inspected under this bottle's own authority: that of every host
 
     ENV     VALUE FROM              DEFINED
     ASKED   asked at launch         ~/claude-bottle.yaml:6
@@ -212,7 +213,22 @@ agents:
             "host": "db.test",
             "range": "10.1.2.0/24"
           }
-        ]
+        ],
+        "intercept": {
+          "mode": "all",
+          "opened": [
+            "*.example.com",
+            "10.0.0.7",
+            "api.anthropic.com",
+            "claude.ai",
+            "downloads.claude.ai",
+            "platform.claude.com",
+            "raw.githubusercontent.com",
+            "sentry.io",
+            "statsig.anthropic.com"
+          ],
+          "passthrough": []
+        }
       },
       "image": "mine:1",
       "tools": [],
@@ -249,14 +265,14 @@ fn a_host_that_is_allowed_and_some_that_are_not() {
     --- stdout
     allowed: `github.com:443` is allowed
     rule: github.com (bottle dev, ~/claude-bottle.yaml:6)
-    https: unopened
+    https: opened
     ");
     assert_snapshot!(check("api.anthropic.com:443"), @"
     exit 0
     --- stdout
     allowed: `api.anthropic.com:443` is allowed
     rule: api.anthropic.com (default)
-    https: unopened
+    https: opened
     ");
     assert_snapshot!(check("git.example:22"), @"
     exit 0
@@ -267,7 +283,7 @@ fn a_host_that_is_allowed_and_some_that_are_not() {
     assert_snapshot!(check("git.example"), @"
     exit 1
     --- stdout
-    refused: `git.example` is allowed, but not a tunnel to port 443
+    refused: `git.example` is allowed, but not HTTPS to port 443
     rule: git.example:22 (bottle dev, ~/claude-bottle.yaml:6)
     hint: to allow git.example, add it to `egress.allowlist` of bottle `dev` (~/claude-bottle.yaml:2): claude-bottle edit
     ");
@@ -295,7 +311,7 @@ fn a_host_that_is_allowed_and_some_that_are_not() {
     --- stdout
     allowed: `github.com:443` is allowed
     rule: github.com (bottle dev, ~/claude-bottle.yaml:6)
-    https: unopened
+    https: opened
     ");
     assert_snapshot!(check("github.com/x"), @"
     exit 2

@@ -43,7 +43,7 @@ fn an_answer_names_the_preset_and_a_denial_wins_over_it() {
     --- stdout
     allowed: `static.crates.io:443` is allowed
     rule: static.crates.io (preset rust, bottle dev, ~/claude-bottle.yaml:4)
-    https: unopened
+    https: opened
     ");
     let denied = home.call(&["policy", "check", "hello", "gist.github.com"]);
     assert_code(&denied, 1);

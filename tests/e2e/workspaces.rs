@@ -3,6 +3,7 @@
 //! They reach the registries, the way this machine's clients do, so that they have a target of their own: `make test-workspaces`. It makes
 //! the projects, the image with their tools and the installers exist; without them these tests fail.
 
+use std::collections::BTreeSet;
 use std::net::ToSocketAddrs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -81,9 +82,22 @@ fn build(backend: Backend, name: &str, script: &str) -> String {
     }
     let output = run(&mut start);
     assert_code(&output, 0);
-    assert!(home.decisions().iter().any(|line| line["verdict"] == "allow"), "it went through the guard");
+    has_no_finding(&format!("{name}, {}", backend.name()), &home.decisions());
     backend.assert_nothing_left(&home, agent);
     stdout(&output)
+}
+
+/// Fails unless the guard has looked into the HTTPS of a project and let all of it through.
+fn has_no_finding(what: &str, decisions: &[Value]) {
+    let seen = decisions.iter().filter(|line| line["path"].is_string());
+    let (seen, hosts): (Vec<_>, BTreeSet<_>) = seen.map(|line| (line, line["host"].to_string())).unzip();
+    let up: u64 = seen.iter().filter_map(|line| line["bytes_up"].as_u64()).sum();
+    println!("{what}: {} requests within HTTPS to {} hosts, {up} bytes up", seen.len(), hosts.len());
+    assert!(!seen.is_empty(), "nothing was looked into");
+    // A name that somebody looks up in vain is no request.
+    let stopped = |line: &&Value| line["verdict"] != "allow" && line["code"] != "not_in_allowlist";
+    let stopped: Vec<_> = decisions.iter().filter(stopped).collect();
+    assert!(stopped.is_empty(), "{stopped:?}");
 }
 
 /// Returns the example's manifest with an agent that runs a line, and with what is this machine's own: where names lead to here, which
@@ -101,11 +115,9 @@ fn manifest(backend: Backend, name: &str, agent: &str, script: &str) -> Value {
     let allowed = bottle["egress"]["allowlist"].as_array().unwrap().clone();
     let here = allowed.iter().filter_map(Value::as_str).flat_map(grants).collect::<Vec<_>>();
     bottle["egress"]["private"] = json!(here);
-    for variable in ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"] {
-        if let Ok(value) = std::env::var(variable) {
-            bottle["env"][variable] = json!(value);
-        }
-    }
+    let files = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"].map(std::env::var);
+    let files: BTreeSet<String> = files.into_iter().flatten().collect();
+    bottle["egress"]["authorities"] = json!(files);
     manifest
 }
 

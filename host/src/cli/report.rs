@@ -7,6 +7,7 @@ use super::app::Calls;
 use super::written::how_to_edit;
 use crate::egress::summary::{self, Summary};
 use crate::manifest::Bottle;
+use crate::run::refresh;
 use crate::run::session::Ending;
 
 /// A run that has ended.
@@ -27,6 +28,7 @@ impl RunReport<'_> {
             // What the agent did is done; its log being unreadable changes nothing about that.
             Err(error) => app.ui.warning(&format!("the run's egress log cannot be read: {error}")),
         }
+        refresh::told(&self.ending.stale).iter().for_each(|text| app.ui.warning(text));
         if self.ending.is_being_removed {
             app.ui.warning("removing the bottle takes long; another process goes on with it");
             app.ui.hint("see whether anything is left of it: claude-bottle cleanup --dry-run");
@@ -34,13 +36,23 @@ impl RunReport<'_> {
     }
 
     fn show_blocked(&self, app: &App, summary: &Summary) {
-        let texts: Vec<_> = [summary.text(), summary.failed_text()].into_iter().flatten().collect();
+        let texts = [summary.text(), summary.failed_text(), summary.distrusted_text()];
+        let texts: Vec<_> = texts.into_iter().flatten().collect();
         if texts.is_empty() || app.ui.is_quiet() {
             return;
         }
         texts.iter().for_each(|text| app.ui.status(text));
         if let Some(advice) = how_to_allow(app, self.bottle, &summary.rules()) {
             app.ui.hint(&advice);
+        }
+        if let [first, rest @ ..] = summary.distrusted_hosts().as_slice() {
+            let hosts = rest.iter().fold((*first).to_owned(), |all, host| format!("{all}, {host}"));
+            app.ui.hint(&format!(
+                "these pin certificates, or do not read the system's store; to let them through unopened, add {hosts} to `egress.passthrough` of bottle `{}` ({}): {}",
+                self.bottle.name,
+                self.bottle.origin,
+                how_to_edit(app, self.bottle)
+            ));
         }
         app.ui.hint(&format!("see every decision: claude-bottle logs {} --egress", self.spec.id));
     }

@@ -141,7 +141,8 @@ fn agreed(app: &App) -> CliResult<bool> {
 
 /// Says whose HTTPS the guard looks into as the manifest has it, and whom it trusts for hosts.
 fn https(egress: &Egress) -> Option<String> {
-    let mode = (egress.intercept.mode != Intercept::Needed).then(|| {
+    let is_said = egress.intercept.origin.is_some() && egress.intercept.mode != Intercept::All;
+    let mode = is_said.then(|| {
         let words = Intercept::ALL.into_iter().find(|(_, mode)| *mode == egress.intercept.mode);
         format!("intercept {}", words.map_or("", |(word, _)| word))
     });
@@ -149,7 +150,8 @@ fn https(egress: &Egress) -> Option<String> {
     let files: Vec<_> = egress.authorities.iter().map(|file| file.path.display().to_string()).collect();
     let passed = (!hosts.is_empty()).then(|| format!("never of {}", hosts.join(", ")));
     let trusted = (!files.is_empty()).then(|| format!("hosts are trusted by {}", files.join(", ")));
-    let said: Vec<_> = [mode, passed, trusted].into_iter().flatten().collect();
+    let kept = egress.capture.then(|| "requests and answers are kept in the log".to_owned());
+    let said: Vec<_> = [mode, passed, trusted, kept].into_iter().flatten().collect();
     (!said.is_empty()).then(|| said.join("; "))
 }
 

@@ -5,8 +5,9 @@ use std::io;
 use claude_bottle_egress_policy::{Effect, HeldSecret, HostPattern, Place, Policy, Rule, SecretHost};
 use rustix::rand::GetRandomFlags;
 
-use super::secrets::BaseUrl;
+use super::secrets::{BASE_URL, BaseUrl, authority, base_url_of};
 use crate::manifest::{Bottle, SecretEntry};
+use crate::profile::Profile;
 
 /// Characters of a placeholder that nobody guesses, 5 bits each.
 const LENGTH: usize = 24;
@@ -83,10 +84,17 @@ pub fn tls_ports(policy: &Policy) -> Vec<u16> {
     ports
 }
 
-/// Returns the model's hosts.
-pub fn model_hosts(bottle: &Bottle) -> Vec<HostPattern> {
-    let own = BaseUrl::of(bottle).map(|url| url.host.pattern().clone());
-    HostPattern::parse("api.anthropic.com").into_iter().chain(own).collect()
+/// Returns the hosts of models: Claude's, those of the agent's program, and where the manifest says in clear that they are instead.
+pub fn model_hosts(profile: &Profile, bottle: &Bottle) -> Vec<HostPattern> {
+    let keys = || profile.login.iter().flat_map(|login| &login.keys);
+    let moved = keys().filter_map(|key| key.base_url.as_deref()).chain([BASE_URL]);
+    let moved = moved.filter_map(|variable| base_url_of(bottle, variable)).filter_map(authority);
+    let hosts = keys().flat_map(|key| &key.hosts).map(String::as_str).chain(["api.anthropic.com"]);
+    let pattern = |host| SecretHost::parse(host).ok().map(|host| host.pattern().clone());
+    let mut found: Vec<_> = hosts.chain(moved).filter_map(pattern).collect();
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// Gives the secrets of one policy the placeholders of another, whose run has them already.

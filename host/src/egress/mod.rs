@@ -7,6 +7,7 @@ pub mod amend;
 pub mod chain;
 pub mod credentials;
 pub mod decision;
+pub mod har;
 pub mod held;
 pub mod live;
 mod pipelock;
@@ -21,7 +22,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Context;
 use claude_bottle_egress_policy::{
-    Effect, GuardConfig, HostOrIp, Intercept, Listen, Policy, PrivateGrant, Rule, SshServer, special_purpose,
+    Effect, GuardConfig, HostOrIp, HostPattern, Intercept, Listen, Policy, PrivateGrant, Rule, SshServer,
+    special_purpose,
 };
 use claude_bottle_plugin_api::{EgressSpec, Proxy};
 
@@ -140,6 +142,8 @@ pub struct Egress {
     pub upstream: Option<upstream::Found>,
     /// Authorities that hosts are trusted by when tunnels to them are opened, in PEM; empty where none is.
     pub roots: String,
+    /// Hosts of models, to which a conversation is sent again with each request; none where no tunnel is opened.
+    pub models: Vec<HostPattern>,
     /// Whether a request that no rule allows waits for an answer.
     pub ask: bool,
 }
@@ -161,11 +165,11 @@ impl Egress {
         if let Some(what) = needing.filter(|_| proxy != Proxy::Guard) {
             return Err(EgressError::NotByPipelock { what }.into());
         }
-        let roots = match policy.intercept {
-            Intercept::None => String::new(),
-            _ => roots::find(&bottle.egress.authorities)?,
+        let (roots, models) = match policy.intercept {
+            Intercept::None => Default::default(),
+            _ => (roots::find(&bottle.egress.authorities)?, held::model_hosts(&agent.profile, bottle)),
         };
-        Ok(Self { proxy, policy, upstream, roots, ask: bottle.egress.ask.is_some() })
+        Ok(Self { proxy, policy, upstream, roots, models, ask: bottle.egress.ask.is_some() })
     }
 }
 
@@ -184,8 +188,9 @@ pub fn egress_spec(id: &str, bottle: &Bottle, egress: &Egress, port: u16) -> any
     let upstream_proxy = egress.upstream.as_ref().map(|found| found.proxy.clone());
     let roots = egress.roots.clone();
     let ask_seconds = if egress.ask { ASK_SECONDS } else { 0 };
-    let config =
+    let mut config =
         GuardConfig { upstream_proxy, roots, ask_seconds, ..guard_config(id, bottle, policy.clone(), port) };
+    config.dlp.model_hosts.clone_from(&egress.models);
     spec.config = config.to_yaml().context("cannot write the guard's configuration")?;
     spec.config_json =
         serde_json::to_value(config).context("cannot write the guard's configuration as JSON")?;
@@ -217,8 +222,7 @@ fn guard_config(id: &str, bottle: &Bottle, policy: Policy, port: u16) -> GuardCo
     let mut config = GuardConfig::new(id, listen, policy);
     config.dlp = bottle.egress.dlp.clone();
     config.tls_ports = held::tls_ports(&config.policy);
-    if config.policy.intercept != Intercept::None {
-        config.dlp.model_hosts = held::model_hosts(bottle);
-    }
+    config.log.exchanges = bottle.egress.capture;
+    config.upload_limits.clone_from(&bottle.egress.upload_limits);
     config
 }

@@ -7,7 +7,7 @@ use crate::manifest::{Bottle, EnvSource};
 use crate::profile::{LoginKey, Profile};
 
 /// The variable that moves the model's API elsewhere.
-const BASE_URL: &str = "ANTHROPIC_BASE_URL";
+pub(super) const BASE_URL: &str = "ANTHROPIC_BASE_URL";
 
 /// Returns every secret among the variables, with the hosts that may receive it as a credential.
 ///
@@ -32,10 +32,7 @@ pub(super) struct BaseUrl {
 impl BaseUrl {
     /// Reads what a bottle's manifest says; `None` when it says nothing, or nothing in clear.
     pub(super) fn of(bottle: &Bottle) -> Option<Self> {
-        let url = bottle.env.iter().find_map(|entry| match &entry.source {
-            EnvSource::Literal(value) if entry.name.as_str() == BASE_URL => Some(value),
-            _ => None,
-        })?;
+        let url = base_url_of(bottle, BASE_URL)?;
         let is_plain = url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
         let authority = authority(url)?;
         let host = SecretHost::parse(authority).ok()?;
@@ -43,6 +40,14 @@ impl BaseUrl {
         let host = if has_no_port { SecretHost::parse(&format!("{authority}:80")).ok()? } else { host };
         Some(Self { host, is_plain })
     }
+}
+
+/// Returns what a bottle's manifest says in clear of such a variable.
+pub(super) fn base_url_of<'b>(bottle: &'b Bottle, variable: &str) -> Option<&'b str> {
+    bottle.env.iter().find_map(|entry| match &entry.source {
+        EnvSource::Literal(value) if entry.name.as_str() == variable => Some(value.as_str()),
+        _ => None,
+    })
 }
 
 fn hosts(policy: &Policy, env: &[EnvVar], profile: &Profile, name: &str) -> Vec<String> {
@@ -67,7 +72,7 @@ fn base_url_authority<'a>(env: &'a [EnvVar], base_url: &str) -> Option<&'a str> 
 }
 
 /// Returns the host of a URL, perhaps with a port.
-fn authority(url: &str) -> Option<&str> {
+pub(super) fn authority(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host))

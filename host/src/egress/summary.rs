@@ -38,6 +38,8 @@ pub struct Summary {
     pub targets: Vec<Target>,
     /// Where failed requests were for, the most frequent first.
     pub failures: Vec<Target>,
+    /// Where tunnels led that their clients left when they saw the bottle's certificate, the most frequent first.
+    pub distrusted: Vec<Target>,
 }
 
 /// A place that was asked for, and not reached.
@@ -133,6 +135,7 @@ struct Counter {
     own: u64,
     targets: HashMap<Target, usize>,
     failures: HashMap<Target, usize>,
+    distrusted: HashMap<Target, usize>,
 }
 
 impl Counter {
@@ -161,6 +164,7 @@ impl Counter {
         let targets = match (record.event, record.verdict) {
             (_, Verdict::Deny) => &mut self.targets,
             (LogEvent::Request, Verdict::Error) => &mut self.failures,
+            _ if Code::from_text(&record.code) == Some(Code::ClientDistrusts) => &mut self.distrusted,
             _ => return,
         };
         let tunnel = record.method == "CONNECT";
@@ -174,7 +178,8 @@ impl Counter {
     fn finish(self) -> Summary {
         let Tally { allowed, blocked, failed, .. } = self.tally;
         let (targets, failures) = (by_frequency(self.targets), by_frequency(self.failures));
-        Summary { allowed, blocked, failed, own: self.own, dropped: Tally::default(), targets, failures }
+        let (own, distrusted) = (self.own, by_frequency(self.distrusted));
+        Summary { allowed, blocked, failed, own, dropped: Tally::default(), targets, failures, distrusted }
     }
 }
 
@@ -228,6 +233,22 @@ impl Summary {
     pub fn failed_text(&self) -> Option<String> {
         let noun = if self.failed == 1 { "request" } else { "requests" };
         table(format!("{} allowed {noun} failed", self.number(self.failed)), &self.failures)
+    }
+
+    /// Formats where clients left when they saw the bottle's certificate, a line each; nothing where none did. The text is not cleaned.
+    pub fn distrusted_text(&self) -> Option<String> {
+        let count: usize = self.distrusted.iter().map(|target| target.count).sum();
+        let noun = if count == 1 { "client" } else { "clients" };
+        table(format!("{count} {noun} left at the sight of the bottle's certificate"), &self.distrusted)
+    }
+
+    /// Returns the hosts that would have to be passed through for them, each once.
+    pub fn distrusted_hosts(&self) -> Vec<&str> {
+        let named = &self.distrusted[..self.distrusted.len().min(HOSTS_NAMED)];
+        let mut hosts: Vec<_> = named.iter().map(|target| target.host.as_str()).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        hosts
     }
 
     /// Says what the log no longer has, if it lacks anything.

@@ -166,3 +166,17 @@ fn what_was_asked_for_most_is_first_and_each_rule_is_there_once() {
     let rules: Vec<_> = rules.iter().map(|(rule, count)| (rule.as_str(), *count)).collect();
     assert_eq!(rules, [("a.test", 4), ("b.test", 2), ("[2001:db8::1]", 1), ("c.test:8443", 1)]);
 }
+
+#[test]
+fn clients_that_left_at_the_sight_of_the_certificate_are_named_with_their_host() {
+    let left = |host| line("close", "CONNECT", host, 443, "error", "client_distrusts");
+    let opened = |host| line("request", "CONNECT", host, 443, "allow", "allowed");
+    let summary = sum(&[opened("b.test"), left("b.test"), left("a.test"), left("b.test")]);
+    assert_eq!((summary.blocked, summary.text(), summary.failed_text()), (0, None, None));
+    let text = "3 clients left at the sight of the bottle's certificate
+    2  b.test:443  client_distrusts
+    1  a.test:443  client_distrusts";
+    assert_eq!(summary.distrusted_text().unwrap(), text);
+    assert_eq!(summary.distrusted_hosts(), ["a.test", "b.test"]);
+    assert_eq!(sum(&[opened("b.test")]).distrusted_text(), None);
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claude_bottle_egress_policy::{
-    Authority, DlpConfig, Host, HostOrIp, HostPattern, Intercept, PrivateGrant, Rule,
+    Authority, DlpConfig, Host, HostOrIp, HostPattern, Intercept, PrivateGrant, Rule, UploadLimit,
 };
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -175,12 +175,16 @@ pub struct Egress {
     pub passthrough: Vec<HostPattern>,
     /// Files with authorities that the guard trusts for hosts.
     pub authorities: Vec<AuthorityFile>,
+    /// Whether requests and answers are shown in the log.
+    pub capture: bool,
+    /// How much may go up to hosts in one run.
+    pub upload_limits: Vec<UploadLimit>,
 }
 
 /// Whose HTTPS the guard looks into.
 #[derive(Debug, Clone)]
 pub struct Interception {
-    /// As the manifest says, or else where rules need it.
+    /// As the manifest says, or else every host's.
     pub mode: Intercept,
     /// Where it is written, if it is.
     pub origin: Option<Origin>,
@@ -188,7 +192,16 @@ pub struct Interception {
 
 impl Default for Interception {
     fn default() -> Self {
-        Self { mode: Intercept::Needed, origin: None }
+        Self { mode: Intercept::All, origin: None }
+    }
+}
+
+impl Interception {
+    /// Leaves it at those hosts that a rule or a secret needs it for, unless the manifest says which.
+    pub fn relax(&mut self) {
+        if self.origin.is_none() {
+            self.mode = Intercept::Needed;
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use claude_bottle_egress_policy::{Place, RequestPattern, SecretHost};
 
@@ -60,8 +61,13 @@ pub enum SecretSource {
     },
     /// A file, absolute; it was there at load.
     File(PathBuf),
-    /// A program and its arguments, which is run at each start.
-    Command(Vec<String>),
+    /// A program that is run at each start.
+    Command {
+        /// It and its arguments.
+        words: Vec<String>,
+        /// How often it is run again while the agent runs, if it is.
+        refresh: Option<Duration>,
+    },
 }
 
 /// Where the user keeps the token for agents.
@@ -134,7 +140,7 @@ impl SecretSource {
             Self::Ask { .. } => "ask",
             Self::Host { .. } => "host",
             Self::File(_) => "file",
-            Self::Command(_) => "command",
+            Self::Command { .. } => "command",
         }
     }
 }
@@ -146,7 +152,10 @@ impl fmt::Display for SecretSource {
             Self::Ask { .. } => f.write_str("asked for"),
             Self::Host { variable } => write!(f, "this machine's {variable}"),
             Self::File(path) => write!(f, "the file {}", path.display()),
-            Self::Command(words) => write!(f, "the command {words:?}, run on this machine"),
+            Self::Command { words, refresh: None } => write!(f, "the command {words:?}, run on this machine"),
+            Self::Command { words, refresh: Some(every) } => {
+                write!(f, "the command {words:?}, run on this machine, and again every {} s", every.as_secs())
+            }
         }
     }
 }

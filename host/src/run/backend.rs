@@ -116,6 +116,11 @@ impl Backend {
         Arc::clone(&self.progress)
     }
 
+    /// Returns the same, whose progress is not shown: for calls while the agent has the terminal.
+    pub fn unseen(&self) -> Self {
+        Self { progress: Arc::new(Progress::new(false)), ..self.clone() }
+    }
+
     /// Returns what interrupts it, for a thread of its own.
     pub fn shared_interrupt(&self) -> Arc<Interrupt> {
         Arc::clone(&self.interrupt)

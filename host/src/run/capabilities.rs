@@ -3,7 +3,7 @@
 use claude_bottle_plugin_api::{Capability, Proxy, Spec};
 
 use crate::error::{CliError, CliResult, Exit};
-use crate::manifest::{Agent, Bottle};
+use crate::manifest::{Agent, Bottle, SecretEntry, SecretSource};
 use crate::run::backend::Backend;
 
 /// Something that a run asks for and a backend may not offer.
@@ -68,6 +68,12 @@ fn wishes(agent: &Agent, bottle: &Bottle, spec: &Spec) -> Vec<Wish> {
         };
         wishes.push(Wish::new(Capability::PIPELOCK, "the proxy pipelock", &place));
     }
+    let is_asked_again =
+        |secret: &&SecretEntry| matches!(secret.source, SecretSource::Command { refresh: Some(_), .. });
+    wishes.extend(bottle.secrets.iter().filter(is_asked_again).map(|secret| {
+        let what = format!("the secret `{}`, whose command is run again", secret.name);
+        Wish::new(Capability::RELOAD, what, &secret.origin)
+    }));
     if spec.bottle.egress.config_json["ask_seconds"].as_u64().is_some_and(|seconds| seconds > 0) {
         let place = bottle.egress.ask.as_ref().map_or_else(|| "--ask-hosts".to_owned(), ToString::to_string);
         wishes.push(Wish::new(Capability::RELOAD, "requests that wait for an answer", &place));

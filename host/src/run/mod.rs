@@ -17,6 +17,7 @@ pub mod plan_view;
 pub mod plugin_services;
 pub mod reaper;
 pub mod records;
+pub mod refresh;
 pub mod secrets;
 pub mod session;
 pub mod setup;

@@ -61,7 +61,7 @@ fn with_asked(env: &[EnvEntry], secrets: &[SecretEntry]) -> Vec<EnvEntry> {
         let source = match &secret.source {
             SecretSource::Ask { message } => EnvSource::Ask { message: message.clone() },
             SecretSource::Host { variable } => EnvSource::Host { variable: variable.clone() },
-            SecretSource::File(_) | SecretSource::Command(_) => return None,
+            SecretSource::File(_) | SecretSource::Command { .. } => return None,
         };
         Some(EnvEntry { name: secret.name.clone(), source, origin: secret.origin.clone() })
     });
@@ -72,7 +72,7 @@ fn with_asked(env: &[EnvEntry], secrets: &[SecretEntry]) -> Vec<EnvEntry> {
 fn value_of(secret: &SecretEntry, invocation: &Invocation) -> Result<Option<Secret>, ValueError> {
     match &secret.source {
         SecretSource::File(path) => values::of_file(path).map(Some),
-        SecretSource::Command(words) => values::of_command(words, &invocation.home).map(Some),
+        SecretSource::Command { words, .. } => values::of_command(words, &invocation.home).map(Some),
         SecretSource::Ask { .. } | SecretSource::Host { .. } => Ok(None),
     }
 }

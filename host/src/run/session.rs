@@ -17,6 +17,7 @@ use crate::run::hold::{Held, socket};
 use crate::run::names;
 use crate::run::reaper::{Reaper, drop_empty_log};
 use crate::run::records::{Phase, Record, Runs, Timing};
+use crate::run::refresh::{Failed, Refresh, Refresher};
 use crate::run::setup::Setup;
 use crate::run::stage;
 use crate::ui::terminal::{Raw, Title};
@@ -46,6 +47,10 @@ pub struct Session<'a> {
     pub is_named: bool,
     /// What makes the bottle ready before the agent runs.
     pub setup: Setup<'a>,
+    /// Secrets that are asked for again while the agent runs.
+    pub refreshed: &'a [Refresh],
+    /// The user's home, in which their commands run.
+    pub home: &'a Path,
     /// The process that holds this one's terminal, if one does.
     pub told: Option<&'a Told>,
 }
@@ -151,8 +156,16 @@ impl Session<'_> {
             self.record.name.clone_from(&bottle.name);
         }
         self.record.instance = Some(bottle.clone());
+        let mut stale = Failed::default();
         let used = match self.runs.save(&self.record) {
-            Ok(()) => self.provision_and_exec(&bottle, request),
+            Ok(()) => {
+                let run_dir = self.runs.dir(&self.record.id);
+                let refresher =
+                    Refresher::start(self.backend, &bottle, (self.home, &run_dir), self.refreshed);
+                let used = self.provision_and_exec(&bottle, request);
+                stale = refresher.map(Refresher::end).unwrap_or_default();
+                used
+            }
             Err(error) => Err(error.into()),
         };
         self.backend.progress().clear();
@@ -164,7 +177,11 @@ impl Session<'_> {
                     // It was halted, and did not end by itself.
                     self.record.exit_code = None;
                 }
-                Outcome::of_use(used, ended)
+                let mut outcome = Outcome::of_use(used, ended);
+                if let Ok(ending) = &mut outcome.result {
+                    ending.stale = stale;
+                }
+                outcome
             }
             Err(error) => Outcome::stuck(used, error),
         }
@@ -221,6 +238,14 @@ pub struct Ending {
     pub status: ExitStatus,
     /// Whether the bottle is still being removed, by the reaper once this process has ended.
     pub is_being_removed: bool,
+    /// Secrets that could not be had again while it ran.
+    pub stale: Failed,
+}
+
+impl Ending {
+    fn new(status: ExitStatus, is_being_removed: bool) -> Self {
+        Self { status, is_being_removed, stale: Failed::default() }
+    }
 }
 
 /// What a run came to: how it ended, and what became of the agent's work in either case.
@@ -269,10 +294,10 @@ impl Outcome {
             used => used,
         };
         let (result, is_abandoned) = match (used, ended.closed.unwrap_or(Ok(()))) {
-            (Ok(status), Ok(())) => (Ok(Ending { status, is_being_removed: false }), false),
+            (Ok(status), Ok(())) => (Ok(Ending::new(status, false)), false),
             // The agent has done its work; a removal that is slow changes nothing about that.
             (Ok(status), Err(failure)) if failure.kind == FailureKind::Timeout => {
-                (Ok(Ending { status, is_being_removed: true }), true)
+                (Ok(Ending::new(status, true)), true)
             }
             (Err(error), Ok(())) => (Err(error), false),
             (Ok(_), Err(failure)) => (Err(failure.into()), true),

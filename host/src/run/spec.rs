@@ -55,6 +55,9 @@ pub fn build(
     let mut spec = Spec::new(&id, agent_spec(agent, wishes), owner::this_process());
     spec.bottle = bottle_spec(invocation, &id, (agent, bottle), egress, wishes)?;
     profile::home::enter(agent, &mut spec)?;
+    if let Some(profile) = spec.agent.profile.as_mut() {
+        placeholders::enter_files(bottle, &egress.policy, profile);
+    }
     tools::enter(bottle, &mut spec);
     claude_files::enter(agent, &mut spec);
     spec.workspace.clone_from(&wishes.workspace);

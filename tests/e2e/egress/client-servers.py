@@ -1,6 +1,6 @@
 """What clients of the registries talk to: pages and WebSockets, plain and over TLS, a repository of apt, and gRPC over TLS.
 
-Serves on the address of the first argument, for the name of the second. Says its three ports, its certificate and `ready`, and serves until
+Serves on the address of the first argument, for the names of the others. Says its three ports, its certificate and `ready`, and serves until
 its standard input ends.
 """
 import asyncio
@@ -13,7 +13,7 @@ import tempfile
 import grpc
 from aiohttp import WSMsgType, web
 
-ADDRESS, NAME = sys.argv[1:]
+ADDRESS, *NAMES = sys.argv[1:]
 PACKAGES = b"Package: nothing\nVersion: 1\nArchitecture: all\nFilename: ./nothing.deb\nSize: 1\n\n"
 
 
@@ -41,6 +41,13 @@ async def packages(_request):
 
 class Echo(grpc.GenericRpcHandler):
     def service(self, details):
+        async def every(requests, context):
+            context.set_trailing_metadata((("word", "said"),))
+            async for request in requests:
+                yield request
+
+        if details.method == "/test.Echo/All":
+            return grpc.stream_stream_rpc_method_handler(every)
         if details.method != "/test.Echo/Say":
             return None
 
@@ -54,7 +61,8 @@ def certificate():
     key, chain = (tempfile.NamedTemporaryFile().name for _ in range(2))
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "2"]
     # Rustls takes no certificate of an authority for a server's.
-    names = ["-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}", "-addext", "basicConstraints=critical,CA:FALSE"]
+    others = ",".join(f"DNS:{name}" for name in NAMES)
+    names = ["-subj", f"/CN={NAMES[0]}", "-addext", f"subjectAltName={others}", "-addext", "basicConstraints=critical,CA:FALSE"]
     subprocess.run(make + names + ["-keyout", key, "-out", chain], check=True, stderr=subprocess.DEVNULL)
     return key, chain
 

@@ -5,6 +5,7 @@
 //! cannot be counted on. The agent's own CLI is the matter of the tests beside this folder.
 
 use std::net::{IpAddr, ToSocketAddrs};
+use std::path::Path;
 
 use claude_bottle_egress_policy::special_purpose;
 
@@ -52,8 +53,8 @@ fn in_the_image(script: &str) -> String {
     engine::docker(&["run", "--rm", "--network", "none", IMAGE, "sh", "-c", script]).trim().to_owned()
 }
 
-/// Builds the `egress` section: these services, and the Git server at an address.
-fn egress(services: &[Service], git: &Service, address: IpAddr) -> String {
+/// Builds the `egress` section: these services, and the Git server at an address, which is trusted by a file.
+fn egress(services: &[Service], git: &Service, (address, authority): (IpAddr, &Path)) -> String {
     let mut rules: Vec<_> =
         services.iter().chain([git]).map(|service| format!("'{}:{}'", service.host, service.port)).collect();
     rules.sort();
@@ -63,10 +64,11 @@ fn egress(services: &[Service], git: &Service, address: IpAddr) -> String {
     grants.sort();
     grants.dedup();
     format!(
-        "      allowlist: [{}]\n      hosts: {{ {}: {address} }}\n      private: [{}]\n",
+        "      allowlist: [{}]\n      hosts: {{ {}: {address} }}\n      private: [{}]\n      authorities: [{}]\n",
         rules.join(", "),
         git.host,
-        grants.join(", ")
+        grants.join(", "),
+        authority.display()
     )
 }
 
@@ -98,7 +100,9 @@ fn real_clients_reach_what_is_allowed_and_nothing_else() {
     let mut services = vec![npm, apt];
     services.extend(carried::cargo_services());
     services.extend(carried::pip_services());
-    let home = home(&[agent], &egress(&services, &git, bridge));
+    let authority = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(authority.path(), certificate.join("\n")).unwrap();
+    let home = home(&[agent], &egress(&services, &git, (bridge, authority.path())));
     let mut inside = Session::start(&home, agent);
     inside.write("/tmp/ca.pem", &certificate.join("\n"));
     curl(&mut inside, &archive, &git);
@@ -136,7 +140,7 @@ fn curl(inside: &mut Session, archive: &str, git: &Service) {
 
 fn git_over_https(inside: &mut Session, git: &Service) {
     let url = format!("https://{}:{}/project.git", git.host, git.port);
-    let call = "git -c http.sslCAInfo=/tmp/ca.pem -c user.name=Agent -c user.email=agent@example.test";
+    let call = "git -c user.name=Agent -c user.email=agent@example.test";
     let said = inside.ok(&format!("{call} clone -q {url} /tmp/project && cat /tmp/project/file.txt"));
     assert_eq!(said, "from the fixture");
     inside.ok(&format!(

@@ -3,12 +3,13 @@
 //! They take the network to be installed, so that this has a target of its own: `make test-workspaces`.
 
 use std::io::{BufRead, BufReader};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 
 use super::session::Session;
 use super::unaware::{BARE, refuses};
 use super::{assert_refused, decisions};
+use crate::intercept::above::{Above, Bottle};
 use crate::support::backend::{Backend, on_each_backend};
 use crate::support::home::Home;
 use crate::support::{assert_code, clients, run};
@@ -16,9 +17,13 @@ use crate::support::{assert_code, clients, run};
 on_each_backend!(
     #[ignore = "takes the network to install what it runs: make test-workspaces"]
     clients_of_the_registries_need_no_setting,
+    #[ignore = "takes the network to install what it runs: make test-workspaces"]
+    clients_of_the_registries_work_where_their_tunnels_are_opened,
 );
 
 const NAME: &str = "clients.fixture.test";
+/// The same server's name for gRPC, where names lead to one port each.
+const CALLED: &str = "grpc.fixture.test";
 
 /// How a client is asked for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +138,11 @@ impl Servers {
     fn start(ip: IpAddr) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/e2e/egress/client-servers.py");
         let mut command = Command::new("/usr/bin/python3");
-        command.arg(script).arg(ip.to_string()).arg(NAME).env("PYTHONPATH", clients().join("python"));
+        command
+            .arg(script)
+            .arg(ip.to_string())
+            .args([NAME, CALLED])
+            .env("PYTHONPATH", clients().join("python"));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let ports = lines.next().expect("the servers say their ports");
@@ -190,6 +199,51 @@ fn clients_of_the_registries_need_no_setting(backend: Backend) {
     }
     let of_it: Vec<_> = log.iter().filter(|line| line["host"] == NAME).collect();
     assert!(of_it.iter().all(|line| line["verdict"] == "allow"), "{of_it:?}");
+    backend.assert_nothing_left(&home, agent);
+}
+
+/// Streams of gRPC in both directions, with what is said behind the last message.
+const STREAMS: &str = "env PYTHONPATH=python /usr/bin/python3 -c 'import sys, grpc
+credentials = grpc.ssl_channel_credentials(open(\"/tmp/ca.pem\", \"rb\").read())
+with grpc.secure_channel(sys.argv[1], credentials) as channel:
+    call = channel.stream_stream(\"/test.Echo/All\")(iter([b\"one\", b\"two\"]))
+    assert list(call) == [b\"one\", b\"two\"]
+    assert (\"word\", \"said\") in [tuple(pair) for pair in call.trailing_metadata()]' URL";
+
+fn clients_of_the_registries_work_where_their_tunnels_are_opened(backend: Backend) {
+    let agent = &format!("e2e-opened-clients-{}", backend.name());
+    let servers = Servers::start(Ipv4Addr::LOCALHOST.into());
+    let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let above = Above::default().route(NAME, at(servers.secure)).route(CALLED, at(servers.grpc));
+    let ca = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(ca.path(), &servers.certificate).unwrap();
+    let rules = format!("{NAME}, {CALLED}");
+    let mut bottle = Bottle::new(above.serve(backend.host_address()), &[ca.path()], &rules);
+    if backend == Backend::Docker {
+        bottle = bottle.line("image: claude-bottle-workspaces:latest");
+    }
+    let home = bottle.home(&[agent]);
+    assert_code(&run(Command::new("cp").arg("-a").arg(clients().join(".")).arg(home.work())), 0);
+    let mut inside =
+        Session::start_by(backend.command(&home, &["start", agent, "--yes", "--cwd"]), &home, agent);
+    inside.ok("cp $SSL_CERT_FILE /tmp/ca.pem");
+    let streams = ("grpcio-streams", Way::Grpc, STREAMS);
+    for (_, way, command) in CLIENTS.into_iter().chain([streams]) {
+        let place = match way {
+            Way::Page => format!("https://{NAME}/"),
+            Way::Socket => format!("wss://{NAME}/echo"),
+            Way::Grpc => format!("{CALLED}:443"),
+            Way::Repository => continue,
+        };
+        inside.ok(&format!("{BARE} {}", command.replace("URL", &format!("'{place}'"))));
+    }
+    inside.end();
+    let log = decisions(&home);
+    let seen = |path: &str| log.iter().filter(|line| line["path"] == path).count();
+    assert!(
+        seen("/") >= 8 && seen("/echo") >= 2 && seen("/test.Echo/Say") >= 2 && seen("/test.Echo/All") == 1
+    );
+    assert!(log.iter().all(|line| line["verdict"] == "allow"), "{log:?}");
     backend.assert_nothing_left(&home, agent);
 }
 

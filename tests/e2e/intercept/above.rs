@@ -75,6 +75,12 @@ impl Bottle {
         Self { egress, more: String::new() }
     }
 
+    /// Adds a line about its way out.
+    pub(crate) fn egress(mut self, line: &str) -> Self {
+        writeln!(self.egress, "      {line}").unwrap();
+        self
+    }
+
     /// Adds a line of its own.
     pub(crate) fn line(mut self, line: &str) -> Self {
         writeln!(self.more, "    {line}").unwrap();

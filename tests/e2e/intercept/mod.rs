@@ -1,6 +1,8 @@
 //! A look into HTTPS from inside a live bottle: which clients trust it, and what rules about requests stop.
 
 pub(crate) mod above;
+mod every;
+mod kept;
 mod renewed;
 mod requests;
 mod secrets;

@@ -1,4 +1,4 @@
-//! `secret set`: another value for a secret of a bottle that runs.
+//! Another value for a secret of a bottle that runs: by `secret set`, and by a command that is asked again.
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
@@ -13,7 +13,10 @@ use crate::support::backend::{Backend, on_each_backend};
 use crate::support::screen::Screen;
 use crate::support::{assert_code, stderr, stdout};
 
-on_each_backend!(a_running_bottle_gets_a_new_value_that_is_typed_or_read_and_is_nowhere_else);
+on_each_backend!(
+    a_running_bottle_gets_a_new_value_that_is_typed_or_read_and_is_nowhere_else,
+    a_command_is_asked_again_while_the_agent_runs_and_a_failure_is_told_at_the_end,
+);
 
 const FORGE: &str = "api.forge.test";
 const VALUES: [&str; 3] = ["canary-forge-10000000aa", "canary-forge-20000000bb", "canary-forge-30000000cc"];
@@ -72,6 +75,46 @@ fn a_running_bottle_gets_a_new_value_that_is_typed_or_read_and_is_nowhere_else(b
     inside.end();
     for value in VALUES {
         super::secrets::assert_nowhere(&home, b"", value);
+    }
+    backend.assert_nothing_left(&home, agent);
+}
+
+fn a_command_is_asked_again_while_the_agent_runs_and_a_failure_is_told_at_the_end(backend: Backend) {
+    let agent = &format!("e2e-refresh-{}", backend.name());
+    let (server, above, ca) = outside(backend, &[FORGE], Script::default());
+    // The first and the second time it prints a value, and later it fails.
+    let command = "n=$(cat asked 2>/dev/null || echo 0); n=$((n + 1)); echo $n >asked; test $n -le 2 && echo canary-forge-${n}0000000aa";
+    let secrets = format!(
+        "secrets: {{ FORGE_KEY: {{ from: {{ command: [sh, -c, '{command}'], refresh: 1s }}, hosts: [{FORGE}] }} }}"
+    );
+    let home = Bottle::new(above, &[&ca], "").line(&secrets).home(&[agent]);
+    let mut inside = Session::start_by(backend.command(&home, &["start", agent, "--yes"]), &home, agent);
+    inside.ok(&format!("curl -sS -H \"Authorization: Bearer $FORGE_KEY\" https://{FORGE}/first"));
+    let is_first = |request: &Recorded| request.path == "/first";
+    assert!(server.wait_for(Duration::from_secs(20), is_first).is_some());
+    inside.ok(&format!(
+        "(while :; do curl -sS -H \"Authorization: Bearer $FORGE_KEY\" https://{FORGE}/later || exit; sleep 0.2; done) >/dev/null 2>&1 & echo $! >/tmp/loop"
+    ));
+    let renewed = format!("Bearer {}", VALUES[1].replace("bb", "aa"));
+    let has_second = |request: &Recorded| request.header("authorization") == Some(renewed.as_str());
+    assert!(server.wait_for(Duration::from_secs(60), has_second).is_some(), "the second value is not put in");
+    inside.ok("kill $(cat /tmp/loop)");
+    let failed = || {
+        std::fs::read_to_string(home.path().join("asked"))
+            .is_ok_and(|n| n.trim().parse::<u32>().is_ok_and(|times| times > 3))
+    };
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while !failed() {
+        assert!(std::time::Instant::now() < deadline, "it is not asked a third time");
+        std::thread::yield_now();
+    }
+    inside.end();
+    let said = std::fs::read_to_string(home.path().join(format!("{agent}.stderr"))).unwrap();
+    assert!(said.contains("the secret `FORGE_KEY` could not be had again"), "{said}");
+    assert!(said.contains("`sh` failed with exit status: 1"), "{said}");
+    // The command is in the manifest; what it has printed is nowhere.
+    for value in [VALUES[0], &VALUES[1].replace("bb", "aa")] {
+        super::secrets::assert_nowhere(&home, said.as_bytes(), value);
     }
     backend.assert_nothing_left(&home, agent);
 }

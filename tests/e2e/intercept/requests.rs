@@ -22,7 +22,7 @@ fn a_forge_may_be_read_from_and_not_pushed_to(backend: Backend) {
     std::fs::write(ca.path(), certificate.join("\n")).unwrap();
     let above = Above::default().route(FORGE, ([127, 0, 0, 1], port).into()).serve(backend.host_address());
     let rules = format!("{FORGE}, 'deny POST {FORGE}/**/git-receive-pack', plain.fixture.test");
-    let home = Bottle::new(above, &[ca.path()], &rules).home(&[agent]);
+    let home = Bottle::new(above, &[ca.path()], &rules).egress("intercept: needed").home(&[agent]);
 
     let plan = run(&mut backend.command(&home, &["start", agent, "--dry-run"]));
     assert_code(&plan, 0);

@@ -63,7 +63,7 @@ pub(super) fn outside(
     let above = Above::default().route(OPENED, server.address()).route(UNOPENED, server.address());
     let above = above.serve(backend.host_address());
     let rules = format!("'GET,HEAD,POST {OPENED}', '{UNOPENED}'");
-    let home = bottle(Bottle::new(above, &[&ca], &rules)).home(agents);
+    let home = bottle(Bottle::new(above, &[&ca], &rules).egress("intercept: needed")).home(agents);
     (home, server)
 }
 

@@ -2,6 +2,7 @@
 
 mod decisions;
 mod follow;
+mod har;
 pub(super) mod tail;
 mod transcript;
 mod verify;
@@ -29,6 +30,7 @@ Examples:
   claude-bottle logs                        the runs there were, oldest first
   claude-bottle logs dev --egress           what the newest run of `dev` asked for, and the answers
   claude-bottle logs dev --egress --follow  go on until the run has ended
+  claude-bottle logs dev --har > dev.har    what its guard saw, for a browser's network panel
   claude-bottle logs dev --verify           was its log changed, cut or added to since
   claude-bottle logs dev --egress --format json | jq 'select(.verdict == \"deny\") | .host'
 
@@ -45,6 +47,9 @@ pub(super) struct Args {
     /// Check that the log of decisions is as the proxy wrote it; exit with 1 if it is not
     #[arg(long, requires = "bottle", conflicts_with_all = ["egress", "transcript", "follow"])]
     verify: bool,
+    /// Print requests and answers that the guard saw as an HTTP archive (HAR 1.2), without secrets, queries and bodies
+    #[arg(long, requires = "bottle", conflicts_with_all = ["egress", "transcript", "verify", "follow", "format"])]
+    har: bool,
     /// Show decisions as they are made, until the run has ended; implies --egress
     #[arg(short, long, requires = "bottle")]
     follow: bool,
@@ -112,6 +117,9 @@ fn show(app: &App, args: &Args, record: &Record) -> CliResult<ExitCode> {
     }
     if args.verify {
         return verify::run(app, record, args.format);
+    }
+    if args.har {
+        return har::show(app, record);
     }
     if args.egress {
         return show_decisions(app, record, args.format);

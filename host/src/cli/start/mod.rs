@@ -191,6 +191,8 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
         .with_secrets(&bottle.secrets, &egress.policy)
         .noting(secrets::note(bottle))
         .noting(granted.note())
+        // Where no policy is enforced there is nothing to look into.
+        .noting(granted.closed_note().filter(|_| backend.offers(&Capability::EGRESS)))
         .noting(token::note(app, &manifest, agent))
         .noting(intercept::note(bottle, &egress.policy))
         .named(flags.name.clone())
@@ -223,7 +225,7 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
     if wishes.saves {
         warn_of_full_store(app);
     }
-    let ran = running::session(app, request, &backend, (&spec, agent), &plan, policy)?;
+    let ran = running::session(app, request, &backend, (&spec, agent), (&plan, &bottle.secrets), policy)?;
     let ending = match ran.result {
         Ok(ending) => ending,
         Err(error) => {

@@ -40,7 +40,8 @@ impl From<CliError> for Refusal {
     }
 }
 
-/// Prepares a run. Where HTTPS stays closed to the guard, the agent reads the user's token, which no manifest has asked to be hidden.
+/// Prepares a run. Where HTTPS stays closed to the guard, it is not looked into unless something needs it, and the agent reads the
+/// user's token, which no manifest has asked to be hidden.
 pub(in crate::cli) fn prepared(
     app: &App,
     backend: &Backend,
@@ -48,13 +49,17 @@ pub(in crate::cli) fn prepared(
     wishes: &StartOptions,
     stage: &Path,
 ) -> CliResult<Prepared> {
-    let granted = app.granted(agent, bottle);
-    match attempt(app, backend, agent, granted.clone(), wishes, stage) {
-        Err(Refusal { is_closed: Some(reason), .. }) if granted.is_held() => {
-            let exposed = attempt(app, backend, agent, granted.exposed(reason), wishes, stage);
-            exposed.map_err(|refusal| refusal.error)
-        }
-        prepared => prepared.map_err(|refusal| refusal.error),
+    let mut granted = app.granted(agent, bottle);
+    loop {
+        let refusal = match attempt(app, backend, agent, granted.clone(), wishes, stage) {
+            Ok(prepared) => return Ok(prepared),
+            Err(refusal) => refusal,
+        };
+        granted = match refusal.is_closed {
+            Some(reason) if granted.opens_unasked() => granted.closed(reason),
+            Some(reason) if granted.is_held() => granted.exposed(reason),
+            _ => return Err(refusal.error),
+        };
     }
 }
 

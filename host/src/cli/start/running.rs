@@ -10,11 +10,12 @@ use claude_bottle_plugin_api::{ExecRequest, ExecRole, Plan, Spec};
 use super::super::App;
 use super::Request;
 use crate::error::{CliResult, Exit, agent_exit};
-use crate::manifest::Agent;
+use crate::manifest::{Agent, SecretEntry};
 use crate::results::save::Wanted;
 use crate::run::backend::Backend;
 use crate::run::ending;
 use crate::run::records::{Phase, Record};
+use crate::run::refresh::Refresh;
 use crate::run::session::{Ending, Ran, Session};
 use crate::run::setup::Setup;
 use crate::run::surroundings;
@@ -30,7 +31,7 @@ pub(super) fn session(
     request: &Request<'_>,
     backend: &Backend,
     (spec, agent): (&Spec, &Agent),
-    plan: &Plan,
+    (plan, secrets): (&Plan, &[SecretEntry]),
     policy: String,
 ) -> CliResult<Ran> {
     let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -70,13 +71,21 @@ pub(super) fn session(
         exec.env.insert(OWN_TITLE.to_owned(), "1".to_owned());
     }
     exec.streams = streams.numbers();
-    let (runs, store) = (&app.runs(), &app.results());
-    let (exe, commits) = (&app.invocation.exe, request.commits);
-    let is_named = request.flags.name.is_some();
-    let say = |text: &str| app.ui.status(text);
-    let setup = Setup { steps: &agent.setup, say: &say };
-    let told = app.told.as_deref();
-    let session = Session { backend, runs, store, spec, exe, commits, plan, record, is_named, setup, told };
+    let session = Session {
+        backend,
+        runs: &app.runs(),
+        store: &app.results(),
+        spec,
+        exe: &app.invocation.exe,
+        commits: request.commits,
+        plan,
+        record,
+        is_named: request.flags.name.is_some(),
+        setup: Setup { steps: &agent.setup, say: &|text: &str| app.ui.status(text) },
+        refreshed: &Refresh::all(secrets),
+        home: &app.invocation.home,
+        told: app.told.as_deref(),
+    };
     Ok(session.run(exec))
 }
 

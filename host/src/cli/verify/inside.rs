@@ -155,6 +155,8 @@ fn run(
         record: record(backend, (spec, plan), policy),
         is_named: false,
         setup,
+        refreshed: &[],
+        home: &app.invocation.home,
         told: None,
     };
     let ending = session.run(exec).result;

@@ -1,18 +1,19 @@
-//! What the guard sees of HTTPS, and what a manifest says that cannot be kept with what it does not see.
+//! What the guard sees of HTTPS and keeps of it, how much may go up, and what a manifest says that cannot be kept with what it does
+//! not see.
 
-use claude_bottle_egress_policy::{HostPattern, Intercept, Rule};
+use claude_bottle_egress_policy::{HostPattern, Intercept, Rule, UploadLimit};
 
 use super::egress::{host_pattern, one_of};
-use super::{Checker, Fields, Lines, files};
+use super::{Checker, Fields, Lines, files, limits};
 use crate::egress::roots;
 use crate::manifest::model::{AuthorityFile, Egress, Interception, ProxyKind};
-use crate::manifest::node::Node;
+use crate::manifest::node::{Key, Node};
 use crate::manifest::problem::ProblemKind;
 
 /// The port on which nothing but TLS goes.
 const HTTPS_PORT: u16 = 443;
 
-/// Reads the three keys, which are the guard's alone.
+/// Reads these keys, which are the guard's alone.
 pub(super) fn check(checker: &mut Checker<'_>, fields: &Fields<'_>, egress: &mut Egress) {
     if let Some(node) = fields.get("intercept")
         && let Some(mode) = one_of(checker, node, "`intercept`", &Intercept::ALL)
@@ -21,6 +22,9 @@ pub(super) fn check(checker: &mut Checker<'_>, fields: &Fields<'_>, egress: &mut
         if mode != Intercept::None {
             check_proxy(checker, egress, "intercept", node);
         }
+    }
+    if egress.proxy == Some(ProxyKind::Pipelock) {
+        egress.intercept.relax();
     }
     if let Some(node) = fields.get("passthrough") {
         let nodes = checker.list(node, "`passthrough`").unwrap_or_default();
@@ -31,6 +35,16 @@ pub(super) fn check(checker: &mut Checker<'_>, fields: &Fields<'_>, egress: &mut
         let nodes = checker.list(node, "`authorities`").unwrap_or_default();
         egress.authorities = nodes.iter().filter_map(|node| authorities(checker, node)).collect();
         check_proxy(checker, egress, "authorities", node);
+    }
+    if let Some(node) = fields.get("capture") {
+        egress.capture = checker.truth(node, "`capture`").unwrap_or(false);
+        check_proxy(checker, egress, "capture", node);
+    }
+    if let Some(node) = fields.get("upload_limit") {
+        let entries = checker.mapping(node, "`upload_limit`").unwrap_or_default();
+        egress.upload_limits =
+            entries.iter().filter_map(|(key, node)| upload_limit(checker, key, node)).collect();
+        check_proxy(checker, egress, "upload_limit", node);
     }
 }
 
@@ -54,6 +68,27 @@ fn authorities(checker: &mut Checker<'_>, node: &Node) -> Option<AuthorityFile> 
             None
         }
     }
+}
+
+/// Returns how much may go up to hosts.
+fn upload_limit(checker: &mut Checker<'_>, key: &Key, node: &Node) -> Option<UploadLimit> {
+    let hosts = match key.text.parse() {
+        Ok(hosts) => hosts,
+        Err(error) => {
+            let message = format!("`{}` is not a host, a `*.domain` or `*`: {error}", key.text);
+            checker.report(ProblemKind::BadHost, key.span, message);
+            return None;
+        }
+    };
+    let text = checker.text(node, "an upload limit", Lines::One)?;
+    let Some(bytes) = limits::bytes(text) else {
+        let message = format!(
+            "`{text}` is not a size: write a whole number and its unit, such as `512k`, `4m` or `1GiB`"
+        );
+        checker.report(ProblemKind::BadValue, node.span, message);
+        return None;
+    };
+    Some(UploadLimit { hosts, bytes })
 }
 
 /// Refuses rules about requests that the guard does not see.

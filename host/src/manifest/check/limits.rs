@@ -78,7 +78,7 @@ fn amount(checker: &mut Checker<'_>, node: &Node, amount: &Amount) -> Option<u64
 
 /// Returns the bytes for a number and a unit, each unit 1024 of the one before, however it is spelled: `g`, `GB` and `GiB` are
 /// the same, as for Docker.
-fn bytes(text: &str) -> Option<u64> {
+pub(super) fn bytes(text: &str) -> Option<u64> {
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
         "b" => 1,

@@ -1,11 +1,13 @@
 //! Secrets that the guard holds. No message here repeats a value, and none is read: that is for the start.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use claude_bottle_egress_policy::{Intercept, Place, RequestPattern, SecretHost};
 
 use super::egress::one_of;
 use super::{Checker, Fields, Lines, env, files};
+use crate::duration;
 use crate::egress::credentials::{self, Credential};
 use crate::manifest::keys::KEYS;
 use crate::manifest::model::{Bottle, Egress, EnvEntry, EnvName, EnvSource, ProxyKind};
@@ -13,6 +15,8 @@ use crate::manifest::node::{Key, Node, Value};
 use crate::manifest::problem::ProblemKind;
 use crate::manifest::secret::{SecretEntry, SecretSource, SecretUse, TokenSource};
 
+/// The longest time between two runs of a command.
+const LONGEST_REFRESH: u64 = 30 * 86_400;
 /// The longest text in front of a placeholder.
 const MAX_PREFIX: usize = 32;
 
@@ -98,9 +102,20 @@ fn source(checker: &mut Checker<'_>, key: &Key, node: &Node) -> Option<SecretSou
         return text_source(checker, key, node);
     }
     let fields = checker.fields(node, "`from`", &KEYS.secret_from)?;
+    let refresh = fields.get("refresh").map(|node| (node, refresh(checker, node)));
     match (fields.get("file"), fields.get("command")) {
+        (Some(_), None) if let Some((node, _)) = refresh => {
+            let note = "a file is read at the start; `cat` as a command is asked again";
+            checker.report_with(
+                ProblemKind::Conflict,
+                node.span,
+                "`refresh` is for a `command`".to_owned(),
+                note,
+            );
+            None
+        }
         (Some(node), None) => file(checker, node),
-        (None, Some(node)) => command(checker, node),
+        (None, Some(node)) => command(checker, node, refresh.and_then(|(_, every)| every)),
         (first, _) => {
             let message = "`from` takes either `file` or `command`".to_owned();
             let kind = if first.is_some() { ProblemKind::Conflict } else { ProblemKind::MissingKey };
@@ -123,7 +138,7 @@ fn file(checker: &mut Checker<'_>, node: &Node) -> Option<SecretSource> {
 }
 
 /// Returns a program and its arguments. It is run at a start alone, and never to look at a manifest.
-fn command(checker: &mut Checker<'_>, node: &Node) -> Option<SecretSource> {
+fn command(checker: &mut Checker<'_>, node: &Node, refresh: Option<Duration>) -> Option<SecretSource> {
     let words = checker.list(node, "`command`")?;
     if words.is_empty() {
         checker.report(ProblemKind::BadValue, node.span, "`command` names no program");
@@ -131,7 +146,20 @@ fn command(checker: &mut Checker<'_>, node: &Node) -> Option<SecretSource> {
     }
     let words: Vec<_> =
         words.iter().map(|node| checker.text(node, "a word of `command`", Lines::One)).collect();
-    words.into_iter().map(|word| word.map(str::to_owned)).collect::<Option<_>>().map(SecretSource::Command)
+    let words = words.into_iter().map(|word| word.map(str::to_owned)).collect::<Option<_>>()?;
+    Some(SecretSource::Command { words, refresh })
+}
+
+/// Returns how often a command is run again.
+fn refresh(checker: &mut Checker<'_>, node: &Node) -> Option<Duration> {
+    let text = checker.text(node, "`refresh`", Lines::One)?;
+    let every = duration::seconds(text, LONGEST_REFRESH).map(Duration::from_secs);
+    if every.is_none() {
+        let message =
+            format!("`{text}` is not a valid length of time: write it as `50m` or `2h`, up to `30d`");
+        checker.report(ProblemKind::BadValue, node.span, message);
+    }
+    every
 }
 
 fn preset(checker: &mut Checker<'_>, node: &Node, variable: &str) -> Option<&'static Credential> {
@@ -171,6 +199,13 @@ fn uses(
             return None;
         }
     };
+    let in_body = uses.iter().flat_map(|part| &part.places).find(|place| place.is_in_body());
+    if let Some(place) = in_body.filter(|_| kind.is_some_and(Credential::is_of_api)) {
+        let message =
+            format!("`{place}`: a body towards a model's host is a conversation, and no secret goes into it");
+        checker.report(ProblemKind::BadPlace, key.span, message);
+        return None;
+    }
     if uses.iter().any(|part| part.hosts.is_empty() || part.places.is_empty()) {
         if !checker.problems.is_empty() {
             return None;

@@ -43,7 +43,7 @@ pub(crate) struct Egress {
     #[schemars(with = "String", length(min = 1))]
     pub(crate) upstream_proxy: Option<String>,
     /// Whose HTTPS the guard looks into: `all` hosts', that of hosts for which a rule with methods or a path makes it
-    /// `needed`, or `none`. `needed` unless given.
+    /// `needed`, or `none`. `all` unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Intercept")]
     pub(crate) intercept: Option<Intercept>,
@@ -53,6 +53,14 @@ pub(crate) struct Egress {
     /// Files with certificates in PEM, of authorities that the guard trusts for hosts besides those of this machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) authorities: Vec<String>,
+    /// Keep of each request that the guard sees its path, the names of its headers and of its answer's, and a few of their
+    /// values: `claude-bottle logs --har` shows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub(crate) capture: Option<bool>,
+    /// How much may go up in one run, by host, `*.domain` or `*`: `{ "*": 1GiB, gist.github.com: 1MiB }`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) upload_limit: BTreeMap<String, String>,
 }
 
 /// Whose HTTPS the guard looks into.

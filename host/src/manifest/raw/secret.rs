@@ -29,7 +29,8 @@ pub(crate) struct SecretEntry {
     /// Hosts, or `*.domain`, perhaps with a port, that it goes to; they are allowed by it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) hosts: Vec<String>,
-    /// Where it stands in a request: `bearer`, `basic`, `header: NAME`, `query: NAME`, `path: /bot{}/`; `bearer` unless given.
+    /// Where it stands in a request: `bearer`, `basic`, `header: NAME`, `query: NAME`, `path: /bot{}/`, and in a
+    /// small body `json: /pointer` and `form: NAME`; `bearer` unless given.
     #[serde(default, rename = "as", skip_serializing_if = "Vec::is_empty")]
     pub(crate) places: Vec<String>,
     /// Put it in, too, when a request has no credential at all.
@@ -80,4 +81,8 @@ pub(crate) struct SecretPlace {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<String>", length(min = 1))]
     pub(crate) command: Option<Vec<String>>,
+    /// How often the command is run again while the agent runs, as `50m`, for tokens that end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1))]
+    pub(crate) refresh: Option<String>,
 }

@@ -38,6 +38,8 @@ impl PlanView {
         row("prompt", Some(self.prompt()));
         row("egress", Some(self.egress.text()));
         row("https", self.egress.intercept.as_ref().map(InterceptView::text));
+        row("capture", self.egress.capture_text().map(str::to_owned));
+        row("upload limit", self.egress.upload_text());
         row("upstream proxy", self.egress.upstream());
         row("forward", (!self.egress.forward.is_empty()).then(|| self.egress.forward.join(", ")));
         row("workspace", Some(self.workspace_text()));

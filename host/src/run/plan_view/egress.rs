@@ -1,6 +1,6 @@
 //! What a plan says of the way out: the proxy, the hosts that it allows and where they come from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use claude_bottle_plugin_api::{BottleSpec, ForwardSpec, Proxy};
 use serde::Serialize;
@@ -19,6 +19,12 @@ pub(super) struct EgressView {
     /// For how many seconds a request that no rule allows waits for an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     asks: Option<u64>,
+    /// Whether requests and answers are shown in the log.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    capture: bool,
+    /// How much may go up in one run, by hosts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    upload_limits: BTreeMap<String, u64>,
     /// Ports inside and where they lead, `5432 to db.example.com:5432`.
     pub(super) forward: Vec<String>,
     /// Which of the hosts come from the agent's profile.
@@ -51,7 +57,25 @@ impl PresetView {
     }
 }
 
+/// Returns the limits that the guard is given.
+fn upload_limits(config: &serde_json::Value) -> BTreeMap<String, u64> {
+    let limits = config["upload_limits"].as_array().into_iter().flatten();
+    limits.filter_map(|limit| Some((limit["hosts"].as_str()?.to_owned(), limit["bytes"].as_u64()?))).collect()
+}
+
 impl EgressView {
+    /// Says what is kept of requests, if anything.
+    pub(super) fn capture_text(&self) -> Option<&'static str> {
+        self.capture.then_some("requests and answers are kept in the log, without values, queries and bodies")
+    }
+
+    /// Says how much may go up, if that is limited.
+    pub(super) fn upload_text(&self) -> Option<String> {
+        let limits: Vec<_> =
+            self.upload_limits.iter().map(|(hosts, bytes)| format!("{hosts}: {bytes} bytes")).collect();
+        (!limits.is_empty()).then(|| limits.join(", "))
+    }
+
     pub(super) fn new(bottle: &BottleSpec, enforced: bool) -> Self {
         let upstream = bottle.egress.config_json.pointer("/upstream_proxy/address");
         let forward = |to: &ForwardSpec| format!("{} to {}:{}", to.port, to.host, to.host_port);
@@ -61,6 +85,8 @@ impl EgressView {
             enforced,
             upstream_proxy: upstream.and_then(serde_json::Value::as_str).map(str::to_owned),
             asks: bottle.egress.config_json["ask_seconds"].as_u64().filter(|seconds| *seconds > 0),
+            capture: bottle.egress.config_json["log"]["exchanges"] == true,
+            upload_limits: upload_limits(&bottle.egress.config_json),
             forward: bottle.forward.iter().map(forward).collect(),
             defaults: BTreeSet::new(),
             presets: Vec::new(),

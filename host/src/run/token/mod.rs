@@ -1,12 +1,14 @@
-//! The user's token, which a bottle has without a word of its manifest: a secret that the guard holds, wherever one can.
+//! What a bottle has without a word of its manifest, wherever that can be: the user's token, as a secret that the guard holds, and a
+//! look into HTTPS to every host.
 
-use claude_bottle_egress_policy::Policy;
+use claude_bottle_egress_policy::{Intercept, Policy};
 use claude_bottle_plugin_api::Proxy;
 
 use crate::environment::TOKEN;
 use crate::manifest::{Agent, Bottle, EnvName, SecretEntry, TokenSource, VariableName, obstacle};
 
-/// A bottle with the user's token, where there is one and the manifest does not name it itself.
+/// A bottle with the user's token, where there is one and the manifest does not name it itself, and with a look into HTTPS as far as
+/// its proxy, its backend and this machine can have it.
 #[derive(Debug, Clone)]
 pub struct Granted {
     /// The manifest's bottle; the token is among its secrets where the guard holds it.
@@ -15,6 +17,8 @@ pub struct Granted {
     pub readable: Option<Readable>,
     /// The token's variable, where the guard holds it.
     held: Option<EnvName>,
+    /// Why the guard does not look into HTTPS where nothing needs it.
+    closed: Option<String>,
 }
 
 /// A token that the agent reads.
@@ -29,7 +33,10 @@ pub struct Readable {
 impl Granted {
     /// Gives an agent's bottle the token: to its guard, unless the manifest or the proxy is in the way of that.
     pub fn new(token: Option<&TokenSource>, agent: &Agent, bottle: &Bottle, proxy: Proxy) -> Self {
-        let mut granted = Self { bottle: bottle.clone(), readable: None, held: None };
+        let mut granted = Self { bottle: bottle.clone(), readable: None, held: None, closed: None };
+        if proxy != Proxy::Guard {
+            granted.bottle.egress.intercept.relax();
+        }
         let Some((name, token)) = variable(agent, bottle).zip(token) else { return granted };
         let entry = SecretEntry::new(name.clone(), token.source.clone(), token.origin.clone());
         let reason = match of_kind(token, name.clone(), agent, bottle) {
@@ -53,7 +60,31 @@ impl Granted {
         let is_held = |name: &EnvName| policy.secrets.iter().any(|held| held.name == name.as_str());
         let is_held = name.is_some_and(|name| is_held(&name));
         let token = VariableName::new(TOKEN).ok().filter(|_| is_held).map(TokenSource::of_variable);
-        Self::new(token.as_ref(), agent, bottle, Proxy::Guard)
+        let mut granted = Self::new(token.as_ref(), agent, bottle, Proxy::Guard);
+        if policy.intercept != Intercept::All {
+            granted.bottle.egress.intercept.relax();
+        }
+        granted
+    }
+
+    /// Returns `true` if the guard looks into HTTPS of every host only because no manifest says otherwise.
+    pub fn opens_unasked(&self) -> bool {
+        let interception = &self.bottle.egress.intercept;
+        interception.origin.is_none() && interception.mode == Intercept::All
+    }
+
+    /// Leaves HTTPS closed to the guard where nothing needs a look into it, for a reason that is shown.
+    #[must_use]
+    pub fn closed(mut self, reason: String) -> Self {
+        self.bottle.egress.intercept.relax();
+        self.closed = Some(reason);
+        self
+    }
+
+    /// Says why the guard does not look into HTTPS, if nobody has asked for that.
+    pub fn closed_note(&self) -> Option<String> {
+        let reason = self.closed.as_ref()?;
+        Some(format!("HTTPS is not looked into where nothing needs it: {reason}"))
     }
 
     /// Returns `true` if the guard holds the token.

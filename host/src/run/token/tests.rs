@@ -73,3 +73,42 @@ fn what_the_manifest_says_of_it_counts_and_its_other_credentials_pass() {
     let only = |bottle: &str| granted(bottle, "", Proxy::Guard).1.bottle.secrets[0].only;
     assert!(only("env: { A: b }") && !only("env: { ANTHROPIC_API_KEY: '?' }"));
 }
+
+#[test]
+fn https_is_looked_into_unless_the_manifest_or_something_in_the_way_says_otherwise() {
+    let mode = |granted: &Granted| granted.bottle.egress.intercept.mode;
+    let (agent, plain) = granted("", "", Proxy::Guard);
+    assert!(plain.opens_unasked() && mode(&plain) == Intercept::All && plain.closed_note().is_none());
+    let closed = plain.clone().closed("a reason".to_owned());
+    assert!(!closed.opens_unasked() && mode(&closed) == Intercept::Needed);
+    assert!(closed.closed_note().unwrap().ends_with("where nothing needs it: a reason"));
+    // A bottle that runs is compared with what it has.
+    let policy = |granted: &Granted| effective_policy(Some(&agent), &granted.bottle).unwrap();
+    assert_eq!(mode(&Granted::as_in(&policy(&plain), &agent, &plain.bottle)), Intercept::All);
+    assert_eq!(mode(&Granted::as_in(&policy(&closed), &agent, &plain.bottle)), Intercept::Needed);
+    for (bottle, proxy, expected) in [
+        ("", Proxy::Pipelock, Intercept::Needed),
+        ("egress: { proxy: pipelock }", Proxy::Pipelock, Intercept::Needed),
+        ("egress: { intercept: all }", Proxy::Guard, Intercept::All),
+        ("egress: { intercept: needed }", Proxy::Guard, Intercept::Needed),
+        ("egress: { intercept: none }", Proxy::Guard, Intercept::None),
+    ] {
+        let (_, granted) = granted(bottle, "", proxy);
+        assert!(!granted.opens_unasked() && mode(&granted) == expected, "{bottle}");
+        // What the manifest asks for is not taken back.
+        assert_eq!(mode(&granted.closed("a reason".to_owned())), expected, "{bottle}");
+    }
+}
+
+#[test]
+fn the_hosts_of_models_are_those_of_the_agents_own_program() {
+    let hosts = |bottle: &str, agent: &str| {
+        let (agent, granted) = granted(bottle, agent, Proxy::Guard);
+        let hosts = crate::egress::held::model_hosts(&agent.profile, &granted.bottle);
+        hosts.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert!(hosts("", "").contains(&"api.anthropic.com".to_owned()));
+    let moved = hosts("env: { OPENAI_BASE_URL: 'https://models.test:8443/v1' }", "profile: codex");
+    assert_eq!(moved, ["api.anthropic.com", "api.openai.com", "models.test"]);
+    assert_eq!(hosts("env: { ANTHROPIC_BASE_URL: 'http://gateway.test' }", "profile: shell").len(), 2);
+}
