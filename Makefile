@@ -30,7 +30,7 @@ CONTAINER_TESTS := e2e engine
 OTHER_TESTS := adversarial cli conformance golden kit layout live manifests plugins tidy
 TESTED = CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=$(TEST_THREADS) $(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace
 
-.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-workspaces test-agents test-trees agent-image lint bench check deny crates \
+.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-cluster test-workspaces test-agents test-trees agent-image lint bench check deny crates \
   install package clean
 
 help: ## Show this list
@@ -101,6 +101,12 @@ test-engine: ## Run the docker tests on the engine of a Debian SUITE, as DOCKERD
 	$(DEFAULT_SIGNALS) tests/on-engine.sh $(SUITE) $(DOCKERD) -- \
 	  sh -ec '$(CARGO) test --locked --offline --workspace --test engine -- --skip images:: --skip host_guard:: --skip with_a_guard_of_this_machine && \
 	    $(CARGO) test --locked --offline --workspace --test e2e -- below_http:: --skip a_guard_of_this_machine'
+
+# A cluster of one node in namespaces of its own, compiled once.
+test-cluster: setup build ## Run the tests of clusters on a Kubernetes of one node; the first time it is compiled, and takes the network
+	@tests/setup/cluster.sh >/dev/null
+	$(CARGO) test --locked --workspace --no-run --test e2e
+	$(DEFAULT_SIGNALS) tests/on-cluster.sh -- env RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --offline --workspace --test e2e -- --ignored kubernetes::
 
 test-workspaces: setup build ## Build and test projects of the registries in bottles, run their clients and programs of the distribution; takes the network
 	@tests/setup/workspaces.sh >/dev/null

@@ -43,6 +43,7 @@ fn the_first_help() {
       doctor       Check which backends work here, and how to fix the others
       verify       Try what a bottle keeps from its agent on this machine
       plugin       Manage backend plug-ins
+      cluster      Print what a Kubernetes cluster needs for bottles: cluster manifest
       trust        Trust this version of this directory's manifest
       untrust      Revoke trust in this directory's manifest
       schema       Print the manifest's JSON schema

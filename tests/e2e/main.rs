@@ -18,6 +18,7 @@ mod headless;
 mod images;
 mod installed;
 mod intercept;
+mod kubernetes;
 mod names;
 mod own_files;
 mod pipes;

@@ -7,6 +7,7 @@ mod arguments;
 mod ask;
 mod attach;
 mod cleanup;
+mod cluster;
 mod complete;
 mod diff;
 mod discard;
@@ -159,6 +160,8 @@ enum Command {
     Verify(verify::Args),
     /// Manage backend plug-ins
     Plugin(plugin::Args),
+    /// Print what a Kubernetes cluster needs for bottles: cluster manifest
+    Cluster(cluster::Args),
     /// Trust this version of this directory's manifest
     Trust(trust::TrustArgs),
     /// Revoke trust in this directory's manifest
@@ -300,6 +303,7 @@ fn dispatch(app: &App, command: Command) -> CliResult<ExitCode> {
         Command::Cleanup(args) => done(cleanup::run(app, &args)),
         Command::Trust(args) => done(trust::trust(app, &args)),
         Command::Untrust(args) => done(trust::untrust(app, &args)),
+        Command::Cluster(args) => done(cluster::run(app, &args)),
         Command::Schema(args) => done(schema::run(app, &args)),
         Command::Completions(args) => done(man::completions(app, &args, &definition())),
         Command::Complete(args) => Ok(complete::run(app, &args, &definition())),

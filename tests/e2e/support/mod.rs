@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: a home of their own, the built program, a real engine, the stand-in API.
 
 pub(crate) mod backend;
+pub(crate) mod cluster;
 pub(crate) mod engine;
 pub(crate) mod home;
 pub(crate) mod podman;

@@ -1,0 +1,3 @@
+//! What is only true on a cluster. `make test-cluster` starts one and runs these.
+
+mod namespace;
