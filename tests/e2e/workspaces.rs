@@ -4,6 +4,7 @@
 //! the projects, the image with their tools and the installers exist; without them these tests fail.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::net::ToSocketAddrs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -92,7 +93,9 @@ fn has_no_finding(what: &str, decisions: &[Value]) {
     let seen = decisions.iter().filter(|line| line["path"].is_string());
     let (seen, hosts): (Vec<_>, BTreeSet<_>) = seen.map(|line| (line, line["host"].to_string())).unzip();
     let up: u64 = seen.iter().filter_map(|line| line["bytes_up"].as_u64()).sum();
-    println!("{what}: {} requests within HTTPS to {} hosts, {up} bytes up", seen.len(), hosts.len());
+    let said =
+        format!("{what}: {} requests within HTTPS to {} hosts, {up} bytes up", seen.len(), hosts.len());
+    writeln!(std::io::stdout(), "{said}").unwrap();
     assert!(!seen.is_empty(), "nothing was looked into");
     // A name that somebody looks up in vain is no request.
     let stopped = |line: &&Value| line["verdict"] != "allow" && line["code"] != "not_in_allowlist";

@@ -155,12 +155,12 @@ fn try_all([agent, sibling]: [&str; 2], options: &str, alone: bool) {
     beside.end();
 }
 
-/// Fails when a bottle can do anything with what it shares with a guard of this machine but connect to its socket.
+/// Fails when a bottle can do anything with what it shares with a guard of this machine but connect to its socket and read whom to trust.
 fn assert_only_the_socket_is_shared(inside: &mut Session) {
     let shared = "/run/claude-bottle-link";
     assert_eq!(
         inside.ok(&format!("cd {shared} && find . ! -type d | sort")),
-        "./bottle-guest\n./guard/guard.sock"
+        "./bottle-guest\n./guard/bundle.jks\n./guard/bundle.pem\n./guard/ca.pem\n./guard/guard.sock"
     );
     // Neither the socket by which a guard takes another policy, nor the guard of another bottle.
     assert_eq!(
@@ -170,6 +170,8 @@ fn assert_only_the_socket_is_shared(inside: &mut Session) {
     inside.all_fail(&[
         format!("touch {shared}/guard/file"),
         format!("rm -f {shared}/guard/guard.sock"),
+        format!("rm -f {shared}/guard/bundle.pem"),
+        format!("echo x >> {shared}/guard/ca.pem"),
         format!("chmod 777 {shared}/guard"),
         format!("echo x >> {shared}/bottle-guest"),
     ]);

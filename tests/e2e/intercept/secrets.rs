@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use claude_bottle_standin::{Recorded, Script, Standin, ToolCall};
 
 use super::above::{Above, Bottle};
@@ -21,6 +23,7 @@ const API: &str = "api.anthropic.com";
 const FORGE: &str = "api.forge.test";
 const FORGE_KEY: &str = "canary-forge-1f0c8e7d55aa";
 const API_KEY: &str = "canary-key-0b7d1f6e22c4";
+const PYPI_TOKEN: &str = "canary-pypi-2c9e11d7";
 const NPM_TOKEN: &str = "canary-npm-77d2b0c4e9";
 
 /// Serves these names, and returns the server, a bottle whose guard finds it, and the file of its authority.
@@ -39,7 +42,7 @@ pub(super) fn outside(
 /// Looks for the values of these tests in the environment, in what the kernel shows of all processes, and in all files inside.
 ///
 /// They are named by a pattern: a guard finds a value in a request however it is cut in two.
-const SEARCH: &str = "p='canar[y]-(token|key|forge|npm|github)-[0-9a-f]{8}'; env | grep -E \"$p\"; \
+const SEARCH: &str = "p='canar[y]-(token|key|forge|npm|pypi|github)-[0-9a-f]{8}'; env | grep -E \"$p\"; \
     for f in /proc/[0-9]*/environ /proc/[0-9]*/cmdline; do cat $f 2>/dev/null | tr '\\0' '\\n' | grep -E \"$p\" && echo found in $f; done; \
     grep -rIlE \"$p\" /home /tmp /run /etc /root /var/tmp 2>/dev/null; echo searched";
 
@@ -96,17 +99,17 @@ fn the_real_cli_works_with_the_placeholder_of_an_api_key(backend: Backend) {
 fn secrets_of_files_commands_and_variables_go_to_their_hosts_in_their_places(backend: Backend) {
     let agent = &format!("e2e-secrets-{}", backend.name());
     let (server, above, ca) =
-        outside(backend, &[FORGE, "registry.npmjs.org", "other.forge.test"], Script::default());
+        outside(backend, &[FORGE, "registry.npmjs.org", "pypi.org", "other.forge.test"], Script::default());
     let key = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(key.path(), format!("{FORGE_KEY}\n")).unwrap();
     let secrets = format!(
-        "secrets: {{ NPM_TOKEN: {{ from: {{ command: [printenv, MY_NPM] }} }}, GITHUB_TOKEN: '${{MY_GITHUB}}', \
+        "secrets: {{ NPM_TOKEN: {{ from: {{ command: [printenv, MY_NPM] }} }}, PYPI_TOKEN: '${{MY_PYPI}}', GITHUB_TOKEN: '${{MY_GITHUB}}', \
          FORGE_KEY: {{ from: {{ file: {} }}, hosts: [{FORGE}], as: ['header: X-Api-Key'] }} }}",
         key.path().display()
     );
     let home = Bottle::new(above, &[&ca], "'GET other.forge.test'").line(&secrets).home(&[agent]);
     let mut start = backend.command(&home, &["--quiet", "start", agent, "--yes"]);
-    start.env("MY_NPM", NPM_TOKEN).env("MY_GITHUB", "canary-github-5d0a7e21");
+    start.env("MY_NPM", NPM_TOKEN).env("MY_PYPI", PYPI_TOKEN).env("MY_GITHUB", "canary-github-5d0a7e21");
     let mut inside = Session::start_by(start, &home, agent);
     let arrived = |path: &str| {
         let found = server.wait_for(Duration::from_secs(20), |request: &Recorded| request.path == path);
@@ -116,6 +119,21 @@ fn secrets_of_files_commands_and_variables_go_to_their_hosts_in_their_places(bac
     assert_eq!(arrived("/one").header("x-api-key"), Some(FORGE_KEY));
     inside.ok("curl -sS -H \"Authorization: Bearer $NPM_TOKEN\" https://registry.npmjs.org/two");
     assert_eq!(arrived("/two").header("authorization"), Some(format!("Bearer {NPM_TOKEN}").as_str()));
+    // npm, and what reads a netrc, find the placeholder in a file without a word.
+    inside.run("timeout 60 npm --cache /tmp/npm --fetch-retries 0 view claude-bottle-nothing");
+    assert_eq!(
+        arrived("/claude-bottle-nothing").header("authorization"),
+        Some(format!("Bearer {NPM_TOKEN}").as_str())
+    );
+    inside.ok("curl -sS --netrc https://pypi.org/simple/");
+    let basic = STANDARD.encode(format!("__token__:{PYPI_TOKEN}"));
+    assert_eq!(arrived("/simple/").header("authorization"), Some(format!("Basic {basic}").as_str()));
+    assert_eq!(
+        inside.ok(
+            "echo $TWINE_USERNAME; grep -c placeholder-for- ~/.npmrc ~/.netrc | cut -d: -f2 | tr '\\n' ' '"
+        ),
+        "__token__\n1 2"
+    );
     // What is no credential's place is text.
     inside.ok(&format!("curl -sS -d \"$FORGE_KEY\" https://{FORGE}/three"));
     assert!(arrived("/three").body.to_string().contains("placeholder-for-FORGE_KEY-"));
@@ -140,7 +158,7 @@ fn secrets_of_files_commands_and_variables_go_to_their_hosts_in_their_places(bac
     inside.ok(&format!("curl -sS -H \"X-Api-Key: $FORGE_KEY\" https://{FORGE}/four"));
     assert_eq!(arrived("/four").header("x-api-key"), Some(FORGE_KEY));
     inside.end();
-    for value in [FORGE_KEY, NPM_TOKEN] {
+    for value in [FORGE_KEY, NPM_TOKEN, PYPI_TOKEN] {
         assert_nowhere(&home, b"", value);
     }
     backend.assert_nothing_left(&home, agent);
