@@ -10,6 +10,7 @@ mod home;
 mod load;
 mod results;
 
+use std::fmt::Display;
 use std::io::Write;
 
 use anyhow::Context;
@@ -48,29 +49,30 @@ enum Subject {
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let wanted = |subject| args.subjects.is_empty() || args.subjects.contains(&subject);
-    let mut tables: Vec<String> = Vec::new();
     if wanted(Subject::Load) {
-        tables.push(load::run(args.rounds).context("measure loading")?.to_string());
+        show(&load::run(args.rounds).context("measure loading")?)?;
     }
     if wanted(Subject::Bubblewrap) {
-        tables.push(bubblewrap::run(args.rounds).context("measure bubblewrap")?.to_string());
+        show(&bubblewrap::run(args.rounds).context("measure bubblewrap")?)?;
     }
     if wanted(Subject::Docker) {
-        tables.push(docker::run(args.rounds).context("measure docker")?.to_string());
+        show(&docker::run(args.rounds).context("measure docker")?)?;
     }
     if wanted(Subject::Guard) {
-        let sheets = guard::run(args.rounds).context("measure the egress guard")?;
-        tables.extend(sheets.iter().map(ToString::to_string));
+        for sheet in guard::run(args.rounds).context("measure the egress guard")? {
+            show(&sheet)?;
+        }
     }
     if wanted(Subject::Results) {
-        tables.push(results::run(args.rounds, args.files).context("measure saved results")?.to_string());
+        results::run(args.rounds, args.files, show).context("measure saved results")?;
     }
     if args.subjects.contains(&Subject::Inspection) {
-        tables.push(guard::inspection(args.rounds).context("measure the look into text")?.to_string());
-    }
-    let mut stdout = std::io::stdout().lock();
-    for table in tables {
-        writeln!(stdout, "{table}")?;
+        show(&guard::inspection(args.rounds).context("measure the look into text")?)?;
     }
     Ok(())
+}
+
+/// Prints what was measured as soon as it is known: all of it takes minutes.
+fn show(measured: &dyn Display) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout().lock(), "{measured}")?)
 }

@@ -5,6 +5,7 @@
 mod sheet;
 mod tree;
 
+use std::fmt::Display;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -31,12 +32,15 @@ const TAKEN: usize = 1_000;
 /// Nothing that the agent does.
 const NOTHING: &str = "echo x";
 
-/// Measures all of it; `files` are those of the large tree, each of 10 kB.
-pub(crate) fn run(rounds: usize, files: usize) -> anyhow::Result<Sheet> {
-    let mut lines = small(rounds)?;
-    lines.extend(large(rounds.min(5), Tree { files, bytes: 10_000 })?);
-    lines.push(memory()?);
-    Ok(Sheet::new(lines))
+/// Measures all of it, and shows the lines of each part as soon as they are there; `files` are those of the large tree, each of 10 kB.
+pub(crate) fn run(
+    rounds: usize,
+    files: usize,
+    mut show: impl FnMut(&dyn Display) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    show(&Sheet::new("Saved results: 2,000 files", small(rounds)?))?;
+    show(&Sheet::new("Saved results: the large tree", large(rounds.min(5), Tree { files, bytes: 10_000 })?))?;
+    show(&Sheet::new("Saved results: many entries", vec![memory()?]))
 }
 
 /// Prepares a start whose agent runs a script in a copy of the working directory.

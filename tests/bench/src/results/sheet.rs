@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// One figure.
-pub(crate) struct Line {
+pub(super) struct Line {
     what: &'static str,
     reference: String,
     ours: String,
@@ -13,8 +13,11 @@ pub(crate) struct Line {
     is_met: bool,
 }
 
-/// All of them.
-pub(crate) struct Sheet(Vec<Line>);
+/// Those of one tree.
+pub(super) struct Sheet {
+    title: &'static str,
+    lines: Vec<Line>,
+}
 
 fn ms(time: Duration) -> String {
     format!("{:.0} ms", time.as_secs_f64() * 1000.0)
@@ -74,16 +77,16 @@ impl Line {
 }
 
 impl Sheet {
-    pub(super) fn new(lines: Vec<Line>) -> Self {
-        Self(lines)
+    pub(super) fn new(title: &'static str, lines: Vec<Line>) -> Self {
+        Self { title, lines }
     }
 }
 
 impl fmt::Display for Sheet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Saved results")?;
+        writeln!(f, "{}", self.title)?;
         writeln!(f, "  {:<58} {:>11} {:>11} {:>10} {:>10}", "", "reference", "ours", "figure", "target")?;
-        for Line { what, reference, ours, figure, target, is_met } in &self.0 {
+        for Line { what, reference, ours, figure, target, is_met } in &self.lines {
             let met = if *is_met { "" } else { "  missed" };
             writeln!(f, "  {what:<58} {reference:>11} {ours:>11} {figure:>10} {target:>10}{met}")?;
         }
