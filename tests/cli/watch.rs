@@ -11,7 +11,7 @@ use regex::Regex;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::terminal::Terminal;
+use crate::support::terminal::{Terminal, assert_ends_without_terminal};
 use crate::support::{Home, Live, assert_code, assert_says, stderr};
 
 /// Starts a bottle of this name whose agent waits.
@@ -203,4 +203,10 @@ fn it_is_stopped_like_any_job_and_goes_on() {
         (modes(&home, "before"), modes(&home, "before")),
         (modes(&home, "stopped"), modes(&home, "after"))
     );
+}
+
+#[test]
+fn it_ends_with_its_terminal() {
+    let home = Home::new();
+    assert_ends_without_terminal(&home.command(&["watch"]), "no bottle is running");
 }

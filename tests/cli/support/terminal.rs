@@ -6,7 +6,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, PtySize, native_pty_system};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 /// How long a text is waited for, on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -98,6 +99,31 @@ impl Terminal {
         assert_eq!(got, code, "{text}");
         text
     }
+}
+
+/// Starts a program on a terminal, waits until it has written a text, and takes the terminal away. Fails unless it ends then.
+#[track_caller]
+pub(crate) fn assert_ends_without_terminal(command: &Command, shown: &str) {
+    let pair = native_pty_system().openpty(PtySize::default()).unwrap();
+    let mut child = pair.slave.spawn_command(builder(command)).unwrap();
+    drop(pair.slave);
+    let (mut output, mut text) = (pair.master.try_clone_reader().unwrap(), String::new());
+    while !text.contains(shown) {
+        let mut bytes = [0; 8192];
+        let count = output.read(&mut bytes).unwrap();
+        assert!(count > 0, "{text}");
+        text.push_str(&String::from_utf8_lossy(&bytes[..count]));
+    }
+    drop((output, pair.master));
+    let pid = Pid::from_raw(child.process_id().unwrap().try_into().unwrap()).unwrap();
+    let ends = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+    let patience = Timespec { tv_sec: 60, tv_nsec: 0 };
+    let ended = poll(&mut [PollFd::new(&ends, PollFlags::IN)], Some(&patience)).unwrap();
+    if ended == 0 {
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+    child.wait().unwrap();
+    assert_eq!(ended, 1, "it does not notice that its terminal is gone");
 }
 
 /// Returns the screen after all of a text was written to it.

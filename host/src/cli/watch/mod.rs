@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use crossterm::event::{self, Event, KeyEventKind};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use signal_hook::consts::SIGTSTP;
 
 use super::App;
@@ -71,6 +73,29 @@ pub(super) fn questions(app: &App, wanted: Option<&str>) -> CliResult<Vec<Asked>
     Ok(model.questions)
 }
 
+/// What the terminal has for this program.
+enum Keys {
+    None,
+    Some,
+    /// The terminal is gone.
+    Gone,
+}
+
+/// Waits for a key, a moment long. The library that reads keys would not notice that a terminal is gone, and read for ever.
+fn keys() -> std::io::Result<Keys> {
+    let stdin = std::io::stdin();
+    let mut waiting = [PollFd::new(&stdin, PollFlags::IN)];
+    let tick = Timespec { tv_sec: 0, tv_nsec: TICK.subsec_nanos().into() };
+    match poll(&mut waiting, Some(&tick)) {
+        Ok(0) | Err(Errno::INTR) => Ok(Keys::None),
+        Ok(_) if waiting[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) => {
+            Ok(Keys::Gone)
+        }
+        Ok(_) => Ok(Keys::Some),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The view while it is shown.
 struct Watch<'a> {
     app: &'a App,
@@ -104,7 +129,12 @@ impl Watch<'_> {
 
     /// Waits for a key, a moment long, and returns what it asks for.
     fn next(&mut self) -> CliResult<Action> {
-        if !event::poll(TICK).context("cannot read keys")? {
+        match keys().context("cannot read keys")? {
+            Keys::None => return Ok(Action::Nothing),
+            Keys::Gone => return Ok(Action::Quit),
+            Keys::Some => {}
+        }
+        if !event::poll(Duration::ZERO).context("cannot read keys")? {
             return Ok(Action::Nothing);
         }
         Ok(match event::read().context("cannot read keys")? {
