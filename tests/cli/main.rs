@@ -32,6 +32,7 @@ mod logs;
 mod logs_verify;
 mod mistakes;
 mod names;
+mod no_room;
 mod options;
 mod output;
 mod plugin;
