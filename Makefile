@@ -30,7 +30,7 @@ CONTAINER_TESTS := e2e engine
 OTHER_TESTS := adversarial cli conformance golden kit layout live manifests plugins tidy
 TESTED = CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=$(TEST_THREADS) $(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace
 
-.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-cluster test-workspaces test-agents test-trees agent-image lint bench check deny crates \
+.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-cluster test-workspaces test-agents test-trees test-hundred agent-image lint bench check deny crates \
   install package clean
 
 help: ## Show this list
@@ -125,6 +125,10 @@ test-trees: setup build ## Take published trees through bottles and back, exactl
 	@tests/setup/trees.sh >/dev/null
 	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=1 $(DEFAULT_SIGNALS) \
 	  $(CARGO) test --locked --workspace --test e2e -- --ignored --nocapture results::exact::
+
+test-hundred: setup build ## Run a hundred bottles on docker at once, and two hundred on bubblewrap; prints what they cost
+	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=1 $(DEFAULT_SIGNALS) \
+	  $(CARGO) test --locked --workspace --test e2e -- --ignored --nocapture failure::hundred::
 
 lint: ## Check formatting, lints and documentation as CI does
 	$(CARGO) fmt --all --check

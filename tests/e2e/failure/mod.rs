@@ -4,6 +4,7 @@
 //! The steps are asked of the backend itself (a fault it does not know lists them), so a new step is tested at once.
 
 mod crowd;
+mod hundred;
 mod kill;
 mod meeting;
 mod namespaces;
