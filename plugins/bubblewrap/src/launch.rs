@@ -5,7 +5,8 @@ use std::thread;
 
 use bottle_guest::protocol::{Reply, Request, Setup};
 use claude_bottle_directory::inside::USER;
-use claude_bottle_directory::{Record, RunDir, Store, control, copy_workspace, environment, layout};
+use claude_bottle_directory::{Record, RunDir, Store, copy_workspace, environment, layout};
+use claude_bottle_door as door;
 use claude_bottle_kit::LOCALE;
 use claude_bottle_kit::bwrap::{self, BwrapError, last_words};
 use claude_bottle_plugin_api::{Bottle, Call, Failure, FailureKind, Plan, Result};
@@ -52,7 +53,7 @@ fn build(
     let step = call.step("start-bottle", "starting the bottle");
     state.limits.make_groups(&record.groups)?;
     // The sandbox takes longest, so it begins first.
-    let begun = bwrap::begin(&state.bwrap, &dir.path, PART, control::make(dir)?, None, &record.groups)?;
+    let begun = bwrap::begin(&state.bwrap, &dir.path, PART, door::make(&dir.path)?, None, &record.groups)?;
     record.processes.push(begun.process.clone());
     let guard = guard::start(call, state, dir)?;
     // The sandbox stays the last, the first to go.
@@ -74,12 +75,10 @@ fn build(
 
 /// Tells process 1 what it must know, and so learns that it is there.
 fn set_up(call: &Call, state: &Planned, dir: &RunDir) -> Result<()> {
-    let setup = Setup {
-        env: environment::of(&state.spec, call, basis(state), &state.grants.variables)?,
-        relay: Some(environment::relay(&state.spec)),
-        files: Vec::new(),
-        limits: state.limits.of_processes(),
-    };
+    let env = environment::of(&state.spec, call, basis(state), &state.grants.variables)?;
+    let mut setup = Setup::new(env);
+    setup.relay = Some(environment::relay(&state.spec));
+    setup.limits = state.limits.of_processes();
     let failed = || BwrapError::StartPart { part: PART, said: last_words(&bwrap::errors(&dir.path, PART)) };
     low_ports::open(call, dir, &state.name).map_err(|failure| {
         match last_words(&bwrap::errors(&dir.path, PART)) {
@@ -88,8 +87,8 @@ fn set_up(call: &Call, state: &Planned, dir: &RunDir) -> Result<()> {
         }
     })?;
     let stream =
-        control::send_request(dir, &state.name, &Request::Setup(setup), &[]).map_err(|_| failed())?;
-    match control::answer(call, &stream)? {
+        door::send_request(&dir.path, &state.name, &Request::Setup(setup), &[]).map_err(|_| failed())?;
+    match door::answer(call, &stream)? {
         Some((Reply::Ready, _)) => Ok(()),
         _ => Err(failed().into()),
     }

@@ -10,14 +10,15 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use bottle_guest::protocol::{Reply, Request};
-use claude_bottle_directory::{RunDir, control};
+use claude_bottle_directory::RunDir;
+use claude_bottle_door as door;
 use claude_bottle_plugin_api::{Call, ErrorExt, FailureKind, Result};
 use rustix::fs::{PROC_SUPER_MAGIC, fstatfs};
 
 /// Opens them. Nothing of the agent's runs yet.
 pub(crate) fn open(call: &Call, dir: &RunDir, name: &str) -> Result<()> {
-    let stream = control::send_request(dir, name, &Request::LowPorts, &[])?;
-    let setting = match control::answer(call, &stream)? {
+    let stream = door::send_request(&dir.path, name, &Request::LowPorts, &[])?;
+    let setting = match door::answer(call, &stream)? {
         Some((Reply::Ready, fds)) => fds.into_iter().next(),
         _ => None,
     };

@@ -2,30 +2,22 @@
 
 use claude_bottle_plugin_api::{Failure, FailureKind};
 
-/// An error of a bottle that runs, or does not.
+/// An error of a bottle that runs.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DirectoryError {
-    /// A bottle does not run.
-    #[error("the bottle `{name}` does not run")]
-    ReachBottle {
-        /// Its name.
-        name: String,
-    },
-    /// The bottle said no.
-    #[error("the bottle refused: {reason}")]
-    AskBottle {
-        /// Why.
-        reason: String,
+    /// What the agent's command names is not there.
+    #[error("the agent's program `{program}` is not in the bottle")]
+    NoProgram {
+        /// It.
+        program: String,
     },
 }
 
 impl From<DirectoryError> for Failure {
     fn from(error: DirectoryError) -> Self {
-        let kind = match error {
-            DirectoryError::ReachBottle { .. } => FailureKind::NotFound,
-            DirectoryError::AskBottle { .. } => FailureKind::Internal,
-        };
-        Self::new(kind, error.to_string())
+        let DirectoryError::NoProgram { .. } = &error;
+        Self::new(FailureKind::Missing, error.to_string())
+            .hint("set `command` of the agent to a program that is there")
     }
 }

@@ -7,10 +7,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-mod attach;
 mod cleanup;
 pub mod close;
-pub mod control;
 mod copy;
 pub mod environment;
 mod error;

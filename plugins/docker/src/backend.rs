@@ -1,6 +1,7 @@
 //! The backend: one short method a verb; a table of contents.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use claude_bottle_kit::connect;
@@ -48,6 +49,12 @@ impl Docker {
             let task = follow(Arc::clone(engine), sidecar, dir);
             self.followers.add(state.id, self.runtime.spawn(task));
         }
+    }
+
+    /// Returns the directory of a bottle that has a door on this machine, in this home.
+    fn door(&self, bottle: &Bottle) -> Result<Option<PathBuf>> {
+        let dir = self.guards.dir(&bottle.state::<BottleState>()?.id)?;
+        Ok(Some(dir).filter(|dir| claude_bottle_door::exists(dir)))
     }
 
     fn end_following(&self, bottle: &Bottle) {
@@ -139,7 +146,10 @@ impl Backend for Docker {
 
     fn exec(&self, call: &Call, bottle: &Bottle, request: &ExecRequest) -> Result<ExitStatus> {
         let engine = self.engine()?;
-        self.run(exec::exec(engine, &self.config, call, bottle, request))
+        match self.door(bottle)? {
+            Some(dir) => self.run(exec::exec_by_door(engine, &self.config, (call, &dir), bottle, request)),
+            None => self.run(exec::exec(engine, &self.config, call, bottle, request)),
+        }
     }
 
     fn halt(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
@@ -160,10 +170,7 @@ impl Backend for Docker {
     }
 
     fn connect(&self, call: &Call, bottle: &Bottle, request: &ConnectRequest) -> Result<Connected> {
-        let engine = self.engine()?;
-        connect::by_program(call, request, GUEST, |call, program| {
-            self.run(exec::exec(engine, &self.config, call, bottle, program))
-        })
+        connect::by_program(call, request, GUEST, |call, program| self.exec(call, bottle, program))
     }
 
     fn reload(&self, call: &Call, bottle: &Bottle, request: &ReloadRequest) -> Result<Reloaded> {

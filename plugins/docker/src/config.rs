@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
+use claude_bottle_kit::agent_image::ImageSettings;
 use claude_bottle_plugin_api::{Context, Failure, FailureKind, Result};
 
 use crate::fault::Fault;
 
 /// Tag of the agent image when the user names none.
 const DEFAULT_IMAGE: &str = "claude-bottle:latest";
-/// What the agent image is built from when the user names nothing.
-const DEFAULT_BASE_IMAGE: &str = "node:22-slim";
 /// The home of the image's user `node`.
 const DEFAULT_HOME: &str = "/home/node";
 /// The first version's pipelock, 2.3.0, by digest.
@@ -34,12 +33,8 @@ pub(crate) const SETTINGS: &[&str] = &[
 /// The settings, read once.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    /// `IMAGE`: the agent image's tag, when the user chose it.
-    pub(crate) image: Option<String>,
-    /// `BASE_IMAGE`.
-    pub(crate) base_image: String,
-    /// `CLAUDE_CODE_VERSION`: which Claude Code goes into the image.
-    pub(crate) claude_code_version: Option<String>,
+    /// What the user chose of images.
+    pub(crate) images: ImageSettings,
     /// `CONTAINER`: the agent container's name, when the user pinned it.
     pub(crate) container: Option<String>,
     /// `PIPELOCK_IMAGE`.
@@ -87,9 +82,7 @@ impl Config {
             return Err(invalid("CONTAINER", name).hint("use letters, digits and _.-, at least two"));
         }
         Ok(Self {
-            image: text("IMAGE"),
-            base_image: text("BASE_IMAGE").unwrap_or_else(|| DEFAULT_BASE_IMAGE.to_owned()),
-            claude_code_version: text("CLAUDE_CODE_VERSION"),
+            images: ImageSettings::read(context),
             container,
             pipelock_image: text("PIPELOCK_IMAGE").unwrap_or_else(|| DEFAULT_PIPELOCK.to_owned()),
             port,
@@ -114,7 +107,7 @@ impl Config {
 
     /// Returns the agent image's tag.
     pub(crate) fn image_tag(&self) -> &str {
-        self.image.as_deref().unwrap_or(DEFAULT_IMAGE)
+        self.images.tag.as_deref().unwrap_or(DEFAULT_IMAGE)
     }
 }
 
@@ -137,7 +130,7 @@ mod tests {
     fn defaults_are_those_of_the_first_version() {
         let config = read(&[]).unwrap();
         assert_eq!(config.image_tag(), "claude-bottle:latest");
-        assert_eq!((config.base_image.as_str(), config.port), ("node:22-slim", 8888));
+        assert_eq!((config.images.base.as_str(), config.port), ("node:22-slim", 8888));
         assert_eq!(config.skills_dir(config.home(), ".claude/skills"), "/home/node/.claude/skills");
         let config = read(&[("CONTAINER_HOME", "/h")]).unwrap();
         assert_eq!(config.skills_dir(config.home(), ".claude/skills"), "/h/.claude/skills");

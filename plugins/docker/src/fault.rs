@@ -16,7 +16,7 @@ type Steps = (&'static str, &'static [&'static str]);
 const STEPS: &[Steps] = &[
     ("launch", &["agent-image", "create-agent", "start-agent", "copy-in"]),
     ("provision", &["set-up"]),
-    ("exec", &["create-exec", "start-exec", "exec-done"]),
+    ("exec", &["create-exec", "exec-done"]),
     ("close", &["kill-agent", "remove-agent", "remove-volume", "sweep"]),
 ];
 
@@ -29,6 +29,8 @@ const SIDECAR_STEPS: &[Steps] = &[
         "launch",
         &["sidecar-image", "create-egress-network", "create-sidecar", "start-sidecar", "await-sidecar"],
     ),
+    // Else the bottle's own process starts it.
+    ("exec", &["start-exec"]),
     ("close", &["save-log", "remove-sidecar", "remove-networks"]),
 ];
 

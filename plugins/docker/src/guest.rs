@@ -49,6 +49,7 @@ fn task<'a>(config: &Config, plan: &'a Planned, proxy: Option<&'a str>) -> Task<
         owner: plan.user.ids,
         skills_dir: config.skills_dir(&plan.user.home, home::skills(&plan.spec.agent)),
         place: place(plan),
+        has_place: !plan.image.may_be_the_users(),
         proxy,
         bytes: plan.bytes,
     }

@@ -23,6 +23,10 @@ const OPTION: &str = "link";
 /// The agent's own loopback: where its programs find their proxy when it is reached through a socket.
 pub(crate) const LOOPBACK: &str = "127.0.0.1";
 
+/// Where process 1 is handed the bottle's door, and the directory of that, which the agent's container has for reading.
+pub(crate) const DOOR: &str = "/run/claude-bottle-link/handover/door.sock";
+const DOOR_DIR: &str = "/run/claude-bottle-link/handover";
+
 /// The guard's socket, in the directory that the agent's container has for reading.
 pub(crate) fn socket() -> String {
     format!("{SOCKET_DIR}/guard.sock")
@@ -189,10 +193,11 @@ pub(crate) fn asked(spec: &Spec) -> Result<Option<Asked>> {
     })
 }
 
-/// Returns the mounts of a container that has these of this machine: the directory of the guard's socket, and the program for the inside.
+/// Returns the mounts of a container that has these of this machine: the directory of the guard's socket, that where its door is handed
+/// over, and the program for the inside.
 /// The engine makes nothing of either when it is not there.
-pub(crate) fn shared(socket_dir: &Path, guest: &Path) -> Vec<Mount> {
-    [(socket_dir, SOCKET_DIR), (guest, GUEST)]
+pub(crate) fn shared(socket_dir: &Path, door_dir: &Path, guest: &Path) -> Vec<Mount> {
+    [(socket_dir, SOCKET_DIR), (door_dir, DOOR_DIR), (guest, GUEST)]
         .map(|(source, target)| Mount {
             target: Some(target.to_owned()),
             source: Some(source.to_string_lossy().into_owned()),

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use claude_bottle_kit::agent_image::AgentImage;
 use claude_bottle_kit::bwrap::Bwrap;
 use claude_bottle_kit::workspace::Place;
 use claude_bottle_kit::{Labels, key};
 use claude_bottle_plugin_api::{Owner, Spec};
 use serde::{Deserialize, Serialize};
 
-use crate::image::AgentImage;
+use crate::image::Renew;
 use crate::image::user::AgentUser;
 use crate::limits::ResolvedLimits;
 use crate::link::Link;
@@ -23,6 +24,9 @@ pub(crate) const USER_IDS: (u32, u32) = (1000, 1000);
 pub(crate) struct PlanState {
     pub(crate) names: NameSource,
     pub(crate) image: AgentImage,
+    /// What of it is got anew.
+    #[serde(default)]
+    pub(crate) renew: Renew,
     pub(crate) link: Link,
     /// How the sandbox of a guard on this machine is made; a sidecar has none.
     #[serde(default)]

@@ -39,7 +39,7 @@ pub(crate) async fn image_fact(engine: &impl Engine, config: &Config) -> Option<
     if engine.image(tag).await.ok()?.is_some() {
         return Some(format!("`{tag}` is here"));
     }
-    let base = &config.base_image;
+    let base = &config.images.base;
     let is_here = engine.image(base).await.ok()?.is_some();
     let how = if is_here { "is here" } else { "is pulled then" };
     Some(format!("`{tag}` is built at the first start, from `{base}`, which {how}"))

@@ -1,5 +1,6 @@
 //! Spec → Plan: reads the host and the engine, refuses what cannot work, and makes nothing.
 
+use claude_bottle_kit::agent_image::AgentImage;
 use claude_bottle_kit::companions::guest_program;
 use claude_bottle_plugin_api::{Call, Failure, FailureKind, Plan, Proxy, Result, Spec};
 
@@ -9,7 +10,7 @@ use crate::error::DockerError;
 use crate::guard_place::{self, GuardPlace};
 use crate::hardening;
 use crate::image::user::AgentUser;
-use crate::image::{self, AgentImage};
+use crate::image::{self, Renew};
 use crate::limits::ResolvedLimits;
 use crate::link::Link;
 use crate::names::NameSource;
@@ -59,7 +60,8 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
     let proxy = proxy_fact(spec.bottle.egress.proxy, config, &guard);
     let state = PlanState {
         names,
-        image: AgentImage::of(spec, config, &options),
+        image: AgentImage::of(spec, &config.images),
+        renew: Renew { rebuild: options.rebuild, pull: options.pull },
         link,
         host_guard: guard.into_bwrap(),
         refused: missing

@@ -1,11 +1,13 @@
 //! One program in the bottle, from request to end.
 
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::thread::Builder;
@@ -16,10 +18,10 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::GuestError;
 use crate::error::StepExt;
-use crate::lead::SELF;
+use crate::lead::{SELF, is_there};
 use crate::protocol::{Exec, Reply, Request, Setup, receive, send};
 use crate::reaper::{Change, Reaper};
-use crate::session;
+use crate::{session, terminal};
 
 const STACK: usize = 64 * 1024;
 
@@ -31,7 +33,14 @@ pub(crate) fn run(
     fds: Vec<OwnedFd>,
     connection: &UnixStream,
 ) -> Result<(), GuestError> {
-    let mut command = command(setup, request);
+    let variables = variables(setup, request);
+    if let Some(program) = request.command.first()
+        && !is_there(OsStr::new(program), variables.get(OsStr::new("PATH")), Path::new(&request.directory))
+    {
+        send(connection, &Reply::Missing, &[]).ok();
+        return Ok(());
+    }
+    let mut command = command(setup, request, variables);
     let controller = match request.terminal {
         Some(size) => Some(attach_terminal(&mut command, size).step(|| "make a terminal")?),
         None => {
@@ -50,13 +59,29 @@ pub(crate) fn run(
     Ok(())
 }
 
-fn command(setup: &Setup, request: &Exec) -> Command {
+/// Returns all variables of a program. What the bottle was given wins.
+fn variables(setup: &Setup, request: &Exec) -> BTreeMap<OsString, OsString> {
+    let said = setup.basis.iter().chain(&request.env);
+    let mut all: BTreeMap<OsString, OsString> =
+        said.map(|(name, value)| (name.into(), value.into())).collect();
+    if request.terminal.is_some()
+        && let Some(name) = all.get_mut(OsStr::new("TERM"))
+    {
+        // The descriptions of terminals are the bottle's own.
+        *name = terminal::known(&name.to_string_lossy(), Path::new("/")).into();
+    }
+    let given = setup.env.iter();
+    all.extend(given.map(|(name, value)| (name.into(), OsStr::from_bytes(value).into())));
+    all
+}
+
+fn command(setup: &Setup, request: &Exec, variables: BTreeMap<OsString, OsString>) -> Command {
     let mut command = Command::new(SELF);
     command.arg("stage").arg(if request.terminal.is_some() { "tty" } else { "pipes" }).args(&request.command);
-    command.env_clear().current_dir(&request.directory);
-    command.envs(request.env.iter().map(|(name, value)| (name, value)));
-    // What the bottle was given wins.
-    command.envs(setup.env.iter().map(|(name, value)| (name, OsStr::from_bytes(value))));
+    command.env_clear().envs(variables);
+    if !request.directory.is_empty() {
+        command.current_dir(&request.directory);
+    }
     command.env(crate::stage::LIMITS, serde_json::to_string(&setup.limits).unwrap_or_default());
     command
 }

@@ -51,14 +51,28 @@ pub fn run() -> Result<(), GuestError> {
 /// Fails when no door is handed over, or the bottle cannot be served.
 pub fn handed(socket: &OsStr) -> Result<(), GuestError> {
     shut()?;
-    let mut backend = UnixStream::connect(socket).step(|| "reach the backend")?;
-    let door = receive::<()>(&backend).step(|| "be handed the door")?;
-    let door = door.and_then(|(_, fds)| fds.into_iter().next());
-    let missing = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-    let reaper = serve_door(door.ok_or_else(missing).step(|| "be handed the door")?)?;
+    let (mut backend, door) = take_door(socket)?;
+    let reaper = serve_door(door)?;
     Builder::new().stack_size(STACK).spawn(move || reaper.run()).step(|| "start a thread")?;
     // It says nothing more; this ends when it is gone, and the container with it.
     backend.read(&mut [0]).step(|| "wait for the backend's end").map(drop)
+}
+
+/// Takes a door over, and returns the connection by which it came.
+fn take_door(socket: &OsStr) -> Result<(UnixStream, OwnedFd), GuestError> {
+    let backend = UnixStream::connect(socket).step(|| "reach the backend")?;
+    let door = receive::<()>(&backend).step(|| "be handed the door")?;
+    let door = door.and_then(|(_, fds)| fds.into_iter().next());
+    let missing = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+    Ok((backend, door.ok_or_else(missing).step(|| "be handed the door")?))
+}
+
+/// Takes a door over and answers at it, for a bottle that is set up already. The container does not end with the backend.
+pub(crate) fn serve_handed(socket: &OsStr, setup: Setup) -> Result<Reaper, GuestError> {
+    let (_, door) = take_door(socket)?;
+    let bottle = Bottle::default();
+    set_once(&bottle, setup)?;
+    serve_at(bottle, door)
 }
 
 /// Shuts this process to the agent, which has the same user and must be able neither to trace it nor to take its descriptors.
@@ -68,7 +82,11 @@ fn shut() -> Result<(), GuestError> {
 
 /// Answers at the door in a thread of its own, and returns what is to be run to take exit statuses.
 fn serve_door(door: OwnedFd) -> Result<Reaper, GuestError> {
-    let (bottle, door) = (Bottle::default(), UnixListener::from(door));
+    serve_at(Bottle::default(), door)
+}
+
+fn serve_at(bottle: Bottle, door: OwnedFd) -> Result<Reaper, GuestError> {
+    let door = UnixListener::from(door);
     let reaper = bottle.reaper.clone();
     let accept = move || {
         accept::each(door.incoming(), |connection| {
@@ -111,6 +129,10 @@ fn set_up(bottle: &Bottle, setup: Setup) -> Result<(), GuestError> {
     if let Some(to_guard) = &setup.relay {
         relay::start(to_guard).step(|| "open the way to the guard")?;
     }
+    set_once(bottle, setup)
+}
+
+fn set_once(bottle: &Bottle, setup: Setup) -> Result<(), GuestError> {
     let again = || std::io::Error::other("the bottle is set up already");
     bottle.setup.set(setup).map_err(|_| again()).step(|| "set the bottle up")
 }

@@ -7,7 +7,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::sys::signal::{SigSet, Signal as Blocked};
@@ -28,9 +30,23 @@ pub(crate) const SELF: &str = "/proc/self/exe";
 /// The name by which the host runs this program in a bottle.
 const NAME: &str = "bottle-guest";
 
+/// Where a program is looked for when no variable says it.
+const SEARCH: &str = "/usr/local/bin:/usr/bin:/bin";
+
 /// Returns the program that a name stands for: this one for its own, since the host does not know where a backend has put it.
 pub(crate) fn named(program: &OsStr) -> &OsStr {
     if program == NAME { OsStr::new(SELF) } else { program }
+}
+
+/// Returns `true` if a program can be found from a directory. Whether it can be run is for the system to say.
+pub(crate) fn is_there(program: &OsStr, search: Option<&OsString>, directory: &Path) -> bool {
+    let program = named(program);
+    if program.as_bytes().contains(&b'/') {
+        return directory.join(program).exists();
+    }
+    let search = search.map_or(OsStr::new(SEARCH), OsString::as_os_str);
+    let is_in = |place: PathBuf| directory.join(place).join(program).is_file();
+    !program.is_empty() && std::env::split_paths(search).any(is_in)
 }
 
 /// Returns what becomes the program once it has the terminal.
@@ -116,5 +132,30 @@ fn wait_for(pid: Pid) -> Result<WaitStatus, GuestError> {
             Ok(None) | Err(Errno::INTR) => {}
             Err(error) => return Err(error).step(|| "wait for the program"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_looked_for_as_the_system_does() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("tool"), "").unwrap();
+        std::fs::create_dir(dir.path().join("folder")).unwrap();
+        let search = std::env::join_paths(["/nowhere".as_ref(), dir.path()]).unwrap();
+        let check = |program: &str, search: Option<&OsString>, expected: bool| {
+            assert_eq!(is_there(OsStr::new(program), search, dir.path()), expected, "{program}");
+        };
+        check("tool", Some(&search), true);
+        check("folder", Some(&search), false);
+        check("other", Some(&search), false);
+        check("", Some(&search), false);
+        check("sh", None, true);
+        check(dir.path().join("tool").to_str().unwrap(), None, true);
+        check("/nowhere/tool", Some(&search), false);
+        check("./tool", None, true);
+        check("bottle-guest", None, true);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A frame is a length of four bytes, most significant first, and that many bytes of JSON; descriptors travel
 //! with the length. One connection serves one request: `Setup`, or `Exec` followed by signals. A container's process 1 reads
-//! one `Setup` from its standard input; what is said to it afterwards is in [`crate::container`].
+//! one `Setup` from its standard input; what engines say to it afterwards is in [`crate::container`].
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
@@ -46,12 +46,29 @@ pub struct Setup {
     /// The way to the guard, when that listens on a socket.
     #[serde(default)]
     pub relay: Option<Relay>,
-    /// Files of the agent's that are written where nothing is yet: paths and contents.
+    /// Files of the agent's that a container's process 1 writes.
     #[serde(default)]
-    pub files: Vec<(String, String)>,
+    pub files: Vec<SetupFile>,
     /// Limits of every program.
     #[serde(default)]
     pub limits: Limits,
+    /// Where a container's process 1 is handed a door, when its bottle has one.
+    #[serde(default)]
+    pub door: Option<PathBuf>,
+    /// Variables of programs that nothing else says: in a container those of process 1, and so of its image.
+    #[serde(default)]
+    pub basis: Vec<(String, String)>,
+}
+
+/// A file of the agent's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetupFile {
+    /// Its path inside.
+    pub path: String,
+    /// What is in it. It may hold the end of an API key.
+    pub content: String,
+    /// Whether it takes the place of one that is there.
+    pub replaces: bool,
 }
 
 /// Ports of the bottle's loopback that lead to the guard's socket.
@@ -72,14 +89,21 @@ pub struct Relay {
     pub proves: bool,
 }
 
+impl Setup {
+    /// Returns what a bottle is told that has these variables, and nothing else to know.
+    pub fn new(env: Vec<(String, Vec<u8>)>) -> Self {
+        Self { env, relay: None, files: Vec::new(), limits: Limits::default(), door: None, basis: Vec::new() }
+    }
+}
+
 impl Drop for Setup {
     fn drop(&mut self) {
         for (_, value) in &mut self.env {
             value.zeroize();
         }
         // The end of an API key may be in one.
-        for (_, content) in &mut self.files {
-            content.zeroize();
+        for file in &mut self.files {
+            file.content.zeroize();
         }
     }
 }
@@ -109,7 +133,7 @@ pub struct Exec {
     /// Environment of this program alone.
     #[serde(default)]
     pub env: Vec<(String, String)>,
-    /// The working directory.
+    /// The working directory; that of process 1 when it is empty.
     pub directory: String,
     /// Columns and rows of its terminal, when it gets one.
     #[serde(default)]
@@ -124,6 +148,8 @@ pub enum Reply {
     Ready,
     /// The program runs. With a terminal, its controlling side travels along.
     Started,
+    /// There is no such program in the bottle.
+    Missing,
     /// The program ended with this code, 128 + n for signal n.
     Ended(i32),
     /// The program has stopped, and waits for SIGCONT.
@@ -237,7 +263,7 @@ mod tests {
     #[test]
     fn a_frame_is_read_from_any_stream_and_not_when_it_is_cut_short() {
         let env = vec![("A".to_owned(), vec![0, 255])];
-        let setup = Setup { env, relay: None, files: Vec::new(), limits: Limits::default() };
+        let setup = Setup::new(env);
         let bytes = frame(&setup).unwrap();
         assert_eq!(read::<Setup>(&mut &bytes[..]).unwrap().env, setup.env);
         assert!(read::<Setup>(&mut &bytes[..bytes.len() - 1]).is_err());

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::sys::signal::SigSet;
 use rustix::process::{
     Resource, Rlimit, Signal, getpid, getrlimit, ioctl_tiocsctty, kill_process, setrlimit, setsid,
 };
@@ -21,6 +22,8 @@ pub const LIMITS: &str = "BOTTLE_GUEST_LIMITS";
 /// # Errors
 /// Fails when the program cannot be started.
 pub fn run(terminal: bool, command: &[OsString]) -> Result<u8, GuestError> {
+    // A container's process 1 waits for signals, which are blocked in it and would be in all that it starts.
+    SigSet::empty().thread_set_mask().step(|| "unblock the signals")?;
     setsid().step(|| "begin a session")?;
     if terminal {
         ioctl_tiocsctty(rustix::stdio::stdin()).step(|| "take the terminal")?;

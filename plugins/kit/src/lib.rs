@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 pub mod agent_files;
+pub mod agent_image;
 pub mod bwrap;
 mod child;
 pub mod cleanup;

@@ -4,6 +4,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
 
 use claude_bottle_directory::{self as directory, Record, RunDir, Store, close as ends, inside};
+use claude_bottle_kit::agent_image::ImageSettings;
 use claude_bottle_kit::{connect, host_guard};
 use claude_bottle_plugin_api::{
     ActiveBottle, AgentFile, AgentProfile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport,
@@ -11,7 +12,7 @@ use claude_bottle_plugin_api::{
     Exported, ForwardSpec, Plan, Probe, Provisioned, ReloadRequest, Reloaded, Restore, Result, Spec,
 };
 
-use crate::config::{Config, SETTINGS};
+use crate::config::SETTINGS;
 use crate::engine::{Address, Podman as Engine};
 use crate::plan::Planned;
 use crate::{cleanup, close, launch, probe, resolve};
@@ -19,7 +20,7 @@ use crate::{cleanup, close, launch, probe, resolve};
 /// The Podman backend.
 pub struct Podman {
     context: Context,
-    config: Config,
+    images: ImageSettings,
     engine: Result<Engine>,
     bottles: Store,
     /// What keeps the containers of this process's bottles: each ends with its connection, however this process ends.
@@ -62,7 +63,7 @@ impl Backend for Podman {
     fn open(context: Context) -> Result<Self> {
         let address = Address::find(&|name| std::env::var(name).ok());
         Ok(Self {
-            config: Config::read(&context),
+            images: ImageSettings::read(&context),
             engine: address.map_err(Into::into).and_then(Engine::new),
             bottles: Store::new(&context.data_dir),
             lifelines: Mutex::default(),
@@ -76,7 +77,7 @@ impl Backend for Podman {
 
     fn prepare(&self, call: &Call, spec: &Spec) -> Result<Plan> {
         call.check()?;
-        resolve::resolve(&self.context, &self.config, self.engine()?, spec)
+        resolve::resolve(&self.context, &self.images, self.engine()?, spec)
     }
 
     fn launch(&self, call: &Call, plan: &Plan) -> Result<Bottle> {

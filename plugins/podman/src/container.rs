@@ -8,15 +8,19 @@ use std::path::Path;
 
 use bottle_guest::seccomp;
 use claude_bottle_directory::{RunDir, inside, layout};
+use claude_bottle_door as door;
 use claude_bottle_kit::host_files::write_new;
 use claude_bottle_kit::paths::PathExt;
 use claude_bottle_kit::{Labels, host_guard};
 use claude_bottle_plugin_api::{Failure, FailureKind, Result};
 use serde_json::{Value, json};
 
-use crate::door;
 use crate::limits::Limits;
 use crate::plan::Planned;
+
+/// Where process 1 is handed the bottle's door.
+const INSIDE_DOOR_DIR: &str = "/run/claude-bottle/handover";
+const INSIDE_DOOR: &str = "/run/claude-bottle/handover/door.sock";
 
 /// The one part of a bottle that Podman has.
 pub(crate) const ROLE: &str = "agent";
@@ -51,7 +55,7 @@ pub(crate) fn document(plan: &Planned, dir: &RunDir) -> Result<Value> {
         "image": plan.image.reference(),
         "hostname": hostname(&plan.name),
         "labels": Labels::new(&plan.spec).with_role(ROLE),
-        "entrypoint": [inside::INIT, "init", door::INSIDE],
+        "entrypoint": [inside::INIT, "init", INSIDE_DOOR],
         "command": [],
         "work_dir": "/",
         "user": format!("{}:{}", inside::ID, inside::ID),
@@ -98,7 +102,7 @@ fn mounts(plan: &Planned, dir: &RunDir) -> Result<Vec<Value>> {
         own(layout::TMP, "/tmp")?,
         ours(host_guard::DIR, inside::GUARD_DIR)?,
         ours(layout::SSH, inside::SSH_DIR)?,
-        ours(door::DIR, door::INSIDE_DIR)?,
+        ours(door::DIR, INSIDE_DOOR_DIR)?,
         ours(HOSTS, "/etc/hosts")?,
         ours(RESOLVER, "/etc/resolv.conf")?,
         bind(&plan.bwrap.guest, inside::INIT, "ro")?,

@@ -37,8 +37,6 @@ pub(crate) enum PodmanError {
     StartContainer { name: String, said: String },
     #[error("the container `{name}` has a network, and was to have none")]
     HasNetwork { name: String },
-    #[error("a process that is not the bottle's asked for its door")]
-    StrangerAtDoor,
 }
 
 impl PodmanError {
@@ -57,9 +55,7 @@ impl PodmanError {
             Self::ReadAddress { .. } => FailureKind::Invalid,
             Self::FindPodman | Self::TooOld { .. } => FailureKind::Missing,
             Self::Reach { .. } | Self::Talk { .. } | Self::ServiceNotReady { .. } => FailureKind::Unreachable,
-            Self::OtherUser { .. } | Self::HasNetwork { .. } | Self::StrangerAtDoor | Self::WithoutFilter => {
-                FailureKind::Denied
-            }
+            Self::OtherUser { .. } | Self::HasNetwork { .. } | Self::WithoutFilter => FailureKind::Denied,
             Self::Silent => FailureKind::Timeout,
             Self::Refused { status: 404, .. } => FailureKind::NotFound,
             Self::Refused { status: 409, .. } => FailureKind::Conflict,

@@ -4,20 +4,18 @@ use std::fs;
 use std::os::unix::net::UnixStream;
 
 use bottle_guest::protocol::{Reply, Request, Setup};
-use claude_bottle_directory::{
-    Guest, Record, RunDir, Store, control, copy_workspace, environment, inside, layout,
-};
+use claude_bottle_directory::{Guest, Record, RunDir, Store, copy_workspace, environment, inside, layout};
+use claude_bottle_door::{self as door, Handover};
 use claude_bottle_kit::bwrap::Process;
 use claude_bottle_kit::host_guard::HostGuard;
 use claude_bottle_kit::tree::{Entry, TarWriter, TreeError};
 use claude_bottle_kit::trust;
 use claude_bottle_plugin_api::{Call, ErrorExt, FailureKind, Plan, Result};
 
-use crate::door::Door;
 use crate::engine::{Image, Podman};
 use crate::error::PodmanError;
 use crate::plan::Planned;
-use crate::{close, container};
+use crate::{close, container, image};
 
 /// The part's name, in the record and in messages.
 const PART: &str = "container";
@@ -32,7 +30,7 @@ pub(crate) struct Launched {
 pub(crate) fn launch(call: &Call, podman: &Podman, bottles: &Store, plan: &Plan) -> Result<Launched> {
     call.check()?;
     let plan = Planned::read(plan)?;
-    let image = plan.image.ensure(podman, call)?;
+    let image = image::ensure(&plan.image, podman, call)?;
     let (dir, record) = bottles.claim(
         |path| {
             let mut record = Record::new(&plan.spec, &plan.name, &plan.home, path);
@@ -68,7 +66,8 @@ impl Making<'_> {
         let guard = HostGuard { spec, bwrap, dir: &self.dir.path, access: None }.start(self.call)?;
         self.record.processes.push(guard.process.clone());
         self.dir.save(&self.record)?;
-        let door = Door::make(self.dir, bwrap.run_as_uid)?;
+        self.dir.make_dir(door::DIR, 0o755, bwrap.run_as_uid)?;
+        let door = Handover::make(&self.dir.path)?;
         layout::make(self.dir, bwrap.run_as_uid)?;
         container::write_files(self.plan, self.dir)?;
         copy_workspace(&guest(self.call, self.plan, self.dir))?;
@@ -99,7 +98,7 @@ impl Making<'_> {
     }
 
     /// Starts the container, and hands its process 1 the door.
-    fn start(&mut self, id: &str, door: Door) -> Result<UnixStream> {
+    fn start(&mut self, id: &str, door: Handover) -> Result<UnixStream> {
         self.call.check()?;
         self.podman.start(id)?;
         let name = &self.plan.name;
@@ -122,15 +121,12 @@ impl Making<'_> {
     /// Tells process 1 what it must know, and so learns that it is there.
     fn set_up(&self, image: &Image) -> Result<()> {
         let spec = &self.plan.spec;
-        let setup = Setup {
-            env: environment::of(spec, self.call, image.basis(&self.plan.home), &[])?,
-            relay: Some(environment::relay(spec)),
-            files: Vec::new(),
-            limits: self.plan.limits.of_programs(),
-        };
+        let mut setup = Setup::new(environment::of(spec, self.call, image.basis(&self.plan.home), &[])?);
+        setup.relay = Some(environment::relay(spec));
+        setup.limits = self.plan.limits.of_programs();
         let name = &self.plan.name;
-        let stream = control::send_request(self.dir, name, &Request::Setup(setup), &[])?;
-        match control::answer(self.call, &stream)? {
+        let stream = door::send_request(&self.dir.path, name, &Request::Setup(setup), &[])?;
+        match door::answer(self.call, &stream)? {
             Some((Reply::Ready, _)) => Ok(()),
             _ => Err(PodmanError::StartContainer { name: name.clone(), said: String::new() }.into()),
         }

@@ -16,7 +16,6 @@ mod cleanup;
 mod close;
 mod config;
 mod container;
-mod door;
 mod engine;
 mod error;
 mod image;

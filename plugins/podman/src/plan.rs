@@ -1,10 +1,10 @@
 //! What `launch` gets from `prepare`.
 
 use claude_bottle_directory::Home;
+use claude_bottle_kit::agent_image::AgentImage;
 use claude_bottle_kit::bwrap::Bwrap;
 use serde::{Deserialize, Serialize};
 
-use crate::image::AgentImage;
 use crate::limits::Limits;
 
 /// A resolved spec. It names secrets and holds none.

@@ -1,19 +1,23 @@
 //! prepare: asks Podman and reads the host, refuses what cannot be, and changes nothing.
 
 use claude_bottle_directory::{Home, check, inside, layout};
+use claude_bottle_kit::agent_image::{AgentImage, ImageSettings};
 use claude_bottle_kit::bwrap::{self, Bwrap};
 use claude_bottle_kit::{companions, host_guard};
 use claude_bottle_plugin_api::{Context, Failure, FailureKind, Plan, Proxy, Result, Spec};
 
-use crate::config::Config;
 use crate::engine::{Facts, Podman};
-use crate::image::AgentImage;
 use crate::limits::Limits;
 use crate::plan::PlanState;
 use crate::probe;
 
 /// Turns a spec into a plan.
-pub(crate) fn resolve(context: &Context, config: &Config, podman: &Podman, spec: &Spec) -> Result<Plan> {
+pub(crate) fn resolve(
+    context: &Context,
+    images: &ImageSettings,
+    podman: &Podman,
+    spec: &Spec,
+) -> Result<Plan> {
     refuse_what_is_not_offered(spec)?;
     let facts = podman.facts()?;
     probe::supported(&facts)?;
@@ -28,7 +32,7 @@ pub(crate) fn resolve(context: &Context, config: &Config, podman: &Podman, spec:
         name: format!("claude-bottle-{}", spec.id),
         bwrap,
         home,
-        image: AgentImage::of(spec, config),
+        image: AgentImage::of(spec, images),
         limits: Limits::resolve(&spec.bottle.limits, &facts),
         rootless: facts.rootless,
         arch: facts.arch.clone(),

@@ -149,6 +149,7 @@ impl Engine for DockerApi {
         Ok(Container {
             id: found.id.unwrap_or_default(),
             running: state.running == Some(true),
+            pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0),
             exit_code: state.exit_code.unwrap_or(0),
             oom_killed: state.oom_killed == Some(true),
             addresses: networks.into_iter().filter_map(address).collect(),

@@ -88,6 +88,8 @@ pub(crate) struct Found {
 pub(crate) struct Container {
     pub(crate) id: String,
     pub(crate) running: bool,
+    /// The number of its own process, as the engine sees it; 0 when it does not run.
+    pub(crate) pid: u32,
     pub(crate) exit_code: i64,
     pub(crate) oom_killed: bool,
     /// Its address in each network, by the network's id.

@@ -45,11 +45,12 @@ pub(super) async fn proxy(engine: &impl Engine, state: &BottleState) -> Result<S
 }
 
 /// Returns the variables of a program that no setting of the container has.
-pub(super) fn of(proxy: &str, state: &BottleState, request: &ExecRequest) -> Vec<String> {
-    let proxy = proxy_variables(proxy).into_iter().map(|(name, value)| format!("{name}={value}"));
+pub(super) fn of(proxy: &str, state: &BottleState, request: &ExecRequest) -> Vec<(String, String)> {
+    let proxy = proxy_variables(proxy).into_iter();
     let term = request.tty.then(|| ("TERM", request.term.as_deref().unwrap_or("xterm-256color")));
     let own = request.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(term);
     // What the bottle was given wins.
     let own = own.filter(|(name, _)| !state.variables.iter().any(|variable| variable == name));
-    proxy.chain(own.map(|(name, value)| format!("{name}={value}"))).collect()
+    let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    proxy.map(|(name, value)| (name.to_owned(), value)).chain(own).collect()
 }

@@ -1,5 +1,6 @@
 //! Running a program in a bottle on the caller's streams, with a terminal or without.
 
+mod by_door;
 mod environment;
 mod limit;
 mod output;
@@ -19,6 +20,8 @@ use crate::error::DockerError;
 use crate::plan::BottleState;
 use session::Session;
 
+pub(crate) use by_door::exec_by_door;
+
 /// The exit code of a program that is not there, as a shell has it.
 const NOT_FOUND: i32 = 127;
 
@@ -37,11 +40,12 @@ pub(crate) async fn exec(
     };
     let io = request.io()?;
     let token = start::token();
+    let env = environment::of(&environment::proxy(engine, &state).await?, &state, request);
     let spec = ExecSpec {
         command: start::words(&token, &io, request, command)?,
         // That of the container: the agent's.
         user: String::new(),
-        env: environment::of(&environment::proxy(engine, &state).await?, &state, request),
+        env: env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
         working_dir: None,
         tty: request.tty,
         stdin: true,
@@ -75,8 +79,18 @@ pub(crate) async fn exec(
     if code == NOT_FOUND && request.role == ExecRole::Agent && was_missing(engine, &state, &token).await {
         return Err(DockerError::NoProgram { program, image: state.image }.into());
     }
+    status(engine, &state, (code, begun), program).await
+}
+
+/// Says how a program ended, and whether a limit or the end of the bottle had a part in it.
+async fn status(
+    engine: &impl Engine,
+    state: &BottleState,
+    (code, begun): (i32, SystemTime),
+    program: String,
+) -> Result<ExitStatus> {
     let mut status = ExitStatus::code(code);
-    status.limit = limit::reached(engine, &state, code, begun).await;
+    status.limit = limit::reached(engine, state, code, begun).await;
     let was_ended = matches!(code, limit::KILLED | limit::CONTAINER_ENDED) && status.limit.is_none();
     if was_ended && has_ended(engine, &state.agent).await {
         return Err(DockerError::Closed { program }.into());

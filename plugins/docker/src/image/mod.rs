@@ -8,7 +8,7 @@ pub(crate) mod user;
 
 use claude_bottle_plugin_api::{Call, Result};
 
-pub(crate) use agent::{AgentImage, ensure};
+pub(crate) use agent::{Renew, ensure};
 
 use crate::cancel::unless_cancelled;
 use crate::engine::Engine;

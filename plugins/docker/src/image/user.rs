@@ -7,11 +7,12 @@ use std::path::Path;
 
 use bollard::models::{ContainerCreateBody, HostConfig};
 use claude_bottle_kit::Labels;
+use claude_bottle_kit::agent_image::AgentImage;
 use claude_bottle_kit::tree::{Entry, TarWriter, TreeError};
 use claude_bottle_plugin_api::{Call, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{AgentImage, agent};
+use super::{Renew, agent};
 use crate::engine::{Engine, Kind};
 use crate::error::DockerError;
 use crate::names::PREFIX;
@@ -73,9 +74,9 @@ pub(crate) async fn find(
     owner: &Labels,
     home: Option<&str>,
 ) -> Result<()> {
-    let AgentImage::Given { reference, .. } = &plan.image else { return Ok(()) };
+    let AgentImage::Given { reference } = &plan.image else { return Ok(()) };
     let reference = reference.clone();
-    agent::ensure(engine, call, &plan.image).await?;
+    agent::ensure(engine, call, (&plan.image, plan.renew)).await?;
     let says = engine.image_user(&reference).await;
     let says = says.map_err(|source| DockerError::FindImage { reference: reference.clone(), source })?;
     let passwd = passwd(engine, &reference, &plan.spec.id, owner).await?;
@@ -85,7 +86,7 @@ pub(crate) async fn find(
         home.clone_into(&mut plan.user.home);
     }
     // It has just been pulled, where that was asked for.
-    plan.image = AgentImage::Given { reference, pull: false };
+    plan.renew = Renew::default();
     Ok(())
 }
 

@@ -9,8 +9,8 @@ use claude_bottle_plugin_api::Result;
 
 use crate::engine::{Body, whole};
 use crate::error::DockerError;
+use crate::image;
 use crate::image::guard::{GUEST, LINK_DIR, SOCKET_DIR};
-use crate::image::{self, AgentImage};
 use crate::plan::Planned;
 
 /// Root's, as everything here is.
@@ -22,9 +22,7 @@ const fn entry(mode: u32) -> Entry {
 /// programs trust the guard. `authority` is the guard's, where the agent's container shares no directory with it.
 pub(super) fn archive(plan: &Planned, authority: Option<&str>) -> Result<Option<Body>> {
     // One with a tag of the user's own may be another than that of this plug-in, and lack what a volume takes its owner from.
-    let has_home = plan.user.is_own
-        && (plan.spec.workspace.is_none()
-            || !matches!(plan.image, AgentImage::Built { tag_chosen: true, .. }));
+    let has_home = plan.user.is_own && (plan.spec.workspace.is_none() || !plan.image.may_be_the_users());
     let trusts = trust::is_needed(&plan.spec);
     if has_home && plan.link.brings_guest() && !trusts {
         return Ok(None);

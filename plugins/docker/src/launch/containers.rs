@@ -49,7 +49,7 @@ impl<E: Engine> Launch<'_, E> {
     }
 
     pub(super) async fn agent_image(&self) -> Result<()> {
-        image::ensure(self.engine, self.call, &self.plan.image).await?;
+        image::ensure(self.engine, self.call, (&self.plan.image, self.plan.renew)).await?;
         self.after("agent-image").await
     }
 

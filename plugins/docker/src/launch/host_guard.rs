@@ -3,12 +3,15 @@
 //! The guard starts first, since the container is made with its directory; it is ready long before the container is. What was
 //! started of it is ended here when the launch fails, and the container by the launch itself.
 
+use claude_bottle_door::{self as door, Handover};
 use claude_bottle_kit::bwrap::Bwrap;
+use claude_bottle_kit::host_files::make_dir;
 use claude_bottle_kit::host_guard::{HostGuards, Launched};
 use claude_bottle_plugin_api::{ErrorExt, FailureKind, Result};
 
 use super::Launch;
 use super::containers::Containers;
+use super::start::Told;
 use crate::engine::Engine;
 use crate::link::{LOOPBACK, shared};
 use crate::plan::BottleState;
@@ -26,7 +29,10 @@ impl<E: Engine> Launch<'_, E> {
 
     async fn with_guard(&self, guard: Launched, secrets: &[u8]) -> Result<BottleState> {
         self.after("start-guard").await?;
-        let mounts = shared(&guard.socket_dir, &self.plan.guest);
+        let door_dir = guard.dir().join(door::DIR);
+        make_dir(door_dir.clone(), 0o755, None)?;
+        let door = Handover::make(guard.dir())?;
+        let mounts = shared(&guard.socket_dir, &door_dir, &self.plan.guest);
         let call = self.call.clone();
         let listening = tokio::task::spawn_blocking(move || guard.await_ready(&call));
         let made = async {
@@ -41,7 +47,7 @@ impl<E: Engine> Launch<'_, E> {
             FailureKind::Conflict | FailureKind::Cancelled => failure,
             _ => failure.hint("if the engine cannot see your home, set `options.docker.guard` to sidecar"),
         })?;
-        self.start_agent(&containers, None, (secrets, None)).await?;
+        self.start_agent(&containers, None, Told { secrets, authority: None, door: Some(door) }).await?;
         Ok(self.state(&containers, None, LOOPBACK))
     }
 }

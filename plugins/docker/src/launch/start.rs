@@ -1,10 +1,13 @@
 //! Starting what was made: each container is given its input, heard until it is ready, and asked on which networks it is.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bottle_guest::container::init::READY;
+use claude_bottle_door::Handover;
 use claude_bottle_kit::Ready;
-use claude_bottle_plugin_api::Result;
+use claude_bottle_plugin_api::{ErrorExt, Failure, FailureKind, Result};
 
 use super::networks::{Internal, Networks};
 use super::{Containers, Launch, before_start};
@@ -20,6 +23,16 @@ use super::process::{Input, Readiness, Word, wait_until_ready};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How much of a sidecar's log is shown when it fails.
 const LOG_TAIL: u32 = 20;
+
+/// What the agent's container is given as it starts.
+pub(super) struct Told<'a> {
+    /// What its own process reads.
+    pub(super) secrets: &'a [u8],
+    /// The guard's authority, where the container shares no directory with it.
+    pub(super) authority: Option<&'a str>,
+    /// The bottle's door, where the guard is on this machine.
+    pub(super) door: Option<Handover>,
+}
 
 /// A sidecar that serves.
 pub(super) struct Served {
@@ -41,31 +54,67 @@ impl<E: Engine> Launch<'_, E> {
         &self,
         containers: &Containers,
         internal: Option<&Internal>,
-        (secrets, authority): (&[u8], Option<&str>),
+        told: Told<'_>,
     ) -> Result<()> {
         let (id, name) = (&containers.agent, &containers.names.agent);
         let shown = self.call.step("start-agent", format!("starting container {name}"));
         let word = Word { stream: 1, ready: Ready::Line(READY.to_owned()) };
-        if let Some(archive) = before_start::archive(self.plan, authority)? {
+        if let Some(archive) = before_start::archive(self.plan, told.authority)? {
             let put = self.engine.put_archive(id, "/", archive).await;
             put.map_err(|source| DockerError::PutArchive { source })?;
         }
         let begun = self.begin(id, name).await?;
-        let heard = self.hear(begun, name, &word, Input { bytes: secrets, ends: true }).await?;
+        let found = self.inspect(id, name).await?;
+        // A container names its network before that exists, so the engine looks it up by name. Linked by a socket it has none.
+        if found.running && found.addresses.keys().ne(internal.map(|internal| &internal.id)) {
+            return Err(DockerError::AgentOnWrongNetwork { name: name.clone() }.into());
+        }
+        let hearing = self.hear(begun, name, &word, Input { bytes: told.secrets, ends: true });
+        let heard = match told.door {
+            None => hearing.await?,
+            Some(door) => self.hand_over(door, found.pid, hearing).await?,
+        };
         if let Readiness::End(output) = heard {
             let action = "start the bottle's own process";
             let code = container_exit_code(self.engine, id).await.unwrap_or_default();
             let code = i32::try_from(code).unwrap_or(i32::MAX);
             return Err(DockerError::FailedInside { action, code, output }.into());
         }
-        let found = self.inspect(id, name).await?;
-        // A container names its network before that exists, so the engine looks it up by name. Linked by a socket it has none.
-        if found.addresses.keys().ne(internal.map(|internal| &internal.id)) {
-            return Err(DockerError::AgentOnWrongNetwork { name: name.clone() }.into());
-        }
         self.after("start-agent").await?;
         shown.done();
         guest::copy_in(self.engine, self.config, self.call, self.plan, id).await
+    }
+
+    /// Hands process 1 its door while it is heard. One that has ended is waited for no longer.
+    async fn hand_over(
+        &self,
+        door: Handover,
+        pid: u32,
+        hearing: impl Future<Output = Result<Readiness>>,
+    ) -> Result<Readiness> {
+        let (call, has_ended) = (self.call.clone(), Arc::new(AtomicBool::new(false)));
+        let runs = {
+            let has_ended = Arc::clone(&has_ended);
+            move || match has_ended.load(Ordering::Relaxed) {
+                true => Err(Failure::new(FailureKind::Internal, "the container has ended")),
+                false => Ok(pid),
+            }
+        };
+        let handing = tokio::task::spawn_blocking(move || door.hand_over(&call, runs).map(drop));
+        let heard = async {
+            let heard = hearing.await;
+            has_ended.store(!matches!(heard, Ok(Readiness::Word(_))), Ordering::Relaxed);
+            heard
+        };
+        let (handed, heard) = tokio::join!(handing, heard);
+        match heard? {
+            // Why it has ended is what it said.
+            end @ Readiness::End(_) => Ok(end),
+            word @ Readiness::Word(_) => {
+                handed.failure(FailureKind::Internal, || "cannot hand the door over")??;
+                Ok(word)
+            }
+        }
     }
 
     /// Starts the sidecar, and waits until it has read its secrets.

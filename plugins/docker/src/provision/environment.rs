@@ -7,13 +7,14 @@
 
 use std::path::Path;
 
-use bottle_guest::protocol::{self, Limits, Setup};
-use claude_bottle_kit::home;
+use bottle_guest::protocol::{self, Setup, SetupFile};
+use claude_bottle_kit::{LOCALE, home};
 use claude_bottle_plugin_api::{Call, EnvValue, ErrorExt, FailureKind, Result, Spec};
 use zeroize::Zeroizing;
 
-use super::ssh;
+use super::{prompt, ssh};
 use crate::error::DockerError;
+use crate::link::{DOOR, Link};
 use crate::plan::{Planned, place};
 
 /// Returns what that process is to read.
@@ -21,13 +22,20 @@ pub(crate) fn input(plan: &Planned, call: &Call) -> Result<Zeroizing<Vec<u8>>> {
     let spec = &plan.spec;
     let files = home::files(spec, call, &place(plan))?;
     let path = |name: &str| Path::new(&plan.user.home).join(name).to_string_lossy().into_owned();
-    let setup = Setup {
-        env: secrets(spec, call)?,
-        relay: plan.link.relay(plan.port, &spec.bottle.forward),
-        files: files.into_iter().map(|(name, content)| (path(&name), content.to_string())).collect(),
-        // The engine limits the container as a whole.
-        limits: Limits::default(),
+    // The engine limits the container as a whole, so that programs have no limits of their own.
+    let mut setup = Setup::new(secrets(spec, call)?);
+    setup.relay = plan.link.relay(plan.port, &spec.bottle.forward);
+    let usual = |(name, content): (String, Zeroizing<String>)| SetupFile {
+        path: path(&name),
+        content: content.to_string(),
+        replaces: false,
     };
+    setup.files =
+        files.into_iter().map(usual).chain([prompt::file(&plan.user.home, &spec.agent.prompt)]).collect();
+    if plan.link == Link::HostSocket {
+        setup.door = Some(DOOR.into());
+        setup.basis = vec![(LOCALE.0.to_owned(), LOCALE.1.to_owned())];
+    }
     protocol::frame(&setup).failure(FailureKind::Invalid, || "cannot tell the bottle its variables")
 }
 

@@ -1,6 +1,6 @@
 //! What is put into a bottle before the agent runs: each part in its module, each gating itself.
 //!
-//! Secret variables come first, by the container's own process. Then all files travel in one archive, in one pass, while the
+//! Secret variables and the prompt come first, by the container's own process. Then all other files travel in one archive, in one pass, while the
 //! sidecar still starts; and last come keys, by a command of root's. The parts know no engine: they add to [`Files`] and speak to a [`Guest`].
 
 mod agent_files;
@@ -51,6 +51,8 @@ pub(crate) struct Task<'a> {
     pub(crate) owner: (u32, u32),
     pub(crate) skills_dir: String,
     pub(crate) place: Place,
+    /// Whether the image has the directory where the agent starts without a copy.
+    pub(crate) has_place: bool,
     /// The proxy's address and port, once they are known.
     pub(crate) proxy: Option<&'a str>,
     /// About how many bytes will be sent; 0 when that is not known.
@@ -81,7 +83,6 @@ pub(crate) fn survey(spec: &Spec) -> Result<Surveyed> {
 pub(crate) async fn copy_in(guest: &impl Guest, call: &Call, task: &Task<'_>, config: &Config) -> Result<()> {
     let step = call.step("copy-in", "copying files into the bottle");
     let mut files = Files::default();
-    prompt::add(task, &mut files);
     if !room::is_needed(task) {
         skills::add(task, &mut files);
         agent_files::add(task, &mut files)?;
@@ -90,7 +91,9 @@ pub(crate) async fn copy_in(guest: &impl Guest, call: &Call, task: &Task<'_>, co
     git::add(task, &mut files)?;
     restore::add(task, &mut files)?;
     let mut meter = Meter::new(call, "copy-in", Some(task.bytes));
-    files.owned_by(task.owner).send(guest, |done| meter.tell(done)).await?;
+    if !files.is_empty() {
+        files.owned_by(task.owner).send(guest, |done| meter.tell(done)).await?;
+    }
     config.fault.after(call, "copy-in").await?;
     step.done();
     Ok(())

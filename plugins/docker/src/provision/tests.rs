@@ -47,6 +47,7 @@ fn task(spec: &Spec) -> Task<'_> {
         owner: (1000, 1000),
         skills_dir: "/home/node/.claude/skills".to_owned(),
         place: Place::of(spec, "/home/node", |_| true),
+        has_place: true,
         proxy: Some("http://172.30.0.2:8888"),
         bytes: 0,
     }

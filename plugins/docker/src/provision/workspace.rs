@@ -40,8 +40,11 @@ fn in_archive(amount: Amount) -> u64 {
     amount.bytes.saturating_add(amount.entries.saturating_mul(HEADER))
 }
 
-/// Adds the directory, empty when there is nothing to copy: it is where the agent starts.
+/// Adds the directory, empty when there is nothing to copy: it is where the agent starts. Images of this plug-in's own have it.
 pub(super) fn add(task: &Task<'_>, files: &mut Files) -> Result<()> {
+    if task.spec.workspace.is_none() && task.has_place {
+        return Ok(());
+    }
     // The engine makes the directories on the way, for root; in the home they are the agent's.
     let above =
         Path::new(&task.place.root).ancestors().skip(1).take_while(|path| *path != Path::new(task.home));

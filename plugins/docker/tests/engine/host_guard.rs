@@ -1,5 +1,6 @@
 //! A guard that is a process of this machine: what it may, what the bottle sees of it, and how it ends.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use claude_bottle_plugin_api::*;
@@ -43,7 +44,8 @@ fn one_container_without_a_network_and_a_guard_without_rights_are_all_there_is()
     let mut mounts: Vec<_> = mounts.lines().filter(|line| !line.is_empty()).collect();
     mounts.sort_unstable();
     let link = "/run/claude-bottle-link";
-    assert_eq!(mounts, [format!("bind {link}/bottle-guest false"), format!("bind {link}/guard false")]);
+    let bound = ["bottle-guest", "guard", "handover"].map(|name| format!("bind {link}/{name} false"));
+    assert_eq!(mounts, bound);
 
     // The last is the guard itself: another user than root, in namespaces of its own, with no right and a filter for its calls.
     let all = processes(&run);
@@ -159,4 +161,26 @@ fn a_container_that_does_not_reach_the_guard_is_no_bottle() {
     });
     assert!(format!("{failure:?}").contains("reach the guard's socket"), "{failure:?}");
     assert_eq!(run.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn the_door_has_no_name_inside_and_programs_are_process_1s_children() {
+    let backend = backend(&[]);
+    let run = run("door");
+    let live = run.start(&backend);
+    assert_eq!(live.sh(&backend, &run, "ls -A /run/claude-bottle-link/handover", b"").stdout, "");
+    // A name that process 1 was handed it by leads nowhere, and it has no other: what listens is the socket of the container's own.
+    let listening = live.sh(&backend, &run, "grep -c door.sock /proc/net/unix", b"").stdout;
+    assert_eq!(listening.trim(), "0");
+    let parent = live.sh(&backend, &run, "cut -d' ' -f4 /proc/$PPID/stat", b"").stdout;
+    assert_eq!(parent.trim(), "1");
+    // What process 1 blocks for itself is not blocked in what it starts.
+    let blocked = live.sh(&backend, &run, "grep SigBlk /proc/self/status", b"").stdout;
+    assert_eq!(blocked.trim(), "SigBlk:\t0000000000000000");
+    // Whoever has another directory of this machine has another bottle's door, and never this one's.
+    let door = run.guard_dir().join("door.sock");
+    let mode = std::fs::metadata(door.parent().unwrap()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    backend.close(&run.call(), &live.bottle).unwrap();
+    assert!(!door.exists());
 }

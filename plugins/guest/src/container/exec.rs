@@ -23,9 +23,6 @@ use crate::{GuestError, lead, terminal};
 /// The exit code of a program that is not there, as a shell has it.
 const NOT_FOUND: u8 = 127;
 
-/// Where a program is looked for when no variable says it.
-const SEARCH: &str = "/usr/local/bin:/usr/bin:/bin";
-
 /// How a program is started. It is on an argument list, so it holds no secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
@@ -69,7 +66,7 @@ pub fn run(start: &OsStr, command: &[OsString]) -> Result<u8, GuestError> {
         tcsetwinsize(rustix::stdio::stdin(), Winsize { ws_col, ws_row, ws_xpixel: 0, ws_ypixel: 0 }).ok();
     }
     let variables = variables(&start)?;
-    if !is_there(program, variables.get(OsStr::new("PATH"))) {
+    if !lead::is_there(program, variables.get(OsStr::new("PATH")), Path::new(".")) {
         return miss(&start);
     }
     if start.has_terminal {
@@ -112,15 +109,6 @@ fn variables(start: &Start) -> Result<BTreeMap<OsString, OsString>, GuestError> 
     Ok(all)
 }
 
-/// Returns `true` if a program can be found. Whether it can be run is for the system to say.
-fn is_there(program: &OsStr, search: Option<&OsString>) -> bool {
-    if program.as_bytes().contains(&b'/') {
-        return Path::new(program).exists();
-    }
-    let search = search.map_or(OsStr::new(SEARCH), OsString::as_os_str);
-    !program.is_empty() && std::env::split_paths(search).any(|directory| directory.join(program).is_file())
-}
-
 fn miss(start: &Start) -> Result<u8, GuestError> {
     match &start.missing {
         // Its exit code says it too.
@@ -138,27 +126,4 @@ fn wait_to_go_on(token: &str) -> Result<(), GuestError> {
     }
     std::io::stderr().write_all(&stop_marker(token)).step(|| "tell of the stop")?;
     hear(&connection).map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_is_looked_for_as_the_system_does() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("tool"), "").unwrap();
-        std::fs::create_dir(dir.path().join("folder")).unwrap();
-        let search = std::env::join_paths(["/nowhere".as_ref(), dir.path()]).unwrap();
-        let check = |program: &str, search: Option<&OsString>, expected: bool| {
-            assert_eq!(is_there(OsStr::new(program), search), expected, "{program}");
-        };
-        check("tool", Some(&search), true);
-        check("folder", Some(&search), false);
-        check("other", Some(&search), false);
-        check("", Some(&search), false);
-        check("sh", None, true);
-        check(dir.path().join("tool").to_str().unwrap(), None, true);
-        check("/nowhere/tool", Some(&search), false);
-    }
 }

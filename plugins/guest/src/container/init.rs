@@ -1,5 +1,7 @@
 //! Process 1 of a container: takes in what the bottle is, relays to the guard, answers for programs, and reaps.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -17,8 +19,9 @@ use rustix::process::{DumpableBehavior, WaitOptions, set_dumpable_behavior, wait
 use super::programs::Programs;
 use super::words::{Answer, Ask};
 use crate::error::StepExt;
-use crate::protocol::{Setup, read, receive, send};
-use crate::{GuestError, accept, relay};
+use crate::protocol::{Setup, SetupFile, read, receive, send};
+use crate::reaper::Reaper;
+use crate::{GuestError, accept, init, relay};
 
 const STACK: usize = 128 * 1024;
 
@@ -48,8 +51,8 @@ pub fn run() -> Result<(), GuestError> {
     let mut setup: Setup = read(&mut io::stdin().lock()).step(|| "read what the bottle is")?;
     let null = fs::File::open("/dev/null").step(|| "open `/dev/null`")?;
     rustix::stdio::dup2_stdin(null).step(|| "let go of standard input")?;
-    for (path, content) in &setup.files {
-        write_new(Path::new(path), content).step(|| format!("write `{path}`"))?;
+    for file in &setup.files {
+        write(file).step(|| format!("write `{}`", file.path))?;
     }
     if let Some(to_guard) = &setup.relay {
         relay::start(to_guard).step(|| "open the way to the guard")?;
@@ -57,10 +60,46 @@ pub fn run() -> Result<(), GuestError> {
             UnixStream::connect(&to_guard.guard).step(|| "reach the guard's socket")?;
         }
     }
-    answer_callers(std::mem::take(&mut setup.env)).step(|| "answer for programs")?;
-    drop(setup);
+    let door = setup.door.take();
+    answer_callers(setup.env.clone()).step(|| "answer for programs")?;
+    let reaper = door.map(|door| by_the_door(&door, setup)).transpose()?;
     writeln!(io::stdout(), "{READY}").step(|| "say that the bottle is ready")?;
-    reap(&signals)
+    match reaper {
+        Some(reaper) => wait_for_the_end(reaper, &signals),
+        None => reap(&signals),
+    }
+}
+
+/// Answers at the door with what the container's own variables are besides.
+fn by_the_door(door: &Path, mut setup: Setup) -> Result<Reaper, GuestError> {
+    setup.basis = with_defaults(std::env::vars_os(), std::mem::take(&mut setup.basis));
+    init::serve_handed(door.as_os_str(), setup)
+}
+
+/// Returns the variables of a container, and those of the defaults that it does not set.
+fn with_defaults(
+    own: impl Iterator<Item = (OsString, OsString)>,
+    defaults: Vec<(String, String)>,
+) -> Vec<(String, String)> {
+    // What an engine is told is text.
+    let own = own.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut all: BTreeMap<String, String> = own.collect();
+    for (name, value) in defaults {
+        let own = all.entry(name).or_default();
+        if own.is_empty() {
+            *own = value;
+        }
+    }
+    all.into_iter().collect()
+}
+
+/// Writes a file for this user alone.
+fn write(file: &SetupFile) -> io::Result<()> {
+    let path = Path::new(&file.path);
+    if file.replaces && path.symlink_metadata().is_ok() {
+        fs::remove_file(path)?;
+    }
+    write_new(path, &file.content)
 }
 
 /// Writes a file for this user alone, and nothing when something is there.
@@ -113,6 +152,13 @@ fn answer(bottle: &Bottle, connection: &UnixStream) {
     drop(send(connection, &if is_so { Answer::Yes } else { Answer::No }, &[]));
 }
 
+/// Waits until the container is asked to end. What takes exit statuses meanwhile is of the door.
+fn wait_for_the_end(reaper: Reaper, signals: &SigSet) -> Result<(), GuestError> {
+    Builder::new().stack_size(STACK).spawn(move || reaper.run()).step(|| "start a thread")?;
+    while signals.wait().step(|| "wait for a signal")? == Signal::SIGCHLD {}
+    Ok(())
+}
+
 /// Takes the exit status of every orphan, until the container is asked to end.
 fn reap(signals: &SigSet) -> Result<(), GuestError> {
     loop {
@@ -151,5 +197,22 @@ mod tests {
         write_new(&path, "other").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "{}");
         assert!(write_new(&path.join("x"), "").is_err());
+        let with = |replaces| SetupFile {
+            path: path.to_str().unwrap().to_owned(),
+            content: "new".to_owned(),
+            replaces,
+        };
+        write(&with(false)).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{}");
+        write(&with(true)).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+    }
+
+    #[test]
+    fn a_default_stands_where_the_image_says_nothing() {
+        let own = [("LANG", ""), ("A", "own")].map(|(name, value)| (name.into(), value.into()));
+        let defaults = [("LANG", "C.UTF-8"), ("A", "other")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let all = with_defaults(own.into_iter(), defaults.into());
+        assert_eq!(all, [("A", "own"), ("LANG", "C.UTF-8")].map(|(n, v)| (n.to_owned(), v.to_owned())));
     }
 }

@@ -55,6 +55,11 @@ pub struct Launched {
 }
 
 impl Launched {
+    /// Returns the bottle's directory, which is closed to other users.
+    pub fn dir(&self) -> &Path {
+        &self.dir.path
+    }
+
     /// Waits until the guard listens.
     ///
     /// # Errors
@@ -99,6 +104,14 @@ impl HostGuards {
             Ok(starting) => Ok(Launched { socket_dir: dir.join(DIR), dir, record, starting }),
             Err(failure) => Err(failure.with_undo(tear_down(&dir, Some(&record)))),
         }
+    }
+
+    /// Returns the directory of a run's guard, whether it is there or not.
+    ///
+    /// # Errors
+    /// Fails on what cannot be the identifier of a run.
+    pub fn dir(&self, id: &str) -> Result<PathBuf> {
+        Ok(self.store.named(id)?.path)
     }
 
     /// Returns `true` if there is anything of a run's guard.

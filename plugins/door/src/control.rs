@@ -2,6 +2,7 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 
 use bottle_guest::protocol::{self, Reply, Request};
 use claude_bottle_kit::bwrap::{BwrapError, PATIENCE};
@@ -10,30 +11,30 @@ use claude_bottle_kit::poll;
 use claude_bottle_plugin_api::{Call, ErrorExt, FailureKind, Result};
 use rustix::event::{PollFd, PollFlags};
 
-use crate::{DirectoryError, RunDir};
+use crate::DoorError;
 
 const SOCKET: &str = "door.sock";
 
-/// Makes the door. Only the bottle's process 1 gets the listening side.
+/// Makes the door in a bottle's directory. Only the bottle's process 1 gets the listening side.
 ///
 /// # Errors
 /// Fails when there is one, and when the disk does not take it.
-pub fn make(dir: &RunDir) -> Result<OwnedFd> {
-    with_short_path(&dir.path, SOCKET, |path| UnixListener::bind(path).map(OwnedFd::from))
+pub fn make(dir: &Path) -> Result<OwnedFd> {
+    with_short_path(dir, SOCKET, |path| UnixListener::bind(path).map(OwnedFd::from))
 }
 
-/// Sends a request through the door.
+/// Returns `true` if a bottle with this directory has a door, whether it runs or not.
+pub fn exists(dir: &Path) -> bool {
+    dir.join(SOCKET).symlink_metadata().is_ok()
+}
+
+/// Sends a request through the door of the bottle that has this directory and this name.
 ///
 /// # Errors
 /// Fails when the bottle does not run.
-pub fn send_request(
-    dir: &RunDir,
-    name: &str,
-    request: &Request,
-    fds: &[BorrowedFd<'_>],
-) -> Result<UnixStream> {
-    let gone = || DirectoryError::ReachBottle { name: name.to_owned() };
-    let stream = with_short_path(&dir.path, SOCKET, UnixStream::connect).map_err(|_| gone())?;
+pub fn send_request(dir: &Path, name: &str, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<UnixStream> {
+    let gone = || DoorError::ReachBottle { name: name.to_owned() };
+    let stream = with_short_path(dir, SOCKET, UnixStream::connect).map_err(|_| gone())?;
     protocol::send(&stream, request, fds).map_err(|_| gone())?;
     Ok(stream)
 }
@@ -54,7 +55,7 @@ pub fn answer(call: &Call, stream: &UnixStream) -> Result<Option<(Reply, Vec<Own
     }
     stream.set_read_timeout(Some(PATIENCE)).failure(FailureKind::Internal, || "cannot set a deadline")?;
     match protocol::receive::<Reply>(stream) {
-        Ok(Some((Reply::Failed(reason), _))) => Err(DirectoryError::AskBottle { reason }.into()),
+        Ok(Some((Reply::Failed(reason), _))) => Err(DoorError::AskBottle { reason }.into()),
         Ok(reply) => Ok(reply),
         // A listener that closes resets those who wait at it.
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(None),

@@ -105,10 +105,11 @@ struct Round {
     is_quiet: bool,
 }
 
-/// Stays until the program ends, and returns its exit code.
+/// Stays until the program ends, and returns its exit code. When the call is cancelled the program is asked to end, and then not asked.
 pub(crate) fn run(call: &Call, mut session: Session) -> Result<i32> {
     let cancel = call.cancel_fd();
     let mut deadline: Option<Instant> = None;
+    let mut is_killed = false;
     loop {
         let patience = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         // A cancelled call stays readable, and is looked at once.
@@ -127,12 +128,17 @@ pub(crate) fn run(call: &Call, mut session: Session) -> Result<i32> {
         }
         if round.is_cancelled {
             let signal = if session.is_terminal { Signal::HUP } else { Signal::TERM };
-            protocol::send(&session.stream, &Request::Signal(signal.as_raw()), &[]).ok();
+            session.send(signal);
             deadline = Some(Instant::now() + GRACE);
         }
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            // The stream closes with the session, on which the program is killed.
-            return Err(Failure::cancelled());
+            if is_killed {
+                // The stream closes with the session, on which process 1 kills what is left.
+                return Err(Failure::cancelled());
+            }
+            is_killed = true;
+            session.send(Signal::KILL);
+            deadline = Some(Instant::now() + GRACE);
         }
     }
 }
@@ -178,6 +184,11 @@ impl Session {
         }
     }
 
+    /// Sends the program a signal. A bottle that has ended is noticed when it is waited for.
+    fn send(&self, signal: Signal) {
+        protocol::send(&self.stream, &Request::Signal(signal.as_raw()), &[]).ok();
+    }
+
     /// Reads what the bottle says of the program.
     fn heard(&self) -> Result<Reply> {
         match protocol::receive::<Reply>(&self.stream) {
@@ -190,8 +201,7 @@ impl Session {
     fn suspend(&mut self, call: &Call) -> Result<()> {
         self.drain()?;
         call.suspend();
-        // A bottle that has ended meanwhile is noticed when it is waited for.
-        protocol::send(&self.stream, &Request::Signal(Signal::CONT.as_raw()), &[]).ok();
+        self.send(Signal::CONT);
         Ok(())
     }
 
