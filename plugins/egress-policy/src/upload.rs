@@ -96,14 +96,16 @@ mod tests {
     #[test]
     fn the_narrowest_limit_counts() {
         let text = "version: 1\nbottle: b\nlisten: 127.0.0.1:1\nupload_limits:\n\
-                    - {hosts: '*', bytes: 1}\n- {hosts: '*.example', bytes: 2}\n- {hosts: '*.a.example', bytes: 3}\n\
-                    - {hosts: x.a.example, bytes: 4}\n";
+                    - {hosts: '*', bytes: 1}\n- {hosts: '*.example.org', bytes: 2}\n- {hosts: '*.a.example.org', bytes: 3}\n\
+                    - {hosts: x.a.example.org, bytes: 4}\n";
         let config = GuardConfig::from_yaml(text).unwrap();
-        for (host, bytes) in [("other.test", 1), ("b.example", 2), ("y.a.example", 3), ("x.a.example", 4)] {
+        for (host, bytes) in
+            [("other.test", 1), ("b.example.org", 2), ("y.a.example.org", 3), ("x.a.example.org", 4)]
+        {
             let host = HostOrIp::parse(host).unwrap();
             assert_eq!(config.upload_limit(&host).unwrap().bytes, bytes, "{host}");
         }
         assert_eq!(GuardConfig::from_yaml(&config.to_yaml().unwrap()).unwrap(), config);
-        assert!(GuardConfig::from_yaml(&text.replace("x.a.example", "'*.'")).is_err());
+        assert!(GuardConfig::from_yaml(&text.replace("x.a.example.org", "'*.'")).is_err());
     }
 }
