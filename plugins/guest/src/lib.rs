@@ -32,6 +32,11 @@
 //! - `bottle-guest signal`, `missing`, `reach`, `remove` and `process-limit-hits` are short commands of the backend.
 //! - `bottle-guest ssh-agent` starts the bottle's ssh-agent, and `bottle-guest bridge` hands requests on to it.
 //!
+//! In a Pod ([`pod`]):
+//!
+//! - `bottle-guest pod` is process 1 of the agent's container: it walls itself off, finds the guard, and does what the host asks for.
+//! - `bottle-guest install PATH` puts this program where that container finds it.
+//!
 //! Invariant: nothing here is configured by the agent.
 
 #![forbid(unsafe_code)]
@@ -49,6 +54,7 @@ pub mod launcher;
 mod lead;
 mod names;
 pub mod parent;
+pub mod pod;
 pub mod probe;
 pub mod protocol;
 mod reaper;

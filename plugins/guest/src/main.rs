@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use bottle_guest::container::{ask, exec, init as container};
-use bottle_guest::{GuestError, connect, init, join, launcher, parent, probe, relay, ssh, stage};
+use bottle_guest::{GuestError, connect, init, join, launcher, parent, pod, probe, relay, ssh, stage};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -40,6 +40,10 @@ fn run(arguments: &[OsString]) -> Result<u8, GuestError> {
         (Some("init"), [socket]) => init::handed(socket).map(|()| 0),
         (Some("stage"), [kind, command @ ..]) if kind == "job" => stage::job(command),
         (Some("stage"), [kind, command @ ..]) => stage::run(kind == "tty", command),
+
+        (Some("install"), [target]) => pod::install::run(target),
+        (Some("pod"), []) => pod::init::run(None),
+        (Some("pod"), [link]) => pod::init::run(Some(link)),
 
         (Some("container"), []) => container::run().map(|()| 0),
         (Some("exec"), [start, command @ ..]) => exec::run(start, command),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, getpid};
 
 /// A process at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,13 @@ impl Stat {
     pub(crate) fn of(pid: Pid) -> Option<Self> {
         parse(&fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?)
     }
+}
+
+/// Counts the processes that are not this one and do not just wait to be reaped.
+pub(crate) fn others() -> usize {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw));
+    pids.filter(|pid| *pid != getpid() && Stat::of(*pid).is_some()).count()
 }
 
 /// Reads the line of numbers; the program's name before them may contain anything.

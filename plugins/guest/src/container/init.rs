@@ -94,7 +94,7 @@ fn with_defaults(
 }
 
 /// Writes a file for this user alone.
-fn write(file: &SetupFile) -> io::Result<()> {
+pub(crate) fn write(file: &SetupFile) -> io::Result<()> {
     let path = Path::new(&file.path);
     if file.replaces && path.symlink_metadata().is_ok() {
         fs::remove_file(path)?;

@@ -27,8 +27,8 @@ use message::{Outcome, Question};
 use streams::{Client, MAX_CLIENTS};
 use table::Table;
 
-/// Where names are asked for, as the bottle's `/etc/resolv.conf` says.
-const PLACE: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 53);
+/// The port on which names are asked for.
+const PORT: u16 = 53;
 
 const STACK: usize = 128 * 1024;
 
@@ -38,14 +38,15 @@ const PAIR: Duration = Duration::from_secs(2);
 /// The most refusals that wait for that other question.
 const MAX_PAIRS: usize = 64;
 
-/// Starts answering in a thread. What is new of the entrances goes to the relay.
+/// Starts answering in a thread, at the address where the bottle's `/etc/resolv.conf` says that names are asked for. What is new of
+/// the entrances goes to the relay.
 ///
 /// # Errors
 /// Fails when the port cannot be had.
-pub(crate) fn start(guard: &Path, changes: Changes) -> io::Result<()> {
+pub(crate) fn start(guard: &Path, address: Ipv4Addr, changes: Changes) -> io::Result<()> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("port 53 for names: {error}"));
-    let datagrams = UdpSocket::bind(PLACE).map_err(named)?;
-    let listener = TcpListener::bind(PLACE).map_err(named)?;
+    let datagrams = UdpSocket::bind((address, PORT)).map_err(named)?;
+    let listener = TcpListener::bind((address, PORT)).map_err(named)?;
     serve(guard, datagrams, listener, changes)
 }
 

@@ -10,6 +10,7 @@ mod flow;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
+use std::net::Ipv4Addr;
 use std::thread::Builder;
 use std::time::Duration;
 
@@ -38,11 +39,19 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 /// # Errors
 /// Fails when a port cannot be had.
 pub fn start(relay: &Relay) -> io::Result<()> {
+    start_at(relay, Ipv4Addr::LOCALHOST)
+}
+
+/// The same, with another address where names are asked for: every one, in a network that has nothing but a loopback.
+///
+/// # Errors
+/// Fails when a port cannot be had.
+pub(crate) fn start_at(relay: &Relay, names: Ipv4Addr) -> io::Result<()> {
     let entrances = entrances(relay)?;
     let arrivals = match relay.names {
         true => {
             let (changes, arrivals) = changes::pair()?;
-            names::start(&relay.guard, changes)?;
+            names::start(&relay.guard, names, changes)?;
             Some(arrivals)
         }
         false => None,
