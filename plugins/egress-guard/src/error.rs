@@ -18,6 +18,21 @@ pub enum GuardError {
         #[source]
         source: io::Error,
     },
+    /// A place in the volume of a Pod could not be made or reached.
+    #[error("cannot use `{}`", path.display())]
+    Knock {
+        /// The place.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// A second policy came as a first one.
+    #[error("the guard has its policy already")]
+    HasPolicy,
+    /// A change came before what is to be changed.
+    #[error("the guard has no policy yet")]
+    HasNoPolicy,
     /// The configuration is wrong.
     #[error("configuration `{}`", path.display())]
     Config {

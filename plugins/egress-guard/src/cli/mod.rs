@@ -2,6 +2,8 @@
 
 mod check;
 mod health;
+mod knock;
+mod pod;
 mod reload;
 mod run;
 mod source;
@@ -26,6 +28,8 @@ enum Verb {
     Run(run::Args),
     Check(check::Args),
     Health(health::Args),
+    Pod(pod::Args),
+    Knock(knock::Args),
 }
 
 /// Runs the verb of the command line. Exit code 0 is success, 1 a refusal or failure, 2 wrong usage.
@@ -41,6 +45,8 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Health(args) => health::run(&args),
+        Verb::Pod(args) => pod::run(&args),
+        Verb::Knock(args) => knock::run(&args),
     };
     done.unwrap_or_else(|error| {
         say_error(&error);

@@ -90,7 +90,7 @@ async fn read_line(stream: &Stream) -> Option<BytesMut> {
     None
 }
 
-async fn apply(server: &Server, line: &[u8]) -> ReloadAnswer {
+pub(super) async fn apply(server: &Server, line: &[u8]) -> ReloadAnswer {
     let (name, applied) = match ReloadLine::read(line) {
         Ok(ReloadLine::Policy(Reload { name, policy })) => (name, server.set_policy(policy).await),
         Ok(ReloadLine::Secret(SecretReload { name, secret })) => (name, server.set_secret(secret).await),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use claude_bottle_egress_policy::{GuardConfig, Listen};
 use rustix::process::DumpableBehavior;
 use secret_scan::rules;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -17,13 +17,13 @@ use super::source::{Documents, Source};
 use super::{chain, reload};
 use crate::error::GuardError;
 use crate::log::{self, event};
-use crate::net::listen;
+use crate::net::listen::{self, Listener};
 use crate::serve::{Server, Snapshot, accept_all, end_rules};
 use crate::tls::authority::Authority;
 use crate::tls::trust;
 
 /// Time for open connections to write their last log line.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// Threads of the event loop; a proxy for one bottle needs no more.
 const MAX_THREADS: usize = 4;
@@ -56,13 +56,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, GuardError> {
 }
 
 /// Compiles the credential rules beside the start, so that listening does not wait for them and no request either.
-fn warm_up() -> Result<(), GuardError> {
+pub(super) fn warm_up() -> Result<(), GuardError> {
     let compile = || drop(rules::builtin());
     let thread = std::thread::Builder::new().name("rules".to_owned()).spawn(compile);
     thread.map(drop).map_err(|source| GuardError::Process { source })
 }
 
-fn runtime() -> Result<Runtime, GuardError> {
+pub(super) fn runtime() -> Result<Runtime, GuardError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     Builder::new_multi_thread()
         .worker_threads(threads)
@@ -80,12 +80,9 @@ struct Starting<'a> {
 
 async fn serve(source: Source, input: Option<Documents>, start: Starting<'_>) -> Result<(), GuardError> {
     let Starting { snapshot, logger, control } = start;
-    let place = snapshot.config.listen.clone();
-    let listening = listen::listen(&place, snapshot.config.socket_access).await;
-    let listener = listening.map_err(|source| GuardError::Listen { place, source })?;
     let stopping = stop_signal()?;
     let bottle = snapshot.config.bottle.clone();
-    let server = Arc::new(Server::new(snapshot, logger, listener.tcp_address())?);
+    let Listening { server, listener, ready } = begin(snapshot, logger).await?;
     watch_reload(source, Arc::clone(&server))?;
     if let Some(path) = control {
         tokio::spawn(reload::serve(reload::listen(path).await?, Arc::clone(&server)));
@@ -93,17 +90,8 @@ async fn serve(source: Source, input: Option<Documents>, start: Starting<'_>) ->
     if let Some(input) = input {
         reload::watch_input(input, Arc::clone(&server))?;
     }
-    let mut ready = json!({ "bottle": bottle, "address": listener.to_string() });
-    if server.authority().is_some() || !server.snapshot().config.policy.secrets.is_empty() {
-        hide_memory()?;
-    }
-    if let Some(authority) = server.authority() {
-        write_trust(&server.snapshot().config, authority)?;
-        (ready["ca"], ready["ca_sha256"]) = (authority.pem().into(), authority.fingerprint().into());
-    }
     event("listening", &ready);
-    tokio::spawn(end_rules(Arc::clone(&server)));
-    let accepting = tokio::spawn(accept_all(Arc::clone(&server), listener));
+    let accepting = tokio::spawn(accept(Arc::clone(&server), listener));
     stopping.await;
     server.stop();
     accepting.await.ok();
@@ -112,8 +100,40 @@ async fn serve(source: Source, input: Option<Documents>, start: Starting<'_>) ->
     Ok(())
 }
 
+/// A guard that listens and takes nobody yet.
+pub(super) struct Listening {
+    pub(super) server: Arc<Server>,
+    pub(super) listener: Listener,
+    /// What it says of itself.
+    pub(super) ready: Value,
+}
+
+/// Opens the socket, and shows what is to be trusted next to it.
+pub(super) async fn begin(snapshot: Snapshot, logger: log::Logger) -> Result<Listening, GuardError> {
+    let place = snapshot.config.listen.clone();
+    let listening = listen::listen(&place, snapshot.config.socket_access).await;
+    let listener = listening.map_err(|source| GuardError::Listen { place, source })?;
+    let bottle = snapshot.config.bottle.clone();
+    let server = Arc::new(Server::new(snapshot, logger, listener.tcp_address())?);
+    let mut ready = json!({ "bottle": bottle, "address": listener.to_string() });
+    if server.authority().is_some() || !server.snapshot().config.policy.secrets.is_empty() {
+        hide_memory()?;
+    }
+    if let Some(authority) = server.authority() {
+        write_trust(&server.snapshot().config, authority)?;
+        (ready["ca"], ready["ca_sha256"]) = (authority.pem().into(), authority.fingerprint().into());
+    }
+    Ok(Listening { server, listener, ready })
+}
+
+/// Takes clients until the server stops.
+pub(super) async fn accept(server: Arc<Server>, listener: Listener) {
+    tokio::spawn(end_rules(Arc::clone(&server)));
+    accept_all(server, listener).await;
+}
+
 /// Keeps the authority's key and held secrets out of core files, and out of the reach of other processes of the same user.
-fn hide_memory() -> Result<(), GuardError> {
+pub(super) fn hide_memory() -> Result<(), GuardError> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|error| GuardError::Process { source: error.into() })
 }
@@ -127,14 +147,14 @@ fn write_trust(config: &GuardConfig, authority: &Authority) -> Result<(), GuardE
 }
 
 /// Waits a moment for connections to end, so that their last line is in the log.
-async fn drain(server: &Server) {
+pub(super) async fn drain(server: &Server) {
     let deadline = Instant::now() + GRACE;
     while server.clients() > 0 && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-fn stop_signal() -> Result<impl Future<Output = ()>, GuardError> {
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, GuardError> {
     let wrap = |source| GuardError::Process { source };
     let mut terminate = signal(SignalKind::terminate()).map_err(wrap)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(wrap)?;

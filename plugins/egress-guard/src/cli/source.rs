@@ -39,8 +39,8 @@ impl Source {
             Self::File(path) => Ok((Snapshot::new(read_config(path)?)?, None)),
             Self::Stdin => {
                 let stdin = io::stdin().as_fd().try_clone_to_owned();
-                let mut input = Documents::new(stdin.map_err(unreadable)?.into());
-                Ok((read_stdin(&mut input)?, Some(input)))
+                let mut input = Documents::new(File::from(stdin.map_err(unreadable)?));
+                Ok((read_documents(&mut input)?, Some(input)))
             }
         }
     }
@@ -74,8 +74,8 @@ fn text(bytes: &[u8]) -> Result<&str, GuardError> {
     str::from_utf8(bytes).map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
-/// A text that ends before the mark was cut off on its way, and is refused.
-fn read_stdin(input: &mut Documents) -> Result<Snapshot, GuardError> {
+/// Reads the configuration and the secrets behind it. A text that ends before the mark was cut off on its way, and is refused.
+pub(super) fn read_documents<R: Read>(input: &mut Documents<R>) -> Result<Snapshot, GuardError> {
     let config = input.until(END).map_err(unreadable)?.ok_or(GuardError::CutOff)?;
     let secrets = match input.until(END).map_err(unreadable)? {
         Some(secrets) => secrets,
@@ -94,14 +94,14 @@ fn read_stdin(input: &mut Documents) -> Result<Snapshot, GuardError> {
 }
 
 /// Standard input, in parts that end with a mark. What it holds may be a secret, and is wiped.
-pub(super) struct Documents {
-    input: File,
+pub(super) struct Documents<R = File> {
+    input: R,
     /// What was read and is not yet taken.
     buffer: Zeroizing<Vec<u8>>,
 }
 
-impl Documents {
-    fn new(input: File) -> Self {
+impl<R: Read> Documents<R> {
+    pub(super) fn new(input: R) -> Self {
         Self { input, buffer: Zeroizing::default() }
     }
 

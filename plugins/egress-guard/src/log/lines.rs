@@ -9,12 +9,14 @@ use std::io::{self, Write};
 use claude_bottle_egress_policy::{Code, Head, LogEvent, LogRecord, Verdict};
 
 use super::file::LogFile;
+use super::recent::Recent;
 use crate::clock;
 
 /// Where lines go, and those that have not got there.
 pub(super) struct Lines {
     stdout: bool,
     file: Option<LogFile>,
+    recent: Option<Recent>,
     /// Whether standard output ends in half a line.
     is_torn: bool,
     /// Where the chain of the lines that are kept ends.
@@ -30,7 +32,12 @@ impl Lines {
     /// Returns lines that go to these places behind the head of a chain, of which at most `most` wait.
     pub(super) fn new(stdout: bool, file: Option<LogFile>, head: Head, most: usize) -> Self {
         let (waiting, bottle) = (VecDeque::new(), String::new());
-        Self { stdout, file, is_torn: false, head, waiting, most, lost: 0, bottle }
+        Self { stdout, file, recent: None, is_torn: false, head, waiting, most, lost: 0, bottle }
+    }
+
+    /// Keeps the last of them in memory as well.
+    pub(super) fn with_recent(self, recent: Option<Recent>) -> Self {
+        Self { recent, ..self }
     }
 
     /// Adds a decision and writes all that wait; an error when some still do.
@@ -75,6 +82,9 @@ impl Lines {
             Some(file) => file.write(&line)?,
             None if self.stdout => self.print(&line)?,
             None => {}
+        }
+        if let Some(recent) = &self.recent {
+            recent.add(&line);
         }
         // What could not be written keeps its place for the next try.
         self.head = self.head.after(&line);

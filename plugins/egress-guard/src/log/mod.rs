@@ -8,6 +8,7 @@
 
 mod file;
 mod lines;
+mod recent;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::error::GuardError;
 use file::LogFile;
 use lines::Lines;
 pub(crate) use lines::notice;
+pub(crate) use recent::Recent;
 
 /// Lines that may wait for the thread; as many more may wait for room on the disk.
 const QUEUE: usize = 1024;
@@ -44,10 +46,15 @@ pub struct Writer {
 
 /// Opens the log and starts the writing thread.
 pub fn open(config: &LogConfig) -> Result<(Logger, Writer), GuardError> {
+    open_with(config, None)
+}
+
+/// The same, and keeps the last lines in memory as well.
+pub(crate) fn open_with(config: &LogConfig, recent: Option<Recent>) -> Result<(Logger, Writer), GuardError> {
     let file = config.file.as_deref().map(|path| LogFile::open(path, config.max_file_bytes)).transpose()?;
     let (sender, receiver) = channel(QUEUE);
     let head = file.as_ref().map(LogFile::head).transpose()?.unwrap_or_default();
-    let lines = Lines::new(config.stdout, file, head, QUEUE);
+    let lines = Lines::new(config.stdout, file, head, QUEUE).with_recent(recent);
     let is_failing = Arc::<AtomicBool>::default();
     let (running, ended) = std::sync::mpsc::channel();
     let failing = Arc::clone(&is_failing);
