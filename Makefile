@@ -26,7 +26,7 @@ TEST_THREADS ?= $(shell nproc)
 # A background job of a script ignores interrupts, and so would all that the tests start.
 DEFAULT_SIGNALS := env --default-signal
 
-CONTAINER_TESTS := e2e engine
+CONTAINER_TESTS := e2e engine pod
 OTHER_TESTS := adversarial cli conformance golden kit layout live manifests plugins tidy
 TESTED = CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=$(TEST_THREADS) $(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace
 
