@@ -10,6 +10,9 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
+
 use super::DOOR;
 use crate::protocol::{receive, send};
 
@@ -40,6 +43,14 @@ pub(super) fn next(door: &UnixStream) -> Option<UnixStream> {
 /// Fails when the other side is gone.
 pub fn hand_over(door: &UnixStream, connection: BorrowedFd<'_>) -> io::Result<()> {
     send(door, &(), &[connection.as_fd()])
+}
+
+/// Returns the user of the other side. Its process number is that of another container and reads as 0, which not every library takes.
+///
+/// # Errors
+/// Fails when the system does not say it.
+pub fn user_of(stream: &UnixStream) -> io::Result<u32> {
+    Ok(getsockopt(stream, PeerCredentials)?.uid())
 }
 
 /// Takes a connection that was handed over.

@@ -15,7 +15,6 @@ use std::thread::Builder;
 
 use bottle_guest::pod::server::Server;
 use bottle_guest::pod::{DOOR, EGRESS, KNOCK, door};
-use rustix::net::sockopt::socket_peercred;
 use rustix::process::getuid;
 
 use super::End;
@@ -114,7 +113,7 @@ impl Hub {
 
 /// Returns `true` if the other side has this user. Its process number is of no use: it is that of another container.
 fn is_of(stream: &UnixStream, user: u32) -> bool {
-    socket_peercred(stream).is_ok_and(|peer| peer.uid.as_raw() == user)
+    door::user_of(stream).is_ok_and(|found| found == user)
 }
 
 fn made(path: &Path, mode: u32) -> io::Result<()> {
