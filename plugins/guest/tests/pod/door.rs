@@ -114,14 +114,3 @@ fn decisions_are_told_as_they_come() {
     assert_eq!(lines.last(), Some(&b'\n'));
     assert_eq!(all.outcome().unwrap(), Outcome::Done);
 }
-
-#[test]
-fn names_are_answered_for_at_the_address_of_the_pods_name_server() {
-    let host = Host::new();
-    assert!(host.sh("cat /etc/resolv.conf").out.contains("192.0.2.53"));
-    let line = br#"{"reload":"r1","policy":{"rules":[{"rule":"allowed.test"}]}}"#;
-    let Outcome::Answer { line } = host.ask(Side::Guard, &Verb::Reload, line) else { panic!("no answer") };
-    assert!(line.contains("reloaded"), "{line}");
-    let found = host.sh("getent ahostsv4 allowed.test; getent ahostsv4 refused.test; echo $?");
-    assert!(found.out.starts_with("127.") && found.out.ends_with("2\n"), "{found:?}");
-}

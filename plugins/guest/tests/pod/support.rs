@@ -117,8 +117,7 @@ impl Pod {
         let (guard, link) = (pod.guard(), format!("{name}:{LINK}"));
         let program = format!("{PROGRAMS}/egress-guard");
         let rest = ["pod", "--wait", shape.wait];
-        // A name server that there is not, as the bottle sees that of a cluster.
-        let shares = ["--network", TEST_NETWORK, "--ipc", "shareable", "--read-only", "--dns", "192.0.2.53"];
+        let shares = ["--network", TEST_NETWORK, "--ipc", "shareable", "--read-only"];
         pod.run(&guard, "1001:1001", &link, &shares, &[&[program.as_str()], &rest[..]].concat());
         pod
     }

@@ -79,11 +79,6 @@ const ATTACKS: &[(&str, &str, &str)] = &[
         "Network is unreachable",
     ),
     (
-        "ask a name server that is not ours",
-        "curl -sS -m 5 http://kubernetes.default.svc/ 2>&1; true",
-        "Could not resolve host",
-    ),
-    (
         "go out by the guard",
         "curl -sS -m 5 -o /dev/null -w '%{http_code}' -x http://127.0.0.1:8888 http://example.com/",
         "403",
@@ -102,7 +97,7 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     (
         "become root by a map",
         "echo 0 1000 1 > /proc/self/uid_map",
-        "Operation not permitted|Permission denied",
+        "Operation not permitted|Permission denied|I/O error",
     ),
     ("make a user namespace", "unshare -U true", "Operation not permitted"),
     ("make a network namespace", "unshare -n true", "Operation not permitted"),
@@ -147,8 +142,8 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ),
     (
         "mount the volume again",
-        "mount -o remount,rw /run/claude-bottle/link",
-        "must be superuser|permission denied",
+        "perl -e 'syscall(165,q(none),q(/run/claude-bottle/link),q(none),32,0); print $!'",
+        "Operation not permitted",
     ),
     (
         "bring up another interface",
