@@ -16,7 +16,7 @@ STATIC_FLAGS := CARGO_TARGET_$(shell echo $(STATIC_TARGET) | tr a-z- A-Z_)_RUSTF
 LIBEXEC := target/libexec/claude-bottle
 COMPANIONS := egress-guard bottle-guest
 COMPANION_PACKAGES := claude-bottle-egress-guard claude-bottle-guest
-BACKENDS := docker bubblewrap podman fake
+BACKENDS := docker bubblewrap podman kubernetes fake
 
 # Whose engine the docker tests run on besides this machine's.
 SUITE ?= trixie
@@ -30,7 +30,7 @@ CONTAINER_TESTS := e2e engine pod
 OTHER_TESTS := adversarial cli conformance golden kit layout live manifests plugins tidy
 TESTED = CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=$(TEST_THREADS) $(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace
 
-.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-cluster test-workspaces test-agents test-trees test-hundred agent-image lint bench check deny crates \
+.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-cluster test-workspaces test-agents test-trees test-hundred agent-image images lint bench check deny crates \
   install package clean
 
 help: ## Show this list
@@ -102,11 +102,16 @@ test-engine: ## Run the docker tests on the engine of a Debian SUITE, as DOCKERD
 	  sh -ec '$(CARGO) test --locked --offline --workspace --test engine -- --skip images:: --skip host_guard:: --skip with_a_guard_of_this_machine && \
 	    $(CARGO) test --locked --offline --workspace --test e2e -- below_http:: --skip a_guard_of_this_machine'
 
-# A cluster of one node in namespaces of its own, compiled once.
-test-cluster: setup build ## Run the tests of clusters on a Kubernetes of one node; the first time it is compiled, and takes the network
+images: setup build ## Make the images of the agent and of the guard in this machine's engine, for a cluster's registry
+	@tests/setup/agent-image.sh
+	@tests/setup/guard-image.sh
+
+# A cluster of one node in namespaces of its own, compiled once. The images come from the engine.
+test-cluster: images ## Run the tests of Pods on a Kubernetes cluster of one node; the first time it is compiled, and takes the network
 	@tests/setup/cluster.sh >/dev/null
-	$(CARGO) test --locked --workspace --no-run --test e2e
-	$(DEFAULT_SIGNALS) tests/on-cluster.sh -- env RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --offline --workspace --test e2e -- --ignored kubernetes::
+	$(CARGO) test --locked --workspace --no-run --test e2e --test conformance
+	IMAGES="claude-bottle:latest $$(tests/setup/guard-image.sh)" $(DEFAULT_SIGNALS) tests/on-cluster.sh -- \
+	  env RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --offline --workspace --test e2e --test conformance -- --ignored kubernetes
 
 test-workspaces: setup build ## Build and test projects of the registries in bottles, run their clients and programs of the distribution; takes the network
 	@tests/setup/workspaces.sh >/dev/null

@@ -57,6 +57,14 @@ fn docker_keeps_every_rule() {
 }
 
 #[test]
+#[ignore = "needs a cluster: make test-cluster"]
+fn kubernetes_keeps_every_rule() {
+    let skipped = check("kubernetes", 60);
+    let undeclared = |id: &&String| !["keep", "ssh"].iter().any(|kind| id.starts_with(kind));
+    assert_eq!(skipped.iter().find(undeclared), None);
+}
+
+#[test]
 fn podman_keeps_every_rule() {
     assert_eq!(check("podman", 72), Vec::<String>::new());
 }

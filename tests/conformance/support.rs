@@ -36,7 +36,7 @@ impl Home {
             "CONTAINERS_CONF",
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/podman/containers.conf"),
         );
-        for passed in ["PATH", "DOCKER_HOST", "CLAUDE_BOTTLE_BASE_IMAGE"] {
+        for passed in ["PATH", "DOCKER_HOST", "CLAUDE_BOTTLE_BASE_IMAGE", "KUBECONFIG"] {
             command.envs(std::env::var_os(passed).map(|value| (passed, value)));
         }
         command

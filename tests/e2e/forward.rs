@@ -10,11 +10,16 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::egress::home;
 use crate::egress::session::Session;
-use crate::support::backend::{Backend, on_each_backend_and_podman};
+use crate::support::backend::{Backend, on_a_cluster, on_each_backend_and_podman};
 use crate::support::home::Home;
 use crate::support::{assert_code, stderr};
 
 on_each_backend_and_podman!(
+    what_a_server_inside_sends_and_takes_is_exact,
+    no_socket_of_the_host_is_in_a_bottle,
+    a_forward_ends_with_its_bottle_and_a_connection_with_its_forward,
+);
+on_a_cluster!(
     what_a_server_inside_sends_and_takes_is_exact,
     no_socket_of_the_host_is_in_a_bottle,
     a_forward_ends_with_its_bottle_and_a_connection_with_its_forward,

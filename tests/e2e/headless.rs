@@ -5,11 +5,17 @@ use std::time::Duration;
 
 use claude_bottle_standin::{Recorded, Script, ToolCall};
 
-use crate::support::backend::{Backend, on_each_backend_and_podman};
+use crate::support::backend::{Backend, on_a_cluster, on_each_backend_and_podman};
 use crate::support::home::{Home, TOKEN};
 use crate::support::{assert_code, engine, run, standin, stderr, stdout};
 
 on_each_backend_and_podman!(
+    the_real_cli_answers_from_inside_through_the_guard,
+    skills_are_in_place_and_a_host_not_on_the_list_is_refused_with_a_reason,
+    streams_stay_apart_and_the_exit_code_is_the_agents,
+    the_working_directory_is_copied_in_and_the_original_stays,
+);
+on_a_cluster!(
     the_real_cli_answers_from_inside_through_the_guard,
     skills_are_in_place_and_a_host_not_on_the_list_is_refused_with_a_reason,
     streams_stay_apart_and_the_exit_code_is_the_agents,
@@ -117,7 +123,7 @@ fn the_working_directory_is_copied_in_and_the_original_stays(backend: Backend) {
     assert_code(&output, 0);
     // The home of a test is below `/tmp`, which an engine cannot fill.
     let place = match backend {
-        Backend::Docker => "/home/node/workspace".to_owned(),
+        Backend::Docker | Backend::Kubernetes => "/home/node/workspace".to_owned(),
         Backend::Bubblewrap | Backend::Podman => home.work().canonicalize().unwrap().display().to_string(),
     };
     assert_eq!(stdout(&output), format!("{place}/sub\nas it was\nnode\nAda\nt\n"));

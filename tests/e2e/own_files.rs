@@ -7,11 +7,15 @@ use std::path::Path;
 use claude_bottle_standin::{Script, ToolCall};
 use serde_json::json;
 
-use crate::support::backend::{Backend, on_each_backend_and_podman};
+use crate::support::backend::{Backend, on_a_cluster, on_each_backend_and_podman};
 use crate::support::home::{Home, TOKEN};
 use crate::support::{assert_code, run, standin, stderr};
 
 on_each_backend_and_podman!(
+    what_is_named_of_the_users_own_files_comes_along_and_the_plan_says_what_stays,
+    a_file_that_cannot_come_along_is_refused_with_its_line,
+);
+on_a_cluster!(
     what_is_named_of_the_users_own_files_comes_along_and_the_plan_says_what_stays,
     a_file_that_cannot_come_along_is_refused_with_its_line,
 );

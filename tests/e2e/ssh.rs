@@ -173,7 +173,7 @@ fn the_key_cannot_be_read(backend: Backend) {
         // In gVisor process 1, which knows no key, can be opened by its own user.
         Backend::Docker if gvisor => &["ssh-agent", "ssh-bridge"],
         Backend::Docker => &["ssh-agent", "ssh-bridge", "bottle-guest"],
-        Backend::Bubblewrap | Backend::Podman => &["bottle-guest"],
+        Backend::Bubblewrap | Backend::Podman | Backend::Kubernetes => &["bottle-guest"],
     };
     // gVisor keeps memory from others, but not the environment and the list of descriptors, in which the key is not.
     let open = if gvisor { "environ cmdline descriptors" } else { "cmdline" };

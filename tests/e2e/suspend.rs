@@ -5,12 +5,20 @@ use std::process::Command;
 
 use claude_bottle_standin::Script;
 
-use crate::support::backend::{Backend, on_each_backend_and_podman};
+use crate::support::backend::{Backend, on_a_cluster, on_each_backend_and_podman};
 use crate::support::home::{Home, TOKEN};
 use crate::support::screen::Screen;
 use crate::support::{assert_code, run, standin, stderr, stdout};
 
 on_each_backend_and_podman!(
+    control_z_suspends_the_host_and_fg_continues_both,
+    a_program_that_stops_itself_suspends_the_host,
+    without_a_shell_it_goes_on_at_once,
+    without_a_terminal_it_goes_on_and_ends_with_its_own_code,
+    in_a_pipe_it_suspends_the_host_with_its_shell_job,
+    the_real_cli_is_suspended_and_comes_back,
+);
+on_a_cluster!(
     control_z_suspends_the_host_and_fg_continues_both,
     a_program_that_stops_itself_suspends_the_host,
     without_a_shell_it_goes_on_at_once,

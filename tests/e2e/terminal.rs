@@ -2,12 +2,21 @@
 
 use claude_bottle_standin::Script;
 
-use crate::support::backend::{Backend, on_each_backend_and_podman};
+use crate::support::backend::{Backend, on_a_cluster, on_each_backend_and_podman};
 use crate::support::home::{Home, TOKEN};
 use crate::support::screen::{Screen, Shared};
 use crate::support::{run, standin, stdout};
 
 on_each_backend_and_podman!(
+    the_screen_of_the_real_cli_works,
+    control_c_reaches_the_program_inside,
+    an_unknown_terminal_gets_a_name_that_is_known_inside,
+    a_granted_key_is_used_without_a_question,
+    what_the_agent_says_by_itself_is_not_told_as_refused,
+    a_large_paste_and_wide_characters_arrive_whole,
+    a_terminal_that_does_not_know_its_size_works_and_learns_it,
+);
+on_a_cluster!(
     the_screen_of_the_real_cli_works,
     control_c_reaches_the_program_inside,
     an_unknown_terminal_gets_a_name_that_is_known_inside,

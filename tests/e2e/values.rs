@@ -1,10 +1,11 @@
 //! Values of variables that are hard to carry: they arrive byte for byte.
 
-use crate::support::backend::{Backend, on_each_backend_and_podman};
+use crate::support::backend::{Backend, on_a_cluster, on_each_backend_and_podman};
 use crate::support::home::Home;
 use crate::support::{assert_code, run, stderr, stdout};
 
 on_each_backend_and_podman!(values_of_any_text_arrive_byte_for_byte);
+on_a_cluster!(values_of_any_text_arrive_byte_for_byte);
 
 fn values_of_any_text_arrive_byte_for_byte(backend: Backend) {
     let agent = &format!("e2e-values-{}", backend.name());

@@ -6,11 +6,15 @@ use std::process::Output;
 
 use super::session::Session;
 use super::{decisions, home};
-use crate::support::backend::{Backend, on_each_backend_and_podman};
+use crate::support::backend::{Backend, on_a_cluster, on_each_backend_and_podman};
 use crate::support::home::Home;
 use crate::support::{assert_code, run, stderr, stdout};
 
 on_each_backend_and_podman!(
+    a_host_is_allowed_and_denied_while_the_bottle_runs,
+    a_policy_outlives_the_process_that_was_killed_while_it_sent_another,
+);
+on_a_cluster!(
     a_host_is_allowed_and_denied_while_the_bottle_runs,
     a_policy_outlives_the_process_that_was_killed_while_it_sent_another,
 );

@@ -98,6 +98,11 @@ impl Run {
     /// Closes standard input and waits for the end.
     pub(crate) fn end(mut self) -> Output {
         drop(self.stdin.take());
+        self.end_by_itself()
+    }
+
+    /// Waits for the end, and leaves standard input open.
+    pub(crate) fn end_by_itself(mut self) -> Output {
         let (stdout, stderr) = (self.stdout.all(), self.stderr.all());
         let status = self.child.wait().unwrap();
         Output { status, stdout: stdout.into_bytes(), stderr: stderr.into_bytes() }

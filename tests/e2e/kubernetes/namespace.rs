@@ -119,7 +119,10 @@ fn the_rights_are_what_is_asked_for_and_no_more() {
     let namespace = "rights";
     make(namespace, &["--user", "ada"]);
     let can = |verb: &str, what: &str| {
-        let output = try_kubectl(&["auth", "can-i", verb, what, "--namespace", namespace, "--as", "ada"]);
+        let (what, part) = what.split_once('/').unwrap_or((what, ""));
+        let part = format!("--subresource={part}");
+        let output =
+            try_kubectl(&["auth", "can-i", verb, what, &part, "--namespace", namespace, "--as", "ada"]);
         stdout(&output).trim() == "yes"
     };
     for (verb, what) in [("create", "pods"), ("delete", "pods"), ("create", "pods/exec"), ("get", "pods/log")]

@@ -10,11 +10,24 @@ use rustix::process::Signal;
 
 use super::{CHANGE, PATIENCE, assert_saved, document, home, live, results, sh, start};
 use crate::failure::run::{Run, reapers};
-use crate::support::backend::{Backend, on_each_backend_and_podman};
+use crate::support::backend::{Backend, on_a_cluster, on_each_backend_and_podman};
 use crate::support::process::Process;
 use crate::support::{assert_code, run, stderr, stdout};
 
 on_each_backend_and_podman!(
+    what_the_agent_changed_is_saved_when_it_ends,
+    the_work_of_an_agent_that_a_limit_ends_is_saved,
+    an_interrupted_run_is_saved,
+    the_work_on_a_closed_terminal_is_saved,
+    a_bottle_that_is_stopped_is_saved_once,
+    two_ends_at_once_save_once,
+    the_work_of_a_killed_run_is_saved_by_its_watcher,
+    work_survives_a_kill_at_any_moment_of_the_end,
+    the_work_of_a_run_whose_watcher_died_too_is_saved_by_cleanup,
+    when_no_file_changed_nothing_is_written,
+    what_an_agent_only_put_into_its_repository_is_kept,
+);
+on_a_cluster!(
     what_the_agent_changed_is_saved_when_it_ends,
     the_work_of_an_agent_that_a_limit_ends_is_saved,
     an_interrupted_run_is_saved,

@@ -45,7 +45,7 @@ fn assert_only_files(backend: Backend, home: &Home, agent: &str) {
         Backend::Docker => {
             assert!(left.len() == 2 && left.iter().all(|thing| thing.starts_with("volume ")), "{left:?}");
         }
-        Backend::Bubblewrap | Backend::Podman => assert_eq!(left.len(), 1, "{left:?}"),
+        Backend::Bubblewrap | Backend::Podman | Backend::Kubernetes => assert_eq!(left.len(), 1, "{left:?}"),
     }
     assert_eq!(home.left_in_tmp(), Vec::<String>::new());
 }
@@ -83,7 +83,7 @@ fn what_is_kept_comes_along_here_and_on_the_other_backend_until_it_is_discarded(
     }
     let other = match backend {
         Backend::Docker => Backend::Bubblewrap,
-        Backend::Bubblewrap | Backend::Podman => Backend::Docker,
+        Backend::Bubblewrap | Backend::Podman | Backend::Kubernetes => Backend::Docker,
     };
     let output =
         run(&mut other.command(&home, &["resume", &run_id, "--backend", other.name(), "--yes", "--", LOOK]));

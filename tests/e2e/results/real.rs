@@ -23,7 +23,7 @@ const RUN: &str = "git checkout -q -b fix && rm README.md && echo '// by the age
 fn the_work_of_the_real_cli_is_reviewed_taken_undone_and_taken_as_a_branch(backend: Backend) {
     let agent = &format!("e2e-real-{}", backend.name());
     let place = |home: &Home| match backend {
-        Backend::Docker => "/home/node/workspace".to_owned(),
+        Backend::Docker | Backend::Kubernetes => "/home/node/workspace".to_owned(),
         Backend::Bubblewrap | Backend::Podman => home.work().canonicalize().unwrap().display().to_string(),
     };
     let home = Home::new("");

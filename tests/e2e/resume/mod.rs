@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn other(backend: Backend) -> Backend {
     match backend {
         Backend::Docker => Backend::Bubblewrap,
-        Backend::Bubblewrap | Backend::Podman => Backend::Docker,
+        Backend::Bubblewrap | Backend::Podman | Backend::Kubernetes => Backend::Docker,
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::home::Home;
-use super::{engine, podman};
+use super::{cluster, engine, podman};
 
 /// A backend, by the name users give it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,7 @@ pub(crate) enum Backend {
     Docker,
     Bubblewrap,
     Podman,
+    Kubernetes,
 }
 
 /// Makes a test for each backend out of functions that take one: `NAME::docker` and `NAME::bubblewrap`.
@@ -63,6 +64,24 @@ macro_rules! on_each_backend_and_podman {
 }
 pub(crate) use on_each_backend_and_podman;
 
+/// Makes tests of the same functions for a cluster: `kubernetes::NAME`. They are run by `make test-cluster`.
+macro_rules! on_a_cluster {
+    ($($body:ident),+ $(,)?) => {
+        mod kubernetes {
+            use crate::support::backend::Backend;
+
+            $(
+                #[test]
+                #[ignore = "needs a cluster: make test-cluster"]
+                fn $body() {
+                    super::$body(Backend::Kubernetes);
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_a_cluster;
+
 impl Backend {
     /// Returns its name.
     pub(crate) fn name(self) -> &'static str {
@@ -70,6 +89,7 @@ impl Backend {
             Self::Docker => "docker",
             Self::Bubblewrap => "bubblewrap",
             Self::Podman => "podman",
+            Self::Kubernetes => "kubernetes",
         }
     }
 
@@ -78,6 +98,7 @@ impl Backend {
         match self {
             Self::Docker => engine::bridge_address(),
             Self::Bubblewrap | Self::Podman => Ipv4Addr::LOCALHOST.into(),
+            Self::Kubernetes => cluster::NODE,
         }
     }
 
@@ -90,6 +111,9 @@ impl Backend {
         }
         if self == Self::Podman {
             podman::let_answer(&mut command);
+        }
+        if self == Self::Kubernetes {
+            cluster::let_answer(&mut command);
         }
         command
     }
@@ -117,6 +141,7 @@ impl Backend {
             Self::Docker => [engine::resources_of(agent), self.directories(home)].concat(),
             Self::Bubblewrap => self.directories(home),
             Self::Podman => [self.directories(home), podman::containers_of(agent)].concat(),
+            Self::Kubernetes => cluster::pods_of(agent),
         }
     }
 }

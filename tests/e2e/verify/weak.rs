@@ -130,7 +130,7 @@ impl Weak {
                 script(&dir.join("weak-bwrap"), &bwrap_script(dir, change, bound));
                 script(&dir.join("weak-guest"), &guest_script(dir, change));
             }
-            Backend::Docker | Backend::Podman => {
+            Backend::Docker | Backend::Podman | Backend::Kubernetes => {
                 let edit = move |body: &mut Value| edit(body, change, bound.as_ref());
                 let leads_out = change == Change::Network;
                 between = Some(Between::start(&dir.join("engine.sock"), agent, leads_out, edit));

@@ -21,6 +21,9 @@ const NAMES: &[&str] = &[
     "DOCKER_TLS",
     "DOCKER_TLS_VERIFY",
     "HOME",
+    "KUBECONFIG",
+    "KUBERNETES_SERVICE_HOST",
+    "KUBERNETES_SERVICE_PORT",
     "LANG",
     "LD_LIBRARY_PATH",
     "LOGNAME",
@@ -59,7 +62,15 @@ mod tests {
 
     #[test]
     fn what_reaches_an_engine_is_passed_on_and_no_secret() {
-        for name in ["HOME", "PATH", "DOCKER_HOST", "XDG_RUNTIME_DIR", "LC_ALL", "CLAUDE_BOTTLE_BASE_IMAGE"] {
+        for name in [
+            "HOME",
+            "PATH",
+            "DOCKER_HOST",
+            "KUBECONFIG",
+            "XDG_RUNTIME_DIR",
+            "LC_ALL",
+            "CLAUDE_BOTTLE_BASE_IMAGE",
+        ] {
             assert!(is_passed_on(name.as_ref()), "{name}");
         }
         for name in [
