@@ -1,6 +1,6 @@
 //! Process 1 of the agent's container in a Pod.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -16,7 +16,7 @@ use super::server::{Channel, Serve, Server};
 use super::verbs::{Outcome, Verb, Wall};
 use super::{GUARD_GONE, LINK, NO_WALL, door, files, program, wall};
 use crate::error::StepExt;
-use crate::protocol::Setup;
+use crate::protocol::{Exec, Setup};
 use crate::reaper::Reaper;
 use crate::{GuestError, caller, relay, stat};
 
@@ -74,7 +74,7 @@ impl Serve for Bottle {
             Verb::Exec { exec, .. } => match (self.setup.get(), self.is_halted.load(Ordering::Acquire)) {
                 (_, true) => Err("the bottle is halted".to_owned()),
                 (None, _) => Err("the bottle is not set up".to_owned()),
-                (Some(setup), _) => program::run(&self.reaper, setup, exec, channel),
+                (Some(setup), _) => program::run(&self.reaper, setup, with_image(exec), channel),
             },
             Verb::Halt => self.halt(),
             Verb::Policy | Verb::Reload | Verb::Log { .. } | Verb::Prove { .. } => {
@@ -85,25 +85,24 @@ impl Serve for Bottle {
     }
 }
 
-/// Returns the image's variables, which are this process's, but for those that tell of the cluster.
-fn of_the_image() -> Vec<(String, String)> {
+/// Adds the image's variables, which are this process's, but for those that tell of the cluster. All others win.
+fn with_image(mut exec: Exec) -> Exec {
     let of_cluster = |name: &str| name == "HOSTNAME" || name.starts_with("KUBERNETES_");
-    let text =
-        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-    std::env::vars_os().filter_map(text).filter(|(name, _)| !of_cluster(name)).collect()
+    let all = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    exec.env.splice(0..0, all.filter(|(name, _)| !of_cluster(name)));
+    exec
 }
 
 impl Bottle {
     fn set_up(&self, channel: &Channel) -> Result<Outcome, GuestError> {
         let mut document = zeroize::Zeroizing::new(Vec::with_capacity(64 * 1024));
         channel.input().read_to_end(&mut document).step(|| "read what the bottle is")?;
-        let mut setup: Setup =
+        let setup: Setup =
             serde_json::from_slice(&document).map_err(io::Error::from).step(|| "read what the bottle is")?;
         if self.setup.get().is_some() {
             return Err(io::Error::other("it is set up already")).step(|| "set the bottle up");
         }
-        // All others win.
-        setup.basis.splice(0..0, of_the_image());
         files::write_own(&setup.files).step(|| "write the agent's files")?;
         if let Some(to_guard) = &setup.relay {
             relay::start_at(to_guard, Ipv4Addr::UNSPECIFIED).step(|| "open the way to the guard")?;
