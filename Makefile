@@ -31,7 +31,7 @@ OTHER_TESTS := adversarial cli conformance golden kit layout live manifests plug
 TESTED = CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=$(TEST_THREADS) $(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace
 
 .PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-cluster test-workspaces test-agents test-trees test-hundred agent-image images lint bench check deny crates \
-  install package clean
+  install package sbom release book clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -183,6 +183,26 @@ package: ## Make the files of a release below DIST (default dist): a tarball, a 
 	@rm -rf target/stage
 	@$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/target/stage PREFIX=/usr >/dev/null
 	@packaging/package.sh target/stage $(VERSION) $(DIST)
+
+sbom: ## Write the bill of materials of the last commit to target/claude-bottle.cdx.json
+	@packaging/sbom.sh target/claude-bottle.cdx.json
+
+# What a release differs in from what CI makes of each commit: with DRY_RUN set nothing is committed or tagged.
+DRY_RUN ?=
+release: ## Make a release below DIST from a clean tree: changelog, package, bill of materials, tag; DRY_RUN=1 leaves the tree as it is
+	@packaging/release.sh check
+	@$(if $(DRY_RUN),:,packaging/release.sh date)
+	@$(MAKE) --no-print-directory sbom
+	@rm -rf $(DIST)
+	@SBOM=target/claude-bottle.cdx.json $(MAKE) --no-print-directory package
+	@packaging/release.sh notes $(DIST)/NOTES.md
+	@$(if $(DRY_RUN),:,packaging/release.sh tag)
+
+book: ## Make the documents a book in target/book, and check each of its links
+	@command -v mdbook >/dev/null || { echo "cannot find mdbook: cargo install --locked mdbook" >&2; exit 1; }
+	@rm -rf target/book
+	mdbook build
+	$(CARGO) test --locked --workspace --test tidy -- --ignored book::
 
 clean: ## Remove what was built
 	$(CARGO) clean

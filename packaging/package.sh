@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Makes the files of a release from an installed tree: a tarball, a Debian package, and their checksums.
+# Makes the files of a release from an installed tree: a tarball, a Debian package, their checksums, and recipes for Homebrew and Arch Linux
+# that have the tarball's.
 #
 # usage: packaging/package.sh TREE VERSION OUT
 # TREE is what `make install DESTDIR=TREE PREFIX=/usr` wrote. With SIGNING_KEY, an ssh key, the checksums are signed by it.
-# GZIP_LEVEL is 9 when not given.
+# With SBOM, a file that packaging/sbom.sh wrote, that is one of the release. GZIP_LEVEL is 9 when not given.
 # The same tree gives the same bytes: names are sorted, and times are SOURCE_DATE_EPOCH (the last commit's, when not given).
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/.." && pwd)
@@ -67,13 +68,29 @@ CONTROL
   dpkg-deb --root-owner-group -Zgzip "-z$level" --build "$root" "$out/claude-bottle_${version}_$architecture.deb" >/dev/null
 }
 
+# Writes a recipe of another packager's, which takes the tarball.
+make_recipe() {
+  local sum
+  sum=$(sha256sum "$out/$name.tar.gz" | cut -d' ' -f1)
+  sed -e "s|@VERSION@|$version|g; s|@REPOSITORY@|$origin|g; s|@TARBALL@|$name.tar.gz|g; s|@TREE@|$name|g; s|@SHA256@|$sum|g" \
+    -e "s|@ARCH@|$(uname -m)|g; s|@BREW_ARCH@|$(uname -m | sed s/aarch64/arm64/)|g; s|@GLIBC@|$(newest_glibc)|g" "$repository/packaging/$1.in" >"$out/$1"
+}
+
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
+origin=$(sed -n '/^\[workspace.package\]/,/^$/s/^repository = "\(.*\)"/\1/p' "$repository/Cargo.toml")
+files=("$name.tar.gz" "claude-bottle_${version}_$architecture.deb")
 make_tarball
 make_deb
-(cd "$out" && sha256sum "$name.tar.gz" "claude-bottle_${version}_$architecture.deb" >SHA256SUMS)
+make_recipe claude-bottle.rb
+make_recipe PKGBUILD
+if [ -n "${SBOM:-}" ]; then
+  cp "$SBOM" "$out/$name.cdx.json"
+  files+=("$name.cdx.json")
+fi
+(cd "$out" && sha256sum "${files[@]}" >SHA256SUMS)
 if [ -n "${SIGNING_KEY:-}" ]; then
   rm -f "$out/SHA256SUMS.sig"
   ssh-keygen -q -Y sign -f "$SIGNING_KEY" -n claude-bottle "$out/SHA256SUMS"
 fi
-printf '%s\n' "$out/$name.tar.gz" "$out/claude-bottle_${version}_$architecture.deb" "$out/SHA256SUMS"
+printf '%s\n' "${files[@]/#/$out/}" "$out"/{claude-bottle.rb,PKGBUILD,SHA256SUMS}

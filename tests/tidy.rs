@@ -2,8 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "tidy/book.rs"]
+mod book;
+#[path = "tidy/claims.rs"]
+mod claims;
 #[path = "tidy/links.rs"]
 mod links;
+#[path = "tidy/release.rs"]
+mod release;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -172,6 +172,27 @@ fn the_debian_package_leads_to_an_answer_is_upgraded_under_a_bottle_and_leaves_n
     assert_eq!(machine.files(), untouched);
 }
 
+/// The recipes of other packagers have the tarball's name and hash, and what Arch's installs works.
+fn assert_recipes_take(tarball: &Path, hash: &str) {
+    let out = tarball.parent().unwrap();
+    let name = tarball.file_name().unwrap().to_str().unwrap();
+    for recipe in ["claude-bottle.rb", "PKGBUILD"] {
+        let text = fs::read_to_string(out.join(recipe)).unwrap();
+        assert!(text.contains(hash) && text.contains(name) && text.contains("0.1.0"), "{text}");
+        assert!(!text.contains('@'), "something is not filled in: {text}");
+    }
+    let (sources, installed) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    assert_code(&run(Command::new("tar").arg("-C").arg(sources.path()).arg("-xzf").arg(tarball)), 0);
+    // As makepkg(8) calls it.
+    let mut make = Command::new("bash");
+    make.args(["-euc", ". \"$0\"; package"]).arg(out.join("PKGBUILD")).current_dir(sources.path());
+    assert_code(&run(make.env("pkgdir", installed.path())), 0);
+    let plugins = run(Command::new(installed.path().join("usr/bin/claude-bottle"))
+        .args(["plugin", "list"])
+        .env("HOME", sources.path()));
+    assert!(stdout(&plugins).contains("bubblewrap"), "{}{}", stdout(&plugins), stderr(&plugins));
+}
+
 #[test]
 fn the_tarball_is_installed_by_hash_or_signature_and_by_nothing_less() {
     let out = TempDir::new().unwrap();
@@ -210,6 +231,7 @@ fn the_tarball_is_installed_by_hash_or_signature_and_by_nothing_less() {
     assert_eq!(stdout(&version), "claude-bottle 0.1.0\n");
     let hash = list.lines().find(|line| line.ends_with(".tar.gz")).unwrap().split(' ').next().unwrap();
     assert_code(&install(&["--sha256".as_ref(), hash.as_ref()]), 0);
+    assert_recipes_take(&tarball, hash);
 
     fs::OpenOptions::new().append(true).open(&tarball).unwrap().write_all(b"x").unwrap();
     let changed = install(&["--signers".as_ref(), &signers]);
