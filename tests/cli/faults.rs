@@ -50,7 +50,7 @@ fn an_error_in_provision_as_it_is_told() {
       workspace  none (--cwd copies one in)
       secrets    none
       egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
-      given      prompt: 29 characters; env: COLOUR
+      given      prompt: 29 characters, not passed to `echo`; env: COLOUR
       note: the fake backend isolates nothing; it is for tests
     error: a fault was asked for in `provision`
     ");
@@ -69,7 +69,7 @@ fn an_error_in_close_as_it_is_told() {
       workspace  none (--cwd copies one in)
       secrets    none
       egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
-      given      prompt: 29 characters; env: COLOUR
+      given      prompt: 29 characters, not passed to `echo`; env: COLOUR
       note: the fake backend isolates nothing; it is for tests
     error: a fault was asked for in `close`
     ");
@@ -86,7 +86,7 @@ fn a_panic_as_it_is_told() {
       workspace  none (--cwd copies one in)
       secrets    none
       egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
-      given      prompt: 29 characters; env: COLOUR
+      given      prompt: 29 characters, not passed to `echo`; env: COLOUR
       note: the fake backend isolates nothing; it is for tests
     error: backend `fake` panicked in `launch`
       caused by: a fault was asked for in `launch` (at plugins/fake/src/fault.rs:38)

@@ -36,6 +36,25 @@ fn a_misspelt_backend_is_told_the_near_one_and_no_file_to_install() {
     assert!(!told.contains("install"), "{told}");
 }
 
+/// As `cargo install` and `cargo binstall` would leave it.
+#[test]
+fn a_program_without_its_plugins_says_how_it_is_installed_with_them() {
+    let home = Home::new();
+    let alone = home.path().join("alone/claude-bottle");
+    std::fs::create_dir(alone.parent().unwrap()).unwrap();
+    let installed = home.command(&["start", "hello", "--yes"]);
+    std::fs::copy(installed.get_program(), &alone).unwrap();
+    let mut command = Command::new(&alone);
+    command.args(["start", "hello", "--yes"]).env_clear().current_dir(home.work());
+    command.envs(installed.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().unwrap();
+    assert_code(&output, 125);
+    assert_says(
+        &stderr(&output),
+        &["backend `fake` not found", "no backend was found at all", "make install PREFIX=~/.local"],
+    );
+}
+
 #[test]
 fn an_option_that_the_backend_does_not_take_comes_with_what_to_do() {
     let told = said(&Home::new(), &["start", "hello", "--pull", "--yes"], &[], 125);

@@ -16,7 +16,7 @@ fn an_agent_runs_and_nothing_is_left() {
       workspace  none (--cwd copies one in)
       secrets    none
       egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
-      given      prompt: 29 characters; env: COLOUR
+      given      prompt: 29 characters, not passed to `echo`; env: COLOUR
       note: the fake backend isolates nothing; it is for tests
     ");
     home.assert_nothing_left();
@@ -241,7 +241,7 @@ fn no_terminal_to_ask_on() {
       workspace  none (--cwd copies one in)
       secrets    none
       egress     NOT ENFORCED by this backend: every host may be reached, not only 9 (git.example:22, github.com, 7 defaults)
-      given      prompt: 29 characters; env: COLOUR
+      given      prompt: 29 characters, not passed to `echo`; env: COLOUR
       note: the fake backend isolates nothing; it is for tests
     error: cannot ask: standard input is not a terminal
 
@@ -425,7 +425,7 @@ fn a_wrong_port() {
 fn steps_are_timed_on_request() {
     let output = Home::new().call(&["start", "hello", "--yes", "--timings"]);
     assert_code(&output, 0);
-    assert_says(&stderr(&output), &[" ms  make-record"]);
+    assert_says(&stderr(&output), &[" ms  make-record", " ms  in all (steps at the same time count once)\n"]);
 }
 
 fn ask(home: &Home, answer: &str) -> (u32, String) {

@@ -1,5 +1,7 @@
 //! What `start` says after the agent has ended: the limit that ended it, what was refused, how long it all took.
 
+use std::time::Duration;
+
 use claude_bottle_plugin_api::Spec;
 
 use super::App;
@@ -74,9 +76,10 @@ pub(super) fn how_to_allow(app: &App, bottle: &Bottle, rules: &[String]) -> Opti
     ))
 }
 
-/// Shows how long each step took.
+/// Shows how long each step took, in the order they began, and all together.
 pub(super) fn show_timings(app: &App, calls: &Calls) {
-    for (step, took) in calls.progress.timings() {
-        app.ui.text(&format!("{:>9.1} ms  {step}", took.as_secs_f64() * 1000.0));
-    }
+    let row = |step: &str, took: Duration| format!("{:>9.1} ms  {step}", took.as_secs_f64() * 1000.0);
+    let timings = calls.progress.timings();
+    timings.iter().for_each(|(step, took)| app.ui.text(&row(step, *took)));
+    app.ui.text(&row("in all (steps at the same time count once)", calls.progress.lasted()));
 }

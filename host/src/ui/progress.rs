@@ -113,6 +113,20 @@ impl Progress {
         finished.sort_by_key(|(began, ..)| *began);
         finished.into_iter().map(|(_, step, took)| (step, took)).collect()
     }
+
+    /// Returns for how long at least one step ran: some run at the same time, and between some the agent runs.
+    pub fn lasted(&self) -> Duration {
+        let mut finished = self.steps.lock().unwrap_or_else(PoisonError::into_inner).finished.clone();
+        finished.sort_by_key(|(began, ..)| *began);
+        let mut total = Duration::ZERO;
+        let mut until: Option<Instant> = None;
+        for (began, _, took) in finished {
+            let (ended, from) = (began + took, until.map_or(began, |until| until.max(began)));
+            total += ended.saturating_duration_since(from);
+            until = Some(until.map_or(ended, |until| until.max(ended)));
+        }
+        total
+    }
 }
 
 impl Steps {
@@ -232,6 +246,8 @@ mod tests {
         ] {
             progress.event(&Event::new(step, state));
         }
+        // What runs within another is no time of its own.
+        assert_eq!(progress.lasted(), progress.timings()[0].1);
         let steps: Vec<_> = progress.timings().into_iter().map(|(step, _)| step).collect();
         assert_eq!(steps, ["outer", "inner"]);
     }

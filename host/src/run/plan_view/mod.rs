@@ -75,6 +75,9 @@ pub struct PlanView {
     limitations: Vec<String>,
     #[serde(skip)]
     prompt_first_line: String,
+    /// Whether the program is another than its profile's, which would be told the prompt by an option.
+    #[serde(skip)]
+    prompt_is_untold: bool,
 }
 
 /// What is said of a backend that keeps no files.
@@ -123,6 +126,7 @@ impl PlanView {
             resumes: None,
             limitations: limitations(plan, changes),
             prompt_first_line: spec.agent.prompt.lines().next().unwrap_or_default().to_owned(),
+            prompt_is_untold: false,
         }
     }
 
@@ -158,6 +162,7 @@ impl PlanView {
     pub fn with_profile(mut self, agent: &Agent) -> Self {
         let profile = &agent.profile;
         self.profile.clone_from(&profile.name);
+        self.prompt_is_untold = agent.program().is_none() && !profile.prompt_arguments().is_empty();
         self.egress.defaults = profile.rules().iter().map(ToString::to_string).collect();
         self.setup = agent.setup.iter().map(setup_text).collect();
         self.mcp = agent.mcp.iter().map(|server| server.name.clone()).collect();

@@ -79,7 +79,10 @@ impl PlanView {
         let named =
             |label: &str, names: &[String]| (!names.is_empty()).then(|| format!("{label}: {}", list(names)));
         let env = secrets::plain(&self.env_names, &self.env_exposed, &self.secrets);
-        let prompt = (self.prompt_chars > 0).then(|| format!("prompt: {} characters", self.prompt_chars));
+        let program = self.command.first().filter(|_| self.prompt_is_untold);
+        let untold = program.map(|program| format!(", not passed to `{program}`")).unwrap_or_default();
+        let prompt =
+            (self.prompt_chars > 0).then(|| format!("prompt: {} characters{untold}", self.prompt_chars));
         parts([
             named("skills", &self.skills),
             prompt,

@@ -160,7 +160,8 @@ pub fn checkout(
 /// Says for a plan what comes along and what does not.
 pub fn facts(survey: &Survey) -> Vec<(&'static str, String)> {
     let (entries, bytes) = (survey.amount.entries, size(survey.amount.bytes));
-    let mut facts = vec![("copied in", format!("{entries} entries, {bytes}"))];
+    let noun = if entries == 1 { "entry" } else { "entries" };
+    let mut facts = vec![("copied in", format!("{entries} {noun}, {bytes}"))];
     if survey.left_out.count > 0 {
         facts.push(("left out", named(&survey.left_out)));
     }
