@@ -1,7 +1,9 @@
 //! What a backend is told of a profile: files with the manifest's prompt, settings and servers in them, and where things go.
 
 use anyhow::bail;
-use claude_bottle_plugin_api::{AgentProfile, Failure, FailureKind, FileFormat, HomeFile, Spec, Subject};
+use claude_bottle_plugin_api::{
+    AgentProfile, Failure, FailureKind, FileFormat, HomeFile, OwnSettings, Spec, Subject,
+};
 use serde_json::{Map, Value};
 
 use super::{DEFAULT, Profile, Server};
@@ -24,12 +26,14 @@ pub fn enter(agent: &Agent, spec: &mut Spec) -> anyhow::Result<()> {
     }
     let own = &agent.profile;
     let mut profile = AgentProfile::new(&own.name);
-    profile.image = (!own.built_in).then(|| own.image.clone().unwrap_or_default());
+    profile.image = own.image.clone().or_else(|| (!own.built_in).then(String::new));
     if own.is_run_by(&agent.command) {
         profile.install.clone_from(&own.install);
     }
     profile.env.clone_from(&own.env);
     profile.files = own.home_files(&agent.prompt, &agent.settings, &agent.mcp);
+    profile.own_settings =
+        own.own_settings.as_ref().map(|form| OwnSettings::new(&form.file, form.keep.clone()));
     profile.skills.clone_from(&own.skills);
     profile.state.clone_from(&own.state);
     if !own.built_in {

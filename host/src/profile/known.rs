@@ -122,7 +122,8 @@ fn parse(name: &str, text: &str) -> Result<Profile, String> {
             .map_err(|error| format!("`{}` is not a valid host: {error}", host.host))?;
     }
     let mut places: Vec<&str> = profile.files.iter().map(|file| file.path.as_str()).collect();
-    for file in [profile.settings.as_deref(), profile.mcp.as_ref().map(|form| form.file.as_str())] {
+    let own = profile.own_settings.as_ref().map(|form| form.file.as_str());
+    for file in [profile.settings.as_deref(), profile.mcp.as_ref().map(|form| form.file.as_str()), own] {
         if let Some(file) = file.filter(|file| !places.contains(file)) {
             return Err(format!("`{file}` is not among `files`"));
         }
@@ -163,6 +164,13 @@ mod tests {
             assert!(profile.built_in || name == "shell" || profile.image.is_some(), "{name}");
         }
         assert_eq!(Profiles::ours().name, DEFAULT);
+    }
+
+    /// What a backend has for a host of contract 1.0, which sends no profile. Another text would be another image.
+    #[test]
+    fn the_layer_of_claude_code_is_that_of_contract_1_0() {
+        let of_backends = include_str!("../../../plugins/kit/assets/Dockerfile.claude");
+        assert_eq!(Profiles::ours().image.as_deref().map(str::trim), Some(of_backends.trim()));
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub struct Profile {
     /// The file among them that takes `settings`.
     #[serde(default)]
     pub settings: Option<String>,
+    /// What of the user's own settings an agent may get.
+    #[serde(default)]
+    pub own_settings: Option<OwnSettingsForm>,
     /// Where `mcp` goes.
     #[serde(default)]
     pub mcp: Option<mcp::Form>,
@@ -103,6 +106,9 @@ pub struct Login {
     /// The one that `CLAUDE_BOTTLE_OAUTH_TOKEN` is handed on as.
     #[serde(default)]
     pub token: Option<String>,
+    /// The command that makes another value for it.
+    #[serde(default)]
+    pub renew: Option<String>,
     /// Variables by which it takes its credentials from elsewhere.
     #[serde(default)]
     pub elsewhere: Vec<String>,
@@ -139,6 +145,16 @@ pub struct ProfileFile {
     /// What is in it whatever the manifest says.
     #[serde(default)]
     pub fixed: Option<Value>,
+}
+
+/// Which settings come along of a file of the user's own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnSettingsForm {
+    /// The file, relative to the home.
+    pub file: String,
+    /// Names of settings; `a.b` is the entry `b` of the mapping `a`.
+    pub keep: Vec<String>,
 }
 
 /// How a program is told a prompt of the manifest.

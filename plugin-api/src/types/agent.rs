@@ -66,7 +66,7 @@ pub struct AgentFile {
     /// Where it is on the host, absolute.
     pub source: PathBuf,
     /// Where it goes, relative to the home, below `.claude`: `.claude/CLAUDE.md`. Of `.claude/settings.json` a backend takes
-    /// over only what is for a bottle, and adds what it writes there itself.
+    /// over only what [`AgentProfile::own_settings`] names, and adds what the profile has there.
     pub path: String,
 }
 

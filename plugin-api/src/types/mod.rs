@@ -30,7 +30,7 @@ pub use event::{Event, EventState, LogLevel, LogRecord};
 pub use exec::{ExecIo, ExecRequest, ExecRole, ExitStatus};
 pub use export::{EntryKind, EntryPath, ExportRequest, ExportWhat, Exported, IndexEntry};
 pub use plan::{Fact, Plan};
-pub use profile::{AgentProfile, FileFormat, HomeFile};
+pub use profile::{AgentProfile, FileFormat, HomeFile, OwnSettings};
 pub use reload::{ReloadRequest, Reloaded};
 pub use restore::Restore;
 pub use spec::{BottleSpec, EnvValue, EnvVar, GitIdentity, Limits, Spec, SshEntry, ToolSpec, Workspace};

@@ -27,6 +27,9 @@ pub struct AgentProfile {
     /// Files of the home, written where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<HomeFile>,
+    /// Which settings of the user's own come along, where [`super::AgentFile`]s name their file; without it, none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_settings: Option<OwnSettings>,
     /// Where skills go, relative to the home; `.claude/skills` if it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skills: Option<String>,
@@ -42,6 +45,24 @@ impl AgentProfile {
     /// Names a profile that says nothing else.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
+    }
+}
+
+/// Which settings come along of a file of the user's own. All others stay: a new one may hold a secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OwnSettings {
+    /// The file, relative to the home.
+    pub path: String,
+    /// Names of settings; `a.b` is the entry `b` of the mapping `a`.
+    #[serde(default)]
+    pub keep: Vec<String>,
+}
+
+impl OwnSettings {
+    /// Names a file and the settings that come along.
+    pub fn new(path: impl Into<String>, keep: Vec<String>) -> Self {
+        Self { path: path.into(), keep }
     }
 }
 

@@ -11,10 +11,12 @@ use crate::tree::{Entry, TarWriter, TreeError};
 
 const BASE: &str = include_str!("../assets/Dockerfile.base");
 const USER: &str = include_str!("../assets/Dockerfile.user");
-/// The program of an agent whose profile names no layer, which is that of contract 1.0.
+/// The program of an agent without a profile, which is that of a host of contract 1.0. Of another host the profile has the layer:
+/// `host/profiles/claude.yaml`, whose text is the same.
 const CLAUDE: &str = include_str!("../assets/Dockerfile.claude");
-/// The image of that program.
+/// The image of that program, and the profile that it is of.
 const CLAUDE_TAG: &str = "claude-bottle:latest";
+const CLAUDE_PROFILE: &str = "claude";
 /// What stands in the recipe for the directories of the home that the agent's state is in.
 const STATE: &str = "@STATE@";
 /// The home of the image's user.
@@ -38,11 +40,13 @@ pub struct Recipe {
 impl Recipe {
     /// Puts the recipe of an agent together.
     pub fn of(agent: &AgentSpec) -> Self {
+        let own = |layer: &str| format!("{}\n\n", layer.trim());
         let profile = agent.profile.as_ref();
         let layer = profile.and_then(|profile| Some((profile.name.as_str(), profile.image.as_deref()?)));
         let (tag, program) = match layer {
             None => (CLAUDE_TAG.to_owned(), CLAUDE.to_owned()),
-            Some((name, layer)) => (format!("claude-bottle-{name}:latest"), format!("{}\n\n", layer.trim())),
+            Some((CLAUDE_PROFILE, layer)) => (CLAUDE_TAG.to_owned(), own(layer)),
+            Some((name, layer)) => (format!("claude-bottle-{name}:latest"), own(layer)),
         };
         Self { tag, dockerfile: format!("{BASE}{program}{}", USER.replace(STATE, &directories(agent))) }
     }
@@ -126,6 +130,14 @@ mod tests {
             assert!(!recipe.takes("CLAUDE") && !recipe.dockerfile.contains(STATE));
             assert!(recipe.dockerfile.contains("-m 700 '/home/node/.claude'\n"));
         }
+    }
+
+    #[test]
+    fn the_layer_of_its_profile_makes_the_same_image() {
+        let mut own = AgentProfile::new("claude");
+        own.image = Some(CLAUDE.to_owned());
+        let (own, bare) = (recipe(Some(own)), recipe(None));
+        assert_eq!((own.tag, own.dockerfile), (bare.tag, bare.dockerfile));
     }
 
     #[test]

@@ -86,7 +86,7 @@ fn a_server_of_tools_is_called_by_the_real_cli_and_its_secret_is_in_no_file(back
 
 fn settings_of_the_manifest_reach_the_real_cli_and_ours_win(backend: Backend) {
     let agent = &format!("e2e-settings-{}", backend.name());
-    let look = ToolCall::bash("cat ~/.claude/settings.json; echo ran >~/ran");
+    let look = ToolCall::bash("cat ~/.claude/settings.json; env | grep ^DISABLE_AUTOUPDATER");
     let api = standin(backend, look, Vec::new());
     let more = "    settings:\n      skipDangerousModePermissionPrompt: false\n      env: { FROM_SETTINGS: xyzzy-77 }\n      \
                 model: claude-of-the-manifest\n";
@@ -101,5 +101,6 @@ fn settings_of_the_manifest_reach_the_real_cli_and_ours_win(backend: Backend) {
     let text = last.to_string();
     assert!(text.contains(r#"\"skipDangerousModePermissionPrompt\":true"#), "{text}");
     assert!(text.contains("xyzzy-77"), "{text}");
+    assert!(text.contains("DISABLE_AUTOUPDATER=1"), "it looks for updates: {text}");
     backend.assert_nothing_left(&home, agent);
 }

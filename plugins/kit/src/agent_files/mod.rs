@@ -1,8 +1,8 @@
 //! Files of the user's own that go into the agent's home: what `~/.claude` has of instructions, commands and settings.
 //!
 //! What is named may be a link, as home-manager and stow make them: what it leads to comes in its place. A secret never comes:
-//! a file that is one is refused, and one in a directory stays out and is named in the plan. Settings come by a list, see
-//! `settings.rs`.
+//! a file that is one is refused, and one in a directory stays out and is named in the plan. Settings come by the list of the
+//! agent's profile, see `settings.rs`.
 
 mod programs;
 mod settings;
@@ -22,7 +22,7 @@ use settings::Settings;
 const MAX_TEXT: u64 = 1 << 20;
 /// More than any collection of commands needs; stops a sparse file.
 const MAX_BYTES: u64 = 64 << 20;
-/// Where Claude Code's settings lie in the home.
+/// Where Claude Code's settings lie in the home: they come by a list, and without a profile by an empty one.
 const SETTINGS: &str = ".claude/settings.json";
 
 /// Something that is to be in the agent's home, in place of what is there.
@@ -61,8 +61,8 @@ pub fn survey(agent: &AgentSpec) -> Result<Vec<(&'static str, String)>> {
             if found.special.count > 0 {
                 facts.push(("not copied", of(format!("{}: no content", named(&found.special)))));
             }
-        } else if file.path == SETTINGS {
-            facts.extend(settings_of(file)?.facts(&agent.files));
+        } else if let Some(list) = list(agent, file) {
+            facts.extend(settings_of(agent, file, list)?.facts(&agent.files));
         } else {
             text(file)?;
         }
@@ -80,11 +80,9 @@ pub fn read(agent: &AgentSpec, owner: Option<(u32, u32)>) -> Result<Vec<Taken>> 
         if file.source.is_dir() {
             return Ok(Content::Tree(file.source.clone(), options(owner)));
         }
-        if file.path != SETTINGS {
-            return Ok(Content::File(text(file)?));
-        }
-        let profile = home::document(agent, SETTINGS);
-        Ok(Content::File(settings_of(file)?.text(profile).into_bytes()))
+        let Some(list) = list(agent, file) else { return Ok(Content::File(text(file)?)) };
+        let settings = settings_of(agent, file, list)?;
+        Ok(Content::File(settings.text(home::document(agent, &file.path)).into_bytes()))
     };
     agent.files.iter().map(|file| Ok(Taken { path: file.path.clone(), content: content(file)? })).collect()
 }
@@ -115,8 +113,16 @@ fn text(file: &AgentFile) -> Result<Vec<u8>> {
     tree::read_file(&file.source, MAX_TEXT).map_err(|error| refuse(file, error))
 }
 
-fn settings_of(file: &AgentFile) -> Result<Settings> {
-    Settings::parse(&text(file)?).map_err(|reason| {
+/// Returns the settings that may come along of a file, if it is one of settings.
+fn list<'a>(agent: &'a AgentSpec, file: &AgentFile) -> Option<&'a [String]> {
+    let own = agent.profile.as_ref().and_then(|profile| profile.own_settings.as_ref());
+    let own = own.filter(|own| own.path == file.path).map(|own| own.keep.as_slice());
+    own.or_else(|| (file.path == SETTINGS).then_some(&[][..]))
+}
+
+fn settings_of(agent: &AgentSpec, file: &AgentFile, list: &[String]) -> Result<Settings> {
+    let profile = home::document(agent, &file.path);
+    Settings::parse(&text(file)?, list, &profile).map_err(|reason| {
         let message = format!("`~/{}` cannot be understood: {reason}", file.path);
         Failure::new(FailureKind::Invalid, message).about(subject(file))
     })

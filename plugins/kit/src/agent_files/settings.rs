@@ -1,8 +1,7 @@
-//! Claude Code's settings: which of them come along.
+//! Settings of the user's own for the agent's program: which of them come along.
 //!
-//! They come by a list, since most others make no sense in a bottle or harm it: `env` and headers hold secrets, helpers run
-//! programs of the host that hand out credentials, a sandbox of its own does not start inside another. What stays is named in
-//! the plan. The list follows the schema of Claude Code 2.1: <https://code.claude.com/docs/en/settings>.
+//! They come by the list of the agent's profile, since most others make no sense in a bottle or harm it: `env` and headers hold
+//! secrets, helpers run programs of the host that hand out credentials. What stays is named in the plan.
 
 use claude_bottle_plugin_api::AgentFile;
 use serde_json::{Map, Value};
@@ -10,59 +9,9 @@ use serde_json::{Map, Value};
 use super::programs;
 use crate::home;
 
-/// Settings that come along: words, numbers and switches that tell how Claude Code works and looks, and what it may do.
-const KEPT: &[&str] = &[
-    "$schema",
-    "agent",
-    "alwaysThinkingEnabled",
-    "attribution",
-    "autoCompactEnabled",
-    "autoMemoryEnabled",
-    "autoScrollEnabled",
-    "bashOutputMaxChars",
-    "cleanupPeriodDays",
-    "defaultShell",
-    "disableAllHooks",
-    "disableBundledSkills",
-    "disableSkillShellExecution",
-    "disableWorkflows",
-    "editorMode",
-    "effortLevel",
-    "emojiCompletionEnabled",
-    "enableWorkflows",
-    "fallbackModel",
-    "fastMode",
-    "fastModePerSessionOptIn",
-    "fileCheckpointingEnabled",
-    "includeCoAuthoredBy",
-    "includeGitInstructions",
-    "language",
-    "maxEffortLevel",
-    "maxProseWidth",
-    "model",
-    "outputStyle",
-    "plansDirectory",
-    "prefersReducedMotion",
-    "promptSuggestionEnabled",
-    "respectGitignore",
-    "showMessageTimestamps",
-    "showThinkingSummaries",
-    "skillListingBudgetFraction",
-    "skillListingMaxDescChars",
-    "spinnerTipsEnabled",
-    "syntaxHighlightingDisabled",
-    "terminalProgressBarEnabled",
-    "theme",
-    "timeFormat",
-    "todoFeatureEnabled",
-    "tui",
-    "verbose",
-    "viewMode",
-    "vimInsertModeRemaps",
-];
-/// What of `permissions` comes along. Directories of the host are not there, and a ban of running without questions would keep
-/// the agent from starting.
-const PERMISSIONS: [&str; 4] = ["allow", "ask", "defaultMode", "deny"];
+/// Settings with programs in them, of which more is asked than that the list names them.
+const HOOKS: &str = "hooks";
+const STATUS_LINE: &str = "statusLine";
 
 /// Settings as they come along.
 #[derive(Debug)]
@@ -73,31 +22,33 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Reads the file's text, or says what is wrong with it.
-    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+    /// Reads the file's text and takes what a list names, or says what is wrong with the text. What the agent's profile sets itself is
+    /// passed over without a word.
+    pub(super) fn parse(text: &[u8], list: &[String], profile: &Map<String, Value>) -> Result<Self, String> {
         let value: Value = serde_json::from_slice(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text))
             // Where, and not what: the text may hold a secret.
             .map_err(|error| format!("line {}, column {}: not valid JSON", error.line(), error.column()))?;
         let Value::Object(all) = value else { return Err("it holds no JSON object".to_owned()) };
         let mut settings = Self { kept: Map::new(), left: Vec::new() };
-        for (name, value) in all {
-            settings.take(name, value);
+        for (name, value) in all.into_iter().filter(|(name, _)| !profile.contains_key(name)) {
+            settings.take(name, value, list);
         }
         Ok(settings)
     }
 
-    fn take(&mut self, name: String, value: Value) {
+    fn take(&mut self, name: String, value: Value, list: &[String]) {
+        let is_whole = list.contains(&name);
+        let parts: Vec<_> =
+            list.iter().filter_map(|kept| kept.strip_prefix(&name)?.strip_prefix('.')).collect();
         let kept = match (name.as_str(), value) {
-            ("permissions", Value::Object(all)) => Some(self.permissions(all)),
-            ("hooks", value) => {
+            (HOOKS, value) if is_whole => {
                 let (kept, left) = programs::hooks(value);
                 self.left.extend(left);
                 kept
             }
-            ("statusLine", value) if programs::is_command(&value) => Some(value),
-            (name, value) if KEPT.contains(&name) => Some(value),
-            // Starting a bottle says it, and so the profile does.
-            ("skipDangerousModePermissionPrompt", _) => None,
+            (STATUS_LINE, value) if is_whole && programs::is_command(&value) => Some(value),
+            (name, value) if is_whole && name != STATUS_LINE => Some(value),
+            (name, Value::Object(all)) if !parts.is_empty() => Some(self.parts(name, &parts, all)),
             ("env", Value::Object(all)) => {
                 let names: Vec<_> = all.keys().map(String::as_str).collect();
                 self.left.push(format!("env ({})", names.join(", ")));
@@ -111,10 +62,11 @@ impl Settings {
         self.kept.extend(kept.map(|value| (name, value)));
     }
 
-    fn permissions(&mut self, all: Map<String, Value>) -> Value {
+    /// Takes of a mapping the entries that the list names.
+    fn parts(&mut self, name: &str, parts: &[&str], all: Map<String, Value>) -> Value {
         let (kept, left): (Map<_, _>, Map<_, _>) =
-            all.into_iter().partition(|(name, _)| PERMISSIONS.contains(&name.as_str()));
-        self.left.extend(left.into_iter().map(|(name, _)| format!("permissions.{name}")));
+            all.into_iter().partition(|(part, _)| parts.contains(&part.as_str()));
+        self.left.extend(left.into_iter().map(|(part, _)| format!("{name}.{part}")));
         kept.into()
     }
 

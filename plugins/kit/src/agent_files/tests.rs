@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use claude_bottle_plugin_api::{AgentFile, AgentProfile, AgentSpec, FileFormat, HomeFile};
+use claude_bottle_plugin_api::{AgentFile, AgentProfile, AgentSpec, FileFormat, HomeFile, OwnSettings};
 use serde_json::{Value, json};
 
 use super::*;
@@ -20,6 +20,9 @@ fn agent(files: Vec<AgentFile>) -> AgentSpec {
     let content = json!({ "skipDangerousModePermissionPrompt": true });
     let mut profile = AgentProfile::new("claude");
     profile.files = vec![HomeFile::new(".claude/settings.json", FileFormat::Json, content)];
+    let keep =
+        ["hooks", "model", "permissions.allow", "permissions.defaultMode", "permissions.deny", "statusLine"];
+    profile.own_settings = Some(OwnSettings::new(".claude/settings.json", keep.map(str::to_owned).to_vec()));
     agent.profile = Some(profile);
     agent
 }
@@ -65,6 +68,21 @@ fn settings_come_by_a_list_and_what_stays_is_named() {
           permissions.additionalDirectories, permissions.disableBypassPermissionsMode, proxyAuthHelper, sandbox, \
           somethingNew: not for a bottle"]
     );
+}
+
+#[test]
+fn without_a_list_no_setting_comes_along() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("settings.json"), r#"{ "model": "opus", "env": { "A": "canary" } }"#).unwrap();
+    let mut agent = AgentSpec::new("a", vec!["claude".to_owned()]);
+    agent.files = vec![file(dir.path(), "settings.json")];
+    for profile in [None, Some(AgentProfile::new("claude"))] {
+        agent.profile = profile;
+        let Content::File(text) = read(&agent, None).unwrap().remove(0).content else { panic!("a file") };
+        assert_eq!(text, b"{}");
+        let said = survey(&agent).unwrap();
+        assert_eq!(said, [("settings left", "env (A), model: not for a bottle".to_owned())]);
+    }
 }
 
 #[test]
