@@ -112,6 +112,7 @@ fn runs_are_listed() {
         "backend",
         "bottle",
         "created_unix",
+        "credentials_refused",
         "directory",
         "duration_seconds",
         "ended_unix",

@@ -25,6 +25,7 @@ mod pipes;
 mod podman;
 mod programs;
 mod project_tools;
+mod refused_credential;
 mod results;
 mod resume;
 mod runsc;

@@ -27,6 +27,7 @@ mod places;
 mod plugin;
 mod policy;
 mod reap;
+mod refused_credential;
 mod report;
 mod results;
 mod resume;

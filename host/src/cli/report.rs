@@ -6,15 +6,17 @@ use claude_bottle_plugin_api::Spec;
 
 use super::App;
 use super::app::Calls;
+use super::refused_credential;
 use super::written::how_to_edit;
 use crate::egress::summary::{self, Summary};
-use crate::manifest::Bottle;
+use crate::manifest::{Agent, Bottle};
 use crate::run::refresh;
 use crate::run::session::Ending;
 
 /// A run that has ended.
 pub(super) struct RunReport<'a> {
     pub(super) spec: &'a Spec,
+    pub(super) agent: &'a Agent,
     pub(super) bottle: &'a Bottle,
     pub(super) ending: &'a Ending,
 }
@@ -26,7 +28,10 @@ impl RunReport<'_> {
             app.ui.warning(&format!("the agent was ended by the {limit}"));
         }
         match summary::read(&self.spec.state_dir) {
-            Ok(summary) => self.show_blocked(app, &summary),
+            Ok(summary) => {
+                refused_credential::tell(app, self.spec, (self.agent, self.bottle), &summary.rejected);
+                self.show_blocked(app, &summary);
+            }
             // What the agent did is done; its log being unreadable changes nothing about that.
             Err(error) => app.ui.warning(&format!("the run's egress log cannot be read: {error}")),
         }

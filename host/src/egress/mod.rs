@@ -12,6 +12,7 @@ pub mod held;
 pub mod live;
 mod pipelock;
 pub mod presets;
+pub mod rejected;
 pub mod roots;
 mod secrets;
 pub mod summary;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use claude_bottle_egress_policy::{Code, HostOrIp, LogEvent, Tally, Verdict, rotation};
 
 use super::decision::{self, Decision};
+use super::rejected::{self, Rejected};
 use crate::profile::Profiles;
 
 /// The decision log of a run, in its directory.
@@ -40,6 +41,8 @@ pub struct Summary {
     pub failures: Vec<Target>,
     /// Where tunnels led that their clients left when they saw the bottle's certificate, the most frequent first.
     pub distrusted: Vec<Target>,
+    /// Credentials that a host does not take.
+    pub rejected: Vec<Rejected>,
 }
 
 /// A place that was asked for, and not reached.
@@ -136,6 +139,7 @@ struct Counter {
     targets: HashMap<Target, usize>,
     failures: HashMap<Target, usize>,
     distrusted: HashMap<Target, usize>,
+    rejected: rejected::Counter,
 }
 
 impl Counter {
@@ -161,6 +165,7 @@ impl Counter {
             return;
         }
         self.tally.count(&record);
+        self.rejected.take(&record);
         let targets = match (record.event, record.verdict) {
             (_, Verdict::Deny) => &mut self.targets,
             (LogEvent::Request, Verdict::Error) => &mut self.failures,
@@ -179,7 +184,8 @@ impl Counter {
         let Tally { allowed, blocked, failed, .. } = self.tally;
         let (targets, failures) = (by_frequency(self.targets), by_frequency(self.failures));
         let (own, distrusted) = (self.own, by_frequency(self.distrusted));
-        Summary { allowed, blocked, failed, own, dropped: Tally::default(), targets, failures, distrusted }
+        let (rejected, dropped) = (self.rejected.finish(), Tally::default());
+        Summary { allowed, blocked, failed, own, dropped, targets, failures, distrusted, rejected }
     }
 }
 

@@ -48,7 +48,7 @@ pub use intercept::Intercept;
 pub use path::{PathError, PathPattern, RequestPath};
 pub use place::{Place, PlaceError};
 pub use policy::{MOST_PORTS, Policy, PrivateGrant, SshServer, vet_addresses};
-pub use record::{LogEvent, LogRecord};
+pub use record::{LogEvent, LogRecord, UNAUTHORIZED, answered};
 pub use reload::{MOST_RELOAD_BYTES, Reload, ReloadAnswer, ReloadLine, SecretReload};
 pub use request::Asked;
 pub use rotation::{End, Tally};

@@ -21,6 +21,22 @@ pub enum LogEvent {
     Policy,
 }
 
+/// How the reason of a request begins that was answered; the status follows.
+const ANSWERED: &str = "answered ";
+/// The status of an answer that takes no credential, or not this one: <https://www.rfc-editor.org/rfc/rfc9110#status.401>.
+pub const UNAUTHORIZED: u16 = 401;
+
+/// Returns the reason of a request that was answered. With 401 it names the secrets that were put in.
+pub fn answered(status: u16, secrets: &[String]) -> String {
+    match secrets {
+        [_, ..] if status == UNAUTHORIZED => {
+            let names: Vec<String> = secrets.iter().map(|name| format!("`{name}`")).collect();
+            format!("{ANSWERED}{status} to {}", names.join(", "))
+        }
+        _ => format!("{ANSWERED}{status}"),
+    }
+}
+
 /// A decision, or the end of a tunnel.
 ///
 /// Unknown keys are ignored when reading, so that an older host can read the log of a newer guard.
@@ -72,4 +88,45 @@ pub struct LogRecord {
     /// What else is shown of the request and its answer, where the configuration asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Box<Exchange>>,
+}
+
+impl LogRecord {
+    /// Returns the status of the answer, of a request that was let through and whose answer the guard could read.
+    pub fn answer(&self) -> Option<u16> {
+        let is_answer = self.event == LogEvent::Request && self.verdict == Verdict::Allow;
+        let status = self.reason.strip_prefix(ANSWERED).filter(|_| is_answer)?;
+        status.split(' ').next()?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(event: &str, verdict: &str, reason: &str) -> LogRecord {
+        let line = serde_json::json!({
+            "time": "", "event": event, "connection": 1, "bottle": "", "client": "", "method": "GET", "host": "a.test",
+            "port": 443, "verdict": verdict, "code": "allowed", "reason": reason, "bytes_up": 0, "bytes_down": 0,
+            "duration_ms": 0,
+        });
+        serde_json::from_value(line).unwrap()
+    }
+
+    #[test]
+    fn the_status_is_read_from_what_was_written() {
+        let names = ["A".to_owned(), "B".to_owned()];
+        assert_eq!(answered(401, &names), "answered 401 to `A`, `B`");
+        assert_eq!(answered(200, &names), "answered 200");
+        for (status, secrets) in [(200, &names[..]), (401, &names), (401, &[])] {
+            assert_eq!(record("request", "allow", &answered(status, secrets)).answer(), Some(status));
+        }
+        for (event, verdict, reason) in [
+            ("request", "deny", "answered 401"),
+            ("close", "allow", "answered 401"),
+            ("request", "allow", "answered late"),
+            ("request", "allow", "the host is on the list"),
+        ] {
+            assert_eq!(record(event, verdict, reason).answer(), None, "{event} {verdict} {reason}");
+        }
+    }
 }

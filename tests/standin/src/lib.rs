@@ -45,6 +45,8 @@ pub struct Config {
     pub script: Script,
     /// Tools that the agent is told to call after that of the script, one a message.
     pub more: Vec<ToolCall>,
+    /// The one credential that a message may come with, when present; another is answered with 401.
+    pub accepts: Option<String>,
     /// Serves HTTPS with a certificate of its own authority, when present.
     pub tls: Option<Tls>,
 }
@@ -56,6 +58,7 @@ impl Default for Config {
             record: None,
             script: Script::default(),
             more: Vec::new(),
+            accepts: None,
             tls: None,
         }
     }
@@ -91,7 +94,7 @@ impl Standin {
         let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let scheme = if acceptor.is_some() { "https" } else { "http" };
         let answers = Answers { script: config.script, more: config.more };
-        let service = Service { answers, recorder: recorder.clone(), acceptor };
+        let service = Service { answers, accepts: config.accepts, recorder: recorder.clone(), acceptor };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

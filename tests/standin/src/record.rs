@@ -43,6 +43,13 @@ impl Recorded {
         self.headers.get(name).map(String::as_str)
     }
 
+    /// Returns what the request logs in with, whichever header has it.
+    #[must_use]
+    pub fn credential(&self) -> Option<&str> {
+        let bearer = self.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        bearer.or_else(|| self.header("x-api-key"))
+    }
+
     /// Returns the system prompt: the texts of the body's `system`, one a line, or an empty string.
     #[must_use]
     pub fn system_prompt(&self) -> String {

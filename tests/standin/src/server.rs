@@ -30,6 +30,8 @@ type Answer = Response<BoxBody<Bytes, Infallible>>;
 #[derive(Clone)]
 pub(crate) struct Service {
     pub(crate) answers: Answers,
+    /// The one credential of a message, where not any will do.
+    pub(crate) accepts: Option<String>,
     pub(crate) recorder: Recorder,
     pub(crate) acceptor: Option<TlsAcceptor>,
 }
@@ -80,7 +82,12 @@ async fn answer(request: Request<Incoming>, peer: IpAddr, service: &Service) -> 
         body: serde_json::from_slice(&body)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned())),
     };
-    let response = respond(&recorded, head.uri.path(), &service.answers);
+    let response = match service.accepts.as_ref().filter(|_| recorded.method == "POST") {
+        Some(accepted) if recorded.credential() != Some(accepted.as_str()) => {
+            failure(StatusCode::UNAUTHORIZED, "authentication_error", "OAuth token has expired")
+        }
+        _ => respond(&recorded, head.uri.path(), &service.answers),
+    };
     Ok(match service.recorder.add(recorded) {
         Ok(()) => response,
         Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, "api_error", &error.to_string()),

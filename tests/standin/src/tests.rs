@@ -208,3 +208,15 @@ fn a_taken_port_is_an_error_with_the_address() {
     let error = Standin::start(Config { listen: standin.address(), ..Config::default() }).unwrap_err();
     assert_eq!(error.to_string(), format!("listen on `{}`", standin.address()));
 }
+
+#[test]
+fn another_credential_than_the_one_that_is_taken_is_answered_with_401() {
+    for (accepted, status) in [("token-1", "200"), ("token-2", "401")] {
+        let config = Config { accepts: Some(accepted.to_owned()), ..Config::default() };
+        let standin = Standin::start(config).unwrap();
+        let answer = ask(&standin, "POST", "/v1/messages", r#"{"model":"m"}"#);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        let hello = ask(&standin, "GET", "/api/hello", "");
+        assert!(hello.starts_with("HTTP/1.1 200 "), "{hello}");
+    }
+}

@@ -15,7 +15,8 @@ use claude_bottle_plugin_api::Owner;
 use serde::Serialize;
 
 use super::table::{age, below_home, lasting};
-use super::{App, Format};
+use super::{App, Format, refused_credential};
+use crate::egress::rejected::Rejected;
 use crate::egress::summary::{self, Summary};
 use crate::error::{CliError, CliResult, Exit};
 use crate::manifest::nearest;
@@ -82,6 +83,8 @@ struct RunView<'r> {
     requests_failed: u64,
     /// Refused requests that the agent's program made by itself, which are not among those blocked.
     requests_own: u64,
+    /// Secrets that the proxy put in and that their host did not take: it answered 401.
+    credentials_refused: Vec<Rejected>,
     /// Whether these numbers are exact; otherwise there were at least so many.
     requests_exact: bool,
     /// How many older lines the log no longer has; they are counted.
@@ -127,7 +130,13 @@ fn show(app: &App, args: &Args, record: &Record) -> CliResult<ExitCode> {
     let view = view(app, record)?;
     match args.format {
         Format::Json => app.ui.json(&view)?,
-        Format::Text => app.ui.data(&describe(&view, &app.invocation.home)),
+        Format::Text => {
+            app.ui.data(&describe(&view, &app.invocation.home));
+            if record.phase == Phase::Running {
+                let commands = refused_credential::commands(record, &view.credentials_refused);
+                commands.iter().for_each(|command| app.ui.hint(command));
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -151,8 +160,10 @@ pub(super) fn find<'r>(records: &'r [Record], wanted: &str) -> CliResult<&'r Rec
 
 fn view<'r>(app: &App, record: &'r Record) -> CliResult<RunView<'r>> {
     let directory = app.runs().dir(&record.id);
-    let summary = summary::read(&directory)
+    let mut summary = summary::read(&directory)
         .with_context(|| format!("cannot read the decisions of run `{}`", record.id))?;
+    let mut rejected = std::mem::take(&mut summary.rejected);
+    rejected.retain(|rejected| !rejected.secrets.is_empty());
     Ok(RunView {
         id: &record.id,
         agent: &record.agent,
@@ -173,6 +184,7 @@ fn view<'r>(app: &App, record: &'r Record) -> CliResult<RunView<'r>> {
         watcher: reaper::said(&app.runs(), &record.id),
         requests_failed: summary.failed,
         requests_own: summary.own,
+        credentials_refused: rejected,
         requests_exact: summary.is_exact(),
         lines_dropped: summary.dropped.lines,
         summary,
@@ -201,6 +213,8 @@ fn describe(view: &RunView<'_>, home: &Path) -> String {
         let text = format!("{} more, which the agent's program made by itself", view.requests_own);
         rows.push(("refused", text));
     }
+    let refused = refused_credential::lines(&view.credentials_refused);
+    rows.extend(refused.into_iter().map(|text| ("secret", text)));
     if !view.timings.is_empty() {
         let timing = |timing: &Timing| format!("{} {:.1} ms", timing.step, timing.millis);
         rows.push(("steps", view.timings.iter().map(timing).collect::<Vec<_>>().join(", ")));

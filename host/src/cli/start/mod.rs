@@ -233,7 +233,7 @@ pub(super) fn begin(app: &App, request: &Request<'_>, dry_run: bool) -> CliResul
             return Err(error);
         }
     };
-    RunReport { spec: &spec, bottle, ending: &ending }.report(app);
+    RunReport { spec: &spec, agent, bottle, ending: &ending }.report(app);
     match &ran.work {
         Outcome::Saved(saved) if request.applies && !saved.result.files.is_empty() => {
             take(app, &ran.work, saved)

@@ -1,11 +1,11 @@
 //! An answer as it comes, and what it may hold of the bottle's secrets: none, from a host that they go to.
 
 use bytes::Bytes;
-use claude_bottle_egress_policy::Code;
+use claude_bottle_egress_policy::{Code, answered};
 use http_body_util::BodyExt;
+use hyper::Response;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
-use hyper::{Response, StatusCode};
 use tokio::time::timeout;
 
 use super::admit::Denial;
@@ -141,12 +141,5 @@ fn broken(error: AnswerError) -> Denial {
 pub(super) fn told(response: &Response<()>, request: &Request) -> String {
     let status = response.status();
     request.capture.answered(&request.snapshot, status, response.headers());
-    let names = request.secrets();
-    match names.as_slice() {
-        [_, ..] if status == StatusCode::UNAUTHORIZED => {
-            let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-            format!("answered 401 to {}", names.join(", "))
-        }
-        _ => format!("answered {}", status.as_u16()),
-    }
+    answered(status.as_u16(), &request.secrets())
 }
