@@ -3,3 +3,4 @@
 mod profiles;
 mod setup;
 mod tools;
+mod tools_elsewhere;

@@ -9,6 +9,7 @@
 mod bridge;
 mod building;
 mod error;
+mod mcp;
 mod others;
 mod process;
 mod record;

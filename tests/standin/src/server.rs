@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
+use crate::mcp;
 use crate::others::{self, Reply};
 use crate::record::{Recorded, Recorder};
 use crate::reply::Answers;
@@ -107,6 +108,12 @@ fn respond(request: &Recorded, path: &str, answers: &Answers) -> Answer {
         ("GET" | "HEAD", "/api/hello" | "/v1/oauth/hello") => {
             document(StatusCode::OK, &json!({"message": "hello"}))
         }
+        ("POST", "/mcp") => match mcp::reply(&request.body) {
+            Some(answer) => document(StatusCode::OK, &answer),
+            None => document(StatusCode::ACCEPTED, &Value::Null),
+        },
+        // It sends nothing by itself.
+        ("GET", "/mcp") => failure(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", "no stream"),
         ("POST", path) => match others::reply(path, &request.body, &answers.script.reply) {
             Some(Reply::Whole(answer)) => document(StatusCode::OK, &answer),
             Some(Reply::Events(events)) => event_stream(events),

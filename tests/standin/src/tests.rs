@@ -220,3 +220,18 @@ fn another_credential_than_the_one_that_is_taken_is_answered_with_401() {
         assert!(hello.starts_with("HTTP/1.1 200 "), "{hello}");
     }
 }
+
+#[test]
+fn a_server_of_tools_is_spoken_to_over_http() {
+    let standin = start(Script::default());
+    let call = |message: Value| ask(&standin, "POST", "/mcp", &message.to_string());
+    let listed = json_body(&call(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" })));
+    assert_eq!(listed["result"]["tools"][0]["name"], "look");
+    let called = json_body(&call(json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call" })));
+    assert_eq!(
+        (&called["id"], &called["result"]["content"][0]["text"]),
+        (&json!(2), &json!(crate::mcp::SEEN))
+    );
+    let told = call(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+    assert!(told.starts_with("HTTP/1.1 202 "), "{told}");
+}
