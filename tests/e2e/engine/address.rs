@@ -1,8 +1,13 @@
 //! Where the engine is, as `DOCKER_HOST` says it: what is spoken works, and what is not is refused with a way round.
 
+use std::fs::{self, Permissions};
 use std::io::copy;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
 
 use super::{engine, home};
 use crate::support::private_engine::Options;
@@ -70,4 +75,49 @@ fn tcp_in_clear_works_and_ssh_and_tls_are_refused_with_a_way_round() {
         assert_code(&output, 125);
         assert!(stderr(&output).contains(reason) && stderr(&output).contains(hint), "{}", stderr(&output));
     }
+}
+
+/// Copies what `make install` installs for docker to where every user can read it.
+fn install(prefix: &Path) {
+    let program = Path::new(env!("CARGO_BIN_EXE_claude-bottle"));
+    let built = program.parent().unwrap();
+    let companions = built.join("../libexec/claude-bottle");
+    let plugin = built.join("libclaude_bottle_backend_docker.so");
+    for (from, to) in [
+        (program.to_owned(), "bin/claude-bottle"),
+        (plugin, "lib/claude-bottle/plugins/claude-bottle-backend-docker.so"),
+        (companions.join("egress-guard"), "libexec/claude-bottle/egress-guard"),
+        (companions.join("bottle-guest"), "libexec/claude-bottle/bottle-guest"),
+    ] {
+        let to = prefix.join(to);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(&from, &to).unwrap_or_else(|error| panic!("copy {}: {error}", from.display()));
+    }
+}
+
+#[test]
+fn a_socket_that_the_user_may_not_use_is_named_with_the_group_to_join() {
+    const NOBODY: u32 = 65534;
+    let dir = tempfile::Builder::new().prefix("claude-bottle-denied-").tempdir_in("/var/tmp").unwrap();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+    install(&dir.path().join("usr"));
+    let (home, socket) = (dir.path().join("home"), dir.path().join("docker.sock"));
+    fs::create_dir(&home).unwrap();
+    fs::write(home.join("claude-bottle.yaml"), "bottles: { dev: {} }\nagents: { a: { bottle: dev } }\n")
+        .unwrap();
+    for path in [home.clone(), home.join("claude-bottle.yaml")] {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let _listener = UnixListener::bind(&socket).unwrap();
+    fs::set_permissions(&socket, Permissions::from_mode(0o600)).unwrap();
+    let mut start = Command::new(dir.path().join("usr/bin/claude-bottle"));
+    start.args(["start", "a", "--yes"]).uid(NOBODY).gid(NOBODY).current_dir(&home).env_clear();
+    start.env("HOME", &home).env("PATH", "/usr/bin:/bin").env("CLAUDE_BOTTLE_BACKEND", "docker");
+    let output = run(start.env("DOCKER_HOST", format!("unix://{}", socket.display())));
+    assert_code(&output, 125);
+    let said = stderr(&output);
+    let cause =
+        format!("caused by: the engine's socket `unix://{}` may not be used by this user", socket.display());
+    assert!(said.starts_with("error: cannot ask the engine for its features\n"), "{said}");
+    assert!(said.contains(&cause) && said.contains("hint: sudo usermod -aG docker"), "{said}");
 }
