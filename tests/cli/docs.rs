@@ -113,7 +113,7 @@ fn every_variable() {
     let read = Regex::new(r#"(?:setting|switch|text)\("([A-Z_]+)"\)"#).unwrap();
     let mut files = Vec::new();
     sources(&root().join("host/src"), &mut files);
-    for backend in ["docker", "bubblewrap", "podman", "kubernetes", "directory"] {
+    for backend in ["docker", "bubblewrap", "podman", "kubernetes", "directory", "kit"] {
         sources(&root().join("plugins").join(backend).join("src"), &mut files);
     }
     let mut names: BTreeSet<String> = ["OAUTH_TOKEN", "PLUGIN_PATH", "LOG"].map(str::to_owned).into();
