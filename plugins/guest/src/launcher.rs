@@ -56,7 +56,7 @@ pub struct DropRoot {
 /// Returns only when that fails.
 pub fn run(host: &OsString, groups: &[OsString]) -> Result<(), GuestError> {
     let host = host.to_str().and_then(|text| text.parse().ok()).ok_or(GuestError::ReadCommandLine)?;
-    die_with(host)?;
+    die_with(host, Signal::KILL)?;
     caller::forget()?;
     for group in groups {
         std::fs::write(group, "0")
@@ -67,7 +67,7 @@ pub fn run(host: &OsString, groups: &[OsString]) -> Result<(), GuestError> {
         gather(&drop_root.sources)?;
         give_up_root(drop_root.id)?;
         // A change of user clears it.
-        die_with(host)?;
+        die_with(host, Signal::KILL)?;
     }
     let filter = filter_file()?;
     let mut command = Command::new(&outer.program);
@@ -89,8 +89,20 @@ fn read() -> Result<Outer, GuestError> {
     serde_json::from_slice(&text).map_err(std::io::Error::from).step(|| "understand the description")
 }
 
-fn die_with(parent: u32) -> Result<(), GuestError> {
-    set_parent_process_death_signal(Some(Signal::KILL)).step(|| "tie this process to its parent")?;
+/// Becomes a program that is asked to end when its parent does.
+///
+/// # Errors
+/// Returns only when that fails.
+pub fn tied(parent: &OsString, command: &[OsString]) -> Result<(), GuestError> {
+    let parent = parent.to_str().and_then(|text| text.parse().ok()).ok_or(GuestError::ReadCommandLine)?;
+    let (program, arguments) = command.split_first().ok_or(GuestError::ReadCommandLine)?;
+    die_with(parent, Signal::TERM)?;
+    let error = Command::new(program).args(arguments).exec();
+    Err(GuestError::RunProgram { program: program.to_string_lossy().into_owned(), source: error })
+}
+
+fn die_with(parent: u32, signal: Signal) -> Result<(), GuestError> {
+    set_parent_process_death_signal(Some(signal)).step(|| "tie this process to its parent")?;
     // A parent in another process namespace has no number here.
     match getppid() {
         Some(pid) if pid.as_raw_nonzero().get().cast_unsigned() != parent => Err(GuestError::FindParent),

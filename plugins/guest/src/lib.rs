@@ -10,6 +10,10 @@
 //! - `bottle-guest probe` tries what a bottle is to keep from its agent, for `claude-bottle verify` ([`probe`]). The host runs it by
 //!   this name, wherever a backend has put the program.
 //!
+//! On the host alone:
+//!
+//! - `bottle-guest tied PARENT PROGRAM…` becomes a program that ends with its parent, such as the `ssh` by which an engine is reached.
+//!
 //! In a bubblewrap bottle ([`init`], [`protocol`]):
 //!
 //! - `bottle-guest outer PARENT GROUP…` runs on the host: it closes every descriptor that was inherited, joins control

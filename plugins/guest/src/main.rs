@@ -35,6 +35,7 @@ fn run(arguments: &[OsString]) -> Result<u8, GuestError> {
         (Some("probe"), [what, most]) if what == "processes" => Ok(probe::fill(most)),
 
         (Some("outer"), [parent, groups @ ..]) => launcher::run(parent, groups).map(|()| 0),
+        (Some("tied"), [parent, command @ ..]) => launcher::tied(parent, command).map(|()| 0),
         (Some("inside"), command) => parent::run(command).map(|()| 0),
         (Some("init"), []) => init::run().map(|()| 0),
         (Some("init"), [socket]) => init::handed(socket).map(|()| 0),
