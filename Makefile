@@ -30,7 +30,7 @@ CONTAINER_TESTS := e2e engine pod
 OTHER_TESTS := adversarial cli conformance golden kit layout live manifests plugins tidy
 TESTED = CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=$(TEST_THREADS) $(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace
 
-.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-cluster test-workspaces test-agents test-trees test-hundred agent-image images lint bench check deny crates \
+.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-cluster test-ssh test-workspaces test-agents test-trees test-hundred agent-image images lint bench check deny crates \
   install package sbom release book clean
 
 help: ## Show this list
@@ -112,6 +112,10 @@ test-cluster: images ## Run the tests of Pods on a Kubernetes cluster of one nod
 	$(CARGO) test --locked --workspace --no-run --test e2e --test conformance
 	IMAGES="claude-bottle:latest $$(tests/setup/guard-image.sh)" $(DEFAULT_SIGNALS) tests/on-cluster.sh -- \
 	  env RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --offline --workspace --test e2e --test conformance -- --ignored kubernetes
+
+test-ssh: setup build ## Run tests of the docker backend with its engine reached by ssh, through an sshd of their own
+	$(DEFAULT_SIGNALS) tests/over-ssh.sh $(CARGO) test --locked --workspace --test e2e -- \
+	  headless:: live_policy:: results::ends:: results::keep:: resume:: forward:: terminal:: suspend:: values:: --skip bubblewrap --skip podman
 
 test-workspaces: setup build ## Build and test projects of the registries in bottles, run their clients and programs of the distribution; takes the network
 	@tests/setup/workspaces.sh >/dev/null

@@ -26,6 +26,7 @@ mod podman;
 mod programs;
 mod project_tools;
 mod refused_credential;
+mod remote;
 mod results;
 mod resume;
 mod runsc;

@@ -45,6 +45,7 @@ fn record(found: &Found, labels: &Labels) -> BottleState {
     BottleState {
         id: labels.id.clone(),
         owner: labels.owner.clone(),
+        engine: None,
         bottle: labels.bottle.clone(),
         names: Names { agent: found.name.clone(), ..source.candidate(1) },
         agent: found.id.clone(),
@@ -61,5 +62,25 @@ fn record(found: &Found, labels: &Labels) -> BottleState {
         bounds: None,
         state_dir: None,
         variables: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use claude_bottle_plugin_api::Owner;
+
+    use super::*;
+    use crate::engine_id::EngineId;
+
+    /// Makes what is known of a bottle on an engine.
+    pub(crate) fn state(engine: Option<EngineId>) -> BottleState {
+        let labels = Labels {
+            id: "dev-1".to_owned(),
+            agent: "dev".to_owned(),
+            bottle: "dev".to_owned(),
+            owner: Owner::new("here", 7, 9),
+            state_dir: None,
+        };
+        BottleState { engine, ..record(&Found::default(), &labels) }
     }
 }

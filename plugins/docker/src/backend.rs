@@ -21,7 +21,7 @@ use crate::error::DockerError;
 use crate::image::guard::GUEST;
 use crate::plan::BottleState;
 use crate::sidecar::log::{Followers, follow};
-use crate::{active, cleanup, close, exec, export, guest, keep, launch, probe, reload, resolve};
+use crate::{active, cleanup, close, engine_id, exec, export, guest, keep, launch, probe, reload, resolve};
 
 /// The Docker backend.
 pub struct Docker {
@@ -63,6 +63,13 @@ impl Docker {
         }
     }
 
+    /// Returns the engine that a bottle is on.
+    fn engine_of(&self, bottle: &Bottle) -> Result<&DockerApi> {
+        let engine = self.engine()?;
+        self.run(engine_id::check(engine, bottle))?;
+        Ok(engine)
+    }
+
     fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.runtime.block_on(work)
     }
@@ -100,8 +107,8 @@ impl Backend for Docker {
 
     fn open(context: Context) -> Result<Self> {
         let config = Config::read(&context)?;
-        let engine =
-            Address::find(&|name| std::env::var(name).ok()).map(|address| Arc::new(DockerApi::new(address)));
+        let engine = Address::find(&|name| std::env::var(name).ok());
+        let engine = engine.map(|address| Arc::new(DockerApi::new(address, config.guest.clone())));
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(2).thread_name("docker").enable_all().build();
         let runtime = runtime.failure(FailureKind::Internal, || "cannot start the backend's threads")?;
@@ -140,12 +147,12 @@ impl Backend for Docker {
     }
 
     fn provision(&self, call: &Call, plan: &Plan, bottle: &Bottle) -> Result<Provisioned> {
-        let engine = self.engine()?;
+        let engine = self.engine_of(bottle)?;
         self.run(guest::provision(engine, &self.config, call, plan, bottle))
     }
 
     fn exec(&self, call: &Call, bottle: &Bottle, request: &ExecRequest) -> Result<ExitStatus> {
-        let engine = self.engine()?;
+        let engine = self.engine_of(bottle)?;
         match self.door(bottle)? {
             Some(dir) => self.run(exec::exec_by_door(engine, &self.config, (call, &dir), bottle, request)),
             None => self.run(exec::exec(engine, &self.config, call, bottle, request)),
@@ -153,18 +160,18 @@ impl Backend for Docker {
     }
 
     fn halt(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
-        let engine = self.engine()?;
+        let engine = self.engine_of(bottle)?;
         self.end_following(bottle);
         self.run(export::halt(engine, &self.guards, bottle))
     }
 
     fn export(&self, call: &Call, bottle: &Bottle, request: &ExportRequest) -> Result<Exported> {
-        let engine = self.engine()?;
+        let engine = self.engine_of(bottle)?;
         self.run(export::export(engine, call, bottle, request))
     }
 
     fn keep(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
-        let engine = self.engine()?;
+        let engine = self.engine_of(bottle)?;
         self.end_following(bottle);
         self.run(keep::keep(engine, &self.guards, bottle))
     }
@@ -174,12 +181,12 @@ impl Backend for Docker {
     }
 
     fn reload(&self, call: &Call, bottle: &Bottle, request: &ReloadRequest) -> Result<Reloaded> {
-        let engine = self.engine()?;
+        let engine = self.engine_of(bottle)?;
         self.run(reload::reload(engine, &self.guards, call, bottle, request))
     }
 
     fn close(&self, call: &Call, bottle: &Bottle) -> Result<()> {
-        let engine = self.engine()?;
+        let engine = self.engine_of(bottle)?;
         self.end_following(bottle);
         let faults = Faults { fault: &self.config.fault, call };
         self.run(close::close(engine, &self.guards, &faults, bottle))

@@ -14,6 +14,7 @@ mod cleanup;
 mod close;
 mod config;
 mod engine;
+mod engine_id;
 mod error;
 mod exec;
 mod export;

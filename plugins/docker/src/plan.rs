@@ -9,6 +9,7 @@ use claude_bottle_kit::{Labels, key};
 use claude_bottle_plugin_api::{Owner, Spec};
 use serde::{Deserialize, Serialize};
 
+use crate::engine_id::EngineId;
 use crate::image::Renew;
 use crate::image::user::AgentUser;
 use crate::limits::ResolvedLimits;
@@ -41,6 +42,9 @@ pub(crate) struct PlanState {
     pub(crate) runtime: Option<String>,
     /// The engine's architecture, which the guard's must be.
     pub(crate) arch: String,
+    /// The engine itself.
+    #[serde(default)]
+    pub(crate) engine: Option<EngineId>,
     pub(crate) port: u16,
     /// The program for the inside, on the host.
     pub(crate) guest: PathBuf,
@@ -72,6 +76,9 @@ pub(crate) struct BottleState {
     /// The run's identifier, which all parts carry as a label.
     pub(crate) id: String,
     pub(crate) owner: Owner,
+    /// The engine it is on, when that is known.
+    #[serde(default)]
+    pub(crate) engine: Option<EngineId>,
     /// The bottle's name in the manifest.
     pub(crate) bottle: String,
     pub(crate) names: Names,

@@ -4,13 +4,15 @@ use claude_bottle_plugin_api::{Failure, Probe};
 
 use crate::advisories;
 use crate::config::Config;
-use crate::engine::{Engine, EngineError, EngineFacts};
+use crate::engine::{Address, Engine, EngineError, EngineFacts};
 use crate::error::DockerError;
 use crate::limits;
 use crate::protection::Protection;
 
 /// The oldest API this backend was made for: engine 20.10.
 const OLDEST_API: (usize, usize) = (1, 41);
+/// What is said of an engine on another machine that is reached in clear.
+const EXPOSED: &str = "the way to the engine is neither encrypted nor authenticated: secrets and files that go into a bottle can be read on it";
 /// gVisor's name as a runtime.
 pub(crate) const GVISOR: &str = "runsc";
 
@@ -26,11 +28,29 @@ pub(crate) async fn probe(engine: &impl Engine) -> Probe {
     }
     let probe = Probe::usable()
         .fact("engine", format!("{} (API {}.{})", facts.version, facts.api.0, facts.api.1))
+        .fact("address", address_fact(engine.address()))
+        .fact("machine", machine_fact(&facts))
         .fact("system", format!("{}, {}", facts.system, facts.arch))
         .fact("runtime", runtime_fact(&facts))
         .fact("cgroup", &facts.cgroup);
     let faults = advisories::warnings(&facts.version);
-    limitations(&facts).into_iter().chain(faults).fold(probe, Probe::warning)
+    let exposed = engine.address().is_exposed().then(|| EXPOSED.to_owned());
+    limitations(&facts).into_iter().chain(faults).chain(exposed).fold(probe, Probe::warning)
+}
+
+/// Says where the engine is, and how it is reached.
+fn address_fact(address: &Address) -> String {
+    match address.way() {
+        Some(way) => format!("{address}, {way}"),
+        None => address.to_string(),
+    }
+}
+
+/// Says which machine the engine is on, and how large that is.
+fn machine_fact(facts: &EngineFacts) -> String {
+    let processors = if facts.cpus == 1 { "processor" } else { "processors" };
+    let memory = facts.memory_bytes as f64 / f64::from(1 << 30);
+    format!("{}, {} {processors}, {memory:.1} GiB", facts.name, facts.cpus)
 }
 
 /// Says whether the agent's own image is there, or what the first start makes it of; nothing when the engine does not say.

@@ -6,6 +6,7 @@ use claude_bottle_plugin_api::{Call, Failure, FailureKind, Plan, Proxy, Result, 
 
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::engine_id::EngineId;
 use crate::error::DockerError;
 use crate::guard_place::{self, GuardPlace};
 use crate::hardening;
@@ -72,6 +73,7 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
         call_filter: hardening::can_filter(&facts),
         runtime,
         arch: facts.arch.clone(),
+        engine: Some(EngineId::of(engine, &facts)),
         port,
         guest,
         user: AgentUser::own(config.home()),
@@ -79,7 +81,10 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
     };
     let mut plan = Plan::new(state.names.candidate(1).agent, &state)?;
     plan.image = Some(state.image.reference().to_owned());
-    plan.runtime = Some(probe::runtime_fact(&facts).to_owned());
+    let runtime = probe::runtime_fact(&facts);
+    let place = engine.address().way().map(|_| format!(" at {}", engine.address())).unwrap_or_default();
+    // Before its second name, so that whoever agrees sees in the short plan too on which machine it will be.
+    plan.runtime = Some(runtime.replacen(" (", &format!("{place} ("), 1));
     if spec.bottle.image.is_some() {
         let user = spec.bottle.user.as_deref();
         plan.fact(
@@ -87,7 +92,7 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
             user.unwrap_or("as the image says; in place of root its user 1000, or one that is added"),
         );
     }
-    plan.fact("engine", facts.version.clone());
+    plan.fact("engine", format!("{}{place}", facts.version));
     plan.fact("proxy", proxy);
     plan.fact("network", state.link.describe());
     plan.fact("limits", state.bounds.bounds.describe());

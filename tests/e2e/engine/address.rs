@@ -39,7 +39,7 @@ fn pass<From: std::io::Read, To: std::io::Write>(
 }
 
 #[test]
-fn tcp_in_clear_works_and_ssh_and_tls_are_refused_with_a_way_round() {
+fn tcp_in_clear_works_and_what_is_not_spoken_is_refused_with_a_way_round() {
     let agent = "e2e-address";
     let engine = engine(&Options::default());
     let home = home(&engine, &[agent], "      allowlist: []\n");
@@ -55,14 +55,14 @@ fn tcp_in_clear_works_and_ssh_and_tls_are_refused_with_a_way_round() {
 
     let tcp = format!("tcp://{address}");
     for (host, tls, reason, hint) in [
+        (tcp.as_str(), "1", "cannot use `", "export DOCKER_CERT_PATH=DIR"),
         (
-            "ssh://me@engine.test",
+            "https://engine.test",
             "",
-            "is not an engine's address this backend can use",
-            "ssh://me@engine.test &&",
+            "no directory with its certificates is named",
+            "export DOCKER_CERT_PATH=DIR",
         ),
-        (tcp.as_str(), "1", "wants TLS, which this backend does not speak", "hint: ssh -fnNT -L"),
-        ("https://engine.test", "", "wants TLS, which this backend does not speak", "hint: ssh -fnNT -L"),
+        ("ssh://me:word@engine.test", "", "a password has no place in it", "ssh://[USER@]HOST[:PORT]"),
         ("fd://", "", "is not an engine's address this backend can use", "hint: unset DOCKER_HOST"),
         (
             "unix:///nowhere/docker.sock",

@@ -38,6 +38,9 @@ const KEEPER: &str = include_str!("private-engine.sh");
 /// any server on the internet would be. It is of a range for documentation: <https://www.rfc-editor.org/rfc/rfc5737>.
 pub(crate) const WORLD: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
 
+/// Where an engine serves TLS, in its own network namespace.
+pub(crate) const TLS: &str = "127.0.0.1:2376";
+
 /// How long the engine may take to start or to end, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -47,13 +50,16 @@ pub(crate) struct Options {
     pub(crate) live_restore: bool,
     /// The size of the file system the data is on, as tmpfs takes it.
     pub(crate) size: &'static str,
+    /// The directory of `ca.pem`, `cert.pem` and `key.pem` with which it also serves TLS, at [`TLS`] of its own loopback, to those
+    /// whose certificate that authority has made.
+    pub(crate) tls: Option<PathBuf>,
     /// More settings, as in `daemon.json`, such as `{"runtimes": {…}}`.
     pub(crate) settings: Value,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { live_restore: false, size: "1g", settings: json!({}) }
+        Self { live_restore: false, size: "1g", tls: None, settings: json!({}) }
     }
 }
 
@@ -88,6 +94,14 @@ impl PrivateEngine {
             "cgroup-parent": format!("/{control_group}"),
             "exec-opts": ["native.cgroupdriver=cgroupfs"],
         });
+        if let Some(files) = &options.tls {
+            let file = |name: &str| json!(files.join(name));
+            settings["hosts"] = json!([address(&directory), format!("tcp://{TLS}")]);
+            settings["tlsverify"] = json!(true);
+            for (key, name) in [("tlscacert", "ca.pem"), ("tlscert", "cert.pem"), ("tlskey", "key.pem")] {
+                settings[key] = file(name);
+            }
+        }
         settings.as_object_mut().unwrap().extend(options.settings.as_object().unwrap().clone());
         fs::write(directory.join("daemon.json"), settings.to_string()).unwrap();
 

@@ -24,6 +24,11 @@ pub(crate) struct Sshd {
 impl Sshd {
     /// Starts a server on a free port of an address; this public key may log in.
     pub(crate) fn start(ip: IpAddr, allowed: &Path) -> Self {
+        Self::start_with(ip, allowed, "")
+    }
+
+    /// Does the same with more lines of its settings.
+    pub(crate) fn start_with(ip: IpAddr, allowed: &Path, more: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("sshd-").tempdir().unwrap();
         make_key(&dir.path().join("host"), "");
         fs::copy(allowed, dir.path().join("authorized_keys")).unwrap();
@@ -33,7 +38,8 @@ impl Sshd {
         }
         for _ in 0..TRIES {
             let address = TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap();
-            if let Some((child, said)) = serve(dir.path(), address) {
+            fs::write(dir.path().join("config"), settings(dir.path(), address) + more).unwrap();
+            if let Some((child, said)) = serve(dir.path()) {
                 return Self { child, said, address, dir };
             }
         }
@@ -48,6 +54,17 @@ impl Sshd {
     /// Returns its public key, as type and base64.
     pub(crate) fn host_key(&self) -> String {
         public_key(&self.dir.path().join("host"))
+    }
+
+    /// Ends it; connections that are open go on.
+    pub(crate) fn stop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again where it was.
+    pub(crate) fn start_again(&mut self) {
+        (self.child, self.said) = serve(self.dir.path()).expect("the port is taken");
     }
 
     /// Ends it, and returns what it said about its connections.
@@ -66,9 +83,8 @@ impl Drop for Sshd {
 }
 
 /// Starts the server and waits until it listens. Returns nothing when the port is taken.
-fn serve(dir: &Path, address: SocketAddr) -> Option<(Child, BufReader<ChildStderr>)> {
+fn serve(dir: &Path) -> Option<(Child, BufReader<ChildStderr>)> {
     let config = dir.join("config");
-    fs::write(&config, settings(dir, address)).unwrap();
     let mut command = Command::new(program());
     command.args(["-D", "-e", "-f"]).arg(&config).stdin(Stdio::null()).stdout(Stdio::null());
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();

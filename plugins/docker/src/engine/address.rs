@@ -1,36 +1,55 @@
 //! Where the engine is: `DOCKER_HOST`, else the current docker context, else the usual socket.
 //!
 //! The order is that of the docker command line: `resolveContextName` in
-//! <https://github.com/docker/cli/blob/v28.2.2/cli/command/cli.go>.
+//! <https://github.com/docker/cli/blob/v28.2.2/cli/command/cli.go>. One thing of it is not taken over: TLS without a look at the
+//! engine's certificate, which `DOCKER_TLS` alone and a context's `skip-tls-verify` ask for, is refused.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
-const DEFAULT_CONTEXT: &str = "default";
+use super::context::{self, Context};
+use super::ssh::SshHost;
 
-/// Where an engine listens.
+const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+/// The ports of an engine in clear and by TLS.
+const PORTS: [u16; 2] = [2375, 2376];
+
+/// Where an engine listens, and how it is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Address {
     /// A Unix socket.
     Unix(PathBuf),
     /// `host:port`, in clear.
     Tcp(String),
+    /// `host:port`, by TLS.
+    Tls(TlsAddress),
+    /// A socket of another machine, by the user's own `ssh`.
+    Ssh(SshHost),
+}
+
+/// An engine behind TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsAddress {
+    /// `host:port`.
+    pub(crate) authority: String,
+    /// The directory with `ca.pem`, `cert.pem` and `key.pem`.
+    pub(crate) files: PathBuf,
 }
 
 /// Why no address could be made out.
 #[derive(Debug, Error)]
 pub(crate) enum AddressError {
-    #[error("`{address}` is not an engine's address this backend can use (unix:// and tcp:// are)")]
+    #[error("`{address}` is not an engine's address this backend can use (unix://, ssh:// and tcp:// are)")]
     Scheme { address: String },
-    #[error("the engine at `{address}` wants TLS, which this backend does not speak")]
-    Tls { address: String },
+    #[error("`{address}` is not a valid address for ssh: {why}")]
+    Ssh { address: String, why: &'static str },
+    #[error("{asked} asks for TLS without a look at the engine's certificate, which is refused")]
+    Unverified { asked: String },
+    #[error("the engine at `{address}` is reached by TLS, and no directory with its certificates is named")]
+    Certificates { address: String },
     #[error("cannot read docker's settings in `{}`", path.display())]
     ReadSettings { path: PathBuf, source: io::Error },
     #[error("docker's settings in `{}` are damaged", path.display())]
@@ -40,12 +59,20 @@ pub(crate) enum AddressError {
 }
 
 impl AddressError {
-    /// Returns what may mend it.
+    /// Returns what may help.
     pub(crate) fn hint(&self) -> String {
         match self {
-            // ssh itself carries a socket: <https://docs.docker.com/engine/security/protect-access/>.
-            Self::Scheme { address } if address.starts_with("ssh://") => forward(address),
-            Self::Tls { .. } => forward("ssh://USER@HOST"),
+            Self::Ssh { .. } => {
+                "use ssh://[USER@]HOST[:PORT][/PATH/OF/THE/SOCKET]; all else belongs into ~/.ssh/config"
+                    .to_owned()
+            }
+            Self::Unverified { .. } => {
+                "export DOCKER_TLS_VERIFY=1   # with the engine's authority as ca.pem in DOCKER_CERT_PATH"
+                    .to_owned()
+            }
+            Self::Certificates { .. } => {
+                "export DOCKER_CERT_PATH=DIR   # with ca.pem, and cert.pem and key.pem".to_owned()
+            }
             Self::Context { .. } => "docker context ls".to_owned(),
             Self::ReadSettings { .. } | Self::ParseSettings { .. } => {
                 "export DOCKER_HOST=unix:///var/run/docker.sock   # leaves docker's settings aside".to_owned()
@@ -55,76 +82,93 @@ impl AddressError {
     }
 }
 
-/// Returns the command that brings the socket of an engine elsewhere here.
-fn forward(host: &str) -> String {
-    let is_plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"@:/._-[]".contains(&byte));
-    let host = if is_plain { host } else { "ssh://USER@HOST" };
-    format!(
-        "ssh -fnNT -L /tmp/docker.sock:/var/run/docker.sock {host} && export DOCKER_HOST=unix:///tmp/docker.sock"
-    )
+impl Default for Address {
+    fn default() -> Self {
+        Self::Unix(DEFAULT_SOCKET.into())
+    }
 }
 
 impl Address {
     /// Finds the address from an environment, which a test can make up.
     pub(crate) fn find(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, AddressError> {
         let set = |name: &str| env(name).filter(|value| !value.is_empty());
-        if let Some(host) = set("DOCKER_HOST") {
-            return parse(&host, set("DOCKER_TLS_VERIFY").is_some());
-        }
         let home = || set("HOME").map(|home| Path::new(&home).join(".docker"));
-        let Some(config) = set("DOCKER_CONFIG").map(PathBuf::from).or_else(home) else {
-            return Ok(Self::Unix(DEFAULT_SOCKET.into()));
-        };
-        let name = match set("DOCKER_CONTEXT") {
-            Some(name) => Some(name),
-            None => current_context(&config)?,
-        };
-        match name {
-            Some(name) if name != DEFAULT_CONTEXT => context(&config, &name),
-            _ => Ok(Self::Unix(DEFAULT_SOCKET.into())),
+        let settings = set("DOCKER_CONFIG").map(PathBuf::from).or_else(home);
+        if let Some(host) = set("DOCKER_HOST") {
+            let files = || set("DOCKER_CERT_PATH").map(PathBuf::from).or_else(|| settings.clone());
+            return match (set("DOCKER_TLS_VERIFY"), set("DOCKER_TLS")) {
+                (None, None) => parse(&host, &Tls::None),
+                (None, Some(_)) => {
+                    parse(&host, &Tls::Unverified("DOCKER_TLS without DOCKER_TLS_VERIFY".to_owned()))
+                }
+                (Some(_), _) => parse(&host, &Tls::Verified(files())),
+            };
         }
+        let Some(settings) = settings else { return Ok(Self::default()) };
+        match context::find(&settings, set("DOCKER_CONTEXT"))? {
+            None => Ok(Self::default()),
+            Some(Context { host, name, skips_verification: true, .. }) => {
+                parse(&host, &Tls::Unverified(format!("docker context `{name}`")))
+            }
+            Some(Context { host, tls: Some(files), .. }) => parse(&host, &Tls::Verified(Some(files))),
+            Some(Context { host, .. }) => parse(&host, &Tls::None),
+        }
+    }
+
+    /// Says how the engine is reached; nothing of a socket, whose address says it.
+    pub(crate) fn way(&self) -> Option<&'static str> {
+        match self {
+            Self::Unix(_) => None,
+            Self::Tcp(_) => Some("in clear"),
+            Self::Tls(_) => Some("by TLS"),
+            Self::Ssh(_) => Some("by ssh"),
+        }
+    }
+
+    /// Returns `true` if what is sent to the engine can be read and changed on its way: another machine, in clear.
+    pub(crate) fn is_exposed(&self) -> bool {
+        let Self::Tcp(authority) = self else { return false };
+        let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        host != "localhost" && !host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 }
 
-fn parse(text: &str, tls: bool) -> Result<Address, AddressError> {
+/// What is asked for about TLS, where the address itself does not say it.
+enum Tls {
+    None,
+    /// With files in a directory, if one is known.
+    Verified(Option<PathBuf>),
+    /// By whom.
+    Unverified(String),
+}
+
+fn parse(text: &str, tls: &Tls) -> Result<Address, AddressError> {
     let address = || text.to_owned();
-    match text.split_once("://") {
-        Some(("unix", path)) if path.starts_with('/') => Ok(Address::Unix(path.into())),
-        Some(("tcp" | "http", _)) if tls => Err(AddressError::Tls { address: address() }),
-        Some(("tcp" | "http", authority)) if !authority.is_empty() => {
-            let authority = authority.trim_end_matches('/');
-            let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-            Ok(Address::Tcp(if has_port { authority.to_owned() } else { format!("{authority}:2375") }))
+    match (text.split_once("://"), tls) {
+        (Some(("unix", path)), _) if path.starts_with('/') => Ok(Address::Unix(path.into())),
+        (Some(("ssh", rest)), _) => SshHost::parse(rest)
+            .map(Address::Ssh)
+            .map_err(|why| AddressError::Ssh { address: text.escape_debug().to_string(), why }),
+        (Some(("tcp" | "http" | "https", authority)), _) if authority.trim_end_matches('/').is_empty() => {
+            Err(AddressError::Scheme { address: address() })
         }
-        Some(("https", _)) => Err(AddressError::Tls { address: address() }),
+        (Some(("tcp" | "http" | "https", _)), Tls::Unverified(asked)) => {
+            Err(AddressError::Unverified { asked: asked.clone() })
+        }
+        (Some(("tcp" | "http", authority)), Tls::None) => Ok(Address::Tcp(with_port(authority, PORTS[0]))),
+        (Some(("tcp" | "https", authority)), Tls::Verified(Some(files))) => {
+            Ok(Address::Tls(TlsAddress { authority: with_port(authority, PORTS[1]), files: files.clone() }))
+        }
+        (Some(("tcp" | "https", _)), _) => Err(AddressError::Certificates { address: address() }),
         _ => Err(AddressError::Scheme { address: address() }),
     }
 }
 
-fn current_context(config: &Path) -> Result<Option<String>, AddressError> {
-    let value = read(&config.join("config.json"))?;
-    let name = value.as_ref().and_then(|value| value.get("currentContext")).and_then(Value::as_str);
-    Ok(name.filter(|name| !name.is_empty()).map(str::to_owned))
-}
-
-/// Contexts are stored under the hash of their name:
-/// <https://github.com/docker/cli/blob/v28.2.2/cli/context/store/store.go>.
-fn context(config: &Path, name: &str) -> Result<Address, AddressError> {
-    let digest: String = Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect();
-    let missing = || AddressError::Context { name: name.to_owned() };
-    let meta = read(&config.join("contexts/meta").join(&digest).join("meta.json"))?.ok_or_else(missing)?;
-    let host = meta.pointer("/Endpoints/docker/Host").and_then(Value::as_str).ok_or_else(missing)?;
-    let tls = config.join("contexts/tls").join(digest).join("docker").is_dir();
-    parse(host, tls)
-}
-
-fn read(path: &Path) -> Result<Option<Value>, AddressError> {
-    let text = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(|source| AddressError::ReadSettings { path: path.to_owned(), source })?,
-    };
-    let parsed = serde_json::from_slice(&text);
-    parsed.map(Some).map_err(|source| AddressError::ParseSettings { path: path.to_owned(), source })
+fn with_port(authority: &str, usual: u16) -> String {
+    let authority = authority.trim_end_matches('/');
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    if has_port { authority.to_owned() } else { format!("{authority}:{usual}") }
 }
 
 impl fmt::Display for Address {
@@ -132,69 +176,12 @@ impl fmt::Display for Address {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
             Self::Tcp(authority) => write!(f, "tcp://{authority}"),
+            Self::Tls(address) => write!(f, "tcp://{}", address.authority),
+            Self::Ssh(host) => host.fmt(f),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn find(vars: &[(&str, &str)]) -> String {
-        let env = |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned());
-        Address::find(&env).map_or_else(|error| error.to_string(), |address| address.to_string())
-    }
-
-    #[test]
-    fn docker_host_wins() {
-        assert_eq!(find(&[]), "unix:///var/run/docker.sock");
-        assert_eq!(find(&[("DOCKER_HOST", "unix:///x"), ("DOCKER_CONTEXT", "y")]), "unix:///x");
-        assert_eq!(find(&[("DOCKER_HOST", "tcp://h:99")]), "tcp://h:99");
-        assert_eq!(find(&[("DOCKER_HOST", "tcp://[::1]/")]), "tcp://[::1]:2375");
-        for bad in ["ssh://h", "unix://x", "h", "tcp://"] {
-            assert!(find(&[("DOCKER_HOST", bad)]).contains("not an engine's address"), "{bad}");
-        }
-        assert!(find(&[("DOCKER_HOST", "tcp://h"), ("DOCKER_TLS_VERIFY", "1")]).contains("TLS"));
-    }
-
-    #[test]
-    fn what_is_not_spoken_has_a_way_round() {
-        let hint = |vars: &[(&str, &str)]| {
-            let env = |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned());
-            Address::find(&env).unwrap_err().hint()
-        };
-        let socket = "ssh -fnNT -L /tmp/docker.sock:/var/run/docker.sock";
-        assert!(
-            hint(&[("DOCKER_HOST", "ssh://me@far:2222")])
-                .starts_with(&format!("{socket} ssh://me@far:2222 &&"))
-        );
-        // What is pasted must not do more than it says.
-        assert!(
-            hint(&[("DOCKER_HOST", "ssh://far;reboot")]).starts_with(&format!("{socket} ssh://USER@HOST &&"))
-        );
-        assert!(hint(&[("DOCKER_HOST", "https://far")]).starts_with(socket));
-        assert_eq!(hint(&[("DOCKER_HOST", "npipe://x")]), "unset DOCKER_HOST");
-    }
-
-    #[test]
-    fn contexts_are_read_as_docker_stores_them() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().to_str().unwrap();
-        // The hash is that of the name, `desktop-linux`.
-        let meta =
-            dir.path().join("contexts/meta/fe9c6bd7a66301f49ca9b6a70b217107cd1284598bfc254700c989b916da791e");
-        fs::create_dir_all(&meta).unwrap();
-        let document = r#"{"Name":"desktop-linux","Endpoints":{"docker":{"Host":"unix:///d.sock"}}}"#;
-        fs::write(meta.join("meta.json"), document).unwrap();
-        assert_eq!(find(&[("DOCKER_CONFIG", path)]), "unix:///var/run/docker.sock");
-        assert_eq!(find(&[("DOCKER_CONFIG", path), ("DOCKER_CONTEXT", "desktop-linux")]), "unix:///d.sock");
-        fs::write(dir.path().join("config.json"), r#"{"currentContext":"desktop-linux"}"#).unwrap();
-        assert_eq!(find(&[("DOCKER_CONFIG", path)]), "unix:///d.sock");
-        assert_eq!(
-            find(&[("DOCKER_CONFIG", path), ("DOCKER_CONTEXT", "gone")]),
-            "docker context `gone` names no engine"
-        );
-        fs::write(dir.path().join("config.json"), "{").unwrap();
-        assert!(find(&[("DOCKER_CONFIG", path)]).contains("damaged"));
-    }
-}
+#[path = "address_tests.rs"]
+mod tests;

@@ -29,17 +29,21 @@ const LARGEST_FILE: usize = 1 << 20;
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(3600);
 
 impl Engine for DockerApi {
+    fn address(&self) -> &Address {
+        self.dialer.address()
+    }
+
     async fn facts(&self) -> Result<EngineFacts> {
         self.facts.get_or_try_init(|| self.ask_facts()).await.cloned()
     }
 
     async fn server(&self) -> Option<Server> {
-        super::locality::server(&self.address).await
+        super::locality::server(self.dialer.address()).await
     }
 
     async fn create_network(&self, request: NetworkCreateRequest) -> Result<String> {
         let api = self.api().await?;
-        wire::create_network(&self.address, api, &request).await
+        wire::create_network(&self.dialer, api, &request).await
     }
 
     async fn inspect_network(&self, network: &str) -> Result<Network> {
@@ -225,10 +229,11 @@ impl Engine for DockerApi {
             let age = time.duration_since(UNIX_EPOCH).unwrap_or_default();
             format!("{}.{:09}", age.as_secs(), age.subsec_nanos())
         };
+        let ahead = self.facts().await?.ahead;
         // With an end in the past the engine answers from what it remembers, and closes.
         let options = query::EventsOptionsBuilder::default()
-            .since(&stamp(since))
-            .until(&stamp(SystemTime::now()))
+            .since(&stamp(ahead.earliest(since)))
+            .until(&stamp(ahead.latest(SystemTime::now())))
             .filters(&filters)
             .build();
         let mut events = self.client().await?.events(Some(options));
@@ -236,7 +241,7 @@ impl Engine for DockerApi {
     }
 
     async fn attach(&self, container: &str, stdin: bool) -> Result<Attached> {
-        wire::attach(&self.address, self.api().await?, container, stdin).await
+        wire::attach(&self.dialer, self.api().await?, container, stdin).await
     }
 
     async fn create_exec(&self, container: &str, spec: &ExecSpec) -> Result<String> {
@@ -258,7 +263,7 @@ impl Engine for DockerApi {
     }
 
     async fn start_exec(&self, exec: &str, tty: bool) -> Result<Attached> {
-        wire::start(&self.address, self.api().await?, exec, tty).await
+        wire::start(&self.dialer, self.api().await?, exec, tty).await
     }
 
     async fn exec_state(&self, exec: &str) -> Result<ExecState> {
@@ -275,7 +280,7 @@ impl Engine for DockerApi {
     }
 
     fn abandoned(&self) -> Abandoned {
-        let Address::Unix(path) = &self.address else { return Abandoned::default() };
+        let Address::Unix(path) = self.dialer.address() else { return Abandoned::default() };
         Abandoned::at(path).unwrap_or_else(|error| {
             tracing::debug!(%error, "list the engine's connections");
             Abandoned::default()

@@ -1,13 +1,18 @@
 //! The connection to the engine: made on first use, in the newest version both sides speak.
 
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::SystemTime;
+
 use bollard::errors::Error;
-use bollard::models::SystemVersion;
+use bollard::models::{SystemInfo, SystemVersion};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use tokio::sync::OnceCell;
 
 use super::api::DEADLINE;
+use super::dial::Dialer;
 use super::error::understand;
-use super::{Address, EngineError, EngineFacts, EngineLimits, Result};
+use super::{Address, Ahead, EngineError, EngineFacts, EngineLimits, Result};
 
 /// What Podman calls itself among the components of `GET /version`, where Docker's own engine says `Engine`:
 /// <https://github.com/containers/podman/blob/v5.4.2/pkg/api/handlers/compat/version.go>.
@@ -15,15 +20,19 @@ const PODMAN: &str = "Podman Engine";
 
 /// An engine at an address. It is reached on first use.
 pub(crate) struct DockerApi {
-    pub(super) address: Address,
+    pub(super) dialer: Arc<Dialer>,
     client: OnceCell<Docker>,
     pub(super) facts: OnceCell<EngineFacts>,
 }
 
 impl DockerApi {
-    /// Names the engine, and does not reach for it.
-    pub(crate) fn new(address: Address) -> Self {
-        Self { address, client: OnceCell::new(), facts: OnceCell::new() }
+    /// Names the engine, and does not reach for it; `guest` is the program for the inside, when the user named it.
+    pub(crate) fn new(address: Address, guest: Option<String>) -> Self {
+        Self {
+            dialer: Arc::new(Dialer::new(address, guest)),
+            client: OnceCell::new(),
+            facts: OnceCell::new(),
+        }
     }
 
     /// Returns a client that speaks the newest version both sides know.
@@ -31,15 +40,15 @@ impl DockerApi {
         self.client
             .get_or_try_init(|| async {
                 let seconds = DEADLINE.as_secs();
-                let client = match &self.address {
-                    Address::Unix(path) => {
-                        let path = path.to_string_lossy();
-                        Docker::connect_with_unix(&path, seconds, API_DEFAULT_VERSION)
-                    }
-                    Address::Tcp(authority) => {
-                        Docker::connect_with_http(authority, seconds, API_DEFAULT_VERSION)
-                    }
-                };
+                let dialer = Arc::clone(&self.dialer);
+                let transport = move |request| Arc::clone(&dialer).serve(request);
+                // The name is not looked up: it is what stands in a request's URL until the dialer takes it out.
+                let client = Docker::connect_with_custom_transport(
+                    transport,
+                    Some("http://docker"),
+                    seconds,
+                    API_DEFAULT_VERSION,
+                );
                 let client = client.map_err(|error| self.connect_error(error))?;
                 client.negotiate_version().await.map_err(|error| self.connect_error(error))
             })
@@ -47,14 +56,11 @@ impl DockerApi {
     }
 
     fn connect_error(&self, error: Error) -> EngineError {
-        let address = self.address.to_string();
-        let mut chain = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
-        let denied = chain.any(|error| {
-            let io = error.downcast_ref::<std::io::Error>();
-            io.is_some_and(|io| io.kind() == std::io::ErrorKind::PermissionDenied)
-        });
+        let address = self.dialer.address().to_string();
         match understand(error) {
-            EngineError::Protocol { .. } if denied => EngineError::Denied { address },
+            EngineError::Io { source } if source.kind() == ErrorKind::PermissionDenied => {
+                EngineError::Denied { address }
+            }
             EngineError::Gone { reason } => EngineError::Unreachable { address, source: reason.into() },
             EngineError::Protocol { source } => EngineError::Unreachable { address, source },
             EngineError::Io { source } => EngineError::Unreachable { address, source: source.into() },
@@ -71,12 +77,20 @@ impl DockerApi {
     /// Asks what the engine says of itself.
     pub(super) async fn ask_facts(&self) -> Result<EngineFacts> {
         let client = self.client().await?;
+        let before = SystemTime::now();
         let (info, version) = tokio::try_join!(client.info(), client.version()).map_err(understand)?;
+        let ahead = match self.dialer.address() {
+            Address::Unix(_) => Ahead::default(),
+            _ => Ahead::of(info.system_time.as_deref(), before, SystemTime::now()),
+        };
+        let id = identity(&info);
         let mut runtimes: Vec<_> = info.runtimes.unwrap_or_default().into_keys().collect();
         runtimes.sort();
         let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
         Ok(EngineFacts {
             version: info.server_version.unwrap_or_default(),
+            id,
+            ahead,
             podman: is_podman(&version),
             api: self.api().await?,
             arch: info.architecture.unwrap_or_default(),
@@ -96,6 +110,13 @@ impl DockerApi {
             },
         })
     }
+}
+
+/// Returns what tells an engine from others. Its own identifier does not suffice: engines before 25 keep it in `/etc/docker`, so that two
+/// of one machine share it, and machines that were cloned do.
+fn identity(info: &SystemInfo) -> String {
+    let parts = [&info.id, &info.name, &info.docker_root_dir].map(|part| part.as_deref().unwrap_or_default());
+    if parts[0].is_empty() { String::new() } else { parts.join(" ") }
 }
 
 /// Says whether the engine is Podman by its own word.

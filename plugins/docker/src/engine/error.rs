@@ -1,9 +1,13 @@
 //! What an engine's refusal means.
 
 use std::io;
+use std::path::PathBuf;
 
 use claude_bottle_plugin_api::FailureKind;
 use thiserror::Error;
+
+use super::ssh::{Ended, SshHost};
+use super::tls;
 
 /// What an engine, and a program in a container, passes on of the system's ENOSPC.
 const DISK_FULL: &str = "no space left on device";
@@ -17,8 +21,20 @@ pub(crate) enum EngineError {
     Unreachable { address: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the engine's socket `{address}` may not be used by this user")]
     Denied { address: String },
+    #[error("cannot reach the engine at `{}` by ssh: {}", .0.address, .0.said)]
+    Ssh(Box<SshFailure>),
+    #[error("{message}")]
+    MissingProgram { message: String },
+    #[error("cannot use {file}")]
+    Certificate { file: String },
+    #[error("the certificate of the engine at `{}` is not accepted: {}", .0.address, .0.why)]
+    Untrusted(Box<UntrustedEngine>),
+    #[error("the engine does not accept this user's certificate, or wants one: {alert}")]
+    ClientRefused { alert: String },
     #[error("the engine went away: {reason}")]
     Gone { reason: String },
+    #[error("the connection to the engine was lost: {reason}")]
+    Lost { reason: String },
     #[error("the engine did not answer in time")]
     Timeout,
     #[error("{message}")]
@@ -37,12 +53,34 @@ pub(crate) enum EngineError {
     NeverEnded,
 }
 
+/// An engine that `ssh` does not lead to.
+#[derive(Debug)]
+pub(crate) struct SshFailure {
+    address: String,
+    said: String,
+    hint: String,
+}
+
+/// An engine that does not prove who it is.
+#[derive(Debug)]
+pub(crate) struct UntrustedEngine {
+    pub(super) address: String,
+    /// Where the user's certificates are.
+    pub(super) files: PathBuf,
+    pub(super) why: String,
+}
+
 impl EngineError {
     /// Returns what the host does next.
     pub(crate) fn kind(&self) -> FailureKind {
         match self {
-            Self::Unreachable { .. } | Self::Gone { .. } | Self::Io { .. } => FailureKind::Unreachable,
-            Self::Denied { .. } => FailureKind::Denied,
+            Self::Unreachable { .. }
+            | Self::Ssh(_)
+            | Self::Gone { .. }
+            | Self::Lost { .. }
+            | Self::Io { .. } => FailureKind::Unreachable,
+            Self::Denied { .. } | Self::Untrusted(_) | Self::ClientRefused { .. } => FailureKind::Denied,
+            Self::MissingProgram { .. } | Self::Certificate { .. } => FailureKind::Missing,
             Self::Timeout | Self::NeverEnded => FailureKind::Timeout,
             Self::NotFound { .. } => FailureKind::NotFound,
             Self::Conflict { .. } => FailureKind::Conflict,
@@ -59,6 +97,26 @@ impl EngineError {
             ),
             Self::Gone { .. } => Some(
                 "claude-bottle cleanup   # once the engine runs again (`systemctl start docker`, or Docker Desktop)"
+                    .to_owned(),
+            ),
+            Self::Ssh(failure) => Some(failure.hint.clone()),
+            Self::MissingProgram { .. } => {
+                Some("install claude-bottle again: that program comes with it".to_owned())
+            }
+            Self::Lost { .. } => Some(
+                "claude-bottle cleanup   # once that machine is reached again; it saves the work of bottles that are left there"
+                    .to_owned(),
+            ),
+            Self::Certificate { .. } => Some(
+                "export DOCKER_CERT_PATH=DIR   # with the engine's authority as ca.pem, and the user's cert.pem and key.pem"
+                    .to_owned(),
+            ),
+            Self::Untrusted(engine) => Some(format!(
+                "put the authority that made the engine's certificate into `{}`",
+                engine.files.join("ca.pem").display()
+            )),
+            Self::ClientRefused { .. } => Some(
+                "put cert.pem and key.pem of a user that the engine knows into the directory that DOCKER_CERT_PATH names"
                     .to_owned(),
             ),
             Self::Refused { message, .. } | Self::Failed { message } => {
@@ -84,19 +142,18 @@ impl EngineError {
         }
     }
 
+    /// Makes the error of an engine that cannot be reached by ssh.
+    pub(super) fn ssh(host: &SshHost, said: String) -> Self {
+        Self::Ssh(Box::new(SshFailure { address: host.to_string(), hint: host.hint(&said), said }))
+    }
+
     pub(super) fn protocol(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let source = source.into();
-        match lost(source.as_ref()) {
-            Some(reason) => Self::Gone { reason },
-            None => Self::Protocol { source },
-        }
+        ended(source.as_ref()).unwrap_or(Self::Protocol { source })
     }
 
     pub(crate) fn io(source: io::Error) -> Self {
-        match lost(&source) {
-            Some(reason) => Self::Gone { reason },
-            None => Self::Io { source },
-        }
+        ended(&source).unwrap_or(Self::Io { source })
     }
 }
 
@@ -116,11 +173,24 @@ fn runtime_hint(said: &str) -> Option<String> {
     said.contains("OCI runtime").then(|| hint.to_owned())
 }
 
+/// Returns the error of a connection that ended before its time, could not be made, or was refused; `None` for any other error.
+fn ended(error: &(dyn std::error::Error + 'static)) -> Option<EngineError> {
+    let mut chain = std::iter::successors(Some(error), |error| below(*error));
+    let told = chain.find_map(|error| {
+        if let Some(ended) = error.downcast_ref::<Ended>() {
+            return Some(EngineError::Lost { reason: ended.reason.clone() });
+        }
+        let alert = tls::refusal(error.downcast_ref::<io::Error>()?)?;
+        Some(EngineError::ClientRefused { alert })
+    });
+    told.or_else(|| lost(error).map(|reason| EngineError::Gone { reason }))
+}
+
 /// Says why a connection ended before its time, or could not be made; `None` for any other error.
 fn lost(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     use io::ErrorKind::{
-        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, NotFound,
-        UnexpectedEof,
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
+        NetworkUnreachable, NotConnected, NotFound, TimedOut, UnexpectedEof,
     };
     let is_lost = |error: &(dyn std::error::Error + 'static)| {
         if let Some(io) = error.downcast_ref::<io::Error>() {
@@ -128,6 +198,9 @@ fn lost(error: &(dyn std::error::Error + 'static)) -> Option<String> {
             return matches!(
                 io.kind(),
                 NotFound
+                    | TimedOut
+                    | HostUnreachable
+                    | NetworkUnreachable
                     | ConnectionRefused
                     | ConnectionReset
                     | ConnectionAborted
@@ -158,7 +231,10 @@ pub(super) fn understand(error: bollard::errors::Error) -> EngineError {
         Error::DockerResponseServerError { status_code, message } => refused(status_code, message),
         Error::DockerStreamError { error } => EngineError::Failed { message: error },
         Error::RequestTimeoutError => EngineError::Timeout,
-        Error::IOError { err } => EngineError::io(err),
+        Error::IOError { err } => match err.downcast::<EngineError>() {
+            Ok(error) => error,
+            Err(err) => EngineError::io(err),
+        },
         other => EngineError::protocol(other),
     }
 }

@@ -7,6 +7,9 @@ mod abandoned;
 mod address;
 mod api;
 mod client;
+mod clock;
+mod context;
+mod dial;
 mod error;
 mod listing;
 mod locality;
@@ -14,6 +17,8 @@ mod progress;
 #[cfg(test)]
 pub(crate) mod recording;
 mod run;
+mod ssh;
+mod tls;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -28,6 +33,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub(crate) use abandoned::Abandoned;
 pub(crate) use address::{Address, AddressError};
 pub(crate) use client::DockerApi;
+pub(crate) use clock::Ahead;
 pub(crate) use error::{EngineError, disk_full_hint};
 pub(crate) use locality::{Server, distance};
 pub(crate) use run::{ExecSpec, Frames, Output, Run, container_exit_code, exit_code, run};
@@ -44,11 +50,15 @@ pub(crate) type OutputStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct EngineFacts {
     pub(crate) version: String,
+    /// What tells it from any other engine, whatever address it is reached at.
+    pub(crate) id: String,
     /// Whether it is Podman, which answers a part of Docker's API.
     pub(crate) podman: bool,
     /// The API version spoken with it, as major and minor.
     pub(crate) api: (usize, usize),
     pub(crate) arch: String,
+    /// How far its machine's clock is from this one's.
+    pub(crate) ahead: Ahead,
     /// The name of its machine, and that machine's kernel.
     pub(crate) name: String,
     pub(crate) kernel: String,
@@ -162,6 +172,8 @@ impl Kind {
 
 /// An engine that speaks Docker's API.
 pub(crate) trait Engine: Send + Sync + 'static {
+    /// Returns where it is.
+    fn address(&self) -> &Address;
     async fn facts(&self) -> Result<EngineFacts>;
     /// Returns what can be seen of the process that serves the engine's address; `None` when it is not one of this machine.
     async fn server(&self) -> Option<Server>;

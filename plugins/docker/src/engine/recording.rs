@@ -9,8 +9,8 @@ use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Abandoned, Attached, Body, Build, Container, Engine, EngineError, EngineFacts, EngineLimits, ExecSpec,
-    ExecState, Found, Kind, Network, OutputStream, Result, Server,
+    Abandoned, Address, Attached, Body, Build, Container, Engine, EngineError, EngineFacts, EngineLimits,
+    ExecSpec, ExecState, Found, Kind, Network, OutputStream, Result, Server,
 };
 
 /// The address of every container of the double.
@@ -39,6 +39,10 @@ pub(crate) struct Recording {
     pub(crate) fail: BTreeSet<String>,
     /// Containers whose image is removed just before they are made.
     pub(crate) gone: Mutex<BTreeSet<String>>,
+    /// Where it is.
+    pub(crate) address: Address,
+    /// What it calls itself.
+    pub(crate) id: String,
     /// Whether it says that it is Podman.
     pub(crate) podman: bool,
     /// What a container has said.
@@ -83,6 +87,10 @@ impl Recording {
 }
 
 impl Engine for Recording {
+    fn address(&self) -> &Address {
+        &self.address
+    }
+
     async fn facts(&self) -> Result<EngineFacts> {
         self.call("facts".to_owned())?;
         let has = |what: &str| !self.fail.contains(what);
@@ -90,7 +98,8 @@ impl Engine for Recording {
         let security =
             if has("seccomp") { vec!["name=seccomp,profile=default".to_owned()] } else { Vec::new() };
         let api = (1, if has("api") { 41 } else { 40 });
-        let facts = EngineFacts { api, arch: "x86_64".to_owned(), cpus: 2, ..EngineFacts::default() };
+        let id = self.id.clone();
+        let facts = EngineFacts { api, id, arch: "x86_64".to_owned(), cpus: 2, ..EngineFacts::default() };
         Ok(EngineFacts { version: "5.4.2".to_owned(), podman: self.podman, limits, security, ..facts })
     }
 

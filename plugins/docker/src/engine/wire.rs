@@ -6,47 +6,38 @@
 use bollard::models::{NetworkCreateRequest, NetworkCreateResponse};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
 use hyper::http::request::Builder;
 use hyper::{Request, Response, StatusCode, body::Incoming};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 
-use super::{Address, Attached, EngineError, Result};
-
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
+use super::dial::Dialer;
+use super::{Attached, EngineError, Result};
 
 /// Starts the exec `id` and returns its streams.
-pub(super) async fn start(address: &Address, api: (usize, usize), id: &str, tty: bool) -> Result<Attached> {
+pub(super) async fn start(dialer: &Dialer, api: (usize, usize), id: &str, tty: bool) -> Result<Attached> {
     let path = format!("/v{}.{}/exec/{id}/start", api.0, api.1);
-    take_over(address, path, id, &json!({"Detach": false, "Tty": tty})).await
+    take_over(dialer, path, id, &json!({"Detach": false, "Tty": tty})).await
 }
 
 /// Returns the streams of the container's own process, which may not have been started.
 ///
 /// The engine answers when it has hooked itself in, so nothing the process says is missed.
-pub(super) async fn attach(
-    address: &Address,
-    api: (usize, usize),
-    id: &str,
-    stdin: bool,
-) -> Result<Attached> {
+pub(super) async fn attach(dialer: &Dialer, api: (usize, usize), id: &str, stdin: bool) -> Result<Attached> {
     let path = format!(
         "/v{}.{}/containers/{id}/attach?stream=1&stdout=1&stderr=1&stdin={}",
         api.0,
         api.1,
         u8::from(stdin)
     );
-    take_over(address, path, id, &json!({})).await
+    take_over(dialer, path, id, &json!({})).await
 }
 
 /// Sends a request after which the connection carries a program's streams.
-async fn take_over(address: &Address, path: String, id: &str, document: &Value) -> Result<Attached> {
+async fn take_over(dialer: &Dialer, path: String, id: &str, document: &Value) -> Result<Attached> {
     let request = Request::post(path).header(CONNECTION, "Upgrade").header(UPGRADE, "tcp");
-    let response = send(address, request, document).await?;
+    let response = send(dialer, request, document).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(refusal(response).await);
     }
@@ -60,14 +51,14 @@ async fn take_over(address: &Address, path: String, id: &str, document: &Value) 
 /// Engines before 25 allow two networks of one name unless `CheckDuplicate` is set, which bollard does not know:
 /// <https://docs.docker.com/reference/api/engine/version-history/#v144-api-changes>.
 pub(super) async fn create_network(
-    address: &Address,
+    dialer: &Dialer,
     api: (usize, usize),
     request: &NetworkCreateRequest,
 ) -> Result<String> {
     let mut document = serde_json::to_value(request).map_err(EngineError::protocol)?;
     document["CheckDuplicate"] = Value::Bool(true);
     let response =
-        send(address, Request::post(format!("/v{}.{}/networks/create", api.0, api.1)), &document).await?;
+        send(dialer, Request::post(format!("/v{}.{}/networks/create", api.0, api.1)), &document).await?;
     if !response.status().is_success() {
         return Err(refusal(response).await);
     }
@@ -76,21 +67,13 @@ pub(super) async fn create_network(
     Ok(answer.id)
 }
 
-async fn send(address: &Address, request: Builder, document: &Value) -> Result<Response<Incoming>> {
-    let stream: Box<dyn Stream> = match address {
-        Address::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(EngineError::io)?),
-        Address::Tcp(authority) => Box::new(TcpStream::connect(authority).await.map_err(EngineError::io)?),
-    };
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(EngineError::protocol)?;
-    tokio::spawn(connection.with_upgrades());
+async fn send(dialer: &Dialer, request: Builder, document: &Value) -> Result<Response<Incoming>> {
     let request = request
-        .header(HOST, "docker")
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(document.to_string())))
         .map_err(EngineError::protocol)?;
-    let answer = tokio::time::timeout(super::api::DEADLINE, sender.send_request(request)).await;
-    answer.map_err(|_| EngineError::Timeout)?.map_err(EngineError::protocol)
+    let answer = tokio::time::timeout(super::api::DEADLINE, dialer.send(request)).await;
+    answer.map_err(|_| EngineError::Timeout)?
 }
 
 async fn refusal(response: Response<Incoming>) -> EngineError {

@@ -144,6 +144,7 @@ impl<E: Engine> Launch<'_, E> {
         BottleState {
             id: spec.id.clone(),
             owner: spec.owner.clone(),
+            engine: plan.engine.clone(),
             bottle: spec.bottle.name.clone(),
             names: containers.names.clone(),
             agent: containers.agent.clone(),
