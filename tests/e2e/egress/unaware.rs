@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 
-use super::below_http::SNIFF;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::below_http::{SNIFF, answered};
 use super::fixture::Fixture;
 use super::session::Session;
 use super::{assert_refused, decisions, home};
@@ -15,6 +17,8 @@ on_each_backend!(
     clients_without_any_setting_reach_what_is_allowed_and_nothing_else,
     no_name_is_looked_up_for_clients_without_a_setting,
     ten_thousand_invented_names_leave_memory_bounded,
+    an_address_that_stands_for_a_name_leads_to_its_ports_and_nowhere_else,
+    without_its_guard_a_client_without_any_setting_reaches_nothing,
 );
 
 /// Begins a command that has a search path and nothing else of the environment.
@@ -249,6 +253,70 @@ fn ten_thousand_invented_names_leave_memory_bounded(backend: Backend) {
     assert!(listeners <= 256, "{listeners} listeners on port 443");
     // Those that had to go have an address again.
     assert!(inside.ok("getent ahosts invented-1.wild.test").starts_with("127."));
+    inside.end();
+    backend.assert_nothing_left(&home, agent);
+}
+
+fn an_address_that_stands_for_a_name_leads_to_its_ports_and_nowhere_else(backend: Backend) {
+    let agent = &format!("e2e-stands-{}", backend.name());
+    let home = home(&[agent], "      allowlist: [ok.test, '*.wild.test:443']\n");
+    let mut inside = start(backend, &home, agent);
+    let address = inside.ok(&format!("{BARE} getent ahosts ok.test | head -1 | cut -d ' ' -f 1"));
+    assert!(address.starts_with("127.64."), "{address}");
+    // QUIC, DNS by both transports and over TLS, mail, databases, the engine, and the proxy's own port.
+    let udp = [53, 123, 443, 853, 8888].map(|port| format!("udp {address} {port}"));
+    let tcp = [22, 25, 53, 853, 2375, 3306, 5432, 8888].map(|port| format!("tcp {address} {port}"));
+    let none: Vec<String> = Vec::new();
+    assert_eq!(answered(&mut inside, &[udp.as_slice(), &tcp].concat()), none);
+    assert!(inside.ok(&format!("{BARE} getent ahostsv6 ok.test || echo none")).ends_with("none"));
+    // A resolver over HTTPS is a host like any other, and labels below an allowed name leave with a connection alone.
+    for host in ["dns.google", "cloudflare-dns.com", "1.1.1.1", "[2606:4700:4700::1111]"] {
+        inside.fails(&format!("{BARE} curl -sS -f -m 10 https://{host}/dns-query"));
+    }
+    inside.end();
+    assert_refused(&decisions(&home), "dns.google");
+    backend.assert_nothing_left(&home, agent);
+}
+
+/// Returns the guard of the home's only run: no other has a mount of that run's directory.
+fn guard_of(home: &crate::support::home::Home) -> Pid {
+    let runs = home.runs();
+    let directory = format!("/bottles/{}/", runs[0]);
+    let is_it = |pid: &u32| {
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        read("comm") == "egress-guard\n" && read("mountinfo").contains(&directory)
+    };
+    let entries = std::fs::read_dir("/proc").unwrap();
+    let pids = entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let pid = pids.filter(is_it).last().expect("the guard is a process of this machine");
+    Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+}
+
+fn without_its_guard_a_client_without_any_setting_reaches_nothing(backend: Backend) {
+    let agent = &format!("e2e-guardless-{}", backend.name());
+    let page = pages(backend.host_address());
+    let (ip, port) = (page.ip(), page.port());
+    let home = home(
+        &[agent],
+        &format!(
+            "      allowlist: ['page.test:{port}']\n      hosts: {{ page.test: {ip} }}\n      private: [{{ host: page.test, range: {ip}/32 }}]\n"
+        ),
+    );
+    let mut inside = start(backend, &home, agent);
+    let fetch = format!("{BARE} curl -sS -f -m 20 http://page.test:{port}/");
+    assert_eq!(inside.ok(&fetch), "page");
+    // One that is open ends with the guard, in the middle of what it carries.
+    inside.ok(&format!(
+        "mkfifo /tmp/open /tmp/over
+         ( exec 3<>/dev/tcp/page.test/{port}; printf 'GET / HTTP/1.1\\r\\nHost: page.test:{port}\\r\\n\\r\\n' >&3
+           read -r line <&3; echo \"$line\" >/tmp/open; cat <&3 >/dev/null; echo over >/tmp/over ) >/dev/null 2>&1 &
+         timeout 100 cat /tmp/open | grep -q 200"
+    ));
+    kill_process(guard_of(&home), Signal::KILL).unwrap();
+    assert_eq!(inside.ok("timeout 100 cat /tmp/over"), "over");
+    inside.fails(&fetch);
+    inside.fails(&format!("{BARE} getent ahosts page-again.test"));
+    inside.fails(&format!("{BARE} curl -sS -f -m 20 http://{ip}:{port}/"));
     inside.end();
     backend.assert_nothing_left(&home, agent);
 }

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Dns, Guard, Upstream, client_hello, connect, read_all, read_answer, send};
 
-const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
-const SECRET: &str = "s3cr3tValue0123456789xyz";
+pub(crate) const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
+pub(crate) const SECRET: &str = "s3cr3tValue0123456789xyz";
 
 /// `ok.test` is allowed on the upstream's port and leads there, and so is each name below `wild.test`.
-fn guard(upstream: &Upstream, more: &[(&str, Value)]) -> (Guard, Dns) {
+pub(crate) fn guard(upstream: &Upstream, more: &[(&str, Value)]) -> (Guard, Dns) {
     let dns = Dns::start(&[("evil.test", &[&["127.0.0.1"]])]);
     let port = upstream.port;
     let mut config = json!({
@@ -37,7 +37,7 @@ fn guard(upstream: &Upstream, more: &[(&str, Value)]) -> (Guard, Dns) {
     (Guard::start_on("127.0.0.1:0", &config, &[("BOTTLE_SECRETS", &secrets)]), dns)
 }
 
-fn catch(guard: &Guard, place: &str, first: &[u8]) -> TcpStream {
+pub(crate) fn catch(guard: &Guard, place: &str, first: &[u8]) -> TcpStream {
     let mut stream = connect(guard.address());
     let preface = format!("CATCH {place} HTTP/1.1\r\n\r\n").into_bytes();
     stream.write_all(&[&preface, first].concat()).unwrap();

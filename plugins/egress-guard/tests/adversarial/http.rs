@@ -22,12 +22,10 @@ fn guard_for(port: u16) -> Guard {
     }))
 }
 
-#[test]
-fn ambiguous_messages_reach_nobody() {
-    let upstream = Upstream::ok();
-    let (guard, a) = scene(&upstream);
-    let post = format!("POST http://{a}/ HTTP/1.1\r\nHost: {a}\r\n");
-    let requests = [
+/// Requests that two readers could take for different ones, to a target at the host `a`.
+pub(crate) fn ambiguous(target: &str, a: &str) -> Vec<String> {
+    let post = format!("POST {target} HTTP/1.1\r\nHost: {a}\r\n");
+    vec![
         format!("{post}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /"),
         format!("{post}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"),
         format!("{post}Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
@@ -46,25 +44,33 @@ fn ambiguous_messages_reach_nobody() {
         format!("{post}X: a\rY: b\r\n\r\n"),
         format!("{post}X: a\0b\r\n\r\n"),
         format!("{post}Host: evil.test\r\n\r\n"),
-        format!("GET http://{a}/ HTTP/1.1\nHost: {a}\n\n"),
-        format!("GET http://{a}/ HTTP/1.1\r\nHost: {a}\r\n\n"),
+        format!("GET {target} HTTP/1.1\nHost: {a}\n\n"),
+        format!("GET {target} HTTP/1.1\r\nHost: {a}\r\n\n"),
+        format!("GET {target} x HTTP/1.1\r\nHost: {a}\r\n\r\n"),
+        format!("GET {target}\r\nHost: {a}\r\n\r\n"),
+        format!("GET {target} HTTP/2.0\r\nHost: {a}\r\n\r\n"),
+        format!("GET {target} HTTP/1.1\r\n\r\n"),
+        format!("GET {target} HTTP/1.1\r\nHost: evil.test\r\n\r\n"),
+        format!("GET {target} HTTP/1.1\r\nHost: ok.test\r\n\r\n"),
+        format!("GET {target} HTTP/1.1\r\nHost: {a}\r\nConnection: host\r\n\r\n"),
+        format!("GET {target}#f HTTP/1.1\r\nHost: {a}\r\n\r\n"),
+    ]
+}
+
+#[test]
+fn ambiguous_messages_reach_nobody() {
+    let upstream = Upstream::ok();
+    let (guard, a) = scene(&upstream);
+    let requests = [
         format!("\r\nGET http://{a}/ HTTP/1.1\r\nHost: {a}\r\n\r\n"),
         format!("GET  http://{a}/ HTTP/1.1\r\nHost: {a}\r\n\r\n"),
-        format!("GET http://{a}/ x HTTP/1.1\r\nHost: {a}\r\n\r\n"),
-        format!("GET http://{a}/\r\nHost: {a}\r\n\r\n"),
-        format!("GET http://{a}/ HTTP/2.0\r\nHost: {a}\r\n\r\n"),
-        format!("GET http://{a}/ HTTP/1.1\r\n\r\n"),
-        format!("GET http://{a}/ HTTP/1.1\r\nHost: evil.test\r\n\r\n"),
-        format!("GET http://{a}/ HTTP/1.1\r\nHost: ok.test\r\n\r\n"),
-        format!("GET http://{a}/ HTTP/1.1\r\nHost: {a}\r\nConnection: host\r\n\r\n"),
-        format!("GET http://{a}/#f HTTP/1.1\r\nHost: {a}\r\n\r\n"),
         format!("GET https://{a}/ HTTP/1.1\r\nHost: {a}\r\n\r\n"),
         format!("GET //{a}/ HTTP/1.1\r\nHost: {a}\r\n\r\n"),
         format!("CONNECT {a} HTTP/1.1\r\nHost: {a}\r\nContent-Length: 5\r\n\r\nhello"),
         format!("CONNECT {a} HTTP/1.1\r\nHost: {a}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
     ];
-    for request in &requests {
+    for request in ambiguous(&format!("http://{a}/"), &a).iter().chain(&requests) {
         let answer = send(guard.address(), request.as_bytes());
         assert_eq!(answer.status, 400, "{request:?}: {answer:?}");
         assert_ne!(answer.code(), "", "{request:?}");

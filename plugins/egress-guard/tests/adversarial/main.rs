@@ -8,6 +8,7 @@
 mod asking;
 mod capture;
 mod caught;
+mod caught_list;
 mod ending;
 mod h2;
 mod h2_raw;

@@ -38,7 +38,7 @@ impl Scene {
 }
 
 /// Hosts that look like the allowed one, or like its neighbour, to one parser or another.
-fn odd_hosts() -> Vec<Vec<u8>> {
+pub(crate) fn odd_hosts() -> Vec<Vec<u8>> {
     let mut hosts: Vec<Vec<u8>> = Vec::new();
     for glue in [
         "\0", "%00", "%0d%0a", "\t", "%20", "%09", "\x7f", "\x0b", "\\", "@", ":", ";", ",", "#", "?", "|",
