@@ -61,7 +61,7 @@ fn assert_secret_is_nowhere(home: &Home, said: &[u8]) {
 
 fn skills_are_in_place_and_a_host_not_on_the_list_is_refused_with_a_reason(backend: Backend) {
     let agent = &format!("e2e-refused-{}", backend.name());
-    let command = "echo ~/.claude/skills/greet/*; \
+    let command = "echo ~/.claude/skills/greet/* ~/.claude/skills/bottle/*; bottle policy; \
         curl -sS -o /tmp/body -w 'status %{http_code}\\n' http://not-allowed.test/; cat /tmp/body; \
         curl -sS -I https://not-allowed.test/ 2>&1 | head -3";
     let api = standin(backend, Script { reply: REPLY.to_owned(), run: Some(ToolCall::bash(command)) });
@@ -71,7 +71,10 @@ fn skills_are_in_place_and_a_host_not_on_the_list_is_refused_with_a_reason(backe
     assert_code(&output, 0);
 
     let seen = api.messages().last().expect("the tool's output came back").body.to_string();
-    assert!(seen.contains("SKILL.md"), "{seen}");
+    assert!(seen.contains("skills/greet/SKILL.md") && seen.contains("skills/bottle/SKILL.md"), "{seen}");
+    // The product's own skill is known to the CLI, and the command that it is about is found by the CLI's shell.
+    assert!(seen.contains("how to ask the user for a host that it refuses"), "{seen}");
+    assert!(seen.contains("may be reached:") && seen.contains("api.standin.test"), "{seen}");
     assert!(seen.contains("status 403"), "{seen}");
     assert!(seen.contains("not-in-allowlist") || seen.contains("not_in_allowlist"), "{seen}");
     let refused: Vec<_> =

@@ -3,7 +3,7 @@
 use claude_bottle_egress_policy::{Effect, Policy, Rule, RuleError};
 
 /// Where a rule comes from that was added while the bottle runs.
-pub const ORIGIN: &str = "claude-bottle policy, while it runs";
+pub use claude_bottle_egress_policy::WHILE_IT_RUNS as ORIGIN;
 
 /// Why a policy is not changed.
 #[derive(Debug, thiserror::Error)]

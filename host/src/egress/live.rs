@@ -12,7 +12,7 @@ use anyhow::Context;
 use claude_bottle_egress_policy::{Policy, date_time};
 use serde::{Deserialize, Serialize};
 
-use super::read_policy;
+use super::{given_back, read_policy};
 use crate::run::records::Record;
 
 const FILE: &str = "policy.json";
@@ -36,6 +36,28 @@ struct Document {
     /// Whether another policy was sent, and what came of it was not noted.
     #[serde(default)]
     is_under_way: bool,
+    /// Up to which line of the decision log it is known what the agent gave back.
+    #[serde(default)]
+    seen_line: u64,
+}
+
+impl Document {
+    /// Takes out what the agent has given back, which the guard has done already. Another policy may have been on its way
+    /// meanwhile, so this one is sent again before it is said that it counts.
+    fn take_back(&mut self, run_dir: &Path) -> anyhow::Result<()> {
+        let found = given_back::after(run_dir, self.seen_line);
+        for given in found.context("cannot read the run's decision log")? {
+            self.seen_line = given.line;
+            if let Some((left, rules)) = self.policy.without_given(&given.place) {
+                let rules: Vec<_> = rules.iter().map(ToString::to_string).collect();
+                let change = format!("the agent gave back `{}`", rules.join("`, `"));
+                self.changes.push(Change { time: given.time, change });
+                self.policy = left;
+                self.is_under_way = true;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The policy of a run that goes on.
@@ -55,7 +77,7 @@ impl LivePolicy {
         let mut document = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let policy = read_policy(record.policy.as_deref().unwrap_or_default())?;
-                Document { policy, changes: Vec::new(), is_under_way: false }
+                Document { policy, changes: Vec::new(), is_under_way: false, seen_line: 0 }
             }
             text => text
                 .and_then(|text| Ok(serde_json::from_slice(&text)?))
@@ -65,6 +87,7 @@ impl LivePolicy {
         if let Some(left) = document.policy.without_ended(now()) {
             document.policy = left;
         }
+        document.take_back(run_dir)?;
         Ok(Self { path, document })
     }
 

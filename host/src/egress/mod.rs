@@ -7,6 +7,7 @@ pub mod amend;
 pub mod chain;
 pub mod credentials;
 pub mod decision;
+mod given_back;
 pub mod har;
 pub mod held;
 pub mod live;

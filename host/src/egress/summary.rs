@@ -84,6 +84,11 @@ impl Target {
     }
 }
 
+/// Returns `true` if a line of this method is about a tunnel: one that was asked for, or a host that the agent asks to be allowed.
+pub fn is_tunnel(method: &str) -> bool {
+    matches!(method, "CONNECT" | "ASK")
+}
+
 /// Returns host and port as one text; a request that was not readable has no port.
 pub fn place(host: &str, port: u16) -> String {
     match (host.is_empty(), port) {
@@ -172,7 +177,7 @@ impl Counter {
             _ if Code::from_text(&record.code) == Some(Code::ClientDistrusts) => &mut self.distrusted,
             _ => return,
         };
-        let tunnel = record.method == "CONNECT";
+        let tunnel = is_tunnel(&record.method);
         let (host, port, code) = (record.host, record.port, record.code);
         let target = Target { count: 0, host, port, tunnel, code, knows_ports };
         if targets.len() < MOST_HOSTS || targets.contains_key(&target) {

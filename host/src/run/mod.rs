@@ -11,6 +11,7 @@ pub mod hold;
 pub mod intercept;
 pub mod names;
 pub mod options;
+pub mod own_skill;
 pub mod owner;
 pub mod placeholders;
 pub mod plan_view;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use claude_bottle_directory::RunDir;
-use claude_bottle_directory::inside::{GUARD_DIR, INIT, OURS, SSH_DIR};
+use claude_bottle_directory::inside::{COMMAND, GUARD_DIR, INIT, OURS, SSH_DIR};
 use claude_bottle_directory::layout::{self, HOME, SSH, TMP, place, workspace};
 use claude_bottle_kit::bwrap::{self, Arguments};
 use claude_bottle_kit::host_guard;
@@ -32,6 +32,7 @@ pub(crate) fn arguments(state: &Planned, dir: &RunDir) -> Result<Arguments> {
     arguments.bind("--bind", &dir.join(HOME), &state.home.path)?;
     arguments.add(["--dir", "/run", "--dir", OURS]);
     arguments.bind("--ro-bind", &state.bwrap.guest, INIT)?;
+    arguments.add(["--symlink", "../bottle-guest", COMMAND]);
     arguments.bind("--ro-bind", &dir.join(host_guard::DIR), GUARD_DIR)?;
     arguments.bind("--ro-bind", &dir.join(SSH), SSH_DIR)?;
     for place in &state.grants.places {

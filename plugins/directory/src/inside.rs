@@ -9,6 +9,8 @@ pub const USER: &str = "node";
 pub const OURS: &str = "/run/claude-bottle";
 /// The guest program.
 pub const INIT: &str = "/run/claude-bottle/bottle-guest";
+/// The agent's own command, which is the guest program. Its directory is behind the others in `PATH`, which the guest program sees to.
+pub const COMMAND: &str = "/run/claude-bottle/bin/bottle";
 /// The directory of the guard's socket.
 pub const GUARD_DIR: &str = "/run/claude-bottle/egress";
 /// The guard's socket.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineFacts;
 use crate::guard_place::GuardPlace;
-use crate::image::guard::{GUEST, LINK_DIR, SOCKET_DIR};
+use crate::image::guard::{COMMAND, GUEST, LINK_DIR, SOCKET_DIR};
 use crate::names::PREFIX;
 use crate::network::{self, Isolation};
 use crate::plan::{labels, role};
@@ -194,10 +194,10 @@ pub(crate) fn asked(spec: &Spec) -> Result<Option<Asked>> {
 }
 
 /// Returns the mounts of a container that has these of this machine: the directory of the guard's socket, that where its door is handed
-/// over, and the program for the inside.
+/// over, and the program for the inside, under its own name and as the agent's command.
 /// The engine makes nothing of either when it is not there.
 pub(crate) fn shared(socket_dir: &Path, door_dir: &Path, guest: &Path) -> Vec<Mount> {
-    [(socket_dir, SOCKET_DIR), (door_dir, DOOR_DIR), (guest, GUEST)]
+    [(socket_dir, SOCKET_DIR), (door_dir, DOOR_DIR), (guest, GUEST), (guest, COMMAND)]
         .map(|(source, target)| Mount {
             target: Some(target.to_owned()),
             source: Some(source.to_string_lossy().into_owned()),

@@ -63,11 +63,11 @@ codes! {
     /// The request is allowed.
     Allowed = "allowed", "";
     /// No rule allows the host.
-    NotInAllowlist = "not_in_allowlist", "do not retry; ask the user to allow the host, in this bottle by `claude-bottle policy allow`, or in `egress.allowlist` for the next";
+    NotInAllowlist = "not_in_allowlist", "do not retry; ask for it by `bottle ask HOST --why TEXT`. The user can allow the host, in this bottle by `claude-bottle policy allow`, or in `egress.allowlist` for the next";
     /// A `deny` rule names the host.
     DeniedByRule = "denied_by_rule", "do not retry; the user has denied this on purpose";
     /// The host is allowed, but not on this port or not in this way.
-    PortNotAllowed = "port_not_allowed", "use the port the rule allows, or ask the user to add `host:port` to `egress.allowlist` of this bottle";
+    PortNotAllowed = "port_not_allowed", "use the port the rule allows, or ask for it by `bottle ask HOST:PORT --why TEXT`. The user can add `host:port` to `egress.allowlist` of this bottle";
     /// The path is allowed, but not by this method.
     MethodNotAllowed = "method_not_allowed", "do not retry with this method; ask the user to allow it under `egress.allowlist` of this bottle";
     /// The host is allowed, but not this path.

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::decision::Verdict;
 use crate::exchange::Exchange;
 
+/// The method by which an agent gives back what it was allowed while its bottle runs.
+pub const GIVE_BACK: &str = "GIVEBACK";
+
 /// What a line of the log is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -17,7 +20,8 @@ pub enum LogEvent {
     Ask,
     /// It waits no more; the verdict says what the answer was.
     Answer,
-    /// The policy was changed while the bottle ran; the reason says how. Nothing was asked for.
+    /// The policy was changed while the bottle ran; the reason says how. Nothing was asked for. With the method [`GIVE_BACK`] the agent
+    /// gave back what was allowed for the host, `HOST[:PORT]`.
     Policy,
 }
 
@@ -76,6 +80,9 @@ pub struct LogRecord {
     /// The status of the answer to a request that was seen; none where there was no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// What the agent said of it when it asked by the command `bottle`, escaped and cut. Text of the agent's, not to be trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     /// Names of the secrets that were put into the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,

@@ -21,7 +21,7 @@ use crate::error::StepExt;
 use crate::lead::{SELF, is_there};
 use crate::protocol::{Exec, Reply, Request, Setup, receive, send};
 use crate::reaper::{Change, Reaper};
-use crate::{session, terminal};
+use crate::{search, session, terminal};
 
 const STACK: usize = 64 * 1024;
 
@@ -72,6 +72,9 @@ fn variables(setup: &Setup, request: &Exec) -> BTreeMap<OsString, OsString> {
     }
     let given = setup.env.iter();
     all.extend(given.map(|(name, value)| (name.into(), OsStr::from_bytes(value).into())));
+    if let Some(path) = all.get_mut(OsStr::new("PATH")) {
+        *path = search::with_command(std::mem::take(path));
+    }
     all
 }
 

@@ -10,6 +10,8 @@
 //! - `bottle-guest probe` tries what a bottle is to keep from its agent, for `claude-bottle verify` ([`probe`]). The host runs it by
 //!   this name, wherever a backend has put the program.
 //!
+//! - `bottle policy`, `bottle ask HOST --why TEXT`, `bottle give-back HOST`: by this name it is a command of the agent's ([`agent`]).
+//!
 //! On the host alone:
 //!
 //! - `bottle-guest tied PARENT PROGRAM…` becomes a program that ends with its parent, such as the `ssh` by which an engine is reached.
@@ -41,12 +43,13 @@
 //! - `bottle-guest pod` is process 1 of the agent's container: it walls itself off, finds the guard, and does what the host asks for.
 //! - `bottle-guest install PATH` puts this program where that container finds it.
 //!
-//! Invariant: nothing here is configured by the agent.
+//! Invariant: nothing here is configured by the agent, and by the name `bottle` it does nothing that the agent could not do itself.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod accept;
+pub mod agent;
 mod caller;
 pub mod connect;
 pub mod container;
@@ -63,6 +66,7 @@ pub mod probe;
 pub mod protocol;
 mod reaper;
 pub mod relay;
+mod search;
 pub mod seccomp;
 mod session;
 pub mod ssh;

@@ -1,21 +1,29 @@
-//! The program: picks its subcommand by the first argument, see the library's documentation.
+//! The program: picks its subcommand by the first argument, see the library's documentation. By the name `bottle` it is the agent's command.
 
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use bottle_guest::container::{ask, exec, init as container};
-use bottle_guest::{GuestError, connect, init, join, launcher, parent, pod, probe, relay, ssh, stage};
+use bottle_guest::{GuestError, agent, connect, init, join, launcher, parent, pod, probe, relay, ssh, stage};
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match run(&arguments) {
+    let mut arguments = std::env::args_os();
+    let called = arguments.next().unwrap_or_default();
+    let arguments: Vec<OsString> = arguments.collect();
+    let is_agent = Path::new(&called).file_name().is_some_and(|name| name == agent::NAME);
+    let (name, ended) = match is_agent {
+        true => (agent::NAME, agent::run(&arguments)),
+        false => ("bottle-guest", run(&arguments)),
+    };
+    match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // There is nobody left to tell when this fails.
-            writeln!(std::io::stderr(), "bottle-guest: {}", error.chain()).ok();
+            writeln!(std::io::stderr(), "{name}: {}", error.chain()).ok();
             ExitCode::from(error.exit_code())
         }
     }

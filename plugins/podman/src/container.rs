@@ -106,6 +106,7 @@ fn mounts(plan: &Planned, dir: &RunDir) -> Result<Vec<Value>> {
         ours(HOSTS, "/etc/hosts")?,
         ours(RESOLVER, "/etc/resolv.conf")?,
         bind(&plan.bwrap.guest, inside::INIT, "ro")?,
+        bind(&plan.bwrap.guest, inside::COMMAND, "ro")?,
     ];
     if let (directory, true) = layout::workspace(&plan.spec, &plan.home) {
         mounts.push(own(&directory, &layout::place(&plan.spec, &plan.home).root)?);

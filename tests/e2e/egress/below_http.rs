@@ -160,7 +160,7 @@ fn assert_only_the_socket_is_shared(inside: &mut Session) {
     let shared = "/run/claude-bottle-link";
     assert_eq!(
         inside.ok(&format!("cd {shared} && find . ! -type d | sort")),
-        "./bottle-guest\n./guard/bundle.jks\n./guard/bundle.pem\n./guard/ca.pem\n./guard/guard.sock"
+        "./bin/bottle\n./bottle-guest\n./guard/bundle.jks\n./guard/bundle.pem\n./guard/ca.pem\n./guard/guard.sock"
     );
     // Neither the socket by which a guard takes another policy, nor the guard of another bottle.
     assert_eq!(
@@ -174,6 +174,8 @@ fn assert_only_the_socket_is_shared(inside: &mut Session) {
         format!("echo x >> {shared}/guard/ca.pem"),
         format!("chmod 777 {shared}/guard"),
         format!("echo x >> {shared}/bottle-guest"),
+        format!("echo x >> {shared}/bin/bottle"),
+        format!("rm -f {shared}/bin/bottle"),
     ]);
 }
 

@@ -77,6 +77,7 @@ fn a_container_has_no_privilege_no_secret_and_nothing_of_the_hosts() {
     for path in [
         "/run/claude-bottle/egress/x",
         "/run/claude-bottle/bottle-guest",
+        "/run/claude-bottle/bin/bottle",
         "/run/claude-bottle/handover/x",
         "/etc/hosts",
     ] {

@@ -128,7 +128,8 @@ impl Home {
         command.args(arguments).env_clear().current_dir(self.work());
         command.env("HOME", self.path()).env("TMPDIR", self.tmp()).env("TERM", "xterm-256color");
         command.env("CONTAINER_HOST", super::podman::NOWHERE);
-        for passed in ["PATH", "DOCKER_HOST", "CLAUDE_BOTTLE_BASE_IMAGE"] {
+        // An engine may see other files than this process: then the guest program is named where both have it.
+        for passed in ["PATH", "DOCKER_HOST", "CLAUDE_BOTTLE_BASE_IMAGE", "CLAUDE_BOTTLE_GUEST"] {
             command.envs(std::env::var_os(passed).map(|value| (passed, value)));
         }
         command.envs(self.env.iter().cloned());

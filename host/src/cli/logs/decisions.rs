@@ -88,7 +88,11 @@ fn row(line: &str) -> Option<Row> {
         Verdict::Error => "error",
     };
     let target = cell(&place(&record.host, record.port));
-    Some(Row { time: cell(&record.time), verdict, target, reason: cell(&record.reason) })
+    let reason = match &record.why {
+        Some(why) => cell(&format!("{}; the agent says: \"{why}\"", record.reason)),
+        None => cell(&record.reason),
+    };
+    Some(Row { time: cell(&record.time), verdict, target, reason })
 }
 
 /// Returns the row of a line that is not about a request.

@@ -13,7 +13,7 @@ use crate::profile;
 use crate::run::backend::{Backend, Verb};
 use crate::run::spec::{self, StartOptions};
 use crate::run::token::Granted;
-use crate::run::{capabilities, claude_files, intercept, secrets, tools};
+use crate::run::{capabilities, claude_files, intercept, own_skill, secrets, tools};
 
 /// A run that nothing refuses.
 pub(in crate::cli) struct Prepared {
@@ -76,8 +76,9 @@ fn attempt(
     egress.ask |= wishes.asks;
     let token = granted.readable.as_ref().map(|token| token.entry.name.clone());
     let wishes = &StartOptions { token, ..wishes.clone() };
-    let spec = spec::build(&app.invocation, agent, bottle, &egress, wishes, stage.to_owned())
+    let mut spec = spec::build(&app.invocation, agent, bottle, &egress, wishes, stage.to_owned())
         .map_err(CliError::from)?;
+    own_skill::enter(backend, agent, &mut spec).map_err(CliError::from)?;
     capabilities::check(backend, agent, bottle, &spec)?;
     secrets::check(&app.invocation, bottle)?;
     let plan = prepare(backend, &spec).map_err(|failure| {

@@ -50,6 +50,8 @@ fn only_home_and_scratch_can_be_written() {
         "/run/claude-bottle/egress/x",
         "/run/claude-bottle/ssh/x",
         "/run/claude-bottle/bottle-guest",
+        "/run/claude-bottle/bin/bottle",
+        "/run/claude-bottle/bin/x",
         "/opt/x",
         "/home/x",
         "/var/x",

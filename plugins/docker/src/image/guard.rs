@@ -22,6 +22,8 @@ use crate::error::DockerError;
 pub(crate) const LINK_DIR: &str = "/run/claude-bottle-link";
 /// The program for the inside: in the shared directory, and at the same path in a container that shares none.
 pub(crate) const GUEST: &str = "/run/claude-bottle-link/bottle-guest";
+/// The agent's own command, which is the program for the inside. Its directory is behind the others in `PATH`, which that program sees to.
+pub(crate) const COMMAND: &str = "/run/claude-bottle-link/bin/bottle";
 /// The guard's own directory, for its socket. It can replace nothing that the agent runs.
 pub(crate) const SOCKET_DIR: &str = "/run/claude-bottle-link/guard";
 /// The guard's path in the image.
@@ -106,7 +108,7 @@ impl Packable {
     fn read(programs: Programs<'_>, engine_arch: &str) -> Result<Self, DockerError> {
         let (guard, arch) = read(programs.guard, engine_arch)?;
         let (guest, _) = read(programs.guest, engine_arch)?;
-        let key = claude_bottle_kit::recipe::short_hash(&[b"4", &guard, &guest]);
+        let key = claude_bottle_kit::recipe::short_hash(&[b"5", &guard, &guest]);
         Ok(Self { guard, guest, key, arch })
     }
 }
@@ -164,6 +166,7 @@ fn pack(image: &Packable) -> Result<Vec<u8>, TreeError> {
     writer.dir(Path::new(LINK_DIR), entry(0o755))?;
     writer.dir(Path::new(SOCKET_DIR), Entry { owner: USER_IDS, ..entry(0o755) })?;
     writer.file(Path::new(GUEST), entry(0o555), &image.guest)?;
+    command(&mut writer, entry(0o755))?;
     writer.finish()?;
 
     let config = json!({
@@ -189,6 +192,15 @@ fn pack(image: &Packable) -> Result<Vec<u8>, TreeError> {
     writer.file(Path::new("manifest.json"), entry(0o644), manifest.to_string().as_bytes())?;
     writer.finish()?;
     Ok(archive)
+}
+
+/// Adds the agent's command, which is a link to the program for the inside, with its directory.
+pub(crate) fn command(writer: &mut TarWriter<'_>, entry: Entry) -> Result<(), TreeError> {
+    let place = Path::new(COMMAND);
+    if let Some(directory) = place.parent() {
+        writer.dir(directory, entry)?;
+    }
+    writer.link(place, Entry { mode: 0o777, ..entry }, Path::new("../bottle-guest"))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -41,6 +41,7 @@ pub(super) fn archive(plan: &Planned, authority: Option<&str>) -> Result<Option<
         if let Some(guest) = &guest {
             writer.dir(Path::new(LINK_DIR), entry(0o755))?;
             writer.file(Path::new(GUEST), entry(0o555), guest)?;
+            image::guard::command(&mut writer, entry(0o755))?;
         }
         if let Some(files) = &files {
             writer.dir(Path::new(SOCKET_DIR), entry(0o755))?;

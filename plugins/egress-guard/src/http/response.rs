@@ -21,6 +21,18 @@ pub(crate) fn ports(ports: &[u16]) -> Vec<u8> {
         .into_bytes()
 }
 
+/// Returns an answer to what the agent asks for itself.
+pub(crate) fn said(document: &impl Serialize) -> Vec<u8> {
+    let mut body = serde_json::to_string(document).unwrap_or_else(|_| String::from("{}"));
+    body.push('\n');
+    let length = body.len();
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Cache-Control: no-store\r\nConnection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
 /// A refusal as the client sees it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Refusal<'a> {

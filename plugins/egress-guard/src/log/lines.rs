@@ -132,6 +132,7 @@ pub(crate) fn notice(
         origin: None,
         code: code.as_str().to_owned(),
         reason,
+        why: None,
         status: None,
         secrets: Vec::new(),
         bytes_up: 0,

@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use claude_bottle_egress_policy::{Code, Decision, LogEvent};
 
-use super::admit::{self, Denial};
+use super::admit::Denial;
 use super::client::Client;
 use super::request::Request;
 use super::state::{Server, Snapshot};
-use crate::http::destination::Destination;
 
 /// The most places that are asked about at a time: more are not read by a person.
 const MOST_PLACES: usize = 32;
@@ -67,50 +66,86 @@ pub(super) fn is_open(code: Code) -> bool {
     matches!(code, Code::NotInAllowlist | Code::PortNotAllowed | Code::IpLiteral)
 }
 
-/// Waits for an answer to what was refused, where that is asked about; returns the refusal at once where it is not.
+/// What came of a refusal that may be asked about.
+pub(super) enum Outcome {
+    /// It was allowed while it waited.
+    Allowed(Decision),
+    /// It was denied on purpose while it waited.
+    Refused(Denial),
+    /// No answer came.
+    NoAnswer(Denial),
+    /// It was not asked about: by the configuration, for what it is, or since too much waits.
+    NotAsked(Denial),
+}
+
+impl Outcome {
+    /// Returns what decides about a request.
+    pub(super) fn decided(self) -> Result<Decision, Denial> {
+        match self {
+            Self::Allowed(decision) => Ok(decision),
+            Self::Refused(denial) | Self::NoAnswer(denial) | Self::NotAsked(denial) => Err(denial),
+        }
+    }
+}
+
+/// Waits for an answer to what was refused, where that is asked about; returns at once where it is not.
+///
+/// `decide` asks a policy about it.
 pub(super) async fn wait(
     client: &Client,
     request: &mut Request,
-    asked: (&Destination, &str),
+    decide: impl Fn(&Snapshot) -> Result<Decision, Denial>,
     denial: Denial,
-) -> Result<Decision, Denial> {
+) -> Outcome {
     let limit = request.snapshot.config.ask_seconds;
     if limit == 0 || !is_open(denial.code) || request.is_hidden() {
-        return Err(denial);
+        return Outcome::NotAsked(denial);
     }
     let server = Arc::clone(&client.server);
     let place = (request.host.clone(), request.port);
-    let Some(is_new) = server.questions.begin(&place) else { return Err(denial) };
-    if is_new {
+    let Some(is_new) = server.questions.begin(&place) else {
+        return Outcome::NotAsked(denial.detail("too much waits for an answer already"));
+    };
+    // What the agent says is told although the same place is asked about.
+    if is_new || request.why.is_some() {
         client.ledger.question(request, LogEvent::Ask, denial.clone()).await;
     }
-    let answer = tokio::select! {
-        answer = answer(&server, Arc::clone(&request.snapshot), asked) => answer,
+    let outcome = tokio::select! {
+        answer = answer(&server, Arc::clone(&request.snapshot), decide) => match answer {
+            Ok((snapshot, decision)) => {
+                request.snapshot = snapshot;
+                Outcome::Allowed(decision)
+            }
+            Err(denial) => Outcome::Refused(denial),
+        },
         () = tokio::time::sleep(Duration::from_secs(limit)) => {
-            Err(denial.clone().detail(format!("no answer came within {limit} s")))
+            Outcome::NoAnswer(denial.detail(format!("no answer came within {limit} s")))
         }
-        () = server.stopped() => Err(denial),
+        () = server.stopped() => Outcome::NoAnswer(denial),
     };
     if server.questions.end(&place) {
-        let said = answer.as_ref().map_or_else(Denial::clone, |(_, decision)| Denial::of(decision));
+        let said = match &outcome {
+            Outcome::Allowed(decision) => Denial::of(decision),
+            Outcome::Refused(denial) | Outcome::NoAnswer(denial) | Outcome::NotAsked(denial) => {
+                denial.clone()
+            }
+        };
         client.ledger.question(request, LogEvent::Answer, said).await;
     }
-    let (snapshot, decision) = answer?;
-    request.snapshot = snapshot;
-    Ok(decision)
+    outcome
 }
 
 /// Waits until another policy allows a request, or denies it on purpose.
 async fn answer(
     server: &Server,
     mut known: Arc<Snapshot>,
-    (wanted, method): (&Destination, &str),
+    decide: impl Fn(&Snapshot) -> Result<Decision, Denial>,
 ) -> Result<(Arc<Snapshot>, Decision), Denial> {
     let mut changed = server.changes();
     loop {
         let now = server.snapshot();
         if !Arc::ptr_eq(&now, &known) {
-            match admit::decide(&now, wanted, method) {
+            match decide(&now) {
                 Ok(decision) => return Ok((now, decision)),
                 Err(denial) if !is_open(denial.code) => return Err(denial),
                 Err(_) => known = now,

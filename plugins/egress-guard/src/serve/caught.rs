@@ -12,6 +12,7 @@ use super::admit::Denial;
 use super::asking;
 use super::client::{Client, Next};
 use super::request::Request;
+use super::words::Words;
 use crate::http::destination::{self, Destination, DestinationError};
 use crate::http::head::{MAX_METHOD, RequestHead, Version};
 use crate::http::response;
@@ -26,6 +27,8 @@ pub(super) enum Preface {
     Catch,
     /// The ports of a name are asked for.
     Resolve,
+    /// The agent asks for itself, by the command `bottle`.
+    Words(Words),
 }
 
 impl Preface {
@@ -35,7 +38,7 @@ impl Preface {
         match head.method.as_str() {
             "CATCH" if is_bare => Some(Self::Catch),
             "RESOLVE" if is_bare => Some(Self::Resolve),
-            _ => None,
+            _ => Words::of(head).map(Self::Words),
         }
     }
 }

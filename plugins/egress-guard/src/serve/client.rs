@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use claude_bottle_egress_policy::{Code, Limits, LogEvent, Scheme};
 
-use super::admit::Denial;
+use super::admit::{self, Denial};
 use super::asking;
 use super::caught::{self, Place, Preface, Role};
 use super::forward::{self, Dialled};
@@ -14,7 +14,7 @@ use super::ledger::Ledger;
 use super::request::Request;
 use super::state::{Server, Snapshot};
 use super::upstream::Upstream;
-use super::{LINGER, exchange, tunnel};
+use super::{LINGER, exchange, tunnel, words};
 use crate::http::destination::Destination;
 use crate::http::head::{self, HeadError, RequestHead};
 use crate::http::response;
@@ -103,6 +103,7 @@ impl Client {
             // The rest of such a connection may last, and this future with it.
             Some(Preface::Catch) => return Box::pin(caught::catch(self, request, &head)).await,
             Some(Preface::Resolve) => return caught::resolve(self, request, &head).await,
+            Some(Preface::Words(words)) => return words::answer(self, request, (words, &head)).await,
             None => {}
         }
         let completed = self.role.complete(&mut head);
@@ -136,7 +137,8 @@ impl Client {
         let mut decided = exchange::admit(&self.ledger, request, head, wanted);
         if let Err(denial) = decided {
             // One that was allowed while it waited is decided by that policy, as if it had come now.
-            decided = match asking::wait(self, request, (wanted, &head.method), denial).await {
+            let decide = |snapshot: &Snapshot| admit::decide(snapshot, wanted, &head.method);
+            decided = match asking::wait(self, request, decide, denial).await.decided() {
                 Ok(_) => exchange::admit(&self.ledger, request, head, wanted),
                 Err(denial) => Err(denial),
             };

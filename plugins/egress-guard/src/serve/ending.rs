@@ -15,7 +15,10 @@ pub async fn end_rules(server: Arc<Server>) {
     loop {
         let is_next = server.snapshot().config.policy.next_end().is_some();
         tokio::select! {
-            () = tokio::time::sleep(LOOK), if is_next => server.end_rules(clock::seconds()).await,
+            () = tokio::time::sleep(LOOK), if is_next => {
+                let now = clock::seconds();
+                server.narrow(|policy| Some((policy.without_ended(now)?, ()))).await;
+            }
             _ = changed.changed() => {}
             () = server.stopped() => return,
         }

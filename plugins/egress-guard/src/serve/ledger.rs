@@ -116,6 +116,7 @@ impl Ledger {
             reason: String::new(),
             status: request.capture.status().filter(|_| event == LogEvent::Request),
             secrets: request.secrets(),
+            why: request.why.clone(),
             bytes_up,
             bytes_down,
             duration_ms: u64::try_from(request.activity.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -25,6 +25,7 @@ mod upstream_proxy;
 mod upstream_response;
 mod upstream_tls;
 mod websocket;
+mod words;
 
 pub(crate) use admit::Denial;
 pub use ending::end_rules;

@@ -20,7 +20,7 @@ const MAX_LOGGED_TARGET: usize = 128;
 const MAX_LOGGED_PATH: usize = 256;
 
 /// What stands in the log and in a refusal for a word in which inspection found something.
-const MASK: &str = "***";
+pub(super) const MASK: &str = "***";
 
 /// What one request is about, for the log and for refusals.
 pub(crate) struct Request {
@@ -40,6 +40,8 @@ pub(crate) struct Request {
     pub(super) port: u16,
     /// The path of a request in an opened tunnel, or of any where exchanges are shown, without its query.
     pub(super) path: Option<String>,
+    /// What the agent said of it, as the log has it.
+    pub(super) why: Option<String>,
     /// What inspection found in method and host name, before anything was decided.
     pub(super) words: Findings,
     /// The host name in its one spelling, when [`MASK`] stands for it.
@@ -60,6 +62,7 @@ impl Request {
             host: String::new(),
             port: 0,
             path: None,
+            why: None,
             words: Findings::default(),
             hidden: None,
         }

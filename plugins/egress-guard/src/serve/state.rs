@@ -275,17 +275,18 @@ impl Server {
         }
     }
 
-    /// Takes out the rules that have ended. One that was replaced meanwhile is another's to end.
-    pub(super) async fn end_rules(&self, now: u64) {
-        let (before, next) = {
+    /// Takes rules out of the policy that counts; `None` when there is nothing to take out. One that was replaced meanwhile is
+    /// another's to narrow.
+    pub(super) async fn narrow<T>(&self, narrow: impl FnOnce(&Policy) -> Option<(Policy, T)>) -> Option<T> {
+        let (before, next, taken) = {
             let mut current = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-            let Some(left) = current.config.policy.without_ended(now) else { return };
+            let (left, taken) = narrow(&current.config.policy)?;
             // A policy with fewer rules is as good as it was.
-            let Ok(next) = current.with_policy(left) else { return };
-            let next = Arc::new(next);
-            (std::mem::replace(&mut *current, Arc::clone(&next)), next)
+            let next = Arc::new(current.with_policy(left).ok()?);
+            (std::mem::replace(&mut *current, Arc::clone(&next)), next, taken)
         };
         self.tell_change(&before, &next).await;
+        Some(taken)
     }
 
     /// Returns what is told of each new configuration.

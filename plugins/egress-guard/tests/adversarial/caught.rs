@@ -117,6 +117,9 @@ fn a_caught_client_of_plain_http_finds_no_proxy() {
         "CONNECT evil.test:443 HTTP/1.1\r\n\r\n".to_owned(),
         format!("CATCH {place} HTTP/1.1\r\n\r\n"),
         "RESOLVE evil.test HTTP/1.1\r\n\r\n".to_owned(),
+        "POLICY any HTTP/1.1\r\n\r\n".to_owned(),
+        "ASK evil.test HTTP/1.1\r\nX-Bottle-Why: x\r\n\r\n".to_owned(),
+        "GIVEBACK ok.test HTTP/1.1\r\n\r\n".to_owned(),
     ] {
         let mut stream = catch(&guard, &place, &first);
         read_answer(&mut stream);

@@ -5,6 +5,7 @@
 
 #![cfg(test)]
 
+mod agents_words;
 mod asking;
 mod capture;
 mod caught;

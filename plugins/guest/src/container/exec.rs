@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::ask::{hear, say};
 use super::words::{Answer, Ask};
 use crate::error::StepExt;
-use crate::{GuestError, lead, terminal};
+use crate::{GuestError, lead, search, terminal};
 
 /// The exit code of a program that is not there, as a shell has it.
 const NOT_FOUND: u8 = 127;
@@ -106,6 +106,9 @@ fn variables(start: &Start) -> Result<BTreeMap<OsString, OsString>, GuestError> 
             .iter_mut()
             .map(|(name, value)| (std::mem::take(name).into(), OsString::from_vec(std::mem::take(value)))),
     );
+    if let Some(path) = all.get_mut(OsStr::new("PATH")) {
+        *path = search::with_command(std::mem::take(path));
+    }
     Ok(all)
 }
 

@@ -96,6 +96,7 @@ fn record(line: Line, outcome: outcome::Outcome, bottle: &str) -> LogRecord {
         reason: outcome.reason,
         exchange: None,
         status: None,
+        why: None,
         secrets: Vec::new(),
         bytes_up: 0,
         // Of a tunnel it counts both directions as one.
