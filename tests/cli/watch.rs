@@ -72,8 +72,8 @@ fn what_waits_and_what_was_refused_is_shown_and_answered_by_keys() {
     let mut watch = watch(&home);
     watch.wait_for_screen("pypi.org:443");
     assert_snapshot!(steady(&watch.screen()), @"
-      BOTTLE                 AGENT      STATE    AGE      ASKED REFUSED  DIRECTORY
-    > shelly                 shell      running  [AGE]        1       1
+      BOTTLE             AGENT    STATE    AGE      CPU MEMORY ASKED REFUSED  DIR
+    > shelly             shell    running  [AGE]      –      –     1       1
 
     WAITING FOR AN ANSWER
       [N] s  shelly                 pypi.org:443               `pypi.org` is not on
@@ -186,6 +186,20 @@ fn a_signal_that_ends_it_leaves_the_terminal_as_it_was() {
         let (_, after) = text.rsplit_once("\u{1b}[?1049l").unwrap();
         assert!(after.contains("the end"), "{text:?}");
     }
+}
+
+#[test]
+fn a_panic_is_told_on_the_terminal_as_it_was() {
+    let home = Home::new();
+    let script = "export CLAUDE_BOTTLE_TEST_PANIC=1; stty -g >before; \"$0\" \"$@\"; echo \"it ended with $?\"; stty -g >after";
+    let mut shell = within_a_shell(&home, script);
+    shell.wait_for_screen("no bottle is running");
+    // F12
+    shell.type_keys("\u{1b}[24~");
+    let text = shell.ends_with(0);
+    assert_eq!(modes(&home, "before"), modes(&home, "after"));
+    let (_, after) = text.split_once("\u{1b}[?1049l").unwrap();
+    assert!(after.contains("panicked") && after.contains("it ended with 101"), "{text:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The way out of a bottle, tried from inside a live one: what is below HTTP, and real clients through the sidecar.
 
+mod asking;
 pub(crate) mod below_http;
 pub(crate) mod canary;
 mod carried;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::cli::watch::questions;
+use crate::cli::watch::{questions, said};
 use crate::cli::{App, Format};
 use crate::egress::live::now;
 use crate::error::CliResult;
@@ -35,6 +35,9 @@ struct QuestionView {
     /// What would allow it.
     rule: Option<String>,
     reason: String,
+    /// What the agent says of it. Text of the agent's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
     /// Until when it waits, in seconds since 1970-01-01 UTC.
     until_unix: u64,
 }
@@ -46,6 +49,7 @@ pub(super) fn run(app: &App, args: &AskedArgs) -> CliResult {
         place: question.place,
         rule: question.rule,
         reason: question.reason,
+        why: question.why,
         until_unix: question.until,
     });
     let questions: Vec<_> = questions.collect();
@@ -60,8 +64,8 @@ pub(super) fn run(app: &App, args: &AskedArgs) -> CliResult {
     let rows: Vec<_> = questions
         .iter()
         .map(|question| {
-            let QuestionView { bottle, place, reason, until_unix, .. } = question;
-            [bottle.clone(), place.clone(), left(*until_unix), reason.clone()]
+            let QuestionView { bottle, place, reason, why, until_unix, .. } = question;
+            [bottle.clone(), place.clone(), left(*until_unix), said(why.as_deref(), reason)]
         })
         .collect();
     app.ui.data(&columns(["BOTTLE", "HOST", "LEFT", "REASON"], &rows));

@@ -3,10 +3,11 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
-use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::{Paragraph, Wrap};
 
 use super::model::{Asked, Bottle, Focus, Model};
+use super::usage::Used;
 
 /// The most lines that bottles and questions take; the rest is for refusals.
 const MOST_BOTTLES: usize = 8;
@@ -22,7 +23,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, has_color: bool) {
         Constraint::Length(lines(model.questions.len(), MOST_QUESTIONS) + 1),
         Constraint::Length(1),
         Constraint::Min(2),
-        Constraint::Length(1),
+        Constraint::Length(note_lines(model)),
         Constraint::Length(1),
     ];
     let [bottles, _, questions, _, refusals, note, keys] = Layout::vertical(parts).areas(frame.area());
@@ -45,7 +46,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, has_color: bool) {
         (rows, "nothing was refused"),
         (model, Focus::Refusals),
     );
-    frame.render_widget(Paragraph::new(note_line(model)), note);
+    frame.render_widget(Paragraph::new(note_line(model)).wrap(Wrap { trim: true }), note);
     frame.render_widget(Paragraph::new(look.keys(model)), keys);
 }
 
@@ -79,17 +80,28 @@ fn list(
 
 fn bottle_head() -> String {
     format!(
-        "  {:<22} {:<10} {:<8} {:<7} {:>6} {:>7}  {}",
-        "BOTTLE", "AGENT", "STATE", "AGE", "ASKED", "REFUSED", "DIRECTORY"
+        "  {:<18} {:<8} {:<8} {:<7} {:>4} {:>6} {:>5} {:>7}  {}",
+        "BOTTLE", "AGENT", "STATE", "AGE", "CPU", "MEMORY", "ASKED", "REFUSED", "DIR"
     )
 }
 
-/// Returns the line that says what a command said, or asks whether a bottle is to be stopped.
-fn note_line(model: &Model) -> Line<'static> {
+/// How many lines the note takes: what an agent says of a question is read whole.
+fn note_lines(model: &Model) -> u16 {
+    if model.stopping.is_none() && model.said().is_some() { 4 } else { 1 }
+}
+
+/// Returns what a command said, what the agent says of a question, or the question whether a bottle is to be stopped.
+fn note_line(model: &Model) -> Text<'static> {
     let bold = Style::new().add_modifier(Modifier::BOLD);
-    match &model.stopping {
-        Some((_, name)) => Line::styled(format!("stop {name}? y is yes, any other key is no"), bold),
-        None => Line::raw(model.note.clone()),
+    if let Some((_, name)) = &model.stopping {
+        return Text::styled(format!("stop {name}? y is yes, any other key is no"), bold);
+    }
+    match model.said() {
+        None => Text::raw(model.note.clone()),
+        Some((question, why)) => {
+            let said = format!("{} asks for {}: \"{why}\"", question.bottle, question.place);
+            Text::from_iter([said, model.note.clone()])
+        }
     }
 }
 
@@ -109,8 +121,13 @@ impl Look {
     }
 
     fn bottle(&self, bottle: &Bottle) -> Line<'static> {
-        let Bottle { name, agent, state, age, workspace, requests, refused, .. } = bottle;
-        let before = format!("{} {} {state:<8} {age:<7} {requests:>6} ", cell(name, 22), cell(agent, 10));
+        let Bottle { name, agent, state, age, used, workspace, requests, refused, .. } = bottle;
+        let (cpu, memory) = (cpu(*used), memory(*used));
+        let before = format!(
+            "{} {} {state:<8} {age:<7} {cpu:>4} {memory:>6} {requests:>5} ",
+            cell(name, 18),
+            cell(agent, 8)
+        );
         let style = if *refused > 0 { self.colored(Color::Red) } else { Style::new() };
         Line::from(vec![
             Span::raw(before),
@@ -127,7 +144,7 @@ impl Look {
                 "  {} {} {}",
                 cell(&question.bottle, 22),
                 cell(&question.place, 26),
-                question.reason
+                question.said()
             )),
         ])
     }
@@ -137,6 +154,24 @@ impl Look {
         let few = "Tab next list  q quit";
         let text = if model.bottles.is_empty() { few } else { all };
         Line::styled(text, self.colored(Color::Cyan).add_modifier(Modifier::DIM))
+    }
+}
+
+/// Returns how much of a processor is taken; a dash stands for what is not known.
+fn cpu(used: Option<Used>) -> String {
+    let percent = used.and_then(|used| used.cpu_percent);
+    percent.map_or_else(|| "–".to_owned(), |percent| format!("{percent:.0}%"))
+}
+
+/// Returns how much memory is taken, in three digits at most and a unit.
+#[expect(clippy::cast_precision_loss, reason = "it is rounded to three digits")]
+fn memory(used: Option<Used>) -> String {
+    let Some(Used { memory_bytes, .. }) = used else { return "–".to_owned() };
+    let mebibytes = memory_bytes as f64 / f64::from(1 << 20);
+    match mebibytes {
+        0.0..999.5 => format!("{mebibytes:.0}M"),
+        _ if mebibytes < 9.95 * 1024.0 => format!("{:.1}G", mebibytes / 1024.0),
+        _ => format!("{:.0}G", mebibytes / 1024.0),
     }
 }
 

@@ -12,6 +12,7 @@ fn model() -> Model {
         agent: "fixer".to_owned(),
         state: "running",
         age: "3m 2s".to_owned(),
+        used: (refused > 0).then_some(Used { cpu_percent: Some(104.6), memory_bytes: 1_300 << 20 }),
         workspace: "~/work/app".to_owned(),
         requests: 120,
         refused,
@@ -57,8 +58,9 @@ fn everything_fits_into_80_columns_and_24_lines() {
     let lines = lines(&model());
     assert_eq!(lines.len(), 24, "{lines:#?}");
     for expected in [
-        "> claude-bottle-fixer-12 fixer      running  3m 2s      120       4  ~/work/app",
-        "  a-name-that-is-far-to… fixer      running  3m 2s      120       0  ~/work/app",
+        "  BOTTLE             AGENT    STATE    AGE      CPU MEMORY ASKED REFUSED  DIR",
+        "> claude-bottle-fix… fixer    running  3m 2s   105%   1.3G   120       4  ~/work",
+        "  a-name-that-is-fa… fixer    running  3m 2s      –      –   120       0  ~/work",
         "WAITING FOR AN ANSWER",
         "   42 s  claude-bottle-fixer-12 pypi.org:443               `pypi.org` is not on",
         "REFUSED",
@@ -111,4 +113,37 @@ fn a_list_is_scrolled_to_what_is_chosen() {
     model.stopping = Some(("id".to_owned(), "the-name".to_owned()));
     let text = drawn(&model, false).backend().to_string();
     assert!(text.contains("stop the-name? y is yes"), "{text}");
+}
+
+#[test]
+fn memory_has_three_digits_and_what_is_not_known_a_dash() {
+    let check = |memory_bytes: u64, expected: &str| {
+        assert_eq!(memory(Some(Used { cpu_percent: None, memory_bytes })), expected);
+    };
+    check(0, "0M");
+    check(42 << 20, "42M");
+    check(999 << 20, "999M");
+    check(1023 << 20, "1.0G");
+    check(12_345 << 20, "12G");
+    assert_eq!((memory(None), cpu(None)), ("–".to_owned(), "–".to_owned()));
+    assert_eq!(cpu(Some(Used::default())), "–");
+}
+
+#[test]
+fn what_an_agent_says_of_its_question_is_read_whole_and_as_its_words() {
+    let mut model = model();
+    let why = "to fetch the parser that the issue names, ".repeat(4) + "and no more";
+    let (run, place) = ("claude-bottle-fixer-12-id".to_owned(), "pypi.org:443".to_owned());
+    model.ask(Asked { run, place, why: Some(why), until: 160, ..Asked::default() });
+    let lines = lines(&model);
+    assert_eq!(lines.len(), 24);
+    assert!(
+        lines.iter().any(|line| line.contains("pypi.org:443") && line.contains("\"to fetch")),
+        "{lines:#?}"
+    );
+    let said = lines.join(" ");
+    assert!(
+        said.contains("asks for pypi.org:443: \"to fetch") && said.contains("and no more\""),
+        "{lines:#?}"
+    );
 }

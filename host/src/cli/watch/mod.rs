@@ -6,12 +6,15 @@ mod commands;
 mod draw;
 mod model;
 mod source;
+mod usage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+#[cfg(debug_assertions)]
+use crossterm::event::KeyCode;
 use crossterm::event::{self, Event, KeyEventKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -22,6 +25,7 @@ use crate::error::{CliError, CliResult, Exit};
 use crate::ui::interrupt::Interrupt;
 use crate::ui::screen::Screen;
 use commands::Commands;
+pub(super) use model::said;
 use model::{Action, Asked, Model};
 use source::Source;
 
@@ -138,6 +142,8 @@ impl Watch<'_> {
             return Ok(Action::Nothing);
         }
         Ok(match event::read().context("cannot read keys")? {
+            #[cfg(debug_assertions)]
+            Event::Key(key) if key.code == KeyCode::F(12) && is_to_panic() => panic!("a test wants it"),
             Event::Key(key) if key.kind != KeyEventKind::Release => self.model.press(key),
             _ => Action::Nothing,
         })
@@ -160,4 +166,10 @@ impl Watch<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns `true` if the project's own test of a panic asks for one, which release builds do not know.
+#[cfg(debug_assertions)]
+fn is_to_panic() -> bool {
+    std::env::var_os("CLAUDE_BOTTLE_TEST_PANIC").is_some()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::usage::Used;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// The most refusals that are kept; older ones are in `logs --egress`.
@@ -16,6 +17,8 @@ pub(super) struct Bottle {
     pub(super) agent: String,
     pub(super) state: &'static str,
     pub(super) age: String,
+    /// What it takes of the machine; nothing where that is not known.
+    pub(super) used: Option<Used>,
     pub(super) workspace: String,
     pub(super) requests: u64,
     pub(super) refused: u64,
@@ -33,8 +36,22 @@ pub(in crate::cli) struct Asked {
     /// What would allow it, when a rule would.
     pub(in crate::cli) rule: Option<String>,
     pub(in crate::cli) reason: String,
+    /// What the agent says of it, when it asked by `bottle ask`. Text of the agent's.
+    pub(in crate::cli) why: Option<String>,
     /// Until when a question waits, in seconds since 1970-01-01 UTC.
     pub(in crate::cli) until: u64,
+}
+
+impl Asked {
+    /// Returns what is said of it: by the agent in its own words, or else by the guard.
+    pub(in crate::cli) fn said(&self) -> String {
+        said(self.why.as_deref(), &self.reason)
+    }
+}
+
+/// Returns what is said of a question: by the agent in its own words, or else by the guard.
+pub(in crate::cli) fn said(why: Option<&str>, reason: &str) -> String {
+    why.map_or_else(|| reason.to_owned(), |why| format!("\"{why}\""))
 }
 
 /// Which of the lists keys are for.
@@ -81,9 +98,11 @@ pub(super) struct Model {
 impl Model {
     /// Adds a question, unless it waits already.
     pub(super) fn ask(&mut self, question: Asked) {
-        let is_same = |other: &Asked| other.run == question.run && other.place == question.place;
-        if !self.questions.iter().any(is_same) {
-            self.questions.push(question);
+        let is_same = |other: &&mut Asked| other.run == question.run && other.place == question.place;
+        match self.questions.iter_mut().find(is_same) {
+            // What was said first stays.
+            Some(known) => known.why = known.why.take().or(question.why),
+            None => self.questions.push(question),
         }
     }
 
@@ -125,6 +144,12 @@ impl Model {
 
     fn bottle(&self) -> Option<&Bottle> {
         self.bottles.get(self.chosen[Focus::Bottles as usize])
+    }
+
+    /// Returns the question that keys are for, or that waits longest, with what the agent says of it.
+    pub(super) fn said(&self) -> Option<(&Asked, &str)> {
+        let question = self.questions.get(self.chosen[Focus::Questions as usize])?;
+        Some((question, question.why.as_deref()?))
     }
 
     /// Returns the host that keys are for: the chosen one, or the question that waits longest.

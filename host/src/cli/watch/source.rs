@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use claude_bottle_egress_policy::{LogEvent, LogRecord, Tally, Verdict};
 
 use super::model::{Asked, Bottle, Model};
+use super::usage::Usage;
 use crate::cli::App;
 use crate::cli::logs::tail::Tail;
 use crate::cli::policy::running::running;
@@ -12,7 +13,7 @@ use crate::cli::selection::meant;
 use crate::cli::table::{age, below_home};
 use crate::egress::decision::{self, Decision};
 use crate::egress::live::now;
-use crate::egress::summary::{Target, place};
+use crate::egress::summary::{Target, is_tunnel, place};
 use crate::error::CliResult;
 use crate::run::records::{Phase, Record};
 use crate::ui::clean;
@@ -26,6 +27,7 @@ pub(super) struct Source<'a> {
     /// The bottle that is meant; all of them when none is.
     wanted: Option<&'a str>,
     followed: HashMap<String, Followed>,
+    usage: Usage,
 }
 
 /// The decision log of a run.
@@ -36,7 +38,7 @@ struct Followed {
 
 impl<'a> Source<'a> {
     pub(super) fn new(app: &'a App, wanted: Option<&'a str>) -> Self {
-        Self { app, wanted, followed: HashMap::new() }
+        Self { app, wanted, followed: HashMap::new(), usage: Usage::default() }
     }
 
     /// Returns the runs that are watched.
@@ -55,6 +57,8 @@ impl<'a> Source<'a> {
         for run in &runs {
             self.follow(run, model)?;
         }
+        let ids: Vec<_> = runs.iter().map(|run| run.id.as_str()).collect();
+        self.usage.refresh(&ids);
         let bottles = runs.iter().map(|run| self.bottle(run)).collect();
         model.update(bottles, now());
         Ok(())
@@ -82,6 +86,7 @@ impl<'a> Source<'a> {
             agent: run.agent.clone(),
             state: if run.phase == Phase::Creating { "creating" } else { "running" },
             age: age(run.created_unix),
+            used: self.usage.of(&run.id),
             workspace: workspace.map(|dir| below_home(dir, &self.app.invocation.home)).unwrap_or_default(),
             requests: tally.allowed + tally.blocked + tally.failed,
             refused: tally.blocked,
@@ -106,7 +111,7 @@ fn asked(run: &Record, record: &LogRecord, knows_ports: bool) -> Asked {
         count: 1,
         host: record.host.clone(),
         port: record.port,
-        tunnel: record.method == "CONNECT",
+        tunnel: is_tunnel(&record.method),
         code: record.code.clone(),
         knows_ports,
     };
@@ -117,6 +122,7 @@ fn asked(run: &Record, record: &LogRecord, knows_ports: bool) -> Asked {
         place: one_line(&place(&record.host, record.port)),
         rule: target.rule(),
         reason: one_line(&record.reason),
+        why: record.why.as_deref().map(one_line),
         until: seconds(&record.time).map_or(0, |asked| asked + LONGEST),
     }
 }
