@@ -7,7 +7,9 @@ mod contender;
 mod docker;
 mod guard;
 mod home;
+mod live;
 mod load;
+mod policy;
 mod results;
 
 use std::fmt::Display;
@@ -40,10 +42,14 @@ enum Subject {
     Bubblewrap,
     /// The egress guard beside squid and tinyproxy
     Guard,
+    /// A policy that is changed in a live bottle
+    Policy,
     /// Saving, looking at and taking what an agent changed
     Results,
     /// The egress guard's look into clean text, which `guard` measures too
     Inspection,
+    /// A new connection of a client that knows no proxy, which `guard` measures too
+    Caught,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -63,11 +69,19 @@ fn main() -> anyhow::Result<()> {
             show(&sheet)?;
         }
     }
+    if wanted(Subject::Policy) {
+        show(&policy::run(args.rounds).context("measure a change of policy")?)?;
+    }
     if wanted(Subject::Results) {
         results::run(args.rounds, args.files, show).context("measure saved results")?;
     }
     if args.subjects.contains(&Subject::Inspection) {
         show(&guard::inspection(args.rounds).context("measure the look into text")?)?;
+    }
+    if args.subjects.contains(&Subject::Caught) {
+        for sheet in guard::caught(args.rounds).context("measure caught connections")? {
+            show(&sheet)?;
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! Everything stays on loopback: one upstream and one client in this process, and the proxies as processes. Each allows
 //! the upstream's address and port alone and logs each request. The address is written out, so that no lookup is in it.
 
+mod caught;
 mod dlp;
 mod latency;
 mod line;
@@ -36,6 +37,7 @@ struct Measured {
 
 /// Measures everything; `rounds` scales how often.
 pub(crate) fn run(rounds: usize) -> anyhow::Result<Vec<Sheet>> {
+    let caught = caught(rounds)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let upstream = upstream::serve().await?;
@@ -55,6 +57,7 @@ pub(crate) fn run(rounds: usize) -> anyhow::Result<Vec<Sheet>> {
         drop(proxies);
         sheets.extend(opened::run(rounds).await?);
         sheets.push(dlp::run(rounds)?);
+        sheets.extend(caught);
         Ok(sheets)
     })
 }
@@ -62,6 +65,11 @@ pub(crate) fn run(rounds: usize) -> anyhow::Result<Vec<Sheet>> {
 /// Measures the look into clean text alone, which needs neither squid nor tinyproxy.
 pub(crate) fn inspection(rounds: usize) -> anyhow::Result<Sheet> {
     dlp::run(rounds)
+}
+
+/// Measures new connections of clients that know no proxy alone, which needs neither squid nor tinyproxy.
+pub(crate) fn caught(rounds: usize) -> anyhow::Result<Vec<Sheet>> {
+    caught::run(rounds)
 }
 
 /// Waits for one turn, with its bound.
