@@ -121,9 +121,10 @@ test-workspaces: setup build ## Build and test projects of the registries in bot
 	@tests/setup/workspaces.sh >/dev/null
 	@tests/setup/workspaces-image.sh >/dev/null
 	@tests/setup/clients.sh >/dev/null
+	@tests/setup/browsers.sh >/dev/null
 	@tests/setup/programs-image.sh >/dev/null
 	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=1 $(DEFAULT_SIGNALS) \
-	  $(CARGO) test --locked --workspace --test e2e -- --ignored --nocapture workspaces:: programs:: registry_clients:: trust_clients::
+	  $(CARGO) test --locked --workspace --test e2e -- --ignored --nocapture workspaces:: programs:: registry_clients:: trust_clients:: browsers::
 
 test-agents: setup build ## Start the real Codex, Gemini CLI, OpenCode and Aider in bottles, each against a stand-in of its API; takes the network
 	@tests/setup/agents.sh >/dev/null
@@ -145,7 +146,7 @@ lint: ## Check formatting, lints and documentation as CI does
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 
 # `make bench results` measures that alone; without a subject everything is measured.
-SUBJECTS := load docker bubblewrap guard inspection results
+SUBJECTS := load docker bubblewrap guard policy caught inspection results
 .PHONY: $(SUBJECTS)
 $(SUBJECTS): ; @:
 

@@ -8,6 +8,7 @@
 mod support;
 
 mod agents;
+mod browsers;
 mod caller;
 mod egress;
 mod engine;

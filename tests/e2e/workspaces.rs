@@ -27,6 +27,8 @@ on_each_backend!(
     a_go_module_builds_and_tests,
     #[ignore = "reaches the registries: make test-workspaces"]
     a_maven_project_builds_and_tests,
+    #[ignore = "reaches the registries: make test-workspaces"]
+    a_gradle_project_builds_and_tests,
 );
 
 /// The clients find their way without what names a proxy to them.
@@ -66,6 +68,17 @@ fn a_maven_project_builds_and_tests(backend: Backend) {
     // What looks at licenses of files wants one in the file that the tests read.
     let said = build(backend, "java-maven", "mvn --batch-mode --no-transfer-progress -Drat.skip test");
     assert!(said.contains("BUILD SUCCESS") && said.contains("Failures: 0, Errors: 0"), "{said}");
+}
+
+fn a_gradle_project_builds_and_tests(backend: Backend) {
+    let said = build(
+        backend,
+        "java-gradle",
+        "gradle --no-daemon --console plain test && ls build/test-results/test | wc -l",
+    );
+    assert!(said.contains("BUILD SUCCESSFUL"), "{said}");
+    let classes: u32 = said.trim_end().lines().last().unwrap().trim().parse().unwrap();
+    assert!(classes > 20, "{said}");
 }
 
 /// Runs a line in a copy of a project, as the example of its name grants it, and returns what it printed.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes an image that has the tools of the projects of `workspaces.sh`, from this machine's own, and prints its name on stdout: node with pnpm,
-# python3 with uv, Rust, Go, Maven with a JDK, and a linker. Nothing is done when it was made from this base image and these tools already.
+# python3 with uv, Rust, Go, Maven and Gradle with a JDK, and a linker. Nothing is done when it was made from this base image and these tools already.
 set -euo pipefail
 # shellcheck source=tests/setup/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -22,7 +22,7 @@ if [ "$(docker image inspect --format "{{index .Config.Labels \"$key_label\"}}" 
 FROM $base
 # Java's packages link their manual pages into a directory that the base image has not.
 RUN mkdir -p /usr/share/man/man1 && apt-get -qq update \
-  && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install gcc libc6-dev python3 maven openjdk-17-jdk-headless >/dev/null \
+  && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install gcc libc6-dev python3 maven gradle openjdk-17-jdk-headless >/dev/null \
   && rm -rf /var/lib/apt/lists/*
 COPY rust /opt/rust
 COPY go /usr/local/go

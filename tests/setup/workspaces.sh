@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes projects exist below .cache, and prints their directory: a Node workspace, a Python project, a Rust workspace, a Go module and a
-# Maven project, of public packages, by the registries' own clients, as this machine has them set up. Nothing of them is built here.
+# Makes projects exist below .cache, and prints their directory: a Node workspace, a Python project, a Rust workspace, a Go module, a
+# Maven and a Gradle project, of public packages, by the registries' own clients, as this machine has them set up. Nothing of them is built here.
 set -euo pipefail
 # shellcheck source=tests/setup/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -56,7 +56,20 @@ java_project() {
   rm -rf java-maven/src/*/java/META-INF ./*.jar repository
 }
 
+# The same sources. Debian's Gradle is of 2018, and knows this way to say it.
+gradle_project() {
+  cp -r java-maven java-gradle && rm java-gradle/pom.xml
+  cat >java-gradle/build.gradle <<'END'
+apply plugin: 'java'
+repositories { mavenCentral() }
+sourceCompatibility = 8
+[compileJava, compileTestJava]*.options*.encoding = 'UTF-8'
+dependencies { testCompile 'junit:junit:4.13.2' }
+END
+}
+
 lock_setup workspaces
+command -v gradle >/dev/null || install_packages "a project of Gradle" gradle
 if [ "$(cat "$dir/key" 2>/dev/null)" != "$key" ]; then
   for program in npm cargo go mvn jar; do
     command -v $program >/dev/null || fail "$program is missing, whose projects are tried in bottles" "install $program as its makers say"
@@ -66,7 +79,7 @@ if [ "$(cat "$dir/key" 2>/dev/null)" != "$key" ]; then
   rm -rf "$dir"
   mkdir -p "$dir"
   cd "$dir"
-  node && python && rust && go_module && java_project || fail "the projects cannot be had" "rm -rf $dir, and try again"
+  node && python && rust && go_module && java_project && gradle_project || fail "the projects cannot be had" "rm -rf $dir, and try again"
   echo "$key" >key
 fi
 echo "$dir"
