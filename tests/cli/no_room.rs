@@ -45,9 +45,9 @@ impl Drop for Small {
 /// A result whose later files do not fit where its first ones do.
 fn large() -> Made {
     let made = Made::new();
-    made.before("edited", "one\n").after("edited", "two\n").before("gone", &"x".repeat(20_000)).gone("gone");
+    made.before("edited", "one\n").after("edited", "two\n").before("gone", "x".repeat(20_000)).gone("gone");
     for number in 0..8 {
-        made.after(&format!("new/{number}"), &"y".repeat(20_000));
+        made.after(format!("new/{number}"), "y".repeat(20_000));
     }
     made
 }
@@ -72,7 +72,7 @@ fn what_does_not_fit_when_a_result_is_taken_back_leaves_it_taken() {
     let made = Made::new();
     made.before("edited", "one\n").after("edited", "two\n");
     for number in 0..8 {
-        made.before(&format!("old/{number}"), &"x".repeat(20_000)).gone(&format!("old/{number}"));
+        made.before(format!("old/{number}"), "x".repeat(20_000)).gone(&format!("old/{number}"));
     }
     let review = Review::new(made);
     let small = Small::under(&review.made, "4m");

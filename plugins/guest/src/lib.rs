@@ -10,11 +10,10 @@
 //! - `bottle-guest probe` tries what a bottle is to keep from its agent, for `claude-bottle verify` ([`probe`]). The host runs it by
 //!   this name, wherever a backend has put the program.
 //!
-//! - `bottle policy`, `bottle ask HOST --why TEXT`, `bottle give-back HOST`: by this name it is a command of the agent's ([`agent`]).
-//!
 //! On the host alone:
 //!
 //! - `bottle-guest tied PARENT PROGRAM…` becomes a program that ends with its parent, such as the `ssh` by which an engine is reached.
+//! - `bottle policy`, `bottle ask HOST --why TEXT`, `bottle give-back HOST`: by this name it is a command of the agent's ([`agent`]).
 //!
 //! In a bubblewrap bottle ([`init`], [`protocol`]):
 //!

@@ -109,14 +109,14 @@ mod tests {
 
     use super::*;
 
-    fn pod(status: Value) -> Pod {
+    fn pod(status: &Value) -> Pod {
         serde_json::from_value(json!({ "status": status })).unwrap()
     }
 
     #[test]
     fn an_image_that_cannot_be_had_ends_the_wait_and_a_full_cluster_does_not() {
         let waiting = |reason: &str, message: &str| {
-            pod(json!({ "phase": "Pending", "containerStatuses": [{
+            pod(&json!({ "phase": "Pending", "containerStatuses": [{
                 "name": "agent", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
                 "state": { "waiting": { "reason": reason, "message": message } },
             }]}))
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(final_reason(&refused).as_deref(), Some(words));
         assert_eq!(final_reason(&waiting("ContainerCreating", "")), None);
         assert_eq!(waits_for(&waiting("ContainerCreating", "")).as_deref(), Some("agent: ContainerCreating"));
-        let full = pod(json!({ "phase": "Pending", "conditions": [
+        let full = pod(&json!({ "phase": "Pending", "conditions": [
             { "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes" },
         ]}));
         assert_eq!(final_reason(&full), None);
@@ -135,15 +135,15 @@ mod tests {
 
     #[test]
     fn an_end_has_the_name_that_the_cluster_gives_it() {
-        let late = pod(json!({ "phase": "Failed", "reason": "DeadlineExceeded", "message": "too long" }));
+        let late = pod(&json!({ "phase": "Failed", "reason": "DeadlineExceeded", "message": "too long" }));
         assert_eq!(end(&late).as_deref(), Some("DeadlineExceeded: too long"));
-        let killed = pod(json!({ "phase": "Failed", "containerStatuses": [{
+        let killed = pod(&json!({ "phase": "Failed", "containerStatuses": [{
             "name": "agent", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
             "state": { "terminated": { "exitCode": 137, "reason": "OOMKilled" } },
         }]}));
         assert_eq!(end(&killed).as_deref(), Some("agent: OOMKilled: exit code 137"));
         assert!(was_out_of_memory(&killed) && !was_out_of_memory(&late));
-        let drained = pod(json!({ "phase": "Failed", "conditions": [
+        let drained = pod(&json!({ "phase": "Failed", "conditions": [
             { "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "drain" },
         ]}));
         assert_eq!(final_reason(&drained).as_deref(), Some("EvictionByEvictionAPI: drain"));

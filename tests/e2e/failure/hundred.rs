@@ -30,6 +30,7 @@ fn two_hundred_bottles_on_bubblewrap_at_once() {
     at_once(Backend::Bubblewrap, 200);
 }
 
+#[expect(clippy::print_stdout, reason = "what it costs is the point of it")]
 fn at_once(backend: Backend, count: usize) {
     let (_room, api) = (whole_room(), api());
     let agent = &format!("e2e-hundred-{}", backend.name());

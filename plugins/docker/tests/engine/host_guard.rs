@@ -44,9 +44,8 @@ fn one_container_without_a_network_and_a_guard_without_rights_are_all_there_is()
     let mut mounts: Vec<_> = mounts.lines().filter(|line| !line.is_empty()).collect();
     mounts.sort_unstable();
     let link = "/run/claude-bottle-link";
-    let bound =
-        ["bin/bottle", "bottle-guest", "guard", "handover"].map(|name| format!("bind {link}/{name} false"));
-    assert_eq!(mounts, bound);
+    let bound = ["bin/bottle", "bottle-guest", "guard", "handover"];
+    assert_eq!(mounts, bound.map(|name| format!("bind {link}/{name} false")));
 
     // The last is the guard itself: another user than root, in namespaces of its own, with no right and a filter for its calls.
     let all = processes(&run);

@@ -15,7 +15,8 @@ fn pack(entries: &[(&str, u32, Option<&str>)]) -> Vec<u8> {
     for (name, mode, content) in entries {
         let mut header = Header::new_gnu();
         header.set_mode(*mode);
-        (header.set_uid(4711), header.set_gid(4711));
+        header.set_uid(4711);
+        header.set_gid(4711);
         header.set_mtime(1_000_000_000);
         header.set_size(0);
         match content {

@@ -64,6 +64,9 @@ pub struct Link {
     shared: Arc<Shared>,
 }
 
+/// What ends a connection.
+type Hangup = Arc<dyn Fn() + Send + Sync>;
+
 struct Shared {
     hello: Hello,
     state: Mutex<State>,
@@ -75,7 +78,7 @@ struct State {
     calls: HashMap<u64, Known>,
     welcome: Option<Welcome>,
     /// The connection there is, and what ends it.
-    now: Option<(Arc<View>, Arc<dyn Fn() + Send + Sync>)>,
+    now: Option<(Arc<View>, Hangup)>,
     /// How often it was asked for a sign of life without an answer.
     unanswered: u32,
     /// Why there will be none any more.
@@ -244,7 +247,7 @@ impl Shared {
         let view = Arc::<View>::default();
         view.tell(Frame::new(Kind::Hello, 0, 0, serde_json::to_vec(&self.hello)?));
         let sender = Arc::clone(&view);
-        let close: Arc<dyn Fn() + Send + Sync> = Arc::from(close);
+        let close: Hangup = Arc::from(close);
         let ends = Arc::clone(&close);
         Builder::new().name("sender".to_owned()).spawn(move || {
             // What reads sees the end.
@@ -273,12 +276,7 @@ impl Shared {
         used
     }
 
-    fn begin(
-        &self,
-        view: &Arc<View>,
-        close: &Arc<dyn Fn() + Send + Sync>,
-        welcome: Welcome,
-    ) -> io::Result<()> {
+    fn begin(&self, view: &Arc<View>, close: &Hangup, welcome: Welcome) -> io::Result<()> {
         let mut state = self.state();
         if state.over.is_some() {
             return Err(io::ErrorKind::NotConnected.into());
