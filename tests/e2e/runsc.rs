@@ -11,6 +11,7 @@ use crate::support::backend::Backend;
 use crate::support::home::Home;
 use crate::support::private_engine::{Options, PrivateEngine, small_image};
 use crate::support::{assert_code, run, stderr, stdout};
+use crate::verify;
 
 /// The tests that pass under runc and are to pass here, in this very program.
 const SAME: [&str; 10] = [
@@ -109,6 +110,26 @@ fn gvisor_is_found_and_isolates_and_its_limits_are_named() {
         assert_ne!(output.status.code(), Some(0));
         assert_eq!(engine.client().resources_of(agent), Vec::<String>::new());
     }
+}
+
+/// What another kernel answers, and limits that end a bottle as a whole, are claimed elsewhere.
+#[test]
+fn verify_says_what_holds_in_gvisor_and_what_is_not_tried_there() {
+    let (engine, agent) = (engine_with(&gvisor()), "e2e-gvisor-verify");
+    engine.load(&small_image());
+    let home =
+        Home::new(&verify::manifest(agent, "api.test")).env("API_KEY", "of-the-users-own-and-not-used");
+    let output = run(&mut command(&engine, &home, &["verify", agent, "--format", "json"]));
+    let rows = verify::rows(&output);
+    let here =
+        |row: &Value| (row["id"].as_str().unwrap().to_owned(), row["here"].as_str().unwrap().to_owned());
+    let expected = verify::ROWS.map(|row| {
+        let is_tried = !matches!(row, "powers" | "calls" | "limit-processes" | "limit-memory");
+        (row.to_owned(), if is_tried { "holds" } else { "not-tried" }.to_owned())
+    });
+    assert_eq!(rows.iter().map(here).collect::<Vec<_>>(), expected, "{rows:#?}");
+    assert_code(&output, 0);
+    assert_eq!(engine.client().resources_of(agent), Vec::<String>::new());
 }
 
 #[test]

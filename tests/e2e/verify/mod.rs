@@ -11,17 +11,16 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::backend::{Backend, on_each_backend};
+use crate::support::backend::{Backend, on_each_backend, on_each_backend_and_podman};
 use crate::support::home::Home;
 use weak::{Weak, Weakness};
 
-on_each_backend!(
-    what_is_claimed_holds_in_a_bottle_as_it_is_made,
-    each_weakened_bottle_is_caught_in_the_row_that_is_about_it,
-);
+on_each_backend_and_podman!(what_is_claimed_holds_in_a_bottle_as_it_is_made);
+
+on_each_backend!(each_weakened_bottle_is_caught_in_the_row_that_is_about_it,);
 
 /// Every row, in the order in which they are shown.
-const ROWS: [&str; 13] = [
+pub(crate) const ROWS: [&str; 13] = [
     "powers",
     "processes",
     "calls",
@@ -37,13 +36,13 @@ const ROWS: [&str; 13] = [
     "limit-memory",
 ];
 
-fn manifest(agent: &str, allowed: &str) -> String {
+pub(crate) fn manifest(agent: &str, allowed: &str) -> String {
     format!(
         "bottles:\n  dev:\n    egress: {{ allowlist: [{allowed}] }}\n    secrets: {{ API_KEY: {{ from: \"${{API_KEY}}\", hosts: [api.test] }} }}\n    limits: {{ memory: 192MiB, pids: 128 }}\nagents:\n  {agent}: {{ bottle: dev, command: [bash] }}\n"
     )
 }
 
-fn rows(output: &Output) -> Vec<Value> {
+pub(crate) fn rows(output: &Output) -> Vec<Value> {
     let document: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
     document["rows"].as_array().unwrap().clone()

@@ -9,8 +9,9 @@ use crate::lead::SELF;
 
 /// How much is taken at once.
 const PIECE: usize = 8 << 20;
-/// By how much a limit may be missed: what the kernel counts is not exactly what was asked for.
-const SLACK: (u64, u64) = (64 << 20, 32);
+/// By how much a limit may be missed: what the kernel counts is not exactly what was asked for, and a backend may add what the bottle's
+/// own process 1 and its threads take.
+const SLACK: (u64, u64) = (64 << 20, 96);
 const STACK: usize = 16 * 1024;
 
 /// A process that takes more memory is ended, or gets no more.
