@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
-use tar::{Archive, Builder, EntryType, Header};
+use tar::{Archive, Builder, Entry, EntryType, Header};
 
 use super::frame::{Kind, PIECE};
 use super::server::Channel;
@@ -25,7 +25,7 @@ pub(super) fn write_own(files: &[SetupFile]) -> io::Result<()> {
 /// Unpacks the input below a directory. All of it gets this process's user, and the modes of the archive.
 pub(super) fn put(directory: &Path, channel: &Channel) -> Result<Outcome, String> {
     let mut input = Counted::new(channel.input());
-    let unpack = |input: &mut Counted<_>| -> io::Result<()> {
+    let unpack_all = |input: &mut Counted<_>| -> io::Result<()> {
         fs::create_dir_all(directory)?;
         let mut archive = Archive::new(BufReader::with_capacity(PIECE, &mut *input));
         archive.set_preserve_permissions(true);
@@ -33,6 +33,8 @@ pub(super) fn put(directory: &Path, channel: &Channel) -> Result<Outcome, String
         archive.set_overwrite(true);
         archive.set_unpack_xattrs(false);
         archive.set_preserve_ownerships(false);
+        // Directories last, the innermost first: one that may not be written to is filled all the same, and keeps its time.
+        let mut directories = Vec::new();
         for entry in archive.entries()? {
             let mut entry = entry?;
             let target = directory.join(entry.path()?);
@@ -41,18 +43,31 @@ pub(super) fn put(directory: &Path, channel: &Channel) -> Result<Outcome, String
             if entry.header().entry_type().is_dir() && fs::symlink_metadata(&target).is_ok_and(is_foreign) {
                 continue;
             }
-            if !entry.unpack_in(directory)? {
-                let text = format!("`{}` leads out of the directory", target.display());
-                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            if entry.header().entry_type().is_dir() {
+                directories.push(entry);
+                continue;
             }
+            unpack(&mut entry, directory)?;
         }
+        directories.sort_by(|one, other| other.path_bytes().cmp(&one.path_bytes()));
+        directories.iter_mut().try_for_each(|entry| unpack(entry, directory))?;
+        drop(directories);
         drop(archive);
         // The end of the archive is not that of the input.
         io::copy(input, &mut io::sink()).map(drop)
     };
-    unpack(&mut input)
+    unpack_all(&mut input)
         .map_err(|error| format!("cannot unpack into `{}`: {}", directory.display(), chain(&error)))?;
     Ok(input.outcome())
+}
+
+/// Unpacks an entry, if its path stays in the directory.
+fn unpack(entry: &mut Entry<'_, impl Read>, directory: &Path) -> io::Result<()> {
+    if entry.unpack_in(directory)? {
+        return Ok(());
+    }
+    let text = format!("`{}` leads out of the directory", entry.path()?.display());
+    Err(io::Error::new(io::ErrorKind::InvalidData, text))
 }
 
 /// Packs a file or directory, under its own name.

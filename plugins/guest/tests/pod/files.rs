@@ -73,15 +73,16 @@ fn an_archive_becomes_files_of_the_agents() {
     let host = Host::new();
     let archive = pack(&[
         ("tmp", 0o755, None),
-        ("tmp/tree", 0o750, None),
+        ("tmp/tree", 0o550, None),
         ("tmp/tree/run", 0o755, Some("#!/bin/sh\necho ran\n")),
         ("tmp/tree/secret", 0o600, Some("x")),
         ("tmp/tree/link", 0o777, Some("->run")),
     ]);
     let Outcome::Moved { bytes, sha256 } = put(&host, "/", &archive) else { panic!("not moved") };
     assert_eq!((bytes, sha256.len()), (archive.len() as u64, 64));
-    let seen = host.sh("cd tree && stat -c '%n %a %u %g' . && stat -c '%n %a %u %g %Y' run secret && readlink link && ./link");
-    let lines = [". 750 1000 1000", "run 755 1000 1000 1000000000", "secret 600 1000 1000 1000000000"];
+    let seen = host.sh("cd tree && stat -c '%n %a %u %g %Y' . run secret && readlink link && ./link");
+    let lines =
+        [". 550 1000 1000 1000000000", "run 755 1000 1000 1000000000", "secret 600 1000 1000 1000000000"];
     assert_eq!(seen.out, format!("{}\nrun\nran\n", lines.join("\n")));
     // What was there and is root's stays as it was.
     assert_eq!(host.sh("stat -c %a /tmp").out, "1777\n");
