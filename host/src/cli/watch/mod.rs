@@ -77,25 +77,15 @@ pub(super) fn questions(app: &App, wanted: Option<&str>) -> CliResult<Vec<Asked>
     Ok(model.questions)
 }
 
-/// What the terminal has for this program.
-enum Keys {
-    None,
-    Some,
-    /// The terminal is gone.
-    Gone,
-}
-
-/// Waits for a key, a moment long. The library that reads keys would not notice that a terminal is gone, and read for ever.
-fn keys() -> std::io::Result<Keys> {
+/// Waits for a key, a moment long, and returns `true` if the terminal is gone. The library that reads keys would not notice that,
+/// and read for ever.
+fn is_gone(moment: Duration) -> std::io::Result<bool> {
     let stdin = std::io::stdin();
     let mut waiting = [PollFd::new(&stdin, PollFlags::IN)];
-    let tick = Timespec { tv_sec: 0, tv_nsec: TICK.subsec_nanos().into() };
-    match poll(&mut waiting, Some(&tick)) {
-        Ok(0) | Err(Errno::INTR) => Ok(Keys::None),
-        Ok(_) if waiting[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) => {
-            Ok(Keys::Gone)
-        }
-        Ok(_) => Ok(Keys::Some),
+    let moment = Timespec { tv_sec: 0, tv_nsec: moment.subsec_nanos().into() };
+    match poll(&mut waiting, Some(&moment)) {
+        Ok(_) => Ok(waiting[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)),
+        Err(Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
@@ -133,13 +123,17 @@ impl Watch<'_> {
 
     /// Waits for a key, a moment long, and returns what it asks for.
     fn next(&mut self) -> CliResult<Action> {
-        match keys().context("cannot read keys")? {
-            Keys::None => return Ok(Action::Nothing),
-            Keys::Gone => return Ok(Action::Quit),
-            Keys::Some => {}
-        }
-        if !event::poll(Duration::ZERO).context("cannot read keys")? {
-            return Ok(Action::Nothing);
+        let lost = "cannot read keys";
+        // Several keys may have been read with the first.
+        let has_more =
+            !is_gone(Duration::ZERO).context(lost)? && event::poll(Duration::ZERO).context(lost)?;
+        if !has_more {
+            if is_gone(TICK).context(lost)? {
+                return Ok(Action::Quit);
+            }
+            if !event::poll(Duration::ZERO).context(lost)? {
+                return Ok(Action::Nothing);
+            }
         }
         Ok(match event::read().context("cannot read keys")? {
             #[cfg(debug_assertions)]
