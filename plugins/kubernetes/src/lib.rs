@@ -1,7 +1,7 @@
 //! The Kubernetes backend: a bottle is a Pod of two containers, of which the agent's has no network though the Pod has one.
 //!
 //! It needs no privilege, no controller and nothing of the cluster's network: the wall is inside the Pod, made by our own process 1 and
-//! proved at each launch ([`proof`]). Everything of the user's travels over the stream of an exec ([`door`]), so that a Pod's
+//! proved at each launch (`proof`). Everything of the user's travels over the stream of an exec (`door`), so that a Pod's
 //! specification, the cluster's database and its audit log hold nothing of it.
 //!
 //! Inside: `backend` is a table of contents. `cluster` alone knows how a cluster is reached, `pod` what is made there.
