@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, CWD, OFlags, Timespec, Timestamps, UTIME_OMIT, utimensat};
 use sha2::{Digest, Sha256};
 use tar::{Archive, Builder, Entry, EntryType, Header};
 
@@ -50,7 +50,10 @@ pub(super) fn put(directory: &Path, channel: &Channel) -> Result<Outcome, String
             unpack(&mut entry, directory)?;
         }
         directories.sort_by(|one, other| other.path_bytes().cmp(&one.path_bytes()));
-        directories.iter_mut().try_for_each(|entry| unpack(entry, directory))?;
+        for entry in &mut directories {
+            unpack(entry, directory)?;
+            keep_time(entry, directory)?;
+        }
         drop(directories);
         drop(archive);
         // The end of the archive is not that of the input.
@@ -68,6 +71,16 @@ fn unpack(entry: &mut Entry<'_, impl Read>, directory: &Path) -> io::Result<()> 
     }
     let text = format!("`{}` leads out of the directory", entry.path()?.display());
     Err(io::Error::new(io::ErrorKind::InvalidData, text))
+}
+
+/// Gives a directory the time of its entry, which the library does for files alone.
+fn keep_time(entry: &Entry<'_, impl Read>, directory: &Path) -> io::Result<()> {
+    let tv_sec = i64::try_from(entry.header().mtime()?).map_err(io::Error::other)?;
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec, tv_nsec: 0 },
+    };
+    Ok(utimensat(CWD, directory.join(entry.path()?), &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 /// Packs a file or directory, under its own name.

@@ -142,7 +142,7 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ),
     (
         "mount the volume again",
-        "perl -e 'syscall(165,q(none),q(/run/claude-bottle/link),q(none),32,0); print $!'",
+        "perl -e '($a,$b,$c)=(q(none),q(/run/claude-bottle/link),q(none)); syscall(165,$a,$b,$c,32,0); print $!'",
         "Operation not permitted",
     ),
     (
