@@ -131,7 +131,9 @@ fn an_input_that_never_ends_holds_nobody_back() {
     assert_eq!((missing.code, missing.stderr.as_str()), (127, said));
     // Of the programs that have run nothing is kept in a file.
     let noted = live.sh(&backend, &run, "find /run /tmp -type f 2>/dev/null", b"").stdout;
-    assert_eq!(noted, "/run/claude-bottle-link/bottle-guest\n");
+    // The second is another name of the first, where both are bound in.
+    let own = ["/run/claude-bottle-link/bottle-guest", "/run/claude-bottle-link/bin/bottle"];
+    assert!(noted.lines().all(|file| own.contains(&file)), "{noted}");
 
     // A reader that goes away ends the program as it would in a pipeline.
     let (reader, stdout) = rustix::pipe::pipe().unwrap();
