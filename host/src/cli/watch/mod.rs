@@ -125,10 +125,15 @@ impl Watch<'_> {
     fn next(&mut self) -> CliResult<Action> {
         let lost = "cannot read keys";
         // Several keys may have been read with the first.
-        let has_more =
-            !is_gone(Duration::ZERO).context(lost)? && event::poll(Duration::ZERO).context(lost)?;
+        let has_more = !is_gone(Duration::ZERO).context(lost)?
+            && !self.interrupt.triggered()
+            && event::poll(Duration::ZERO).context(lost)?;
         if !has_more {
-            if is_gone(TICK).context(lost)? {
+            // The signal that comes with the end of a terminal ends the wait for it too.
+            if is_gone(TICK).context(lost)?
+                || self.interrupt.triggered()
+                || is_gone(Duration::ZERO).context(lost)?
+            {
                 return Ok(Action::Quit);
             }
             if !event::poll(Duration::ZERO).context(lost)? {
