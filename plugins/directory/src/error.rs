@@ -16,7 +16,6 @@ pub enum DirectoryError {
 
 impl From<DirectoryError> for Failure {
     fn from(error: DirectoryError) -> Self {
-        let DirectoryError::NoProgram { .. } = &error;
         Self::new(FailureKind::Missing, error.to_string())
             .hint("set `command` of the agent to a program that is there")
     }

@@ -1,12 +1,12 @@
 //! Hosts that are asked about while an agent waits: a request that no rule allows, and the command `bottle` inside.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::session::Session;
+use super::unaware::pages;
 use super::{decisions, home};
 use crate::support::backend::{Backend, on_each_backend_and_podman};
 use crate::support::home::Home;
@@ -21,23 +21,6 @@ on_each_backend_and_podman!(
 
 /// How long a question may take to be told.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Answers each request with a page.
-fn pages(ip: IpAddr) -> SocketAddr {
-    let listener = TcpListener::bind((ip, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().map(Result::unwrap) {
-            std::thread::spawn(move || {
-                let mut piece = [0; 4096];
-                while let Ok(1..) = stream.read(&mut piece) {
-                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\npage\n").ok();
-                }
-            });
-        }
-    });
-    address
-}
 
 /// A home whose bottle knows addresses of these names, and allows none of them.
 fn knowing(agent: &str, page: SocketAddr, names: &[&str], more: &str) -> Home {

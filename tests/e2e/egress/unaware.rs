@@ -73,7 +73,7 @@ const OF_THE_MACHINE: [Client; 2] = [
 ];
 
 /// Answers each request with a page.
-fn pages(ip: IpAddr) -> SocketAddr {
+pub(super) fn pages(ip: IpAddr) -> SocketAddr {
     let listener = TcpListener::bind((ip, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

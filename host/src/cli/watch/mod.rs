@@ -140,7 +140,7 @@ impl Watch<'_> {
                 return Ok(Action::Nothing);
             }
         }
-        Ok(match event::read().context("cannot read keys")? {
+        Ok(match event::read().context(lost)? {
             #[cfg(debug_assertions)]
             Event::Key(key) if key.code == KeyCode::F(12) && is_to_panic() => panic!("a test wants it"),
             Event::Key(key) if key.kind != KeyEventKind::Release => self.model.press(key),
