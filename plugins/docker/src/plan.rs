@@ -17,9 +17,6 @@ use crate::link::Link;
 use crate::names::{NameSource, Names};
 use crate::protection::Protection;
 
-/// The number and group of the user in the image of this plug-in. What is copied in is described with them.
-pub(crate) const USER_IDS: (u32, u32) = (1000, 1000);
-
 /// What `prepare` resolved.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PlanState {

@@ -14,6 +14,7 @@ mod child;
 pub mod cleanup;
 pub mod companions;
 pub mod connect;
+pub mod contents;
 mod ended;
 mod environment;
 pub mod export;

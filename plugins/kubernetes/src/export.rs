@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 
 use crate::backend::Kubernetes;
 use crate::door::Door;
-use crate::files::hex;
 use crate::plan::Record;
+use crate::send::hex;
 
 /// Writes what is asked for to the request's stream.
 pub(crate) fn export(

@@ -10,7 +10,7 @@ use claude_bottle_plugin_api::Result;
 use sha2::{Digest, Sha256};
 
 use crate::cluster::Place;
-use crate::files::hex;
+use crate::send::hex;
 
 /// The directory of one file a place, so that several starts may write at once.
 const DIR: &str = "places";

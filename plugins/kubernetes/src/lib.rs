@@ -20,7 +20,6 @@ mod door;
 mod error;
 mod exec;
 mod export;
-mod files;
 mod known;
 mod launch;
 mod list;
@@ -33,6 +32,7 @@ mod provision;
 mod reason;
 mod resolve;
 mod rights;
+mod send;
 mod wall;
 
 #[doc(hidden)]

@@ -1,7 +1,7 @@
 //! prepare: the cluster is asked by a dry run, so that quota, rights and admission refuse before the question. Nothing is made.
 
 use claude_bottle_kit::limits::Bounds;
-use claude_bottle_kit::{home, trust};
+use claude_bottle_kit::{contents, home, trust};
 use claude_bottle_plugin_api::{Call, ErrorExt, Failure, FailureKind, Plan, Proxy, Result, Spec};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
@@ -12,7 +12,7 @@ use crate::config::{Asked, Config, Options};
 use crate::error::KubernetesError;
 use crate::plan::{PlanState, Planned, Scheduling, Tools};
 use crate::wall::{Wall, changes};
-use crate::{launch, pod, probe, provision, rights};
+use crate::{launch, pod, probe, rights};
 
 const DEFAULT_CPUS: f64 = 4.0;
 const DEFAULT_MEMORY: u64 = 4 << 30;
@@ -27,7 +27,7 @@ pub(crate) fn resolve(backend: &Kubernetes, call: &Call, spec: &Spec) -> Result<
     refuse_what_is_not_offered(spec)?;
     let config = &backend.config;
     let options = Options::read(spec)?;
-    let contents = provision::survey(spec)?;
+    let found = contents::survey(spec)?;
     let (cluster, version) = backend.run(async {
         let cluster = Cluster::of(&options.place(config)).await?;
         let version = probe::version(&cluster).await?;
@@ -35,13 +35,13 @@ pub(crate) fn resolve(backend: &Kubernetes, call: &Call, spec: &Spec) -> Result<
         Ok::<_, KubernetesError>((cluster, version))
     })?;
     let mut state = state(config, &options, spec, &cluster);
-    state.bytes = contents.bytes;
+    state.bytes = found.bytes;
     state.tools = if version.numbers >= IMAGE_VOLUMES { Tools::Volume } else { Tools::Copied };
     choose_wall(backend, &cluster, spec, &mut state, options.wall)?;
     let mut plan = show(&state, &cluster, &version)?;
     let planned = Planned { spec: spec.clone(), state };
     let place = launch::place(&planned).fact(spec);
-    place.into_iter().chain(contents.facts).for_each(|(label, value)| plan.fact(label, value));
+    place.into_iter().chain(found.facts).for_each(|(label, value)| plan.fact(label, value));
     plan.limitations = limitations(spec);
     Ok(plan)
 }

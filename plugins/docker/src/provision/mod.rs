@@ -3,25 +3,20 @@
 //! Secret variables and the prompt come first, by the container's own process. Then all other files travel in one archive, in one pass, while the
 //! sidecar still starts; and last come keys, by a command of root's. The parts know no engine: they add to [`Files`] and speak to a [`Guest`].
 
-mod agent_files;
 pub(crate) mod environment;
-mod files;
-mod git;
 mod prompt;
-mod restore;
 mod room;
-mod skills;
+mod send;
 mod ssh;
-mod workspace;
 
+use claude_bottle_kit::Meter;
+use claude_bottle_kit::contents::{self, Contents, Files, Surveyed};
 use claude_bottle_kit::workspace::Place;
-use claude_bottle_kit::{Meter, home};
 use claude_bottle_plugin_api::{Call, Provisioned, Result, Spec};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::guest::{Body, Output};
-pub(crate) use files::Files;
 
 /// A bottle, as a provisioner sees it.
 pub(crate) trait Guest {
@@ -59,40 +54,40 @@ pub(crate) struct Task<'a> {
     pub(crate) bytes: u64,
 }
 
-/// What a look at everything granted found.
-#[derive(Debug, Default)]
-pub(crate) struct Surveyed {
-    /// What the plan says of it.
-    pub(crate) facts: Vec<(&'static str, String)>,
-    /// About how many bytes will be sent; 0 when there is little.
-    pub(crate) bytes: u64,
+impl Task<'_> {
+    /// Returns what travels in archives.
+    fn contents(&self) -> Contents<'_> {
+        Contents {
+            spec: self.spec,
+            home: self.home,
+            owner: self.owner,
+            skills_dir: &self.skills_dir,
+            place: &self.place,
+            has_place: self.has_place,
+        }
+    }
 }
 
 /// Checks on the host, before anything is made, that everything granted can be put in.
 pub(crate) fn survey(spec: &Spec) -> Result<Surveyed> {
-    let mut facts = skills::survey(spec)?;
-    facts.extend(claude_bottle_kit::agent_files::survey(&spec.agent)?);
-    home::check(&spec.agent)?;
     ssh::survey(spec)?;
-    let found = workspace::survey(spec)?;
-    facts.extend(found.facts);
-    Ok(Surveyed { facts, bytes: found.bytes })
+    contents::survey(spec)
 }
 
 /// Puts in what is files alone, which needs no sidecar.
 pub(crate) async fn copy_in(guest: &impl Guest, call: &Call, task: &Task<'_>, config: &Config) -> Result<()> {
     let step = call.step("copy-in", "copying files into the bottle");
-    let mut files = Files::default();
+    let (contents, mut files) = (task.contents(), Files::of(task.owner));
     if !room::is_needed(task) {
-        skills::add(task, &mut files);
-        agent_files::add(task, &mut files)?;
+        contents.skills(&mut files);
+        contents.agent_files(&mut files)?;
     }
-    workspace::add(task, &mut files)?;
-    git::add(task, &mut files)?;
-    restore::add(task, &mut files)?;
+    contents.workspace(&mut files)?;
+    contents.git(&mut files)?;
+    contents.restored(&mut files)?;
     let mut meter = Meter::new(call, "copy-in", Some(task.bytes));
     if !files.is_empty() {
-        files.owned_by(task.owner).send(guest, |done| meter.tell(done)).await?;
+        send::send(files, guest, |done| meter.tell(done)).await?;
     }
     config.fault.after(call, "copy-in").await?;
     step.done();
@@ -107,16 +102,16 @@ pub(crate) async fn set_up(
     config: &Config,
 ) -> Result<Provisioned> {
     let has_keys = !task.spec.bottle.ssh.is_empty();
-    let mut files = Files::default();
+    let mut files = Files::of(task.owner);
     ssh::add(task, &mut files)?;
     if room::is_needed(task) {
         room::make(guest, task).await?;
-        skills::add(task, &mut files);
-        agent_files::add(task, &mut files)?;
+        task.contents().skills(&mut files);
+        task.contents().agent_files(&mut files)?;
     }
     if !files.is_empty() {
         let step = call.step("set-up", "setting the bottle up");
-        files.owned_by(task.owner).send(guest, |_| ()).await?;
+        send::send(files, guest, |_| ()).await?;
         if has_keys {
             ssh::start(guest, task).await?;
         }

@@ -3,10 +3,9 @@
 //! Process 1 writes it, as it does what else is small: an archive for it alone would cost a start more than the rest of it.
 
 use bottle_guest::protocol::SetupFile;
+use claude_bottle_kit::home::PROMPT;
 
 use super::Task;
-
-const FILE: &str = ".claude-bottle-prompt.txt";
 
 /// Returns the prompt's file. A home that an earlier bottle left has the one of that.
 pub(super) fn file(home: &str, prompt: &str) -> SetupFile {
@@ -19,5 +18,5 @@ pub(super) fn prompt_path(task: &Task<'_>) -> Option<String> {
 }
 
 fn path(home: &str) -> String {
-    format!("{home}/{FILE}")
+    format!("{home}/{PROMPT}")
 }

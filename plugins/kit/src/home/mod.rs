@@ -12,6 +12,8 @@ use zeroize::Zeroizing;
 
 use crate::workspace::Place;
 
+/// The file with the prompt, in the home.
+pub const PROMPT: &str = ".claude-bottle-prompt.txt";
 /// By how much of its end a program may remember a key.
 const REMEMBERED: usize = 20;
 /// Where skills go unless a profile says otherwise.

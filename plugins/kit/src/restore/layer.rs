@@ -25,7 +25,7 @@ pub(crate) enum Kind {
 pub(crate) type Kinds = BTreeMap<PathBuf, Kind>;
 
 /// What each bottle gets in its home by itself, which no history replaces.
-const GRANTED: [&str; 3] = [".claude-bottle-prompt.txt", crate::git::DIRECTORY, ".ssh"];
+const GRANTED: [&str; 3] = [crate::home::PROMPT, crate::git::DIRECTORY, ".ssh"];
 
 /// What is laid over one place.
 #[derive(Debug, Default)]
