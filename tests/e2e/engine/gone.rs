@@ -12,10 +12,13 @@ use crate::support::private_engine::{Options, PrivateEngine};
 use crate::support::screen::Screen;
 use crate::support::{assert_code, run};
 
-/// Fails unless `cleanup` removes all that is there; nothing may have begun to run again by itself.
+/// Fails unless `cleanup` removes all that is there; nothing may have begun to run again by itself. What ran when the engine
+/// was killed, that ends when it is back, which may take longer than it takes to answer.
 #[track_caller]
 fn assert_cleaned_up(engine: &PrivateEngine, home: &Home, agent: &str) {
-    assert_eq!(engine.docker(&["ps", "--quiet"]), "", "something runs again");
+    let shown = "--format={{.Actor.Attributes.name}}";
+    let started = engine.docker(&["events", "--since=1h", "--until=0s", "--filter=event=start", shown]);
+    assert_eq!(started, "", "something runs again: {}", engine.docker(&["ps", "--all"]));
     let output = run(&mut home.command(&["cleanup", "--yes"]));
     assert_code(&output, 0);
     assert_eq!(engine.client().resources_of(agent), Vec::<String>::new());
