@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bollard::models::{HostConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig};
 use bottle_guest::protocol::Relay;
-use claude_bottle_kit::Labels;
+use claude_bottle_kit::{Labels, trust};
 use claude_bottle_plugin_api::{Failure, FailureKind, ForwardSpec, Proxy, Result, Spec, Subject};
 use serde::{Deserialize, Serialize};
 
@@ -194,18 +194,24 @@ pub(crate) fn asked(spec: &Spec) -> Result<Option<Asked>> {
 }
 
 /// Returns the mounts of a container that has these of this machine: the directory of the guard's socket, that where its door is handed
-/// over, and the program for the inside, under its own name and as the agent's command.
-/// The engine makes nothing of either when it is not there.
-pub(crate) fn shared(socket_dir: &Path, door_dir: &Path, guest: &Path) -> Vec<Mount> {
-    [(socket_dir, SOCKET_DIR), (door_dir, DOOR_DIR), (guest, GUEST), (guest, COMMAND)]
-        .map(|(source, target)| Mount {
-            target: Some(target.to_owned()),
-            source: Some(source.to_string_lossy().into_owned()),
-            typ: Some(MountType::BIND),
-            read_only: Some(true),
-            ..Mount::default()
-        })
-        .into()
+/// over, and the program for the inside, under its own name and as the agent's command; and what makes programs trust the guard,
+/// where that is needed. The engine makes nothing of either when it is not there.
+pub(crate) fn shared(spec: &Spec, socket_dir: &Path, door_dir: &Path, guest: &Path) -> Vec<Mount> {
+    let ours = [(socket_dir, SOCKET_DIR), (door_dir, DOOR_DIR), (guest, GUEST), (guest, COMMAND)];
+    let ours = ours.map(|(source, target)| bound(source, target));
+    let trusted = if trust::is_needed(spec) { trust::mounts(socket_dir) } else { Vec::new() };
+    ours.into_iter().chain(trusted.iter().map(|(source, target)| bound(source, target))).collect()
+}
+
+/// Returns the mount of something of this machine, for reading.
+fn bound(source: &Path, target: &str) -> Mount {
+    Mount {
+        target: Some(target.to_owned()),
+        source: Some(source.to_string_lossy().into_owned()),
+        typ: Some(MountType::BIND),
+        read_only: Some(true),
+        ..Mount::default()
+    }
 }
 
 /// Says why there can be no socket, if so.

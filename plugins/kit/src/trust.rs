@@ -4,7 +4,11 @@
 //! Both are needed: some clients read a variable alone, some the system's file alone, and a child may be given no variables.
 //! The guard writes the files next to its socket. The links say only where they will be, so they can be there before it.
 
-use claude_bottle_plugin_api::{EgressSpec, Spec};
+use std::path::{Path, PathBuf};
+
+use claude_bottle_plugin_api::{EgressSpec, Result, Spec};
+
+use crate::host_files::write_new;
 
 /// The bottle's authority alone, for what trusts it besides others.
 const AUTHORITY: &str = "ca.pem";
@@ -69,9 +73,28 @@ pub fn is_variable(name: &str) -> bool {
 
 /// Returns the links in the bottle's system, below its root, to files in this directory of the bottle.
 pub fn links(directory: &str) -> Vec<(&'static str, String)> {
-    let file = |place: &'static str, file: &str| (place, format!("{directory}/{file}"));
-    let system = SYSTEM.into_iter().map(|place| file(place, BUNDLE));
-    system.chain([file(JAVA, STORE), file(LOCAL, AUTHORITY)]).collect()
+    links_to(|name| format!("{directory}/{name}"))
+}
+
+/// Returns each place, with the file that belongs there as it is named.
+fn links_to(named: impl Fn(&str) -> String) -> Vec<(&'static str, String)> {
+    let system = SYSTEM.into_iter().map(|place| (place, named(BUNDLE)));
+    system.chain([(JAVA, named(STORE)), (LOCAL, named(AUTHORITY))]).collect()
+}
+
+/// Returns the files of a guard's directory that a container with this directory has bound in, each with its place: what
+/// [`links`] lead to, for an engine that makes the places itself. A program inside cannot put another file there.
+pub fn mounts(directory: &Path) -> Vec<(PathBuf, String)> {
+    let file = |(place, name): (&'static str, String)| (directory.join(name), format!("/{place}"));
+    links_to(|name| name.to_owned()).into_iter().map(file).collect()
+}
+
+/// Makes the files empty in a guard's directory: an engine may want what it binds to be there before the guard writes it.
+///
+/// # Errors
+/// Fails when the disk does not take them, and when one is there.
+pub fn announce(directory: &Path) -> Result<()> {
+    [AUTHORITY, BUNDLE, STORE].into_iter().try_for_each(|name| write_new(&directory.join(name), b"", 0o444))
 }
 
 /// Returns the files themselves, by their names, for a bottle that does not share the guard's directory. Those of Java are not
@@ -104,6 +127,9 @@ mod tests {
         assert!(variables.iter().all(|(name, _)| is_variable(name)) && !is_variable("PATH"));
         let links = links("/run/x");
         assert!(links.iter().all(|(place, target)| !place.starts_with('/') && target.starts_with("/run/x/")));
+        let mounts = mounts(Path::new("/host/x"));
+        let bound = |(source, target): &(PathBuf, String)| target.starts_with("/etc/ssl/") && source.starts_with("/host/x");
+        assert!(mounts.iter().any(bound) && mounts.len() == links.len());
         assert_eq!(files("R", "A\n")[1].1, "R\nA\n");
         assert_eq!(files("R\n", "A\n")[1].1, "R\nA\n");
     }

@@ -11,7 +11,7 @@ use claude_bottle_directory::{RunDir, inside, layout};
 use claude_bottle_door as door;
 use claude_bottle_kit::host_files::write_new;
 use claude_bottle_kit::paths::PathExt;
-use claude_bottle_kit::{Labels, host_guard};
+use claude_bottle_kit::{Labels, host_guard, trust};
 use claude_bottle_plugin_api::{Failure, FailureKind, Result};
 use serde_json::{Value, json};
 
@@ -108,6 +108,11 @@ fn mounts(plan: &Planned, dir: &RunDir) -> Result<Vec<Value>> {
         bind(&plan.bwrap.guest, inside::INIT, "ro")?,
         bind(&plan.bwrap.guest, inside::COMMAND, "ro")?,
     ];
+    if trust::is_needed(&plan.spec) {
+        for (source, target) in trust::mounts(&dir.join(host_guard::DIR)) {
+            mounts.push(bind(&source, &target, "ro")?);
+        }
+    }
     if let (directory, true) = layout::workspace(&plan.spec, &plan.home) {
         mounts.push(own(&directory, &layout::place(&plan.spec, &plan.home).root)?);
     }

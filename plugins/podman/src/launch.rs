@@ -4,13 +4,11 @@ use std::fs;
 use std::os::unix::net::UnixStream;
 
 use bottle_guest::protocol::{Reply, Request, Setup};
-use claude_bottle_directory::{Guest, Record, RunDir, Store, copy_workspace, environment, inside, layout};
+use claude_bottle_directory::{Guest, Record, RunDir, Store, copy_workspace, environment, layout};
 use claude_bottle_door::{self as door, Handover};
 use claude_bottle_kit::bwrap::Process;
 use claude_bottle_kit::host_guard::HostGuard;
-use claude_bottle_kit::tree::{Entry, TarWriter, TreeError};
-use claude_bottle_kit::trust;
-use claude_bottle_plugin_api::{Call, ErrorExt, FailureKind, Plan, Result};
+use claude_bottle_plugin_api::{Call, Plan, Result};
 
 use crate::engine::{Image, Podman};
 use crate::error::PodmanError;
@@ -89,11 +87,6 @@ impl Making<'_> {
         self.dir.save(&self.record)?;
         let (id, warnings) = self.podman.create(&document)?;
         warnings.iter().for_each(|warning| tracing::debug!(warning, "Podman warns"));
-        if trust::is_needed(&self.plan.spec) {
-            let links =
-                links().failure(FailureKind::Internal, || "cannot pack the links to the authority")?;
-            self.podman.put(&id, links)?;
-        }
         Ok(id)
     }
 
@@ -143,18 +136,6 @@ pub(crate) fn guest<'a>(call: &'a Call, plan: &'a Planned, dir: &'a RunDir) -> G
         bwrap: &plan.bwrap,
         workspace_bytes: plan.workspace_bytes,
     }
-}
-
-/// Packs the links in place of the system's authorities, which lead to what the guard writes next to its socket.
-fn links() -> Result<Vec<u8>, TreeError> {
-    let mut bytes = Vec::new();
-    let mut writer = TarWriter::new(&mut bytes);
-    let entry = Entry { owner: (0, 0), mode: 0o777, mtime: 0 };
-    for (place, target) in trust::links(inside::GUARD_DIR) {
-        writer.link(place.as_ref(), entry, target.as_ref())?;
-    }
-    writer.finish()?;
-    Ok(bytes)
 }
 
 /// Asks the kernel, and not Podman, which interfaces the container has: its loopback alone.

@@ -11,6 +11,7 @@ use crate::engine::{Body, whole};
 use crate::error::DockerError;
 use crate::image;
 use crate::image::guard::{GUEST, LINK_DIR, SOCKET_DIR};
+use crate::link::Link;
 use crate::plan::Planned;
 
 /// Root's, as everything here is.
@@ -23,7 +24,8 @@ const fn entry(mode: u32) -> Entry {
 pub(super) fn archive(plan: &Planned, authority: Option<&str>) -> Result<Option<Body>> {
     // One with a tag of the user's own may be another than that of this plug-in, and lack what a volume takes its owner from.
     let has_home = plan.user.is_own && (plan.spec.workspace.is_none() || !plan.image.may_be_the_users());
-    let trusts = trust::is_needed(&plan.spec);
+    // On this machine they are bound in, which spares an archive for a small part of what a start takes.
+    let trusts = trust::is_needed(&plan.spec) && plan.link != Link::HostSocket;
     if has_home && plan.link.brings_guest() && !trusts {
         return Ok(None);
     }

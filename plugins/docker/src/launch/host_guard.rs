@@ -32,7 +32,7 @@ impl<E: Engine> Launch<'_, E> {
         let door_dir = guard.dir().join(door::DIR);
         make_dir(door_dir.clone(), 0o755, None)?;
         let door = Handover::make(guard.dir())?;
-        let mounts = shared(&guard.socket_dir, &door_dir, &self.plan.guest);
+        let mounts = shared(&self.plan.spec, &guard.socket_dir, &door_dir, &self.plan.guest);
         let call = self.call.clone();
         let listening = tokio::task::spawn_blocking(move || guard.await_ready(&call));
         let made = async {

@@ -13,7 +13,7 @@ use super::{DIR, PART, program};
 use crate::bwrap::{self, Arguments, Bwrap, Process};
 use crate::host_files::{give, make_dir, write_new};
 use crate::paths::PathExt;
-use crate::{Ready, guard_config, guard_secrets};
+use crate::{Ready, guard_config, guard_secrets, trust};
 
 /// The directory of the socket by which it takes another policy.
 const CONTROL_DIR: &str = "control";
@@ -66,6 +66,9 @@ impl HostGuard<'_> {
     pub fn start(&self, call: &Call) -> Result<Starting> {
         let owner = self.bwrap.run_as_uid;
         let socket = make_dir(self.dir.join(DIR), 0o755, owner)?;
+        if trust::is_needed(self.spec) {
+            trust::announce(&socket)?;
+        }
         let control = make_dir(self.dir.join(CONTROL_DIR), 0o700, owner)?;
         let secrets = secrets(call, self.spec)?;
         let config = self.dir.join("guard.yaml");

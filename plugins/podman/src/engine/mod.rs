@@ -142,11 +142,6 @@ impl Podman {
         self.ask(Method::POST, &format!("/containers/{id}/start"), Body::Nothing).map(drop)
     }
 
-    /// Unpacks an archive into a container that need not run.
-    pub(crate) fn put(&self, id: &str, archive: Vec<u8>) -> Result<(), PodmanError> {
-        self.ask(Method::PUT, &format!("/containers/{id}/archive?path=/"), Body::Archive(archive)).map(drop)
-    }
-
     /// Looks at a container's own process.
     pub(crate) fn process(&self, id: &str) -> Result<Process, PodmanError> {
         let found = self.get(&format!("/containers/{id}/json"))?;
