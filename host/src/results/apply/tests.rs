@@ -172,8 +172,8 @@ fn a_kill_at_each_step_is_gone_back_from() {
 fn a_real_tree_is_exact_there_and_back() {
     let registry = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let registry = registry.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).unwrap();
-    let index = fs::read_dir(registry.join("registry/src")).unwrap().next().unwrap().unwrap().path();
-    let crates = fs::read_dir(index).unwrap().map(|entry| entry.unwrap().path());
+    let indexes = fs::read_dir(registry.join("registry/src")).unwrap().map(|entry| entry.unwrap().path());
+    let crates = indexes.flat_map(|index| fs::read_dir(index).unwrap()).map(|entry| entry.unwrap().path());
     let tree = crates
         .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("rustix-1."))
         .max()
