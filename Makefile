@@ -21,8 +21,9 @@ BACKENDS := docker bubblewrap podman kubernetes fake
 # Whose engine the docker tests run on besides this machine's.
 SUITE ?= trixie
 
-# Tests with a bound on time were late now and then with more than one test for each processor.
+# Tests with a bound on time were late now and then with more than one test for each processor. What waits for an engine leaves most of it free.
 TEST_THREADS ?= $(shell nproc)
+CONTAINER_THREADS ?= $(shell echo $$((2 * $(TEST_THREADS))))
 # A background job of a script ignores interrupts, and so would all that the tests start.
 DEFAULT_SIGNALS := env --default-signal
 
@@ -76,6 +77,7 @@ test-compile:
 	$(CARGO) test --locked --workspace --no-run
 
 # What mostly waits for an engine runs at the same time as what needs the processors. tests/tidy.rs holds that each test is in one of the two.
+test-containers: TEST_THREADS := $(CONTAINER_THREADS)
 test-containers:
 	$(TESTED) $(CONTAINER_TESTS:%=--test %)
 
