@@ -75,20 +75,18 @@ fn a_refused_host_waits_and_is_answered_in_watch_or_by_a_command_or_not_at_all(b
     let start = backend.command(&home, &["start", agent, "--yes", "--ask-hosts"]);
     let mut inside = Session::start_by(start, &home, agent);
     let curl = |name: &str| format!("curl -sS -f -m 100 http://{name}.test:{port}/");
-    let began = Instant::now();
-    begin(&mut inside, "late", &curl("late"));
-    begin(&mut inside, "key", &curl("key"));
-    asked(backend, &home, agent, &format!("late.test:{port}"));
-    asked(backend, &home, agent, &format!("key.test:{port}"));
-
-    // By a key: the one that waits longest is chosen until another one is.
     let mut watch = Screen::start(&backend.command(&home, &["watch", agent]), 80, 24);
-    watch.wait_for_text(&format!("key.test:{port}"));
-    watch.wait_for_text(&format!("late.test:{port}"));
     watch.wait_for("what the bottle takes of the machine", |screen| {
         let is_known = |line: &str| line.contains(" running ") && line.contains("% ") && line.contains("M ");
         screen.contents().lines().any(is_known)
     });
+
+    // By a key: the one that waits longest is chosen until another one is.
+    let began = Instant::now();
+    for name in ["late", "key"] {
+        begin(&mut inside, name, &curl(name));
+        watch.wait_for_text(&format!("{name}.test:{port}"));
+    }
     watch.type_keys("\tj");
     watch.wait_for("the question to be chosen", |screen| {
         screen.contents().lines().any(|line| line.starts_with('>') && line.contains("key.test"))
