@@ -128,7 +128,9 @@ mod tests {
         let links = links("/run/x");
         assert!(links.iter().all(|(place, target)| !place.starts_with('/') && target.starts_with("/run/x/")));
         let mounts = mounts(Path::new("/host/x"));
-        let bound = |(source, target): &(PathBuf, String)| target.starts_with("/etc/ssl/") && source.starts_with("/host/x");
+        let bound = |(source, target): &(PathBuf, String)| {
+            target.starts_with("/etc/ssl/") && source.starts_with("/host/x")
+        };
         assert!(mounts.iter().any(bound) && mounts.len() == links.len());
         assert_eq!(files("R", "A\n")[1].1, "R\nA\n");
         assert_eq!(files("R\n", "A\n")[1].1, "R\nA\n");
