@@ -108,19 +108,17 @@ pub fn fold(text: &[u8]) -> Option<Vec<u8>> {
 pub fn fold_into(text: &[u8], folded: &mut Vec<u8>) -> bool {
     let before = folded.len();
     folded.reserve(text.len());
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (valid, invalid) = match str::from_utf8(rest) {
-            Ok(valid) => (valid, 0),
-            Err(error) => (
-                str::from_utf8(&rest[..error.valid_up_to()]).unwrap_or_default(),
-                error.error_len().unwrap_or(rest.len() - error.valid_up_to()),
-            ),
-        };
-        fold_valid(valid, folded);
-        folded.extend_from_slice(&rest[valid.len()..valid.len() + invalid]);
-        rest = &rest[valid.len() + invalid..];
+    let (mut at, mut copied) = (0, 0);
+    while let Some(next) = next_beyond_ascii(text, at) {
+        at = next + 1;
+        if let Some(character) = first_character(&text[next..]) {
+            folded.extend_from_slice(&text[copied..next]);
+            fold_one(character, folded);
+            at = next + character.len_utf8();
+            copied = at;
+        }
     }
+    folded.extend_from_slice(&text[copied..]);
     let changed = folded[before..] != *text;
     if !changed {
         folded.truncate(before);
@@ -128,14 +126,29 @@ pub fn fold_into(text: &[u8], folded: &mut Vec<u8>) -> bool {
     changed
 }
 
-fn fold_valid(mut rest: &str, folded: &mut Vec<u8>) {
-    while let Some(at) = first_beyond_ascii(rest.as_bytes()) {
-        folded.extend_from_slice(&rest.as_bytes()[..at]);
-        let mut characters = rest[at..].chars();
-        characters.by_ref().take(1).for_each(|character| fold_one(character, folded));
-        rest = characters.as_str();
+/// Returns where the next character beyond ASCII may begin, at `from` or behind: what begins one never stands within another, so that
+/// what is no text, such as a packed body, is asked at one byte in twenty.
+fn next_beyond_ascii(text: &[u8], from: usize) -> Option<usize> {
+    let begins = |at: &usize| text[*at] >= 0xc2 && text[*at + 1] & 0xc0 == 0x80;
+    let (mut at, last) = (from, text.len().saturating_sub(1));
+    while at < last {
+        let end = last.min(at + BLOCK);
+        let found = if text[at..end].is_ascii() { None } else { (at..end).find(begins) };
+        if found.is_some() {
+            return found;
+        }
+        at = end;
     }
-    folded.extend_from_slice(rest.as_bytes());
+    None
+}
+
+fn first_character(bytes: &[u8]) -> Option<char> {
+    let first = &bytes[..bytes.len().min(4)];
+    let valid = match str::from_utf8(first) {
+        Ok(valid) => valid,
+        Err(error) => str::from_utf8(&first[..error.valid_up_to()]).unwrap_or_default(),
+    };
+    valid.chars().next()
 }
 
 fn fold_one(character: char, folded: &mut Vec<u8>) {
@@ -206,5 +219,49 @@ mod tests {
     #[test]
     fn squeezes() {
         assert_eq!(squeeze(b"s-e_c.r e\tt+1/2"), b"secret12");
+    }
+
+    /// Goes through valid text and what is none, character by character.
+    fn fold_slowly(text: &[u8]) -> Option<Vec<u8>> {
+        let mut folded = Vec::new();
+        for piece in text.utf8_chunks() {
+            piece.valid().chars().for_each(|character| fold_one(character, &mut folded));
+            folded.extend_from_slice(piece.invalid());
+        }
+        (folded != text).then_some(folded)
+    }
+
+    #[test]
+    fn folds_text_among_anything_as_the_slow_way_does() {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = move |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        let words = [
+            "plain text ",
+            "\u{3bf}\u{441}",
+            "\u{ff41}",
+            "e\u{301}",
+            "\u{200b}",
+            "\u{1d41a}",
+            "\u{e9}",
+            "\u{e0020}",
+        ];
+        for _ in 0..4_000 {
+            let mut text = Vec::new();
+            for _ in 0..random(30) {
+                match random(4) {
+                    0 => text.extend((0..random(90)).map(|_| u8::try_from(random(256)).unwrap())),
+                    1 => text.extend(
+                        (0..random(9)).map(|_| [0x80, 0xbf, 0xc2, 0xe2, 0xed, 0xf0, 0xf4, b'a'][random(8)]),
+                    ),
+                    _ => text.extend_from_slice(words[random(words.len())].as_bytes()),
+                }
+                // Cut anywhere.
+                text.truncate(text.len() - random(2).min(text.len()));
+            }
+            assert_eq!(fold(&text), fold_slowly(&text), "{text:x?}");
+        }
     }
 }
