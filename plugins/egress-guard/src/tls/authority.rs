@@ -193,3 +193,7 @@ pub(super) fn serial() -> Result<SerialNumber, GuardError> {
 #[cfg(test)]
 #[path = "authority_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "authority_clients_tests.rs"]
+mod clients;

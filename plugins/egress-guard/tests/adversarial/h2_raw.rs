@@ -12,27 +12,30 @@ use crate::support::{Guard, open_tunnel};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Types of frames, <https://www.rfc-editor.org/rfc/rfc9113#section-6>.
-const HEADERS: u8 = 1;
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
 const RESET: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
+pub(super) const WINDOW: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(super) const END_HEADERS: u8 = 4;
 
-struct World {
+pub(super) struct World {
     host: Host,
-    guard: Guard,
+    pub(super) guard: Guard,
     ca: String,
 }
 
 impl World {
     fn new() -> Self {
+        Self::answering(|_| Message { body: "ok".to_owned(), ..Message::default() })
+    }
+
+    pub(super) fn answering(answer: impl Fn(&Message) -> Message + Send + Sync + 'static) -> Self {
         let roots = Roots::new();
-        let host = Host::start(&roots.server_for(&HOSTS), |_| Message {
-            body: "ok".to_owned(),
-            ..Message::default()
-        });
+        let host = Host::start(&roots.server_for(&HOSTS), answer);
         let guard = start(&config(host.port, &roots.pem));
         let ca = guard.event("listening")["ca"].as_str().unwrap().to_owned();
         Self { host, guard, ca }
@@ -43,11 +46,8 @@ impl World {
     }
 
     /// A connection behind its preface.
-    fn inside(&self) -> Inside {
-        let tunnel = open_tunnel(self.guard.address(), &self.authority());
-        let mut inside = handshake(tunnel, (&self.ca, "own.test"), &["h2"]).unwrap();
-        inside.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, b"")].concat()).unwrap();
-        inside
+    pub(super) fn inside(&self) -> Inside {
+        inside(&self.guard, &self.ca, &self.authority())
     }
 
     /// Checks that the guard still serves.
@@ -57,20 +57,28 @@ impl World {
         assert_eq!(until(&mut inside, HEADERS).1 & END_HEADERS, END_HEADERS);
     }
 
-    fn fields<'f>(&'f self, more: &[(&'f str, &'f str)]) -> Vec<(String, String)> {
+    pub(super) fn fields<'f>(&'f self, more: &[(&'f str, &'f str)]) -> Vec<(String, String)> {
         let authority = self.authority();
         let fields = [(":method", "GET"), (":scheme", "https"), (":path", "/"), (":authority", &authority)];
         fields.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
+/// A connection behind its preface.
+pub(super) fn inside(guard: &Guard, ca: &str, authority: &str) -> Inside {
+    let tunnel = open_tunnel(guard.address(), authority);
+    let mut inside = handshake(tunnel, (ca, "own.test"), &["h2"]).unwrap();
+    inside.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, b"")].concat()).unwrap();
+    inside
+}
+
 /// Header lines as literals that are never indexed: <https://www.rfc-editor.org/rfc/rfc7541#section-6.2.3>.
-fn block(fields: &[(String, String)]) -> Vec<u8> {
+pub(super) fn block(fields: &[(String, String)]) -> Vec<u8> {
     let text = |text: &str| {
         let length = text.len();
         let prefix = if length < 127 { vec![length as u8] } else { vec![127, (length - 127) as u8] };
@@ -79,12 +87,12 @@ fn block(fields: &[(String, String)]) -> Vec<u8> {
     fields.iter().flat_map(|(name, value)| [vec![0x10], text(name), text(value)].concat()).collect()
 }
 
-fn request(stream: u32, fields: &[(String, String)]) -> Vec<u8> {
+pub(super) fn request(stream: u32, fields: &[(String, String)]) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &block(fields))
 }
 
 /// Reads the next frame: type, flags, stream, payload. Nothing at the end.
-fn next(inside: &mut Inside) -> Option<(u8, u8, u32, Vec<u8>)> {
+pub(super) fn next(inside: &mut Inside) -> Option<(u8, u8, u32, Vec<u8>)> {
     let mut head = [0; 9];
     inside.read_exact(&mut head).ok()?;
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
@@ -94,7 +102,7 @@ fn next(inside: &mut Inside) -> Option<(u8, u8, u32, Vec<u8>)> {
     Some((head[3], head[4], stream, payload))
 }
 
-fn until(inside: &mut Inside, kind: u8) -> (u8, u8, u32, Vec<u8>) {
+pub(super) fn until(inside: &mut Inside, kind: u8) -> (u8, u8, u32, Vec<u8>) {
     loop {
         let frame = next(inside).unwrap_or_else(|| panic!("ended before a frame of type {kind}"));
         if frame.0 == kind {

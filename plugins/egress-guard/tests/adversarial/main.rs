@@ -30,6 +30,7 @@ mod reload;
 mod renewed;
 mod resolve;
 mod secrets;
+mod stalls;
 mod stdin;
 mod support;
 mod tunnel;

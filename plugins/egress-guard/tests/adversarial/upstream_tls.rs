@@ -1,12 +1,14 @@
 //! Hosts of opened tunnels that are not as they should be: each is an answer with its code inside, and none was told a secret.
 
 use std::io::Write;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use serde_json::json;
 use tokio_rustls::rustls::{ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 
-use crate::support::certificates::Roots;
+use crate::support::certificates::{Roots, read_server};
 use crate::support::held::{HOLDER, HOSTS, VALUE, World, config, start};
 use crate::support::inside::{ask, handshake};
 use crate::support::{Answer, Guard, Upstream, open_tunnel, read_answer};
@@ -21,8 +23,8 @@ const OLD_HELLO: &[u8] = &[
 ];
 
 /// Asks this host with the placeholder.
-fn asked(upstream: &Upstream, roots: &Roots, protocols: &[&str]) -> (Answer, Guard) {
-    let guard = start(&config(upstream.port, &roots.pem));
+fn asked(upstream: &Upstream, roots: &str, protocols: &[&str]) -> (Answer, Guard) {
+    let guard = start(&config(upstream.port, roots));
     let ca = guard.event("listening")["ca"].as_str().unwrap().to_owned();
     let authority = format!("own.test:{}", upstream.port);
     let tunnel = open_tunnel(guard.address(), &authority);
@@ -42,7 +44,7 @@ fn a_handshake_that_fails_in_any_way_is_an_answer_and_no_secret_was_sent() {
     ];
     for (name, answer) in cases {
         let (roots, upstream) = (Roots::new(), Upstream::once(answer));
-        let (answer, guard) = asked(&upstream, &roots, &[]);
+        let (answer, guard) = asked(&upstream, &roots.pem, &[]);
         assert_eq!((answer.status, answer.code()), (502, "upstream_tls"), "{name}");
         assert!(!upstream.received().contains(VALUE) && !upstream.received().contains("/secret"), "{name}");
         guard.decision(
@@ -57,9 +59,35 @@ fn a_host_without_a_protocol_in_common_is_an_answer() {
     let mut server = ServerConfig::clone(&roots.server("own.test"));
     server.alpn_protocols = vec![b"spdy/1".to_vec()];
     let upstream = Upstream::tls(Arc::new(server), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    let (answer, _guard) = asked(&upstream, &roots, &["http/1.1"]);
+    let (answer, _guard) = asked(&upstream, &roots.pem, &["http/1.1"]);
     assert_eq!((answer.status, answer.code()), (502, "upstream_tls"));
     assert_eq!(upstream.received(), "");
+}
+
+#[test]
+fn a_certificate_that_is_signed_by_sha_1_is_refused() {
+    // openssl signs by what the libraries here no longer know. The same certificate by SHA-256 is taken.
+    let dir = tempfile::tempdir().unwrap();
+    let [key, chain] = ["key", "chain"].map(|name| dir.path().join(name));
+    for (digest, expected) in [("-sha256", 200), ("-sha1", 502)] {
+        let made = Command::new("openssl")
+            .args(["req", "-x509", digest, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"])
+            .args(["-days", "2", "-subj", "/CN=own.test", "-addext", "subjectAltName=DNS:own.test"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+            .args([key.as_path(), Path::new("-out"), &chain])
+            .output()
+            .expect("run openssl, which tests/setup installs");
+        assert!(made.status.success(), "{made:?}");
+        let [key, chain] = [&key, &chain].map(|file| std::fs::read_to_string(file).unwrap());
+        let server = read_server(&chain, &key);
+        let upstream = Upstream::tls(server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        let (answer, _guard) = asked(&upstream, &chain, &[]);
+        assert_eq!(answer.status, expected, "{digest}: {answer:?}");
+        assert_eq!(upstream.received().contains(VALUE), expected == 200, "{digest}");
+        if expected == 502 {
+            assert_eq!(answer.code(), "upstream_certificate");
+        }
+    }
 }
 
 #[test]
@@ -69,7 +97,7 @@ fn a_hundred_certificates_make_no_host_trusted_and_cost_no_secret() {
     for (made_by, expected) in [(&roots, 200), (&stranger, 502)] {
         let server = made_by.server_with_chain("own.test", 100);
         let upstream = Upstream::tls(server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        let (answer, _guard) = asked(&upstream, &roots, &[]);
+        let (answer, _guard) = asked(&upstream, &roots.pem, &[]);
         assert_eq!(answer.status, expected, "{answer:?}");
         assert_eq!(upstream.received().contains(VALUE), expected == 200);
         if expected == 502 {
@@ -83,7 +111,7 @@ fn a_host_that_asks_for_a_certificate_fails_where_it_is_opened_and_works_where_i
     let roots = Roots::new();
     let (server, certificate, key) = roots.mutual("own.test");
     let upstream = Upstream::tls(server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    let (answer, guard) = asked(&upstream, &roots, &[]);
+    let (answer, guard) = asked(&upstream, &roots.pem, &[]);
     assert_eq!(answer.status, 502, "{answer:?}");
     assert!(["upstream_tls", "upstream_failed"].contains(&answer.code()), "{answer:?}");
     assert!(!upstream.received().contains(VALUE));

@@ -114,6 +114,20 @@ pub(crate) fn self_signed(name: &str) -> Arc<ServerConfig> {
     server(certificate.der().clone(), &key)
 }
 
+/// Returns a server of a certificate and a key that another program has made.
+pub(crate) fn read_server(certificate: &str, key: &str) -> Arc<ServerConfig> {
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
+            PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+        )
+        .unwrap();
+    Arc::new(config)
+}
+
 fn params(name: &str) -> CertificateParams {
     CertificateParams::new(vec![name.to_owned()]).unwrap()
 }
