@@ -28,10 +28,11 @@ CONTAINER_THREADS ?= $(shell echo $$((2 * $(TEST_THREADS))))
 DEFAULT_SIGNALS := env --default-signal
 
 CONTAINER_TESTS := e2e engine pod
+UNDER_EACH := egress:: headless:: values:: forward:: ssh:: results::ends::
 OTHER_TESTS := adversarial cli conformance golden kit layout live manifests plugins tidy
 TESTED = CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=$(TEST_THREADS) $(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace
 
-.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-cluster test-ssh test-workspaces test-agents test-trees test-hundred agent-image images lint bench check deny crates \
+.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-cluster test-ssh test-workspaces test-intercept test-agents test-trees test-hundred agent-image images lint bench check deny crates \
   install package sbom release book clean
 
 help: ## Show this list
@@ -124,9 +125,18 @@ test-workspaces: setup build ## Build and test projects of the registries in bot
 	@tests/setup/workspaces-image.sh >/dev/null
 	@tests/setup/clients.sh >/dev/null
 	@tests/setup/browsers.sh >/dev/null
+	@tests/setup/publishers.sh >/dev/null
 	@tests/setup/programs-image.sh >/dev/null
 	CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=1 $(DEFAULT_SIGNALS) \
-	  $(CARGO) test --locked --workspace --test e2e -- --ignored --nocapture workspaces:: programs:: registry_clients:: trust_clients:: browsers::
+	  $(CARGO) test --locked --workspace --test e2e -- --ignored --nocapture workspaces:: programs:: registry_clients:: trust_clients:: publish:: browsers::
+	$(CARGO) test --locked --workspace --lib -- --ignored authority::clients::
+
+# What sets a value of its own, or is about what the default promises, is left out.
+test-intercept: setup build ## Run tests of the way out, and the main job, where the guard looks into the HTTPS of those hosts alone that need it, and of none
+	for value in needed none; do \
+	  CLAUDE_BOTTLE_TEST_INTERCEPT=$$value CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=$(TEST_THREADS) $(DEFAULT_SIGNALS) \
+	    $(CARGO) test --locked --workspace --test e2e -- $(UNDER_EACH) || exit 1; \
+	done
 
 test-agents: setup build ## Start the real Codex, Gemini CLI, OpenCode and Aider in bottles, each against a stand-in of its API; takes the network
 	@tests/setup/agents.sh >/dev/null

@@ -126,7 +126,11 @@ fn has_no_finding(what: &str, decisions: &[Value]) {
     let said = format!("{what}: {} requests within HTTPS, {up} bytes up; others: {others:?}", seen.len());
     println!("{said}");
     assert!(!seen.is_empty(), "nothing was looked into");
-    let is_finding = |line: &&Value| FINDINGS.iter().any(|code| line["code"] == *code);
+    // Go's library opens two connections at once and leaves the one that it does not need. Whoever distrusts asks for nothing.
+    let trusts = |line: &Value| {
+        line["code"] == "client_distrusts" && seen.iter().any(|asked| asked["host"] == line["host"])
+    };
+    let is_finding = |line: &&Value| FINDINGS.iter().any(|code| line["code"] == *code) && !trusts(line);
     let found: Vec<_> = decisions.iter().filter(is_finding).collect();
     assert!(found.is_empty(), "{found:?}");
 }
@@ -159,7 +163,7 @@ fn grants(host: &str) -> Vec<Value> {
 }
 
 /// Puts tools of a user's home where their installers put them.
-fn install_tools(home: &Path) {
+pub(crate) fn install_tools(home: &Path) {
     let (installers, real) = (cache().join("installers"), PathBuf::from(std::env::var_os("HOME").unwrap()));
     for (target, place) in [
         (installers.join("node_modules/pnpm"), ".local/share/pnpm"),
@@ -173,7 +177,7 @@ fn install_tools(home: &Path) {
     }
 }
 
-fn search_path(home: &Path) -> String {
+pub(crate) fn search_path(home: &Path) -> String {
     let own =
         [".local/share/pnpm", ".local/bin", ".cargo/bin"].map(|dir| home.join(dir).display().to_string());
     format!("{}:/usr/local/go/bin:{}", own.join(":"), std::env::var("PATH").unwrap())

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Makes clients of the registries exist below .cache, and prints their directory: Deno, Bun, undici, ws and gRPC of npm, aiohttp, httpx, requests,
-# websockets and gRPC of PyPI, and a client of Go's standard library. Tests run them where no variable names a proxy.
+# websockets, gRPC and pip of PyPI, and a client of Go's standard library. Tests run them where no variable names a proxy.
 set -euo pipefail
 # shellcheck source=tests/setup/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 dir="$cache_dir/clients"
 npm_packages="deno@2.9.6 bun@1.4.5 undici@7.30.2 ws@8.23.0 @grpc/grpc-js@1.14.7"
-python_packages="aiohttp==3.14.5 httpx==0.28.1 h2==4.4.1 websockets==17.4 grpcio==1.85.3 requests==2.34.2"
+python_packages="aiohttp==3.14.5 httpx==0.28.1 h2==4.4.1 websockets==17.4 grpcio==1.85.3 requests==2.34.2 pip==26.3"
 key=$(sha256sum "${BASH_SOURCE[0]}")
 
 go_client() {

@@ -26,6 +26,7 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin
 need convert imagemagick
 need curl curl
 need javac default-jdk-headless
+need openssl openssl
 need php php-cli
 need python3 python3
 [ ${#packages[@]} -gt 0 ] || exit 0

@@ -14,8 +14,8 @@ const live = async (page, url) => {
         new MutationObserver(look).observe(document.body, { childList: true, subtree: true, characterData: true });
         look();
     });
-    // A change of a module that nothing accepts loads the page again.
-    page.on('load', () => page.evaluate(() => tell(document.querySelector('#said').textContent)));
+    // A change of a module that nothing accepts loads the page again. One that loads while all ends has nobody to tell.
+    page.on('load', () => page.evaluate(() => tell(document.querySelector('#said').textContent)).catch(() => {}));
     await new Promise((resolve) => process.stdin.resume().on('end', resolve));
 };
 

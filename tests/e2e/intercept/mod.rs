@@ -3,6 +3,8 @@
 pub(crate) mod above;
 mod every;
 mod kept;
+mod modes;
+mod publish;
 mod renewed;
 mod requests;
 mod secrets;

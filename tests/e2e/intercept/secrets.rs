@@ -42,7 +42,7 @@ pub(super) fn outside(
 /// Looks for the values of these tests in the environment, in what the kernel shows of all processes, and in all files inside.
 ///
 /// They are named by a pattern: a guard finds a value in a request however it is cut in two.
-const SEARCH: &str = "p='canar[y]-(token|key|forge|npm|pypi|github)-[0-9a-f]{8}'; env | grep -E \"$p\"; \
+pub(super) const SEARCH: &str = "p='canar[y]-(token|key|forge|npm|pypi|github)-[0-9a-f]{8}'; env | grep -E \"$p\"; \
     for f in /proc/[0-9]*/environ /proc/[0-9]*/cmdline; do cat $f 2>/dev/null | tr '\\0' '\\n' | grep -E \"$p\" && echo found in $f; done; \
     grep -rIlE \"$p\" /home /tmp /run /etc /root /var/tmp 2>/dev/null; echo searched";
 

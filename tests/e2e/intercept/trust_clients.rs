@@ -7,6 +7,7 @@ use super::trust::{Client, check, outside};
 use crate::egress::session::Session;
 use crate::support::backend::{Backend, on_each_backend};
 use crate::support::{assert_code, clients, run};
+use crate::workspaces::{install_tools, search_path};
 
 on_each_backend!(
     #[ignore = "takes the network to install what it runs: make test-workspaces"]
@@ -20,7 +21,7 @@ const CLIENTS: [Client; 9] = [
         "env DENO_DIR=/tmp/deno DENO_NO_UPDATE_CHECK=1 node_modules/deno/deno eval 'await fetch(Deno.args[0])' URL",
         Some(false),
     ),
-    ("bun", "node_modules/bun/bin/bun.exe -e 'await fetch(process.argv.at(-1))' URL", Some(false)),
+    ("bun", "node_modules/bun/bin/bun.exe -e 'await fetch(process.argv.at(-1))' URL", Some(true)),
     ("undici", "node -e 'require(\"undici\").request(process.argv[1])' URL", Some(false)),
     (
         "aiohttp",
@@ -42,24 +43,28 @@ asyncio.run(main())' URL",
     ),
     (
         "pip",
-        "/usr/bin/python3 -m pip --disable-pip-version-check --retries 0 download --no-deps --dest /tmp/wheels x --index-url URL",
+        "env PYTHONPATH=python /usr/bin/python3 -m pip --disable-pip-version-check --retries 0 download --no-deps --dest /tmp/wheels x --index-url URL",
         Some(true),
     ),
     (
         "cargo",
-        "sh -c 'CARGO_HOME=/tmp/cargo CARGO_REGISTRIES_X_INDEX=sparse+$0/ cargo info x --registry x' URL",
+        // What rustup has put there asks where the rest is.
+        "sh -c 'RUSTUP_HOME=$(dirname $(command -v cargo))/../../.rustup CARGO_HOME=/tmp/cargo CARGO_REGISTRIES_X_INDEX=sparse+$0/ cargo info x --registry x' URL",
         Some(true),
     ),
 ];
 
 fn clients_of_the_registries_trust_the_bottles_authority(backend: Backend) {
     let agent = &format!("e2e-trust-clients-{}", backend.name());
-    let image = "image: claude-bottle-workspaces:latest";
-    let bottle =
-        |bottle: super::above::Bottle| if backend == Backend::Docker { bottle.line(image) } else { bottle };
-    let (home, server) = outside(backend, bottle, &[agent]);
+    let tools = match backend {
+        Backend::Docker => "image: claude-bottle-workspaces:latest",
+        _ => "tools: [~/.rustup, ~/.cargo/bin]",
+    };
+    let (home, server) = outside(backend, |bottle| bottle.line(tools), &[agent]);
+    install_tools(home.path());
     assert_code(&run(Command::new("cp").arg("-a").arg(clients().join(".")).arg(home.work())), 0);
-    let start = backend.command(&home, &["--quiet", "start", agent, "--yes", "--cwd", "--no-save"]);
+    let mut start = backend.command(&home, &["--quiet", "start", agent, "--yes", "--cwd", "--no-save"]);
+    start.env("PATH", search_path(home.path()));
     let mut inside = Session::start_by(start, &home, agent);
     check(&mut inside, &server, &CLIENTS);
     inside.end();

@@ -31,7 +31,7 @@ impl Home {
     /// Makes a home whose manifest is this text.
     pub(crate) fn new(manifest: &str) -> Self {
         let home = Self::empty();
-        fs::write(home.path().join("claude-bottle.yaml"), manifest).unwrap();
+        fs::write(home.path().join("claude-bottle.yaml"), under_intercept(manifest)).unwrap();
         home
     }
 
@@ -46,7 +46,7 @@ impl Home {
     pub(crate) fn with_sidecar(agent: &str, api: SocketAddr, more: &str) -> Self {
         let home = Self::with_agent(agent, api, more);
         let own = manifest(agent, api, more).replacen("  dev:\n", &format!("  dev:\n{SIDECAR}"), 1);
-        fs::write(home.path().join("claude-bottle.yaml"), own).unwrap();
+        fs::write(home.path().join("claude-bottle.yaml"), under_intercept(&own)).unwrap();
         home
     }
 
@@ -59,7 +59,8 @@ impl Home {
 
     /// Writes the manifest of one agent whose API is the stand-in.
     pub(crate) fn write_manifest(&self, agent: &str, api: SocketAddr) {
-        fs::write(self.path().join("claude-bottle.yaml"), manifest(agent, api, "")).unwrap();
+        let manifest = under_intercept(&manifest(agent, api, ""));
+        fs::write(self.path().join("claude-bottle.yaml"), manifest).unwrap();
         self.skill("greet", "---\nname: greet\ndescription: How to greet people here\n---\nSay hello.\n");
     }
 
@@ -147,6 +148,21 @@ impl Home {
     pub(crate) fn left_in_tmp(&self) -> Vec<String> {
         names_in(&self.tmp())
     }
+}
+
+/// Returns a manifest whose bottles say nothing about HTTPS, with the value of `CLAUDE_BOTTLE_TEST_INTERCEPT`: `make test-intercept` runs tests
+/// under what is not the default. A bottle with a value of its own, or with pipelock, keeps what it has.
+fn under_intercept(manifest: &str) -> String {
+    let Ok(value) = std::env::var("CLAUDE_BOTTLE_TEST_INTERCEPT") else { return manifest.to_owned() };
+    let mut whole: Value = serde_yaml::from_str(manifest).unwrap();
+    let bottles = whole["bottles"].as_object_mut().into_iter().flat_map(|bottles| bottles.values_mut());
+    for bottle in bottles.filter(|bottle| bottle.is_object() && bottle["proxy"] != "pipelock") {
+        let egress = &mut bottle["egress"];
+        if egress["intercept"].is_null() {
+            egress["intercept"] = value.as_str().into();
+        }
+    }
+    serde_yaml::to_string(&whole).unwrap()
 }
 
 /// Lists a directory; one that does not exist is empty.
