@@ -11,8 +11,12 @@ DIST ?= dist
 VERSION ?= $(shell sed -n '/^\[workspace.package\]/,/^$$/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 # The programs that run beside the agent. The guard runs in an image that holds nothing else, so they are linked statically.
+# Neither where the sources lie nor where Rust does is in them: a build in another directory gives the same bytes (`make reproducible`).
 STATIC_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
-STATIC_FLAGS := CARGO_TARGET_$(shell echo $(STATIC_TARGET) | tr a-z- A-Z_)_RUSTFLAGS="-C target-feature=+crt-static"
+RUST_SOURCES := $(shell rustc --print sysroot)/lib/rustlib/src/rust=/rustc/$(shell rustc -vV | sed -n 's/^commit-hash: //p')
+CARGO_DIRECTORY := $(or $(CARGO_HOME),$(HOME)/.cargo)
+STATIC_FLAGS := CARGO_ENCODED_RUSTFLAGS="$$(printf '%s\037%s\037%s\037%s\037%s' -C target-feature=+crt-static \
+  '--remap-path-prefix=$(CURDIR)=/claude-bottle' '--remap-path-prefix=$(CARGO_DIRECTORY)=/cargo' '--remap-path-prefix=$(RUST_SOURCES)')"
 LIBEXEC := target/libexec/claude-bottle
 COMPANIONS := egress-guard bottle-guest
 COMPANION_PACKAGES := claude-bottle-egress-guard claude-bottle-guest
@@ -32,7 +36,7 @@ UNDER_EACH := egress:: headless:: values:: forward:: ssh:: results::ends::
 OTHER_TESTS := adversarial cli conformance golden kit layout live manifests plugins tidy
 TESTED = CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) RUST_TEST_THREADS=$(TEST_THREADS) $(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace
 
-.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-cluster test-ssh test-workspaces test-intercept test-agents test-trees test-hundred agent-image images lint bench check deny crates \
+.PHONY: help build companions setup demo test test-setup test-compile test-containers test-others test-others-and-engine test-engine test-cluster test-ssh test-workspaces test-intercept test-agents test-trees test-hundred agent-image images lint bench check deny typos unused outdated semver fuzz crates reproducible \
   install package sbom release book clean
 
 help: ## Show this list
@@ -170,15 +174,42 @@ deny: ## Check licences, sources and advisories of what we depend on; takes the 
 	@command -v cargo-deny >/dev/null || { echo "cannot find cargo-deny: cargo install --locked cargo-deny" >&2; exit 1; }
 	$(CARGO) deny --locked check
 
+typos: ## Look for misspelt words; typos.toml has those that are meant
+	@command -v typos >/dev/null || { echo "cannot find typos: cargo install --locked typos-cli" >&2; exit 1; }
+	typos
+
+unused: ## Look for dependencies that nothing uses
+	@command -v cargo-machete >/dev/null || { echo "cannot find cargo-machete: cargo install --locked cargo-machete" >&2; exit 1; }
+	$(CARGO) machete
+
+outdated: ## Show which dependencies have newer versions; takes the network
+	$(CARGO) update --dry-run --verbose
+
+# SINCE is a revision; without it the last release's, or the commit that gave plugin-api its version.
+SINCE ?=
+semver: ## Hold the interface of plugin-api against an earlier one
+	@tests/semver.sh $(SINCE)
+
+FUZZ_SECONDS ?= 60
+fuzz: ## Run each fuzz target for FUZZ_SECONDS
+	@tests/fuzz.sh $(FUZZ_SECONDS)
+
 # Each is built from its package alone, as whoever depends on it gets it.
 PUBLISHED := claude-bottle-plugin-api claude-bottle-egress-policy claude-bottle-kit
 crates: ## Pack the crates that backends outside of this repository depend on, and build each from its package
 	$(CARGO) package --locked --allow-dirty $(PUBLISHED:%=--package %)
 
-bench: setup companions ## Measure, as ratios side by side in one run: all of it, or the subjects named behind
+reproducible: ## Build the guard and the guest program in two directories, and compare their hashes
+	@tests/reproducible.sh $(COMPANIONS)
+
+# Where the figures are kept; what is in it already is what they are compared with. `JSON=docs/performance.json` is what the document is made from.
+JSON ?= target/bench.json
+ROUNDS ?= 15
+bench: setup companions ## Measure, as ratios side by side in one run: all of it, or the subjects named behind; says how ratios changed since the last run
 	$(CARGO) build --locked --release --workspace
 	@tests/setup/bench-tools.sh
-	@CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) SANDBOX_RUNTIME=$$(tests/setup/sandbox-runtime.sh) target/release/bench $(filter $(SUBJECTS),$(MAKECMDGOALS))
+	@CLAUDE_BOTTLE_BASE_IMAGE=$$(tests/setup/base-image.sh) SANDBOX_RUNTIME=$$(tests/setup/sandbox-runtime.sh) \
+	  target/release/bench --rounds $(ROUNDS) --json $(JSON) $(filter $(SUBJECTS),$(MAKECMDGOALS))
 
 install: companions ## Install below PREFIX (default /usr/local)
 	$(CARGO) build --locked $(BUILD_FLAGS) --workspace

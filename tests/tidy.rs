@@ -8,8 +8,12 @@ mod book;
 mod claims;
 #[path = "tidy/links.rs"]
 mod links;
+#[path = "tidy/performance.rs"]
+mod performance;
 #[path = "tidy/release.rs"]
 mod release;
+#[path = "tidy/workflows.rs"]
+mod workflows;
 
 use std::fs;
 use std::path::{Path, PathBuf};

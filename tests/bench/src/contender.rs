@@ -6,6 +6,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+
+use crate::record::{Measured, row};
 
 /// One way of doing the job.
 pub(crate) struct Contender<'a> {
@@ -54,6 +57,17 @@ pub(crate) fn compare(
         Some(Row { name: contender.name, median: times[times.len() / 2], best, worst })
     });
     Ok(Table { title, rows: rows.collect() })
+}
+
+impl Measured for Table {
+    fn table(&self) -> Value {
+        let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
+        let base = self.rows.first().map_or(f64::NAN, |row| ms(row.median));
+        let figures = |r: &Row| [ms(r.median), ms(r.best), ms(r.worst)];
+        let rows = self.rows.iter().map(|r| row(r.name, &figures(r), Some(ms(r.median) / base)));
+        let rows: Vec<_> = rows.collect();
+        json!({ "title": self.title, "columns": ["median ms", "best", "worst"], "rows": rows })
+    }
 }
 
 impl fmt::Display for Table {

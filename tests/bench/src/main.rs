@@ -10,13 +10,15 @@ mod home;
 mod live;
 mod load;
 mod policy;
+mod record;
 mod results;
 
-use std::fmt::Display;
-use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Parser;
+
+use record::Record;
 
 /// Measure claude-bottle against what does the same job
 #[derive(Parser)]
@@ -30,6 +32,9 @@ struct Args {
     /// How many files of 10 kB the large tree of `results` has
     #[arg(long, default_value_t = 100_000)]
     files: usize,
+    /// Write the figures to a file, and say how the ratios in it have changed
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -55,38 +60,35 @@ enum Subject {
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let wanted = |subject| args.subjects.is_empty() || args.subjects.contains(&subject);
+    let mut record = Record::new(args.json.clone(), args.rounds)?;
     if wanted(Subject::Load) {
-        show(&load::run(args.rounds).context("measure loading")?)?;
+        record.add("load", &load::run(args.rounds).context("measure loading")?)?;
     }
     if wanted(Subject::Bubblewrap) {
-        show(&bubblewrap::run(args.rounds).context("measure bubblewrap")?)?;
+        record.add("bubblewrap", &bubblewrap::run(args.rounds).context("measure bubblewrap")?)?;
     }
     if wanted(Subject::Docker) {
-        show(&docker::run(args.rounds).context("measure docker")?)?;
+        record.add("docker", &docker::run(args.rounds).context("measure docker")?)?;
     }
     if wanted(Subject::Guard) {
         for sheet in guard::run(args.rounds).context("measure the egress guard")? {
-            show(&sheet)?;
+            record.add("guard", &sheet)?;
         }
     }
     if wanted(Subject::Policy) {
-        show(&policy::run(args.rounds).context("measure a change of policy")?)?;
+        record.add("policy", &policy::run(args.rounds).context("measure a change of policy")?)?;
     }
     if wanted(Subject::Results) {
+        let show = |measured: &dyn record::Measured| record.add("results", measured);
         results::run(args.rounds, args.files, show).context("measure saved results")?;
     }
     if args.subjects.contains(&Subject::Inspection) {
-        show(&guard::inspection(args.rounds).context("measure the look into text")?)?;
+        record.add("inspection", &guard::inspection(args.rounds).context("measure the look into text")?)?;
     }
     if args.subjects.contains(&Subject::Caught) {
         for sheet in guard::caught(args.rounds).context("measure caught connections")? {
-            show(&sheet)?;
+            record.add("caught", &sheet)?;
         }
     }
-    Ok(())
-}
-
-/// Prints what was measured as soon as it is known: all of it takes minutes.
-fn show(measured: &dyn Display) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stdout().lock(), "{measured}")?)
+    record.compare()
 }

@@ -2,12 +2,25 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
+use crate::record::{Measured, row};
+
 /// Figures of contenders that took turns.
 pub(crate) struct Sheet {
     pub(crate) title: String,
     /// Names of the columns; the ratio is of the first one.
     pub(crate) columns: &'static [&'static str],
     pub(crate) rows: Vec<(&'static str, Vec<f64>)>,
+}
+
+impl Measured for Sheet {
+    fn table(&self) -> Value {
+        let first = |figures: &[f64]| figures.first().copied().unwrap_or(f64::NAN);
+        let base = self.rows.first().map_or(f64::NAN, |(_, figures)| first(figures));
+        let rows = self.rows.iter().map(|(name, figures)| row(name, figures, Some(first(figures) / base)));
+        json!({ "title": self.title, "columns": self.columns, "rows": rows.collect::<Vec<_>>() })
+    }
 }
 
 impl fmt::Display for Sheet {

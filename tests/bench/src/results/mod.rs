@@ -5,7 +5,6 @@
 mod sheet;
 mod tree;
 
-use std::fmt::Display;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -16,6 +15,7 @@ use self::sheet::{Line, Sheet};
 use self::tree::{Tree, fill};
 use crate::contender::{after_first_byte, first_byte, whole};
 use crate::home::Home;
+use crate::record::Measured;
 
 /// What the agents of these measures are: a shell that is told what to do.
 const MANIFEST: &str = "\
@@ -36,7 +36,7 @@ const NOTHING: &str = "echo x";
 pub(crate) fn run(
     rounds: usize,
     files: usize,
-    mut show: impl FnMut(&dyn Display) -> anyhow::Result<()>,
+    mut show: impl FnMut(&dyn Measured) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     show(&Sheet::new("Saved results: 2,000 files", small(rounds)?))?;
     show(&Sheet::new("Saved results: the large tree", large(rounds.min(5), Tree { files, bytes: 10_000 })?))?;

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use crate::record::{Measured, row};
+
 /// One figure.
 pub(super) struct Line {
     what: &'static str,
@@ -11,6 +15,8 @@ pub(super) struct Line {
     figure: String,
     target: String,
     is_met: bool,
+    /// To the reference, where there is one.
+    ratio: Option<f64>,
 }
 
 /// Those of one tree.
@@ -34,6 +40,7 @@ impl Line {
             figure: format!("{ratio:.2}×"),
             target: format!("≤ {target:.2}×"),
             is_met: ratio <= target,
+            ratio: Some(ratio),
         }
     }
 
@@ -47,6 +54,7 @@ impl Line {
             figure: format!("+{}", ms(more)),
             target: format!("≤ +{}", ms(target)),
             is_met: more <= target,
+            ratio: Some(ours.as_secs_f64() / reference.as_secs_f64().max(1e-9)),
         }
     }
 
@@ -59,6 +67,7 @@ impl Line {
             figure: ms(ours),
             target: format!("≤ {}", ms(target)),
             is_met: ours <= target,
+            ratio: None,
         }
     }
 
@@ -72,6 +81,7 @@ impl Line {
             figure: mib(bytes),
             target: format!("≤ {}", mib(target)),
             is_met: bytes <= target,
+            ratio: None,
         }
     }
 }
@@ -82,11 +92,25 @@ impl Sheet {
     }
 }
 
+impl Measured for Sheet {
+    fn table(&self) -> Value {
+        let rows = self.lines.iter().map(|line| {
+            let mut row = row(line.what, &[], line.ratio);
+            let cells = [&line.reference, &line.ours, &line.figure];
+            row.insert("figures".to_owned(), cells.map(String::as_str).as_slice().into());
+            row.insert("target".to_owned(), line.target.as_str().into());
+            row.insert("met".to_owned(), line.is_met.into());
+            row
+        });
+        json!({ "title": self.title, "columns": ["reference", "ours", "figure"], "rows": rows.collect::<Vec<_>>() })
+    }
+}
+
 impl fmt::Display for Sheet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.title)?;
         writeln!(f, "  {:<58} {:>11} {:>11} {:>10} {:>10}", "", "reference", "ours", "figure", "target")?;
-        for Line { what, reference, ours, figure, target, is_met } in &self.lines {
+        for Line { what, reference, ours, figure, target, is_met, .. } in &self.lines {
             let met = if *is_met { "" } else { "  missed" };
             writeln!(f, "  {what:<58} {reference:>11} {ours:>11} {figure:>10} {target:>10}{met}")?;
         }
