@@ -179,7 +179,12 @@ fn manual_pages_are_written() {
     assert!(!pages.iter().any(|page| page.contains("reap")), "a hidden command has a page: {pages:?}");
     let page = std::fs::read_to_string(directory.join("claude-bottle-start.1")).unwrap();
     assert_says(&page, &[".TH claude-bottle-start 1", "\\-\\-dry\\-run"]);
-    for page in &pages {
+    let manifest = std::fs::read_to_string(directory.join("claude-bottle.yaml.5")).unwrap();
+    assert_says(
+        &manifest,
+        &[".TH claude\\-bottle.yaml 5", ".SH KEYS OF bottles.NAME.egress", ".SH SEE ALSO"],
+    );
+    for page in pages.iter().filter(|page| page.ends_with(".1")) {
         let page = std::fs::read_to_string(directory.join(page)).unwrap();
         let sections: Vec<_> = page.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
         assert_eq!(sections[..3], ["NAME", "SYNOPSIS", "DESCRIPTION"], "{page}");
@@ -188,6 +193,11 @@ fn manual_pages_are_written() {
         let name = page.split(".SH NAME\n").nth(1).unwrap().split(".SH ").next().unwrap();
         assert_eq!(name.lines().count(), 1, "{name}");
     }
+    // Where pages are installed, each section has a directory of its own.
+    let installed = home.path().join("share/man1");
+    assert_code(&home.call(&["man", installed.to_str().unwrap()]), 0);
+    assert_eq!(home.names_in("share/man5"), ["claude-bottle.yaml.5"]);
+    assert!(!home.names_in("share/man1").iter().any(|name| name.ends_with(".5")));
 }
 
 #[test]

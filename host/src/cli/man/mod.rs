@@ -1,5 +1,7 @@
 //! `completions` and `man`: made from the command line's own definition.
 
+mod manifest;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -28,7 +30,7 @@ pub(super) struct CompletionsArgs {
 #[command(after_help = "Example:
   claude-bottle man ~/.local/share/man/man1 && man claude-bottle-start")]
 pub(super) struct ManArgs {
-    /// Where the pages go; made when it is missing
+    /// Where the pages go; made when it is missing. Next to a `man1`, that of the manifest goes to `man5`
     directory: PathBuf,
 }
 
@@ -57,8 +59,18 @@ pub(super) fn pages(args: &ManArgs, command: clap::Command) -> CliResult {
     fs::create_dir_all(directory).with_context(|| format!("cannot make `{}`", directory.display()))?;
     clap_mangen::generate_to(command, directory)
         .and_then(|()| complete(directory))
+        .and_then(|()| {
+            let of_files = manifest_directory(directory);
+            fs::create_dir_all(&of_files)?;
+            fs::write(of_files.join("claude-bottle.yaml.5"), manifest::page())
+        })
         .with_context(|| format!("cannot write the manual pages into `{}`", directory.display()))?;
     Ok(())
+}
+
+/// Returns where pages of files go: readers of pages look for those of another section in another directory.
+fn manifest_directory(pages: &Path) -> PathBuf {
+    if pages.ends_with("man1") { pages.with_file_name("man5") } else { pages.to_owned() }
 }
 
 /// What each page ends with.
@@ -86,7 +98,10 @@ fn complete(directory: &Path) -> io::Result<()> {
         let page = page.replace("\n.SH EXTRA\n", "\n.SH EXAMPLES\n");
         fs::write(
             &path,
-            format!("{}\n{END}.SH SEE ALSO\n.BR {also} (1)\n", one_line_name(&page).trim_end()),
+            format!(
+                "{}\n{END}.SH SEE ALSO\n.BR {also} (1),\n.BR claude\\-bottle.yaml (5)\n",
+                one_line_name(&page).trim_end()
+            ),
         )?;
     }
     Ok(())
