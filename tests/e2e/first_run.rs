@@ -2,6 +2,7 @@
 //! does not answer is told the way.
 
 use std::fs;
+use std::net::SocketAddr;
 
 use claude_bottle_standin::{Script, ToolCall};
 
@@ -48,7 +49,9 @@ fn four_commands_lead_from_an_empty_home_to_the_agents_work() {
     screen.wait_for_text("start it: claude-bottle start claude --cwd");
     let (code, drawn) = screen.wait();
     assert_eq!(code, 0, "{}", drawn.0.lock().unwrap().parser.screen().contents());
-    point_at(&home, api.address().port());
+    let manifest = home.path().join("claude-bottle.yaml");
+    let written = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, pointed_at(&written, api.address())).unwrap();
 
     let doctor = run(&mut command(&["doctor"]));
     assert_code(&doctor, 0);
@@ -75,18 +78,17 @@ fn four_commands_lead_from_an_empty_home_to_the_agents_work() {
     backend.assert_nothing_left(&home, "claude");
 }
 
-/// Points the bottle that `init` wrote at the stand-in for the API.
-fn point_at(home: &Home, port: u16) {
-    let path = home.path().join("claude-bottle.yaml");
-    let written = fs::read_to_string(&path).unwrap();
+/// Returns a manifest that `init` wrote with its bottle pointed at the stand-in for the API.
+pub(super) fn pointed_at(written: &str, api: SocketAddr) -> String {
+    let (address, port) = (api.ip(), api.port());
     let grants = format!(
         "    env:\n      ANTHROPIC_BASE_URL: http://api.standin.test:{port}\n      \
          CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1'\n    egress:\n      allowlist: ['api.standin.test:{port}']\n      \
-         hosts: {{ api.standin.test: 127.0.0.1 }}\n      \
-         private: [{{ host: api.standin.test, range: 127.0.0.1/32 }}]\n"
+         hosts: {{ api.standin.test: {address} }}\n      \
+         private: [{{ host: api.standin.test, range: {address}/32 }}]\n"
     );
     assert_eq!(written.matches("    egress:\n").count(), 1, "{written}");
-    fs::write(&path, written.replace("    egress:\n", &grants)).unwrap();
+    written.replace("    egress:\n", &grants)
 }
 
 #[test]

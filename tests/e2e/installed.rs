@@ -3,13 +3,15 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 
-use claude_bottle_standin::{Script, as_by_hand};
+use claude_bottle_standin::{Script, ToolCall, as_by_hand};
 use tempfile::TempDir;
 
+use crate::first_run::pointed_at;
 use crate::support::backend::Backend;
 use crate::support::engine::docker;
 use crate::support::home::{TOKEN, manifest};
@@ -133,6 +135,25 @@ impl Drop for Machine {
     }
 }
 
+/// The way that README.md shows, from an empty home: the agent answers, and what it did is taken.
+fn first_answer(machine: &Machine, api: SocketAddr) {
+    let shell = |line: &str| run(&mut machine.user(&["sh", "-ec", line]));
+    let init = shell("mkdir project && cd project && echo '{}' >package.json && claude-bottle init --yes");
+    assert_code(&init, 0);
+    assert!(stderr(&init).contains("claude-bottle start claude --cwd"), "{}", stderr(&init));
+    // The stand-in for the API is nothing that a manifest would name.
+    let written = stdout(&shell("cat claude-bottle.yaml"));
+    machine.write("claude-bottle.yaml", &pointed_at(&written, api));
+    let doctor = machine.call(&["doctor"]);
+    assert!(stdout(&doctor).contains("bubblewrap (selected): usable"), "{}", stdout(&doctor));
+    let start = shell("cd project && claude-bottle start claude --cwd --yes --print 'Make a file'");
+    assert_code(&start, 0);
+    assert_eq!(stdout(&start).trim(), REPLY);
+    let apply = shell("cd project && claude-bottle apply --yes && cat made.txt");
+    assert_code(&apply, 0);
+    assert!(stdout(&apply).ends_with("by the agent\n"), "{}", stdout(&apply));
+}
+
 #[test]
 fn the_debian_package_leads_to_an_answer_is_upgraded_under_a_bottle_and_leaves_nothing() {
     let out = TempDir::new().unwrap();
@@ -142,19 +163,16 @@ fn the_debian_package_leads_to_an_answer_is_upgraded_under_a_bottle_and_leaves_n
     let untouched = machine.files();
 
     machine.install("0.0.9");
-    let api = standin(Backend::Docker, Script { reply: REPLY.to_owned(), run: None });
+    let write = ToolCall::bash("echo by the agent > made.txt");
+    let api = standin(Backend::Docker, Script { reply: REPLY.to_owned(), run: Some(write) });
+    first_answer(&machine, api.address());
+
     let manifest = manifest(
         "helper",
         api.address(),
         "  idle: { bottle: dev, command: [sh, -c, 'echo ready; exec sleep 600'] }\n",
     );
     machine.write("claude-bottle.yaml", &manifest.replace("    skills: [greet]\n", ""));
-    let doctor = machine.call(&["doctor"]);
-    assert!(stdout(&doctor).contains("bubblewrap (selected): usable"), "{}", stdout(&doctor));
-    let start = machine.call(&["start", "helper", "--yes", "--print", "Say hello"]);
-    assert_code(&start, 0);
-    assert_eq!(stdout(&start).trim(), REPLY);
-
     let mut idle =
         machine.user(&["claude-bottle", "start", "idle", "--yes"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();

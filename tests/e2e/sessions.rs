@@ -1,7 +1,8 @@
 //! Sessions that survive a line that drops: a real sshd, whose connection is killed, and a second one that goes on.
 
+use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use claude_bottle_standin::Script;
@@ -12,7 +13,7 @@ use crate::support::home::{Home, TOKEN};
 use crate::support::process::Process;
 use crate::support::screen::Screen;
 use crate::support::sshd::{Sshd, make_key, user};
-use crate::support::{assert_code, run, standin, stdout};
+use crate::support::{assert_code, run, standin, stderr, stdout};
 
 on_each_backend!(
     a_dropped_ssh_line_leaves_the_agent_running_and_another_attaches,
@@ -20,6 +21,7 @@ on_each_backend!(
     a_holder_that_is_killed_leaves_nothing_in_the_backend,
     control_z_gives_the_shell_its_terminal_and_fg_goes_on,
     stop_ends_a_session_and_its_attached_terminal_hears_of_it,
+    a_stop_from_elsewhere_is_told_in_the_same_words,
 );
 
 const REPLY: &str = "Hello from the stand-in.";
@@ -187,5 +189,32 @@ fn stop_ends_a_session_and_its_attached_terminal_hears_of_it(backend: Backend) {
     assert_eq!(code, 125);
     let shown = drawn.0.lock().unwrap().parser.screen().contents();
     assert!(shown.contains("the bottle was closed"), "{shown}");
+    backend.assert_nothing_left(&home, agent);
+}
+
+/// The words are written out here, once for all backends; which program it was that ended comes before them, where one had begun to end.
+fn a_stop_from_elsewhere_is_told_in_the_same_words(backend: Backend) {
+    let agent = &format!("e2e-stopped-{}", backend.name());
+    let home = home(agent, backend, "echo ready; sleep 1000");
+    let begin = |arguments: &[&str]| {
+        let mut command = backend.command(&home, arguments);
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        child
+    };
+    let started = begin(&["--quiet", "start", agent, "--yes"]);
+    let inside = begin(&["--quiet", "exec", agent, "--", "sh", "-c", "echo ready; sleep 1000"]);
+    assert_code(&run(&mut backend.command(&home, &["stop", agent])), 0);
+    for (child, program) in [(started, "run `bash`: "), (inside, "run `sh`: ")] {
+        let output = child.wait_with_output().unwrap();
+        assert_code(&output, 125);
+        let said = stderr(&output).replacen(program, "", 1);
+        let known = ["error: the bottle was closed\n", "error: the bottle was closed, or has ended by itself\n"];
+        assert!(known.contains(&said.as_str()), "{said}");
+    }
     backend.assert_nothing_left(&home, agent);
 }

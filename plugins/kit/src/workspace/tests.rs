@@ -45,6 +45,15 @@ fn files(dir: &Path) -> String {
 }
 
 #[test]
+fn one_entry_is_not_called_entries() {
+    for (script, said) in [("touch a", "1 entry, "), ("touch a b", "2 entries, ")] {
+        let (_dir, source) = project(script);
+        let (name, amount) = facts(&copied(&source).1).remove(0);
+        assert!(name == "copied in" && amount.starts_with(said), "{amount}");
+    }
+}
+
+#[test]
 fn secrets_stay_out_unless_they_are_asked_for() {
     let (_dir, source) = project(
         "mkdir -p certs .env.d deep/.env; touch .env .env.local .ENV .env.example certs/a.pem certs/b.key id_rsa id_rsa.pub \
