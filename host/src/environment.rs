@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::error::{CliError, CliResult, Exit};
-use crate::manifest::{TokenSource, VariableName};
+use crate::manifest::{self, TokenSource, VariableName};
 use crate::profile::Profiles;
 
 /// The prefix of the user's variables.
@@ -80,6 +80,11 @@ impl Invocation {
             no_color: no_color(),
             home,
         })
+    }
+
+    /// Returns the directory of the user's own manifest.
+    pub fn own_directory(&self) -> PathBuf {
+        manifest::own_directory(&self.home, &self.config_dir)
     }
 
     /// Returns the profiles that agents may name.

@@ -81,3 +81,33 @@ fn a_manifest_above_that_is_another_users_is_left_out_with_a_warning() {
     assert_says(&stderr(&output), &["work/claude-bottle.yaml` is left out: it belongs to another user"]);
     assert_eq!(stderr(&below(&home, &["list", "--no-project"])), "");
 }
+
+/// Who keeps settings out of the home directory keeps the manifest with them.
+#[test]
+fn the_users_own_manifest_may_lie_among_the_settings() {
+    let home = Home::empty();
+    let manifest = home.write(".config/claude-bottle/claude-bottle.yaml", &format!("{BOTTLES}{AGENTS}"));
+    let listed = json(&home.call(&["list", "--format", "json"]));
+    assert_eq!(listed[0]["defined"], "~/.config/claude-bottle/claude-bottle.yaml:4");
+    assert_eq!(stdout(&home.call(&["start", "here", "--yes"])), "project\n");
+    // It is the user's own: its bottles count without trust, and what is added to a manifest is added to it.
+    assert_code(&home.call(&["init", "other", "--yes"]), 0);
+    assert!(fs::read_to_string(&manifest).unwrap().contains("  other:"), "{}", manifest.display());
+    assert!(!home.path().join("claude-bottle.yaml").exists());
+    // Elsewhere it is shown by its whole path.
+    let moved = home.path().join("elsewhere");
+    fs::create_dir(&moved).unwrap();
+    fs::rename(home.path().join(".config/claude-bottle"), moved.join("claude-bottle")).unwrap();
+    let listed = home.command(&["list", "--format", "json"]).env("XDG_CONFIG_HOME", &moved).output().unwrap();
+    assert_eq!(json(&listed)[0]["defined"], "~/elsewhere/claude-bottle/claude-bottle.yaml:4");
+    home.assert_nothing_left();
+}
+
+#[test]
+fn one_in_the_home_directory_counts_and_that_among_the_settings_is_said_not_to() {
+    let home = Home::new();
+    home.write(".config/claude-bottle/claude-bottle.yaml", AGENTS);
+    let output = home.call(&["list", "--format", "json"]);
+    assert_eq!(json(&output)[0]["agent"], "hello");
+    assert_says(&stderr(&output), &["claude-bottle.yaml` is left out: the home directory has a manifest"]);
+}

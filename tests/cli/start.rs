@@ -205,7 +205,7 @@ fn no_manifest() {
 
     there is no manifest [no-file]
         = a manifest is called claude-bottle.yaml, claude-bottle.yml, claude-bottle.json
-        = it was looked for in the home directory, in the working directory and above
+        = it was looked for in the home directory, in `~/.config/claude-bottle`, in the working directory and above
 
     hint: run `claude-bottle init` to write one
     ");

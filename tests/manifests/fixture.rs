@@ -52,7 +52,7 @@ impl Fixture {
 
     pub(crate) fn locations(&self) -> Locations {
         let profiles = Profiles::of(&self.home().join(".config"));
-        Locations { home: self.home(), cwd: self.cwd(), above: 0, profiles }
+        Locations { home: self.home(), own: self.home(), cwd: self.cwd(), above: 0, profiles }
     }
 
     pub(crate) fn trust(&self) -> Trust {

@@ -25,7 +25,7 @@ fn no_manifest_at_all() {
 
 there is no manifest [no-file]
     = a manifest is called claude-bottle.yaml, claude-bottle.yml, claude-bottle.json
-    = it was looked for in the home directory, in the working directory and above
+    = it was looked for in the home directory, in `~/.config/claude-bottle`, in the working directory and above
 
 hint: run `claude-bottle init` to write one
 ",

@@ -11,6 +11,7 @@ use libfuzzer_sys::fuzz_target;
 /// Directories that are not there: a manifest of this target finds no file.
 static LOCATIONS: LazyLock<Locations> = LazyLock::new(|| Locations {
     home: PathBuf::from("/nonexistent/claude-bottle-fuzz/home"),
+    own: PathBuf::from("/nonexistent/claude-bottle-fuzz/home"),
     cwd: PathBuf::from("/nonexistent/claude-bottle-fuzz/project"),
     above: 0, profiles: Default::default(),
 });

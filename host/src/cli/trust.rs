@@ -7,7 +7,9 @@ use claude_bottle_egress_policy::Intercept;
 use super::App;
 use crate::egress::{allowed_hosts, effective_policy};
 use crate::error::{CliError, CliResult, Exit};
-use crate::manifest::{Bottle, Egress, EnvSource, Locations, Manifest, ProblemKind, Project, ProjectFile};
+use crate::manifest::{
+    self, Bottle, Egress, EnvSource, Locations, Manifest, ProblemKind, Project, ProjectFile,
+};
 use crate::trust::Trust;
 use crate::ui::clean;
 use crate::ui::interrupt::Interrupt;
@@ -31,7 +33,12 @@ pub(super) struct UntrustArgs {}
 
 /// Returns where manifests are: in the home directory and in the project's, which is this directory or one above.
 pub(super) fn locations(app: &App) -> Locations {
-    project(app).locations(&app.invocation.home, &app.invocation.profiles())
+    locations_of(app, &project(app))
+}
+
+fn locations_of(app: &App, project: &Project) -> Locations {
+    let invocation = &app.invocation;
+    project.locations(&invocation.home, invocation.own_directory(), &invocation.profiles())
 }
 
 fn project(app: &App) -> Project {
@@ -48,6 +55,9 @@ pub(super) fn load_manifest(app: &App) -> CliResult<Manifest> {
     if let Some(warning) = warning {
         app.ui.warning(&warning);
     }
+    if let Some(unread) = manifest::unread(&app.invocation.home, &app.invocation.config_dir) {
+        app.ui.warning(&format!("`{}` is left out: the home directory has a manifest", unread.display()));
+    }
     Ok(manifest)
 }
 
@@ -55,8 +65,8 @@ pub(super) fn load_manifest(app: &App) -> CliResult<Manifest> {
 /// and with a warning when it may not define what it defines: code that nobody trusts is what bottles are for.
 pub(super) fn find_manifest(app: &App) -> CliResult<(Manifest, Option<String>)> {
     let (project, trust) = (project(app), open(app)?);
-    let all = project.locations(&app.invocation.home, &app.invocation.profiles());
-    let own = Locations { cwd: all.home.clone(), above: 0, ..all.clone() };
+    let all = locations_of(app, &project);
+    let own = Locations { cwd: all.own.clone(), above: 0, ..all.clone() };
     if app.no_project {
         return Ok((Manifest::load_usable(&own, &trust)?, None));
     }

@@ -28,7 +28,7 @@ impl Written {
             app.invocation.here()?;
         }
         let all = locations(app);
-        let locations = if here { all } else { Locations { cwd: all.home.clone(), above: 0, ..all } };
+        let locations = if here { all } else { Locations { cwd: all.own.clone(), above: 0, ..all } };
         let path = manifest::path_in(&locations.cwd);
         match fs::read(&path) {
             Ok(old) => Ok(Self { locations, path, old }),

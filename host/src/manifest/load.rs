@@ -45,12 +45,12 @@ pub(super) fn load(
 ) -> Result<Manifest, ManifestErrors> {
     let mut problems = Problems::default();
     let mut loaded = Vec::new();
-    let mut places = vec![(Role::Home, locations.home.as_path())];
-    if read::canonical(&locations.home) != read::canonical(&locations.cwd) {
+    let mut places = vec![(Role::Home, locations.own.as_path())];
+    if read::canonical(&locations.own) != read::canonical(&locations.cwd) {
         places.push((Role::Project, locations.cwd.as_path()));
     }
     for (role, directory) in places {
-        let prefix = if role == Role::Home { "~/".to_owned() } else { "../".repeat(locations.above) };
+        let prefix = if role == Role::Home { own_prefix(locations) } else { "../".repeat(locations.above) };
         let stand_in = candidate.filter(|candidate| candidate.path.parent() == Some(directory));
         let found = match stand_in {
             Some(candidate) => read::stand_in(candidate.path, &prefix, candidate.content, &mut problems),
@@ -72,10 +72,19 @@ pub(super) fn load(
     Ok(merge(loaded, &broken))
 }
 
+/// Returns what stands before the name of the user's own manifest where it is shown.
+fn own_prefix(locations: &Locations) -> String {
+    match locations.own.strip_prefix(&locations.home) {
+        Ok(below) if below.as_os_str().is_empty() => "~/".to_owned(),
+        Ok(below) => format!("~/{}/", below.display()),
+        Err(_) => format!("{}/", locations.own.display()),
+    }
+}
+
 fn no_file() -> Problem {
     Problem::new(ProblemKind::NoFile, "there is no manifest")
         .note(format!("a manifest is called {}", read::FILE_NAMES.join(", ")))
-        .note("it was looked for in the home directory, in the working directory and above")
+        .note("it was looked for in the home directory, in `~/.config/claude-bottle`, in the working directory and above")
         .hint("run `claude-bottle init` to write one")
 }
 

@@ -46,7 +46,7 @@ pub use model::{
 };
 pub use names::{NameError, RESERVED_VARIABLES, check_slug, slugified};
 pub use problem::{ManifestErrors, Problem, ProblemKind};
-pub use project::Project;
+pub use project::{Project, own_directory, unread};
 pub use read::{FILE_NAMES, MAX_FILE_SIZE};
 pub use resolve::{ProjectFile, ResolvedAgent, UnknownAgent};
 pub use schema::schema;
@@ -57,8 +57,10 @@ pub use write::{Added, Format, NewAgent, NewBottle, WriteError, add_agent, repla
 /// Where manifests are looked for.
 #[derive(Debug, Clone)]
 pub struct Locations {
-    /// The user's home directory: its manifest is the user's own, and `~/` in a manifest means it.
+    /// The user's home directory, which `~/` in a manifest means.
     pub home: PathBuf,
+    /// Where the user's own manifest is, as [`own_directory`] says: the home directory, or that of the user's settings.
+    pub own: PathBuf,
     /// The project's directory, which is the working directory or one above: its manifest may be a stranger's.
     pub cwd: PathBuf,
     /// How many levels that is above the working directory.
@@ -70,7 +72,7 @@ pub struct Locations {
 /// Which of the two manifests a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The one in the home directory.
+    /// The user's own.
     Home,
     /// The one in the working directory.
     Project,

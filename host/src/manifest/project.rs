@@ -40,11 +40,22 @@ impl Project {
         }
     }
 
-    /// Returns where manifests are looked for.
-    pub fn locations(&self, home: &Path, profiles: &Profiles) -> Locations {
+    /// Returns where manifests are looked for; the user's own is in `own`.
+    pub fn locations(&self, home: &Path, own: PathBuf, profiles: &Profiles) -> Locations {
         let profiles = profiles.clone();
-        Locations { home: home.to_owned(), cwd: self.directory.clone(), above: self.above, profiles }
+        Locations { home: home.to_owned(), own, cwd: self.directory.clone(), above: self.above, profiles }
     }
+}
+
+/// Returns the directory of the user's own manifest: the home directory, or that of the user's settings if it alone has one.
+pub fn own_directory(home: &Path, settings: &Path) -> PathBuf {
+    let is_there = manifest(home).is_none() && manifest(settings).is_some();
+    if is_there { settings } else { home }.to_owned()
+}
+
+/// Returns the manifest among the user's settings that does not count, since the home directory has one too.
+pub fn unread(home: &Path, settings: &Path) -> Option<PathBuf> {
+    manifest(home).and_then(|_| manifest(settings))
 }
 
 fn device(directory: &Path) -> Option<u64> {

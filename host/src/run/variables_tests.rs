@@ -36,6 +36,7 @@ fn entries(env: &str) -> Vec<EnvEntry> {
     std::fs::write(home.path().join("claude-bottle.yaml"), text).unwrap();
     let locations = Locations {
         home: home.path().into(),
+        own: home.path().into(),
         cwd: home.path().into(),
         above: 0,
         profiles: Default::default(),

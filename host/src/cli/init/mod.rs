@@ -179,9 +179,10 @@ fn target(app: &App, here: bool) -> CliResult<Target> {
     }
     // A new manifest is written where the user stands, whatever is above.
     let (home, cwd) = (app.invocation.home.clone(), app.invocation.cwd.clone());
-    let all = Locations { home, cwd, above: 0, profiles: app.invocation.profiles() };
-    // The home directory's manifest is judged by itself: what a project says about it does not matter.
-    let locations = if here { all } else { Locations { cwd: all.home.clone(), ..all } };
+    let own = app.invocation.own_directory();
+    let all = Locations { home, own, cwd, above: 0, profiles: app.invocation.profiles() };
+    // The user's own manifest is judged by itself: what a project says about it does not matter.
+    let locations = if here { all } else { Locations { cwd: all.own.clone(), ..all } };
     let path = manifest::path_in(&locations.cwd);
     let old = match fs::read_to_string(&path) {
         Ok(text) => text,
@@ -204,7 +205,7 @@ fn target(app: &App, here: bool) -> CliResult<Target> {
         }
         Err(errors) => return Err(errors.into()),
     };
-    let here = locations.cwd != locations.home;
+    let here = locations.cwd != locations.own;
     Ok(Target { locations, path, old, manifest, here })
 }
 

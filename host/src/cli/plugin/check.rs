@@ -90,6 +90,7 @@ fn default_spec(invocation: &crate::environment::Invocation, scratch: &Path) -> 
     fs::write(scratch.join("claude-bottle.yaml"), MANIFEST).context("cannot write a manifest")?;
     let locations = Locations {
         home: scratch.to_owned(),
+        own: scratch.to_owned(),
         cwd: scratch.to_owned(),
         above: 0,
         profiles: Profiles::default(),

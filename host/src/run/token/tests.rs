@@ -13,8 +13,8 @@ fn granted(bottle: &str, agent: &str, proxy: Proxy) -> (Agent, Granted) {
     let text = format!("bottles: {{ dev: {{ {bottle} }} }}\nagents: {{ a: {{ bottle: dev, {agent} }} }}\n");
     fs::write(home.path().join("claude-bottle.yaml"), text).unwrap();
     let trust = Trust::open(home.path().join("trust")).unwrap();
-    let (home, cwd) = (home.path().to_owned(), home.path().to_owned());
-    let locations = Locations { home, cwd, above: 0, profiles: Default::default() };
+    let [home, own, cwd] = [home.path(); 3].map(std::path::Path::to_owned);
+    let locations = Locations { home, own, cwd, above: 0, profiles: Default::default() };
     let manifest = Manifest::load(&locations, &trust).unwrap_or_else(|errors| panic!("{errors}"));
     let found = manifest.agent("a").unwrap();
     let token = VariableName::new(TOKEN).map(TokenSource::of_variable).unwrap();

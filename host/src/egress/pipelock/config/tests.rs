@@ -34,6 +34,7 @@ fn written(bottle: &str) -> anyhow::Result<String> {
     let trust = Trust::open(home.path().join("trust")).unwrap();
     let locations = Locations {
         home: home.path().to_owned(),
+        own: home.path().to_owned(),
         cwd: home.path().to_owned(),
         above: 0,
         profiles: Default::default(),
