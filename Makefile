@@ -179,8 +179,8 @@ typos: ## Look for misspelt words; typos.toml has those that are meant
 	typos
 
 unused: ## Look for dependencies that nothing uses
-	@command -v cargo-machete >/dev/null || { echo "cannot find cargo-machete: cargo install --locked cargo-machete" >&2; exit 1; }
-	$(CARGO) machete
+	@command -v cargo-shear >/dev/null || { echo "cannot find cargo-shear: cargo install --locked cargo-shear" >&2; exit 1; }
+	$(CARGO) shear --locked
 
 outdated: ## Show which dependencies have newer versions; takes the network
 	$(CARGO) update --dry-run --verbose
