@@ -8,13 +8,17 @@ use serde_json::Value;
 use super::session::Session;
 use super::unaware::pages;
 use super::{decisions, home};
-use crate::support::backend::{Backend, on_each_backend_and_podman};
+use crate::support::backend::{Backend, on_a_cluster, on_each_backend_and_podman};
 use crate::support::home::Home;
 use crate::support::screen::Screen;
 use crate::support::{assert_code, run, stdout};
 
 on_each_backend_and_podman!(
     a_refused_host_waits_and_is_answered_in_watch_or_by_a_command_or_not_at_all,
+    an_agent_asks_for_a_host_with_its_reason_and_gives_it_back,
+    where_nothing_is_asked_the_command_says_so_at_once,
+);
+on_a_cluster!(
     an_agent_asks_for_a_host_with_its_reason_and_gives_it_back,
     where_nothing_is_asked_the_command_says_so_at_once,
 );
@@ -177,7 +181,9 @@ fn an_agent_asks_for_a_host_with_its_reason_and_gives_it_back(backend: Backend) 
     assert_eq!((said.code, said.text.contains("do not ask again")), (1, true), "{said:?}");
     assert_eq!(inside.run("bottle ask https://x/ --why x").code, 2);
     // By any way in: the command is the guest program, and does nothing that the agent could not.
-    assert_eq!(inside.run("env -i bash -c 'exec -a bottle $(readlink -f $(command -v bottle || echo /run/claude-bottle*/bin/bottle)) policy >/dev/null'").code, 0);
+    let by_its_path = "for own in /run/claude-bottle*/bin/bottle /run/claude-bottle*/*/bin/bottle; do \
+        [ ! -e $own ] || exec -a bottle $(readlink -f $own) policy >/dev/null; done; exit 9";
+    assert_eq!(inside.run(&format!("env -i bash -c '{by_its_path}'")).code, 0);
     inside.end();
     let log = decisions(&home);
     let told = log.iter().find(|line| line["event"] == "ask" && line["host"] == "page.test").unwrap();

@@ -11,9 +11,12 @@ use crate::GuestError;
 use crate::connect::{MAX_HEAD, head_length};
 use crate::error::StepExt;
 
-/// Where backends put the guard's socket: in a bottle on bubblewrap or Podman, and on docker.
-const SOCKETS: [&str; 2] =
-    ["/run/claude-bottle/egress/guard.sock", "/run/claude-bottle-link/guard/guard.sock"];
+/// Where backends put the guard's socket: in a bottle on bubblewrap or Podman, on docker, and in a Pod.
+const SOCKETS: [&str; 3] = [
+    "/run/claude-bottle/egress/guard.sock",
+    "/run/claude-bottle-link/guard/guard.sock",
+    "/run/claude-bottle/link/egress/guard.sock",
+];
 
 /// The longest answer that is read: a policy may have many rules.
 const MOST_ANSWER: u64 = 1 << 20;

@@ -1,14 +1,14 @@
-//! Puts this program where the agent's container finds it, for an image that does not have it.
+//! Puts this program where the agent's container finds it, for an image that does not have it, and the agent's command next to it.
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use crate::GuestError;
 use crate::error::StepExt;
 use crate::lead::SELF;
+use crate::{GuestError, agent};
 
 /// Everyone may run it and nothing may change it.
 const MODE: u32 = 0o555;
@@ -19,7 +19,19 @@ const MODE: u32 = 0o555;
 /// Fails when it cannot be written there.
 pub fn run(target: &OsStr) -> Result<u8, GuestError> {
     let target = Path::new(target);
-    copy(Path::new(SELF), target).step(|| format!("write `{}`", target.display())).map(|()| 0)
+    let done = copy(Path::new(SELF), target).and_then(|()| link(target));
+    done.step(|| format!("write `{}`", target.display())).map(|()| 0)
+}
+
+/// Makes the agent's command, which is this program by another name. The guard's image has the same.
+fn link(target: &Path) -> io::Result<()> {
+    let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else { return Ok(()) };
+    let directory = parent.join(agent::DIRECTORY);
+    fs::create_dir_all(&directory)?;
+    match symlink(Path::new("..").join(name), directory.join(agent::NAME)) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn copy(from: &Path, target: &Path) -> io::Result<()> {
@@ -51,5 +63,8 @@ mod tests {
         assert_eq!(fs::read(&target).unwrap(), b"program");
         assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o7777, MODE);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        link(&target).unwrap();
+        link(&target).unwrap();
+        assert_eq!(fs::read(dir.path().join("bin/bottle")).unwrap(), b"program");
     }
 }
