@@ -20,12 +20,27 @@ impl<'a> Judge<'a> {
     }
 
     /// Puts a thing on the side of the plan where its owner belongs, with the reason.
-    pub fn place(&mut self, plan: &mut CleanupPlan, mut item: CleanupItem, owner: Owner) {
+    pub fn place(&mut self, plan: &mut CleanupPlan, item: CleanupItem, owner: Owner) {
+        self.place_if(plan, item, owner, |state| *state == OwnerState::Dead);
+    }
+
+    /// Does the same with a thing that is known to have ended: it stays for an owner that is alive alone.
+    pub fn place_ended(&mut self, plan: &mut CleanupPlan, item: CleanupItem, owner: Owner) {
+        self.place_if(plan, item, owner, |state| *state != OwnerState::Alive);
+    }
+
+    fn place_if(
+        &mut self,
+        plan: &mut CleanupPlan,
+        mut item: CleanupItem,
+        owner: Owner,
+        goes: impl FnOnce(&OwnerState) -> bool,
+    ) {
         let call = self.call;
         let state = self.states.entry(owner.clone()).or_insert_with(|| call.owner_state(&owner));
         item.reason = state.to_string();
         item.owner = Some(owner);
-        let is_taken = *state == OwnerState::Dead || self.scope.all;
+        let is_taken = goes(state) || self.scope.all;
         if is_taken { plan.remove.push(item) } else { plan.keep.push(item) }
     }
 }

@@ -1,7 +1,7 @@
 //! cleanup: Pods that have ended, and those of dead runs.
 //!
-//! The phase decides where it can: it is the cluster's own word, and the number of a process counts on one machine alone. A Pod that
-//! runs lives by its lifeline, and is judged by its owner as everywhere.
+//! A Pod is judged by its owner as everywhere. The number of a process counts on one machine alone, and where nothing is known of it the
+//! phase decides, which is the cluster's own word: a Pod that has ended goes, and one that runs lives by its lifeline.
 
 use claude_bottle_kit::cleanup::Judge;
 use claude_bottle_plugin_api::{Call, CleanupItem, CleanupPlan, CleanupReport, CleanupScope, Result};
@@ -32,7 +32,9 @@ pub(crate) fn plan(backend: &Kubernetes, call: &Call, scope: &CleanupScope) -> R
         let name = format!("{} ({})", found.name, found.place);
         let mut item = CleanupItem::new(POD, identity(&found), name, "unowned");
         item.state = Some(found.state());
+        let has_ended = found.has_ended();
         match found.labels {
+            Some(labels) if has_ended => judge.place_ended(&mut plan, item, labels.owner),
             Some(labels) => judge.place(&mut plan, item, labels.owner),
             None => plan.keep.push(item),
         }
