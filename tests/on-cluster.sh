@@ -7,7 +7,8 @@
 #
 # Cluster and command share network, mount and process namespaces that are made for them, so that both end together, and nothing of the
 # machine's engine or network is touched. Images come from the machine's engine, named in IMAGES; no registry is reached. The command finds
-# KUBECONFIG, and in CLAUDE_BOTTLE_TEST_CLUSTER a directory with the logs (`logs`, the API's audit log among them) and etcd's files (`etcd`).
+# KUBECONFIG, and in CLAUDE_BOTTLE_TEST_CLUSTER a directory with the logs (`logs`, the API's audit log among them), the numbers of the programs
+# (`pids`) and etcd's files (`etcd`).
 # Needs root.
 set -euo pipefail
 # shellcheck source=tests/setup/common.sh
@@ -165,11 +166,12 @@ rules:
 CONF
 }
 
-# begin NAME COMMAND…: starts a program of the cluster, with a log of its own.
+# begin NAME COMMAND…: starts a program of the cluster, with a log of its own and its number in a file.
 begin() {
   local name=$1
   shift
   "$@" >"$work/logs/$name.log" 2>&1 &
+  echo $! >"$work/pids/$name"
 }
 
 start_api() {
@@ -242,7 +244,7 @@ main() {
   built=$("$setup/cluster.sh")
   work=$(mktemp -d /tmp/cluster-XXXXXX)
   group="claude-bottle-$(basename "$work")"
-  mkdir "$work/logs" "$work/images"
+  mkdir "$work/logs" "$work/pids" "$work/images"
   # shellcheck disable=SC2064
   trap "'$setup/remove-control-groups.sh' '$group'; rm -rf '$work'" EXIT
   # Programs of Pods' users reach their files through it.

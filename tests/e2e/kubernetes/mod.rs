@@ -2,4 +2,5 @@
 
 mod canary;
 mod ends;
+mod kills;
 mod namespace;

@@ -1,8 +1,12 @@
 //! The cluster that tests of Pods run beside, seen from outside the product: tests/on-cluster.sh starts it.
 
+use std::fs::{self, OpenOptions};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::{run, stderr, stdout};
 
@@ -43,4 +47,54 @@ pub(crate) fn pods_of(agent: &str) -> Vec<String> {
     let selector = format!("io.claude-bottle.agent={agent}");
     let found = kubectl(&["get", "pods", "--all-namespaces", "--selector", &selector, "--output", "name"]);
     found.lines().map(str::to_owned).collect()
+}
+
+/// How long a program of the cluster may take to be there again.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A program of the cluster that was killed.
+pub(crate) struct Killed {
+    name: &'static str,
+    command: Vec<String>,
+}
+
+/// Sends SIGKILL to a program of the cluster, such as `apiserver`, and waits until it is gone.
+pub(crate) fn kill(name: &'static str) -> Killed {
+    let pid: i32 = fs::read_to_string(pid_file(name)).unwrap().trim().parse().unwrap();
+    let line = || fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let command: Vec<_> = line().split_terminator('\0').map(str::to_owned).collect();
+    assert!(!command.is_empty(), "the cluster's {name} does not run");
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    while !line().is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Killed { name, command }
+}
+
+impl Killed {
+    /// Starts it again as it was, and waits until the cluster is whole.
+    pub(crate) fn start_again(self) {
+        let log = directory().join(format!("logs/{}.log", self.name));
+        let log = OpenOptions::new().append(true).open(log).unwrap();
+        let mut command = Command::new(&self.command[0]);
+        command.args(&self.command[1..]).stdout(log.try_clone().unwrap()).stderr(log);
+        let child: Child = command.spawn().unwrap();
+        fs::write(pid_file(self.name), child.id().to_string()).unwrap();
+        let begun = Instant::now();
+        while !is_whole() {
+            assert!(begun.elapsed() < PATIENCE, "the cluster's {} does not come back", self.name);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+fn pid_file(name: &str) -> PathBuf {
+    directory().join("pids").join(name)
+}
+
+/// Returns `true` if the server answers and the node takes Pods.
+fn is_whole() -> bool {
+    let ready = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
+    let node = try_kubectl(&["get", "node", "node1", "--output", ready]);
+    node.status.success() && stdout(&node) == "True"
 }

@@ -15,9 +15,19 @@ impl Process {
     pub(crate) fn with_arguments(last: &[&str]) -> Vec<Self> {
         let wanted: String = last.iter().map(|argument| format!("\0{argument}\0")).collect();
         let wanted = wanted.replace("\0\0", "\0");
+        Self::with_line(|line| line.ends_with(&wanted))
+    }
+
+    /// Finds the processes that were started by exactly these words.
+    pub(crate) fn with_command(words: &[&str]) -> Vec<Self> {
+        let wanted: String = words.iter().map(|word| format!("{word}\0")).collect();
+        Self::with_line(|line| line == wanted)
+    }
+
+    fn with_line(is_wanted: impl Fn(&str) -> bool) -> Vec<Self> {
         let found = |pid: &i32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).ends_with(&wanted)
+            is_wanted(&String::from_utf8_lossy(&line))
         };
         let entries = fs::read_dir("/proc").unwrap().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());

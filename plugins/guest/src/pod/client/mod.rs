@@ -19,8 +19,9 @@ use shared::{Known, Shared, State};
 
 pub use call::{Call, Said};
 
-/// How often the lifeline shows that the host is there.
-pub const BEAT: Duration = Duration::from_secs(15);
+/// How often the lifeline shows that the host is there. An API server does not tell of a kubelet that is gone: that is known by the silence,
+/// and long enough before the grace is over that another connection can be made.
+pub const BEAT: Duration = Duration::from_secs(5);
 
 /// How long the last words of a connection may take.
 const FAREWELL: Duration = Duration::from_secs(1);

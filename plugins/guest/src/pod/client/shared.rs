@@ -13,7 +13,7 @@ use crate::pod::verbs::{Hello, Welcome};
 use crate::pod::view::View;
 
 /// After how many of them without an answer a connection is given up.
-const MOST_UNANSWERED: u32 = 3;
+const MOST_UNANSWERED: u32 = 2;
 
 /// How long to wait before another try, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
