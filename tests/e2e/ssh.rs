@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::support::backend::{Backend, on_each_backend_and_podman};
+use crate::support::backend::{Backend, on_a_cluster, on_each_backend_and_podman};
 use crate::support::home::Home;
 use crate::support::sshd::{Sshd, make_key, public_key, user};
 use crate::support::{assert_code, engine, run, stderr, stdout};
@@ -20,6 +20,13 @@ on_each_backend_and_podman!(
     a_port_that_is_not_granted_is_refused_and_logged,
     each_host_is_offered_its_own_key,
     an_address_of_ipv6_is_asked_for_as_one,
+);
+on_a_cluster!(
+    a_granted_key_logs_in_clones_pushes_and_signs,
+    the_key_cannot_be_read,
+    a_wrong_host_key_is_refused,
+    a_key_with_a_passphrase_is_refused_before_anything_is_made,
+    each_host_is_offered_its_own_key,
 );
 
 /// Finds the socket as every ssh inside does.

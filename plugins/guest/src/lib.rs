@@ -6,6 +6,7 @@
 //! - `bottle-guest connect PROXY HOST PORT` gives `ssh` a way through the guard.
 //! - `bottle-guest join PORT` joins its streams to a port of the bottle's own loopback, for a connection of the host's.
 //! - `bottle-guest relay PORT SOCKET FORWARD…` joins a port to the guard's socket, for a backend whose process 1 is its own.
+//! - `bottle policy`, `bottle ask HOST --why TEXT`, `bottle give-back HOST`: by this name it is a command of the agent's ([`agent`]).
 //!
 //! - `bottle-guest probe` tries what a bottle is to keep from its agent, for `claude-bottle verify` ([`probe`]). The host runs it by
 //!   this name, wherever a backend has put the program.
@@ -13,7 +14,6 @@
 //! On the host alone:
 //!
 //! - `bottle-guest tied PARENT PROGRAM…` becomes a program that ends with its parent, such as the `ssh` by which an engine is reached.
-//! - `bottle policy`, `bottle ask HOST --why TEXT`, `bottle give-back HOST`: by this name it is a command of the agent's ([`agent`]).
 //!
 //! In a bubblewrap bottle ([`init`], [`protocol`]):
 //!
@@ -41,6 +41,7 @@
 //!
 //! - `bottle-guest pod` is process 1 of the agent's container: it walls itself off, finds the guard, and does what the host asks for.
 //! - `bottle-guest install PATH` puts this program where that container finds it.
+//! - `bottle-guest ssh-socket PATH` is the bottle's end of an ssh-agent that runs on the host ([`ssh_socket`]).
 //!
 //! Invariant: nothing here is configured by the agent, and by the name `bottle` it does nothing that the agent could not do itself.
 
@@ -69,6 +70,7 @@ mod search;
 pub mod seccomp;
 mod session;
 pub mod ssh;
+pub mod ssh_socket;
 pub mod stage;
 mod stat;
 pub mod terminal;

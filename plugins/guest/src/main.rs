@@ -8,7 +8,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use bottle_guest::container::{ask, exec, init as container};
-use bottle_guest::{GuestError, agent, connect, init, join, launcher, parent, pod, probe, relay, ssh, stage};
+use bottle_guest::{
+    GuestError, agent, connect, init, join, launcher, parent, pod, probe, relay, ssh, ssh_socket, stage,
+};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
@@ -50,6 +52,7 @@ fn run(arguments: &[OsString]) -> Result<u8, GuestError> {
         (Some("stage"), [kind, command @ ..]) if kind == "job" => stage::job(command),
         (Some("stage"), [kind, command @ ..]) => stage::run(kind == "tty", command),
 
+        (Some("ssh-socket"), [socket]) => ssh_socket::run(socket),
         (Some("install"), [target]) => pod::install::run(target),
         (Some("pod"), []) => pod::init::run(None),
         (Some("pod"), [link]) => pod::init::run(Some(link)),

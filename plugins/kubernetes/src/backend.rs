@@ -20,6 +20,7 @@ use crate::door::{Door, knock};
 use crate::log::Follower;
 use crate::plan::{Planned, Record};
 use crate::pod::GUEST;
+use crate::ssh::Agent;
 use crate::{cleanup, close, exec, export, launch, list, probe, provision, resolve};
 
 /// The Kubernetes backend.
@@ -28,6 +29,8 @@ pub struct Kubernetes {
     followers: Mutex<HashMap<String, Follower>>,
     /// Connections to bottles, by the identities of their Pods.
     doors: Mutex<HashMap<String, Arc<Door>>>,
+    /// What has the keys of bottles, by the same.
+    keys: Mutex<HashMap<String, Agent>>,
     /// The last to go: what is above it uses it.
     runtime: Runtime,
 }
@@ -67,6 +70,10 @@ impl Kubernetes {
         self.followers.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), follower);
     }
 
+    pub(crate) fn keep_keys(&self, uid: &str, agent: Agent) {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), agent);
+    }
+
     /// Ends what copies a bottle's decisions in this process.
     pub(crate) fn end_following(&self, uid: &str) {
         let follower = self.followers.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
@@ -77,6 +84,7 @@ impl Kubernetes {
     pub(crate) fn forget(&self, uid: &str) {
         self.end_following(uid);
         self.doors.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 }
 
@@ -88,6 +96,7 @@ impl Backend for Kubernetes {
         Capability::RESUME,
         Capability::CONNECT,
         Capability::SKILLS,
+        Capability::SSH,
         Capability::EGRESS,
         Capability::RELOAD,
         Capability::LIMITS,
@@ -111,7 +120,13 @@ impl Backend for Kubernetes {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(2).thread_name("kubernetes").enable_all().build();
         let runtime = runtime.failure(FailureKind::Internal, || "cannot start the backend's threads")?;
-        Ok(Self { config, followers: Mutex::default(), doors: Mutex::default(), runtime })
+        Ok(Self {
+            config,
+            followers: Mutex::default(),
+            doors: Mutex::default(),
+            keys: Mutex::default(),
+            runtime,
+        })
     }
 
     fn probe(&self, _call: &Call) -> Result<Probe> {

@@ -29,7 +29,7 @@ use crate::door::{Door, knock};
 use crate::error::KubernetesError;
 use crate::plan::{Planned, Record};
 use crate::wall::changes;
-use crate::{close, known, log, pod, proof, provision, reason};
+use crate::{close, known, log, pod, proof, provision, reason, ssh};
 
 /// How long a Pod may take to run: an image may have to be pulled.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -150,7 +150,10 @@ impl Making<'_> {
             Outcome::Done => {}
             _ => return Err(door.unexpected("setup")),
         }
-        provision::copy_in(self.call, self.plan, &door)
+        provision::copy_in(self.call, self.plan, port(&self.plan.spec), &door)?;
+        let agent = ssh::serve(&self.backend.config.data_dir, self.plan, &door)?;
+        agent.into_iter().for_each(|agent| self.backend.keep_keys(&self.record.uid, agent));
+        Ok(())
     }
 
     /// Tries the door until it opens, and says what the cluster says when it does not.
@@ -244,6 +247,7 @@ fn variables(call: &Call, plan: &Planned) -> Result<Vec<(String, Vec<u8>)>> {
         let trusted = trust::variables(&format!("{LINK}/{EGRESS}"));
         trusted.iter().for_each(|(name, value)| add(name, value.as_bytes()));
     }
+    ssh::variable(spec, &plan.home).iter().for_each(|(name, value)| add(name, value.as_bytes()));
     profile_variables(spec).for_each(|(name, value)| add(name, value.as_bytes()));
     for variable in &spec.bottle.env {
         match &variable.value {

@@ -33,6 +33,7 @@ mod reason;
 mod resolve;
 mod rights;
 mod send;
+mod ssh;
 mod wall;
 
 #[doc(hidden)]

@@ -1,4 +1,4 @@
-//! What is put into a bottle before the agent runs: prompt, skills, the user's files, the working directory, git, and what an earlier bottle left.
+//! What is put into a bottle before the agent runs: prompt, skills, the user's files, the working directory, git, ssh, and what an earlier bottle left.
 
 use claude_bottle_kit::contents::{Contents, Files};
 use claude_bottle_kit::{Meter, home};
@@ -9,6 +9,7 @@ use crate::launch;
 use crate::plan::Planned;
 use crate::pod::AGENT_USER;
 use crate::send::send;
+use crate::ssh;
 
 /// Whose everything is.
 const OWNER: (u32, u32) = (AGENT_USER, AGENT_USER);
@@ -17,7 +18,7 @@ const OWNER: (u32, u32) = (AGENT_USER, AGENT_USER);
 const STEP: &str = "copy-in";
 
 /// Puts everything in.
-pub(crate) fn copy_in(call: &Call, plan: &Planned, door: &Door) -> Result<()> {
+pub(crate) fn copy_in(call: &Call, plan: &Planned, port: u16, door: &Door) -> Result<()> {
     let step = call.step(STEP, "copying files into the bottle");
     let mut files = Files::of(OWNER);
     files.file(prompt_path(plan), 0o600, plan.spec.agent.prompt.as_bytes());
@@ -33,6 +34,7 @@ pub(crate) fn copy_in(call: &Call, plan: &Planned, door: &Door) -> Result<()> {
     contents.agent_files(&mut files)?;
     contents.workspace(&mut files)?;
     contents.git(&mut files)?;
+    ssh::add(plan, port, &mut files)?;
     contents.restored(&mut files)?;
     let mut meter = Meter::new(call, STEP, Some(plan.bytes));
     send(&files, call, door, |done| meter.tell(done))?;

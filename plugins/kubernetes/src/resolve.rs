@@ -12,7 +12,7 @@ use crate::config::{Asked, Config, Options};
 use crate::error::KubernetesError;
 use crate::plan::{PlanState, Planned, Scheduling, Tools};
 use crate::wall::{Wall, changes};
-use crate::{launch, pod, probe, rights};
+use crate::{launch, pod, probe, rights, ssh};
 
 const DEFAULT_CPUS: f64 = 4.0;
 const DEFAULT_MEMORY: u64 = 4 << 30;
@@ -27,6 +27,7 @@ pub(crate) fn resolve(backend: &Kubernetes, call: &Call, spec: &Spec) -> Result<
     refuse_what_is_not_offered(spec)?;
     let config = &backend.config;
     let options = Options::read(spec)?;
+    ssh::check(spec)?;
     let found = contents::survey(spec)?;
     let (cluster, version) = backend.run(async {
         let cluster = Cluster::of(&options.place(config)).await?;

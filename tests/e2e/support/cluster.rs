@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -73,12 +73,13 @@ pub(crate) fn kill(name: &'static str) -> Killed {
 
 impl Killed {
     /// Starts it again as it was, and waits until the cluster is whole.
+    #[expect(clippy::zombie_processes, reason = "it runs for as long as the cluster, with which it ends")]
     pub(crate) fn start_again(self) {
         let log = directory().join(format!("logs/{}.log", self.name));
         let log = OpenOptions::new().append(true).open(log).unwrap();
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]).stdout(log.try_clone().unwrap()).stderr(log);
-        let child: Child = command.spawn().unwrap();
+        let child = command.spawn().unwrap();
         fs::write(pid_file(self.name), child.id().to_string()).unwrap();
         let begun = Instant::now();
         while !is_whole() {
