@@ -54,7 +54,7 @@ impl Home {
             .env_clear()
             .current_dir(self.dir.path().join("work"))
             .env("HOME", self.dir.path());
-        for passed in ["PATH", "DOCKER_HOST", "CLAUDE_BOTTLE_BASE_IMAGE"] {
+        for passed in ["PATH", "DOCKER_HOST", "CLAUDE_BOTTLE_BASE_IMAGE", "KUBECONFIG"] {
             command.envs(std::env::var_os(passed).map(|value| (passed, value)));
         }
         command

@@ -7,12 +7,14 @@ mod contender;
 mod docker;
 mod guard;
 mod home;
+mod kubernetes;
 mod live;
 mod load;
 mod policy;
 mod record;
 mod results;
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -55,6 +57,8 @@ enum Subject {
     Inspection,
     /// A new connection of a client that knows no proxy, which `guard` measures too
     Caught,
+    /// Starting a bottle in a Pod; takes a cluster
+    Kubernetes,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -89,6 +93,11 @@ fn main() -> anyhow::Result<()> {
         for sheet in guard::caught(args.rounds).context("measure caught connections")? {
             record.add("caught", &sheet)?;
         }
+    }
+    if args.subjects.contains(&Subject::Kubernetes) {
+        record.add("kubernetes", &kubernetes::run(args.rounds).context("measure a bottle in a Pod")?)?;
+        let requests = kubernetes::requests().context("count the requests of a start")?;
+        writeln!(std::io::stdout().lock(), "{requests}")?;
     }
     record.compare()
 }
