@@ -213,7 +213,8 @@ fn a_stop_from_elsewhere_is_told_in_the_same_words(backend: Backend) {
         let output = child.wait_with_output().unwrap();
         assert_code(&output, 125);
         let said = stderr(&output).replacen(program, "", 1);
-        let known = ["error: the bottle was closed\n", "error: the bottle was closed, or has ended by itself\n"];
+        let known =
+            ["error: the bottle was closed\n", "error: the bottle was closed, or has ended by itself\n"];
         assert!(known.contains(&said.as_str()), "{said}");
     }
     backend.assert_nothing_left(&home, agent);
