@@ -59,6 +59,8 @@ enum Subject {
     Caught,
     /// Starting a bottle in a Pod; takes a cluster
     Kubernetes,
+    /// Tunnels that the egress guard opens, beside squid with `ssl-bump` and mitmdump, which `guard` measures too
+    Opened,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -88,6 +90,11 @@ fn main() -> anyhow::Result<()> {
     }
     if args.subjects.contains(&Subject::Inspection) {
         record.add("inspection", &guard::inspection(args.rounds).context("measure the look into text")?)?;
+    }
+    if args.subjects.contains(&Subject::Opened) {
+        for sheet in guard::opened(args.rounds).context("measure opened tunnels")? {
+            record.add("opened", &sheet)?;
+        }
     }
     if args.subjects.contains(&Subject::Caught) {
         for sheet in guard::caught(args.rounds).context("measure caught connections")? {

@@ -67,6 +67,12 @@ pub(crate) fn inspection(rounds: usize) -> anyhow::Result<Sheet> {
     dlp::run(rounds)
 }
 
+/// Measures tunnels that are opened alone.
+pub(crate) fn opened(rounds: usize) -> anyhow::Result<Vec<Sheet>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(opened::run(rounds))
+}
+
 /// Measures new connections of clients that know no proxy alone, which needs neither squid nor tinyproxy.
 pub(crate) fn caught(rounds: usize) -> anyhow::Result<Vec<Sheet>> {
     caught::run(rounds)
