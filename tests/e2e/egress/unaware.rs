@@ -249,7 +249,9 @@ fn ten_thousand_invented_names_leave_memory_bounded(backend: Backend) {
     assert_eq!(inside.ok("perl /tmp/invent.pl 10000"), "10000");
     let after: u64 = inside.ok(resident).parse().unwrap();
     assert!(after < before + 4096, "process 1 grew from {before} to {after} KiB");
-    let listeners: u64 = inside.ok("grep -c ':01BB 00000000:0000 0A' /proc/net/tcp").parse().unwrap();
+    // Those that go are closed soon after, on a busy machine later than the next name is asked for.
+    let settled = "for n in $(seq 300); do l=$(grep -c ':01BB 00000000:0000 0A' /proc/net/tcp); [ $l -gt 256 ] || break; sleep 0.1; done; echo $l";
+    let listeners: u64 = inside.ok(settled).parse().unwrap();
     assert!(listeners <= 256, "{listeners} listeners on port 443");
     // Those that had to go have an address again.
     assert!(inside.ok("getent ahosts invented-1.wild.test").starts_with("127."));
