@@ -5,7 +5,7 @@ use claude_bottle_plugin_api::{Bottle, FailureKind, Result};
 use kube::api::{DeleteParams, Preconditions};
 
 use crate::backend::Kubernetes;
-use crate::cluster::{Cluster, asked};
+use crate::cluster::{Cluster, asked, twice};
 use crate::error::KubernetesError;
 use crate::log;
 use crate::plan::Record;
@@ -33,7 +33,8 @@ pub(crate) async fn remove(cluster: &Cluster, name: &str, uid: Option<&str>) -> 
     let preconditions =
         uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), ..Preconditions::default() });
     let parameters = DeleteParams { preconditions, ..DeleteParams::default() }.grace_period(0);
-    match asked("remove the Pod", cluster.pods().delete(name, &parameters)).await {
+    let pods = cluster.pods();
+    match twice(|| asked("remove the Pod", pods.delete(name, &parameters))).await {
         Err(error) if !error.is_not_found() && !error.is_conflict() => Err(error),
         _ => Ok(()),
     }

@@ -78,6 +78,22 @@ impl Cluster {
     pub(crate) fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
+
+    /// Looks at a Pod, if there is one.
+    pub(crate) async fn look(&self, name: &str) -> Result<Option<Pod>, KubernetesError> {
+        let pods = self.pods();
+        twice(|| asked("look at the Pod", pods.get_opt(name))).await
+    }
+}
+
+/// Asks once more for what may be asked twice: the server may have closed a connection that was kept.
+pub(crate) async fn twice<T, A: Future<Output = Result<T, KubernetesError>>>(
+    ask: impl Fn() -> A,
+) -> Result<T, KubernetesError> {
+    match ask().await {
+        Err(KubernetesError::Reach { .. }) => ask().await,
+        answer => answer,
+    }
 }
 
 fn read_kubeconfig() -> Result<Kubeconfig, KubeconfigError> {

@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
-use crate::cluster::{Cluster, PATIENCE, asked};
+use crate::cluster::{Cluster, PATIENCE};
 use crate::error::KubernetesError;
 use crate::pod::GUARD;
 use crate::reason;
@@ -109,7 +109,7 @@ async fn again(cluster: &Cluster, name: &str) -> io::Result<Wire> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => error,
         known => return known,
     };
-    let found = asked("look at the Pod", cluster.pods().get_opt(name)).await;
+    let found = cluster.look(name).await;
     match found {
         Ok(Some(pod)) if reason::has_ended(&pod, GUARD) => Err(io::ErrorKind::NotFound.into()),
         Ok(None) => Err(io::ErrorKind::NotFound.into()),

@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use rustix::termios::tcgetwinsize;
 
 use crate::backend::Kubernetes;
-use crate::cluster::{Cluster, asked};
+use crate::cluster::Cluster;
 use crate::door::Door;
 use crate::error::KubernetesError;
 use crate::plan::Record;
@@ -86,7 +86,7 @@ pub(crate) fn exec(
 fn explained(backend: &Kubernetes, record: &Record, failure: Failure) -> Result<ExitStatus> {
     let found = backend.run(async {
         let cluster = Cluster::of(&record.place).await?;
-        asked("look at the Pod", cluster.pods().get_opt(&record.name)).await
+        cluster.look(&record.name).await
     });
     let Ok(Some(pod)) = found else { return Err(failure) };
     if reason::was_out_of_memory(&pod) {

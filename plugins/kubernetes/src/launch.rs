@@ -176,7 +176,7 @@ impl Making<'_> {
     /// Fails when the Pod will not come, or has taken too long.
     async fn look(&self, passed: Duration) -> Result<()> {
         let name = self.plan.name.clone();
-        let found = asked("look at the Pod", self.cluster.pods().get_opt(&name)).await?;
+        let found = self.cluster.look(&name).await?;
         let Some(found) = found else { return Err(KubernetesError::Gone { name }.into()) };
         if let Some(why) = reason::final_reason(&found) {
             return Err(KubernetesError::Start { name, why }.into());
