@@ -149,6 +149,8 @@ clusterDomain: cluster.local
 resolvConf: ""
 enforceNodeAllocatable: []
 evictionHard: {memory.available: 100Mi, nodefs.available: "1%", imagefs.available: "1%"}
+# The images are in no registry: none goes because the machine's disk is full.
+imageGCHighThresholdPercent: 100
 makeIPTablesUtilChains: false
 CONF
 }
