@@ -132,18 +132,23 @@ log: {{ stdout: false, file: {shown}/log }}
     Ok(command)
 }
 
-/// Returns the authority that the guard has said it made.
+/// Returns the authority that the guard says it made, which it says once it listens.
 fn authority_said(errors: &Path) -> anyhow::Result<String> {
-    let said = fs::read_to_string(errors)?;
-    let mut events = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let listening =
-        events.find(|event| event["event"] == "listening").context("the guard says that it listens")?;
-    listening["ca"].as_str().map(str::to_owned).context("the guard says its authority")
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        let said = fs::read_to_string(errors)?;
+        let mut events = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        if let Some(listening) = events.find(|event| event["event"] == "listening") {
+            return listening["ca"].as_str().map(str::to_owned).context("the guard says its authority");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    bail!("the guard does not say that it listens")
 }
 
 fn squid(dir: &Path, listen: SocketAddr, upstream: u16) -> anyhow::Result<Command> {
     let shown = dir.display();
-    let made = Command::new(MAKER).args(["-c", "-M", "4MB", "-s"]).arg(dir.join("made")).status();
+    let made = Command::new(MAKER).args(["-c", "-s"]).arg(dir.join("made")).args(["-M", "4MB"]).status();
     let made = made.with_context(|| format!("run {MAKER}; install it with `tests/setup/bench-tools.sh`"))?;
     anyhow::ensure!(made.success(), "{MAKER} failed: {made}");
     open_to_all(&dir.join("made"))?;
