@@ -25,6 +25,9 @@ use crate::ui::terminal::{Raw, Title};
 /// What is said of a bottle that another process has ended.
 const CLOSED: &str = "the bottle was closed";
 
+/// How an agent ended, or that its bottle went away under it.
+type Used = Result<ExitStatus, Failure>;
+
 /// What a run needs.
 pub struct Session<'a> {
     /// The backend, with the run's secrets granted.
@@ -169,7 +172,8 @@ impl Session<'_> {
             Err(error) => Err(error.into()),
         };
         self.backend.progress().clear();
-        self.record.exit_code = used.as_ref().ok().map(|status| status.code);
+        self.record.exit_code =
+            used.as_ref().ok().and_then(|used| used.as_ref().ok()).map(|status| status.code);
         let place = Place { backend: self.backend, runs: self.runs, store: self.store };
         match place.end(&mut self.record, &bottle, Most::default()) {
             Ok(ended) => {
@@ -187,7 +191,8 @@ impl Session<'_> {
         }
     }
 
-    fn provision_and_exec(&mut self, bottle: &Bottle, mut request: ExecRequest) -> CliResult<ExitStatus> {
+    /// Runs the agent. The failure within is of one whose bottle went away under it: whether another has closed that is seen at the end.
+    fn provision_and_exec(&mut self, bottle: &Bottle, mut request: ExecRequest) -> CliResult<Used> {
         let (spec, plan, target) = (self.spec.clone(), self.plan.clone(), bottle.clone());
         let provisioned = self
             .backend
@@ -205,11 +210,14 @@ impl Session<'_> {
         let title = request.tty.then(|| Title::set(&format!("{} (bottle)", self.record.name)));
         let status = exec(self.backend, bottle, request);
         drop(title);
-        let status = status?;
+        let status = match status {
+            Err(failure) if failure.kind == FailureKind::NotFound => return Ok(Err(failure)),
+            status => status?,
+        };
         if self.commits {
             commits::export::export(self.backend, bottle, &self.runs.dir(&self.record.id));
         }
-        Ok(status)
+        Ok(Ok(status))
     }
 }
 
@@ -287,11 +295,11 @@ impl Outcome {
         self
     }
 
-    fn of_use(used: CliResult<ExitStatus>, ended: ending::Ended) -> Self {
+    fn of_use(used: CliResult<Used>, ended: ending::Ended) -> Self {
         let used = match used {
             // It was halted under the agent, by `stop` for instance.
             Ok(_) if ended.by_another => Err(CliError::new(Exit::Start, CLOSED)),
-            used => used,
+            used => used.and_then(|used| Ok(used?)),
         };
         let (result, is_abandoned) = match (used, ended.closed.unwrap_or(Ok(()))) {
             (Ok(status), Ok(())) => (Ok(Ending::new(status, false)), false),
@@ -307,9 +315,9 @@ impl Outcome {
     }
 
     /// The run could not even be looked at; its watcher may.
-    fn stuck(used: CliResult<ExitStatus>, error: anyhow::Error) -> Self {
+    fn stuck(used: CliResult<Used>, error: anyhow::Error) -> Self {
         let error = CliError::from(error);
-        let result = match used {
+        let result = match used.and_then(|used| Ok(used?)) {
             Ok(_) => Err(error),
             Err(first) => Err(first.also(error)),
         };
