@@ -2,7 +2,7 @@
 //!
 //! Read from the decision log alone. A line that is no decision is passed over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -144,6 +144,10 @@ struct Counter {
     targets: HashMap<Target, usize>,
     failures: HashMap<Target, usize>,
     distrusted: HashMap<Target, usize>,
+    /// Where clients left and said nothing.
+    left: HashMap<Target, usize>,
+    /// Where a request came through, with its port.
+    served: HashSet<(String, u16)>,
     rejected: rejected::Counter,
 }
 
@@ -171,11 +175,20 @@ impl Counter {
         }
         self.tally.count(&record);
         self.rejected.take(&record);
+        if (record.event, record.verdict) == (LogEvent::Request, Verdict::Allow)
+            && !is_tunnel(&record.method)
+            && self.served.len() < MOST_HOSTS
+        {
+            self.served.insert((record.host.clone(), record.port));
+        }
         let targets = match (record.event, record.verdict) {
             (_, Verdict::Deny) => &mut self.targets,
             (LogEvent::Request, Verdict::Error) => &mut self.failures,
-            _ if Code::from_text(&record.code) == Some(Code::ClientDistrusts) => &mut self.distrusted,
-            _ => return,
+            _ => match Code::from_text(&record.code) {
+                Some(Code::ClientDistrusts) => &mut self.distrusted,
+                Some(Code::ClientLeft) => &mut self.left,
+                _ => return,
+            },
         };
         let tunnel = is_tunnel(&record.method);
         let (host, port, code) = (record.host, record.port, record.code);
@@ -185,7 +198,10 @@ impl Counter {
         }
     }
 
-    fn finish(self) -> Summary {
+    fn finish(mut self) -> Summary {
+        // Where others are served, who left needed no more.
+        self.left.retain(|target, _| !self.served.contains(&(target.host.clone(), target.port)));
+        self.distrusted.extend(self.left);
         let Tally { allowed, blocked, failed, .. } = self.tally;
         let (targets, failures) = (by_frequency(self.targets), by_frequency(self.failures));
         let (own, distrusted) = (self.own, by_frequency(self.distrusted));

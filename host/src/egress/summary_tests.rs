@@ -180,3 +180,15 @@ fn clients_that_left_at_the_sight_of_the_certificate_are_named_with_their_host()
     assert_eq!(summary.distrusted_hosts(), ["a.test", "b.test"]);
     assert_eq!(sum(&[opened("b.test")]).distrusted_text(), None);
 }
+
+#[test]
+fn who_left_a_host_that_serves_others_and_said_nothing_is_not_named() {
+    let left = |host| line("close", "CONNECT", host, 443, "error", "client_left");
+    let opened = |host| line("request", "CONNECT", host, 443, "allow", "allowed");
+    let served = |host| line("request", "GET", host, 443, "allow", "allowed");
+    let tunnels = [opened("a.test"), left("a.test"), opened("b.test"), left("b.test")];
+    assert_eq!(sum(&tunnels).distrusted_hosts(), ["a.test", "b.test"]);
+    assert_eq!(sum(&[&tunnels[..], &[served("a.test")]].concat()).distrusted_hosts(), ["b.test"]);
+    let said = line("close", "CONNECT", "a.test", 443, "error", "client_distrusts");
+    assert_eq!(sum(&[said, served("a.test")]).distrusted_hosts(), ["a.test"]);
+}

@@ -120,6 +120,8 @@ codes! {
     NotHttp = "not_http", "use HTTP/1.1 or HTTP/2; nothing else goes where the guard opens HTTPS";
     /// The client of an opened tunnel left when it saw the bottle's certificate.
     ClientDistrusts = "client_distrusts", "the client trusts no authority of this bottle: it pins certificates, or does not read the bottle's trust files";
+    /// The client of an opened tunnel left before it sent a request, and said nothing.
+    ClientLeft = "client_left", "no harm where other requests to the host go through: some clients open connections that they do not need. Otherwise the client trusts no authority of this bottle";
     /// A tunnel to 443 carries something else than TLS.
     NotTls = "not_tls", "only TLS may be spoken in a tunnel to port 443";
     /// A ClientHello without a server name.

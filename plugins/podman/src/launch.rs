@@ -71,9 +71,10 @@ impl Making<'_> {
         copy_workspace(&guest(self.call, self.plan, self.dir))?;
         self.call.check()?;
         let id = self.create()?;
+        // What programs trust is bound as it is when the container starts, so the guard has to have written it.
+        guard.await_ready(self.call)?;
         let lifeline = self.start(&id, door)?;
         self.set_up(image)?;
-        guard.await_ready(self.call)?;
         self.record.is_ready = true;
         self.dir.save(&self.record)?;
         step.done();

@@ -79,6 +79,7 @@ fn a_refused_host_waits_and_is_answered_in_watch_or_by_a_command_or_not_at_all(b
     let start = backend.command(&home, &["start", agent, "--yes", "--ask-hosts"]);
     let mut inside = Session::start_by(start, &home, agent);
     let curl = |name: &str| format!("curl -sS -f -m 100 http://{name}.test:{port}/");
+    inside.ok("true");
     let mut watch = Screen::start(&backend.command(&home, &["watch", agent]), 80, 24);
     watch.wait_for("what the bottle takes of the machine", |screen| {
         let is_known = |line: &str| line.contains(" running ") && line.contains("% ") && line.contains("M ");

@@ -134,9 +134,8 @@ fn verdict(code: Code) -> Verdict {
     match code {
         Code::NoSuchHost | Code::ResolveFailed | Code::NoResolver | Code::ConnectFailed => Verdict::Error,
         Code::UpstreamFailed | Code::UpstreamProxyFailed | Code::Timeout | Code::Internal => Verdict::Error,
-        Code::SecretReflected | Code::UpstreamCertificate | Code::UpstreamTls | Code::ClientDistrusts => {
-            Verdict::Error
-        }
+        Code::SecretReflected | Code::UpstreamCertificate | Code::UpstreamTls => Verdict::Error,
+        Code::ClientDistrusts | Code::ClientLeft => Verdict::Error,
         _ => Verdict::Deny,
     }
 }

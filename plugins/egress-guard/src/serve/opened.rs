@@ -85,7 +85,7 @@ pub(super) async fn serve(
     let ended = match asked {
         _ if client.server.is_stopping() => Ok("the guard stops"),
         true => Ok("closed"),
-        false => Err(distrusts()),
+        false => Err(left()),
     };
     end(client, request, decision, ended).await;
 }
@@ -190,10 +190,7 @@ fn failed(error: &io::Error) -> Denial {
             Denial::new(Code::NotHttp, "client and host have no protocol in common")
         }
         Some(TlsError::AlertReceived(alert)) if is_distrust(*alert) => distrusts(),
-        // Some clients say nothing.
-        None if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
-            distrusts()
-        }
+        None if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => left(),
         _ => Denial::new(Code::NotTls, "the TLS handshake with the client failed").detail(error.to_string()),
     }
 }
@@ -212,6 +209,11 @@ fn is_distrust(alert: AlertDescription) -> bool {
 
 fn distrusts() -> Denial {
     Denial::new(Code::ClientDistrusts, "the client left when it saw the certificate of this bottle")
+}
+
+/// Some clients that trust nothing of the bottle say nothing; others leave a connection that they need no more.
+fn left() -> Denial {
+    Denial::new(Code::ClientLeft, "the client left before it sent a request, and said nothing")
 }
 
 async fn end(client: &Client, request: &Request, decision: &Decision, ended: Result<&str, Denial>) {

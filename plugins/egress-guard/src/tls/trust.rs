@@ -30,15 +30,18 @@ pub(crate) fn write(directory: &Path, authority: &str, roots: &str) -> io::Resul
     put(&directory.join(STORE), &store)
 }
 
+/// Puts a file in its place whole. There is one at every moment, since an engine looks for what it is to bind while this is done.
 fn put(path: &Path, content: &[u8]) -> io::Result<()> {
-    match fs::remove_file(path) {
+    let new = path.with_extension("new");
+    match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&new)?;
     // Whatever the process's mask takes away.
     file.set_permissions(Permissions::from_mode(MODE))?;
-    file.write_all(content)
+    file.write_all(content)?;
+    fs::rename(&new, path)
 }
 
 #[cfg(test)]

@@ -301,7 +301,7 @@ fn a_client_that_does_not_trust_the_bottle_is_named() {
     drop(handshake(tunnel(), (&world.ca, "ok.test"), &[]).unwrap());
     let opened = world.guard.decision_after(before);
     assert_eq!(opened["method"], "CONNECT");
-    assert_eq!(world.guard.decision_after(before + 1)["code"], "client_distrusts");
+    assert_eq!(world.guard.decision_after(before + 1)["code"], "client_left");
     assert_eq!(world.upstream.received(), "");
 }
 
