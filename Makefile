@@ -25,9 +25,8 @@ BACKENDS := docker bubblewrap podman kubernetes fake
 # Whose engine the docker tests run on besides this machine's.
 SUITE ?= trixie
 
-# Tests with a bound on time were late now and then with more than one test for each processor. What waits for an engine leaves most of it free.
+# Tests with a bound on time were late now and then with more than one test for each processor.
 TEST_THREADS ?= $(shell nproc)
-CONTAINER_THREADS ?= $(shell echo $$((2 * $(TEST_THREADS))))
 # A background job of a script ignores interrupts, and so would all that the tests start.
 DEFAULT_SIGNALS := env --default-signal
 
@@ -82,7 +81,6 @@ test-compile:
 	$(CARGO) test --locked --workspace --no-run
 
 # What mostly waits for an engine runs at the same time as what needs the processors. tests/tidy.rs holds that each test is in one of the two.
-test-containers: TEST_THREADS := $(CONTAINER_THREADS)
 test-containers:
 	$(TESTED) $(CONTAINER_TESTS:%=--test %)
 
