@@ -190,7 +190,9 @@ fn failed(error: &io::Error) -> Denial {
             Denial::new(Code::NotHttp, "client and host have no protocol in common")
         }
         Some(TlsError::AlertReceived(alert)) if is_distrust(*alert) => distrusts(),
-        None if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => left(),
+        None if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
+            left()
+        }
         _ => Denial::new(Code::NotTls, "the TLS handshake with the client failed").detail(error.to_string()),
     }
 }

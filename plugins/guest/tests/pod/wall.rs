@@ -1,11 +1,16 @@
 //! The wall of a network namespace: what an agent tries that wants to reach the network of its Pod.
 
+use std::time::{Duration, Instant};
+
 use bottle_guest::pod::NO_WALL;
 use bottle_guest::pod::client::Said;
 use bottle_guest::pod::verbs::{Outcome, Seen, Side, Tried, Verb, Wall};
 
 use crate::probes;
 use crate::support::{Host, Pod, Shape, address, docker, try_docker};
+
+/// How long a server of a test's own may take to listen.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_bottle_has_its_loopback_and_no_other_interface() {
@@ -24,11 +29,16 @@ fn what_answers_the_guard_does_not_answer_the_bottle() {
     let (gateway, own) = host.addresses();
     // A server of the Pod's network that is neither of the two.
     let server = format!("{}-server", host.pod.name);
-    let listen = "use Socket; socket(S,PF_INET,SOCK_STREAM,6); bind(S,sockaddr_in(8080,INADDR_ANY)); listen(S,9); \
+    let listen = "use Socket; $|=1; socket(S,PF_INET,SOCK_STREAM,6); bind(S,sockaddr_in(8080,INADDR_ANY)); listen(S,9); \
                   print qq(listens\\n); while(accept(C,S)){close C}";
     let guard = format!("container:{}", host.pod.guard());
     let image = docker(&["inspect", "--format", "{{.Config.Image}}", &host.pod.guard()]);
     docker(&["run", "--detach", "--name", &server, "--network", &guard, &image, "perl", "-e", listen]);
+    let deadline = Instant::now() + PATIENCE;
+    while !docker(&["logs", &server]).contains("listens") {
+        assert!(Instant::now() < deadline, "the server does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let targets = vec![address(&own, 8080), address("127.0.0.1", 8080), address(&gateway, 9)];
     let prove = host.link.call(Side::Guard, &Verb::Prove { targets }).unwrap();
     let Said::Out(seen) = prove.next().unwrap() else { panic!("no answer") };
