@@ -127,7 +127,8 @@ impl Bench<'_> {
             match (all.is_empty(), took < bound, is_measured) {
                 (true, ..) => return took,
                 (_, true, _) => std::thread::sleep(Duration::from_millis(20)),
-                // The machine may have more to do by now than at the first measure: as long again as five orderly runs take now. What is never removed is left then too.
+                // The machine may have more to do by now than at the first measure: as long again as five orderly runs take now.
+                // What is never removed is left then too.
                 (.., false) => {
                     self.measure();
                     bound = killed.elapsed() + 5 * self.whole;
