@@ -18,7 +18,7 @@ use crossterm::event::KeyCode;
 use crossterm::event::{self, Event, KeyEventKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use signal_hook::consts::SIGTSTP;
+use signal_hook::consts::{SIGHUP, SIGTSTP};
 
 use super::App;
 use crate::error::{CliError, CliResult, Exit};
@@ -65,6 +65,7 @@ pub(super) fn run(app: &App, args: &Args) -> CliResult {
     let interrupt = Interrupt::install()?;
     let suspended = Arc::<AtomicBool>::default();
     signal_hook::flag::register(SIGTSTP, Arc::clone(&suspended)).context("cannot install signal handlers")?;
+    std::thread::spawn(end_with_terminal);
     let screen = Screen::enter().context("cannot take the terminal")?;
     Watch { app, source, model: Model::default(), screen, interrupt, suspended, commands: Commands::new(app) }
         .show()
@@ -87,6 +88,20 @@ fn is_gone(moment: Duration) -> std::io::Result<bool> {
         Ok(_) => Ok(waiting[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)),
         Err(Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Ends the program a second after its terminal, as a program ends that does not listen for that. The library that reads keys goes on
+/// reading for ever when the terminal goes at the moment at which it looks.
+fn end_with_terminal() {
+    let stdin = std::io::stdin();
+    loop {
+        let mut waiting = [PollFd::new(&stdin, PollFlags::empty())];
+        if poll(&mut waiting, None).is_ok() {
+            std::thread::sleep(Duration::from_secs(1));
+            signal_hook::low_level::emulate_default_handler(SIGHUP).ok();
+            return;
+        }
     }
 }
 
