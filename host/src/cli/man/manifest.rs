@@ -14,6 +14,8 @@ claude\\-bottle.yaml \\- the manifest of claude\\-bottle(1)
 .SH DESCRIPTION
 A YAML file in the home directory,
 .IR ~/claude\\-bottle.yaml ,
+or else in
+.IR ~/.config/claude\\-bottle ,
 and one of a project, in the working directory or above. It has
 .B bottles
 by name, each of which says what it grants, and
