@@ -160,11 +160,13 @@ impl Channel {
     }
 
     fn take_locked(&self, state: &mut State) -> Option<Frame> {
-        let frame = state.inbox.take()?;
-        if let Some(view) = &state.view {
-            view.tell(Frame::about(Kind::Ack, self.id, frame.seq));
+        let before = state.inbox.taken();
+        let frame = state.inbox.take();
+        let taken = state.inbox.taken();
+        if let Some(view) = state.view.as_ref().filter(|_| taken != before) {
+            view.tell(Frame::about(Kind::Ack, self.id, taken));
         }
-        Some(frame)
+        frame
     }
 
     /// Returns signals and sizes that came, whatever is before them.

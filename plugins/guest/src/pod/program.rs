@@ -195,7 +195,8 @@ impl<'a> Program<'a> {
             match frame.kind {
                 Kind::Input if self.input.is_some() => self.pending.extend(frame.payload.iter()),
                 Kind::End => self.input_ends = true,
-                _ => {}
+                // It came after the look at what is urgent.
+                _ => self.obey(&frame),
             }
         }
     }

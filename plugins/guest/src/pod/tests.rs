@@ -272,6 +272,29 @@ fn a_pod_that_is_gone_ends_the_call() {
     assert!(link.call(Side::Bottle, &Verb::Halt).is_err());
 }
 
+/// It takes a few beats of a connection.
+#[test]
+fn a_connection_without_a_welcome_is_given_up_for_another() {
+    let server = Server::new(Arc::<Sayer>::default()).unwrap();
+    let silent = Arc::<Mutex<Vec<UnixStream>>>::default();
+    let kept = Arc::clone(&silent);
+    let dial = move || {
+        let (near, far) = UnixStream::pair()?;
+        let mut kept = kept.lock().unwrap();
+        if kept.is_empty() {
+            kept.push(far);
+        } else {
+            server.show(far)?;
+        }
+        let (reader, ends) = (near.try_clone()?, near.try_clone()?);
+        let close = move || drop(ends.shutdown(Shutdown::Both));
+        Ok(Wire { reader: Box::new(reader), writer: Box::new(near), close: Box::new(close) })
+    };
+    let link = Link::open(dial, Hello { version: VERSION, grace: None }).unwrap();
+    assert!(link.welcome().is_some());
+    assert_eq!(silent.lock().unwrap().len(), 1);
+}
+
 #[test]
 fn a_connection_that_breaks_the_rules_ends_and_no_call_with_it() {
     let pair = pair(usize::MAX);

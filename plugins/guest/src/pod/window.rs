@@ -153,20 +153,24 @@ impl Inbox {
         Ok(())
     }
 
-    /// Takes the next frame out.
+    /// Takes the next frame out. One that [`Self::urgent`] has returned is passed over; one that came since then is not.
     pub fn take(&mut self) -> Option<Frame> {
-        let frame = self.waiting.pop_front()?;
-        self.looked = self.looked.saturating_sub(1);
-        self.bytes -= frame.payload.len() + WEIGHT;
-        self.taken = frame.seq;
-        Some(frame)
+        loop {
+            let frame = self.waiting.pop_front()?;
+            let was_returned = self.looked > 0 && is_urgent(&frame);
+            self.looked = self.looked.saturating_sub(1);
+            self.bytes -= frame.payload.len() + WEIGHT;
+            self.taken = frame.seq;
+            if !was_returned {
+                return Some(frame);
+            }
+        }
     }
 
-    /// Returns what is not to wait behind input that nothing reads: signals and sizes, each once. They are taken later, and mean
-    /// nothing then.
+    /// Returns what is not to wait behind input that nothing reads: signals and sizes, each once.
     pub fn urgent(&mut self) -> Vec<Frame> {
         let new = self.waiting.iter().skip(self.looked);
-        let urgent = new.filter(|frame| matches!(frame.kind, Kind::Signal | Kind::Resize)).cloned().collect();
+        let urgent = new.filter(|frame| is_urgent(frame)).cloned().collect();
         self.looked = self.waiting.len();
         urgent
     }
@@ -185,6 +189,10 @@ impl Inbox {
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
+}
+
+fn is_urgent(frame: &Frame) -> bool {
+    matches!(frame.kind, Kind::Signal | Kind::Resize)
 }
 
 #[cfg(test)]
@@ -288,6 +296,23 @@ mod tests {
         inbox.take();
         inbox.accept(Frame::about(Kind::Signal, 2, 5)).unwrap();
         assert_eq!(kinds(inbox.urgent()), [Kind::Signal]);
+    }
+
+    #[test]
+    fn a_signal_that_comes_after_the_look_at_what_is_urgent_is_taken_and_no_other_comes_twice() {
+        let mut inbox = Inbox::default();
+        let accept = |inbox: &mut Inbox, kind, seq| inbox.accept(Frame::about(kind, 2, seq)).unwrap();
+        accept(&mut inbox, Kind::Signal, 1);
+        assert_eq!(inbox.urgent().len(), 1);
+        accept(&mut inbox, Kind::Resize, 2);
+        accept(&mut inbox, Kind::Input, 3);
+        assert_eq!(inbox.take().unwrap().kind, Kind::Resize);
+        assert_eq!(inbox.take().unwrap().kind, Kind::Input);
+        accept(&mut inbox, Kind::Signal, 4);
+        assert_eq!(inbox.urgent().len(), 1);
+        // That nothing is returned does not keep its place from being acknowledged.
+        assert!(inbox.take().is_none());
+        assert_eq!((inbox.taken(), inbox.is_empty()), (4, true));
     }
 
     #[test]

@@ -5,13 +5,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use bottle_guest::pod::client::{Call, Dial, Link, Said, Wire};
 use bottle_guest::pod::verbs::{Hello, Outcome, Side, VERSION, Verb};
 use bottle_guest::pod::{GUARD, LINK};
 use bottle_guest::protocol::{Exec, Relay, Setup};
 use claude_bottle_standin::{TEST_NETWORK, as_by_hand, bridge_address};
+
+/// Longer than any test takes on a busy machine.
+const LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// Where our programs are in both containers.
 pub(crate) const PROGRAMS: &str = "/opt/claude-bottle";
@@ -72,8 +77,23 @@ pub(crate) fn try_docker(arguments: &[&str]) -> (Option<i32>, String, String) {
 /// Two containers of one network, one process namespace each, and a volume.
 pub(crate) struct Pod {
     pub(crate) name: String,
-    /// What the last connections run in.
-    knocks: Arc<Mutex<Vec<Child>>>,
+    knocks: Arc<Mutex<Knocks>>,
+    /// Dropping it says that the test is over.
+    _over: Sender<()>,
+}
+
+/// What connections run in.
+#[derive(Default)]
+struct Knocks {
+    all: Vec<Child>,
+    /// Whether there are to be no more.
+    is_over: bool,
+}
+
+impl Knocks {
+    fn kill(&mut self) {
+        self.all.iter_mut().for_each(|child| drop(child.kill()));
+    }
 }
 
 /// What may be another than usual in a Pod.
@@ -106,7 +126,8 @@ impl Pod {
     pub(crate) fn guard_alone(shape: Shape<'_>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let next = NEXT.fetch_add(1, Ordering::SeqCst);
-        let pod = Self { name: format!("pod-test-{}-{next}", std::process::id()), knocks: Arc::default() };
+        let name = format!("pod-test-{}-{next}", std::process::id());
+        let pod = Self { _over: limit(&name), name, knocks: Arc::default() };
         let options = ["type=tmpfs", "device=tmpfs", "o=mode=0777,size=16m"].map(|option| ["--opt", option]);
         let name = pod.name.as_str();
         let mut volume = vec!["volume", "create", "--driver", "local"];
@@ -162,22 +183,27 @@ impl Pod {
             let missing = || io::Error::other("no stream");
             let (reader, writer) =
                 (child.stdout.take().ok_or_else(missing)?, child.stdin.take().ok_or_else(missing)?);
-            let mut all = knocks.lock().unwrap();
-            all.push(child);
-            let (own, at) = (Arc::clone(&knocks), all.len() - 1);
-            let close = move || drop(own.lock().unwrap()[at].kill());
+            let mut known = knocks.lock().unwrap();
+            let at = known.all.len();
+            known.all.push(child);
+            if known.is_over {
+                known.kill();
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            let own = Arc::clone(&knocks);
+            let close = move || drop(own.lock().unwrap().all[at].kill());
             Ok(Wire { reader: Box::new(reader), writer: Box::new(writer), close: Box::new(close) })
         }
     }
 
     /// Kills what carries the connections.
     pub(crate) fn cut(&self) {
-        self.knocks.lock().unwrap().iter_mut().for_each(|child| drop(child.kill()));
+        self.knocks.lock().unwrap().kill();
     }
 
     /// How many connections were made.
     pub(crate) fn connections(&self) -> usize {
-        self.knocks.lock().unwrap().len()
+        self.knocks.lock().unwrap().all.len()
     }
 
     pub(crate) fn link(&self, grace: Option<u32>) -> Link {
@@ -192,8 +218,13 @@ impl Pod {
 
 impl Drop for Pod {
     fn drop(&mut self) {
-        self.cut();
-        self.knocks.lock().unwrap().iter_mut().for_each(|child| drop(child.wait()));
+        {
+            // A host that is there yet would make another connection, and what that runs in would be waited for without an end.
+            let mut knocks = self.knocks.lock().unwrap_or_else(PoisonError::into_inner);
+            knocks.is_over = true;
+            knocks.kill();
+            knocks.all.iter_mut().for_each(|child| drop(child.wait()));
+        }
         if std::thread::panicking() {
             for container in [self.guard(), self.agent()] {
                 let (_, out, err) = try_docker(&["logs", &container]);
@@ -203,6 +234,19 @@ impl Drop for Pod {
         try_docker(&["rm", "--force", &self.agent(), &self.guard()]);
         try_docker(&["volume", "rm", "--force", &self.name]);
     }
+}
+
+/// Ends a Pod whose test hangs, so that the test fails and the others go on.
+fn limit(name: &str) -> Sender<()> {
+    let (sender, over) = channel::<()>();
+    let containers = [format!("{name}-guard"), format!("{name}-agent")];
+    std::thread::spawn(move || {
+        if over.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+            writeln_error(&format!("the test of {} has taken too long\n", containers[0]));
+            try_docker(&["kill", &containers[0], &containers[1]]);
+        }
+    });
+    sender
 }
 
 fn writeln_error(text: &str) {

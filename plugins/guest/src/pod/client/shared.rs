@@ -12,7 +12,7 @@ use crate::pod::frame::{self, Frame, Kind};
 use crate::pod::verbs::{Hello, Welcome};
 use crate::pod::view::View;
 
-/// After how many of them without an answer a connection is given up.
+/// After how many of them without an answer, or without a welcome, a connection is given up.
 const MOST_UNANSWERED: u32 = 2;
 
 /// How long to wait before another try, at first and at most.
@@ -36,7 +36,9 @@ pub(super) struct State {
     pub(super) welcome: Option<Welcome>,
     /// The connection there is, and what ends it.
     pub(super) now: Option<(Arc<View>, Hangup)>,
-    /// How often it was asked for a sign of life without an answer.
+    /// What ends the one that has no welcome yet.
+    begins: Option<Hangup>,
+    /// How often one of them was waited for without an answer.
     unanswered: u32,
     /// Why there will be none any more.
     pub(super) over: Option<(io::ErrorKind, String)>,
@@ -110,6 +112,10 @@ impl Shared {
             sender.send_all(&mut writer).ok();
             ends();
         })?;
+        {
+            let mut state = self.state();
+            (state.begins, state.unanswered) = (Some(Arc::clone(&close)), 0);
+        }
         let welcome = frame::read(&mut reader).and_then(|frame| {
             let frame = frame.filter(|frame| frame.kind == Kind::Welcome);
             let frame = frame.ok_or_else(|| io::Error::other("the guard does not answer"))?;
@@ -126,7 +132,7 @@ impl Shared {
         view.end();
         close();
         let mut state = self.state();
-        state.now = None;
+        (state.now, state.begins) = (None, None);
         self.changed.notify_all();
         state.calls.values().for_each(|known| known.channel.lose(&view));
         used
@@ -138,7 +144,7 @@ impl Shared {
             return Err(io::ErrorKind::NotConnected.into());
         }
         state.now = Some((Arc::clone(view), Arc::clone(close)));
-        (state.welcome, state.unanswered) = (Some(welcome), 0);
+        (state.begins, state.welcome, state.unanswered) = (None, Some(welcome), 0);
         self.changed.notify_all();
         state.calls.values().for_each(|known| known.ask(view));
         Ok(())
@@ -194,10 +200,12 @@ impl Shared {
             if state.over.is_some() {
                 return;
             }
-            let Some((view, close)) = &state.now else { continue };
-            view.tell(Frame::new(Kind::Beat, 0, 0, hello.clone()));
+            if let Some((view, _)) = &state.now {
+                view.tell(Frame::new(Kind::Beat, 0, 0, hello.clone()));
+            }
+            let close = state.now.as_ref().map(|(_, close)| close).or(state.begins.as_ref());
             if state.unanswered >= MOST_UNANSWERED {
-                close();
+                close.inspect(|close| close());
             }
             state.unanswered += 1;
         }
