@@ -12,6 +12,7 @@ mod browsers;
 mod caller;
 mod egress;
 mod engine;
+mod examples;
 mod failure;
 mod first_run;
 mod forward;

@@ -8,6 +8,8 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::limit::Limit;
+
 /// The token every test forwards; it is searched for where it must not be.
 pub(crate) const TOKEN: &str = "canary-token-5f1e0c9d7b";
 
@@ -18,6 +20,7 @@ pub(crate) const SIDECAR: &str = "    options: { docker: { guard: sidecar } }\n"
 pub(crate) struct Home {
     dir: TempDir,
     env: Vec<(String, String)>,
+    _limit: Limit,
 }
 
 impl Home {
@@ -25,7 +28,8 @@ impl Home {
     pub(crate) fn empty() -> Self {
         let dir = tempfile::Builder::new().prefix("home-").tempdir().unwrap();
         fs::create_dir(dir.path().join("work")).unwrap();
-        Self { dir, env: Vec::new() }
+        let limit = Limit::of_this_test(dir.path());
+        Self { dir, env: Vec::new(), _limit: limit }
     }
 
     /// Makes a home whose manifest is this text.

@@ -4,6 +4,7 @@ pub(crate) mod backend;
 pub(crate) mod cluster;
 pub(crate) mod engine;
 pub(crate) mod home;
+mod limit;
 pub(crate) mod podman;
 pub(crate) mod private_engine;
 pub(crate) mod process;
