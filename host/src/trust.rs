@@ -208,7 +208,7 @@ fn read(path: &Path) -> Result<Record, TrustError> {
 /// Puts the new file in place of the old one in one step. A temporary file has mode 600.
 fn write(directory: &Path, path: &Path, record: &Record) -> io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(".trust").tempfile_in(directory)?;
-    serde_json::to_writer_pretty(&mut file, record)?;
+    file.write_all(&serde_json::to_vec_pretty(record)?)?;
     file.write_all(b"\n")?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;

@@ -149,8 +149,7 @@ impl LivePolicy {
         let dir = self.path.parent().unwrap_or(Path::new("."));
         let write = || -> io::Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(dir)?;
-            serde_json::to_writer_pretty(&mut file, &self.document)?;
-            file.flush()?;
+            file.write_all(&serde_json::to_vec_pretty(&self.document)?)?;
             file.as_file().sync_all()?;
             file.persist(&self.path)?;
             File::open(dir)?.sync_all()

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -74,7 +74,8 @@ impl CopiedIn {
         let path = run_dir.join(DOCUMENT);
         // Last, and whole or not at all: that it is there means that there may be work.
         let mut file = tempfile::NamedTempFile::new_in(run_dir).context("write what was copied in")?;
-        serde_json::to_writer(&mut file, &copied).context("write what was copied in")?;
+        let document = serde_json::to_vec(&copied).context("write what was copied in")?;
+        file.write_all(&document).context("write what was copied in")?;
         file.as_file().sync_all().context("write what was copied in")?;
         file.persist(&path).with_context(|| format!("write `{}`", path.display()))?;
         Ok(copied)

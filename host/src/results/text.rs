@@ -11,7 +11,7 @@ pub const MOST_LINES: usize = 20_000;
 /// How long one comparison may look for a small answer.
 const EACH: Duration = Duration::from_millis(300);
 /// How long all of them may together.
-const TOGETHER: Duration = Duration::from_secs(10);
+const TOGETHER: Duration = Duration::from_secs(8);
 
 /// The time that is left for comparisons.
 #[derive(Debug)]

@@ -161,8 +161,8 @@ impl Runs {
             DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
             let mut file = tempfile::NamedTempFile::new_in(&dir)?;
             let log_end = record.log_end.or_else(|| log_end(record, &dir));
-            serde_json::to_writer_pretty(&mut file, &Record { log_end, ..record.clone() })?;
-            file.flush()?;
+            // In one call: a serializer writes each word of it by itself.
+            file.write_all(&serde_json::to_vec_pretty(&Record { log_end, ..record.clone() })?)?;
             file.as_file().sync_all()?;
             file.persist(dir.join(FILE))?;
             fs::File::open(&dir)?.sync_all()
