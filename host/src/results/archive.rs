@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use claude_bottle_kit::tree::append_link;
 use tar::{Builder, EntryType, Header};
 
 /// How large such an archive may be, in bytes.
@@ -54,9 +54,8 @@ impl Archive {
 
     /// Adds a symbolic link.
     pub fn link(&mut self, path: &Path, target: &[u8]) -> io::Result<()> {
-        let target = Path::new(std::ffi::OsStr::from_bytes(target));
         self.entries += 1;
-        self.builder.append_link(&mut header(EntryType::Symlink, 0o777, 0), path, target)
+        append_link(&mut self.builder, &mut header(EntryType::Symlink, 0o777, 0), path, target)
     }
 
     /// Ends the archive; returns how many entries it has.

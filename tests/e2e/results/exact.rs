@@ -29,7 +29,7 @@ fn names_modes_and_links_come_home_exactly(backend: Backend) {
     let agent = &format!("e2e-exact-{}", backend.name());
     let home = home(agent);
     let script = "printf x >\"$(printf 'a\\nb')\"; printf y >\"$(printf '\\377')\"; printf z >\"$(printf '%0255d' 7)\"; mkdir empty; \
-                  ln -s /etc/passwd absolute; ln -s nowhere dangling; ln kept hard; printf secret >locked; chmod 000 locked; \
+                  ln -s /etc/passwd absolute; ln -s nowhere dangling; ln -s ./a//b/./c/ spelt; ln kept hard; printf secret >locked; chmod 000 locked; \
                   mkdir shut; printf in >shut/x; chmod 000 shut; mkfifo fifo; printf '\\0\\1' >binary; : >none";
     let output = run(&mut start(backend, &home, agent, script));
     assert_code(&output, 0);
@@ -45,12 +45,13 @@ fn names_modes_and_links_come_home_exactly(backend: Backend) {
     let long = format!("{:0255}", 7);
     let mut expected = vec![
         "a\nb", "absolute", "binary", "dangling", "empty", "hard", "hex ff", "locked", "none", "shut",
-        "shut/x", &long,
+        "shut/x", "spelt", &long,
     ];
     expected.sort_unstable();
     assert_eq!(paths, expected);
     let of = |wanted: &str| files.iter().find(|file| path(file) == wanted).unwrap()["new"].clone();
     assert_eq!(of("absolute")["target"]["path"], "/etc/passwd");
+    assert_eq!(of("spelt")["target"]["path"], "./a//b/./c/");
     assert_eq!(of("hard")["sha256"].as_str().unwrap().len(), 64);
     assert_eq!(of("locked")["size"], 6);
     assert_eq!(document["complete"], true);

@@ -17,6 +17,9 @@ use super::verbs::Outcome;
 use crate::container::init::write;
 use crate::protocol::SetupFile;
 
+/// The name of an entry that holds the target of the next one, as GNU tar has it.
+const LONG_LINK: &[u8] = b"././@LongLink";
+
 /// Writes files of the agent's.
 pub(super) fn write_own(files: &[SetupFile]) -> io::Result<()> {
     files.iter().try_for_each(write)
@@ -123,7 +126,7 @@ fn pack(builder: &mut Builder<impl Write>, path: &Path, name: &Path) -> io::Resu
     header.set_metadata(&found);
     if found.is_symlink() {
         header.set_size(0);
-        return builder.append_link(&mut header, name, fs::read_link(path)?);
+        return append_link(builder, &mut header, name, fs::read_link(path)?.as_os_str().as_bytes());
     }
     if found.is_file() {
         header.set_entry_type(EntryType::Regular);
@@ -144,6 +147,22 @@ fn pack(builder: &mut Builder<impl Write>, path: &Path, name: &Path) -> io::Resu
         entries.sort_by(|a, b| a.file_name().as_bytes().cmp(b.file_name().as_bytes()));
         entries.iter().try_for_each(|entry| pack(builder, &entry.path(), &name.join(entry.file_name())))
     })
+}
+
+/// Adds a symbolic link whose target is written byte for byte, in an entry of its own before it: the library would leave `.` and empty parts out.
+fn append_link(
+    builder: &mut Builder<impl Write>,
+    header: &mut Header,
+    name: &Path,
+    target: &[u8],
+) -> io::Result<()> {
+    let mut long = Header::new_gnu();
+    long.as_old_mut().name[..LONG_LINK.len()].copy_from_slice(LONG_LINK);
+    long.set_entry_type(EntryType::GNULongLink);
+    long.set_size(target.len() as u64 + 1);
+    long.set_cksum();
+    builder.append(&long, target.chain(&b"\0"[..]))?;
+    builder.append_data(header, name, io::empty())
 }
 
 /// Opens to its own user what was closed to it, for as long as it is read.

@@ -32,7 +32,7 @@ pub use remove::remove;
 pub use rules::{IGNORE_FILE, Withheld, names};
 pub use secrets::BY_NAME;
 pub use single::read_file;
-pub use stream::{Entry, TarWriter};
+pub use stream::{Entry, TarWriter, append_link};
 
 /// Which symbolic links are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Stat, Timespec};
@@ -12,6 +13,33 @@ use tar::{Builder, EntryType, Header};
 
 use super::{Record, TreeError, Visitor, changed};
 use crate::restore::Cover;
+
+/// The name of an entry that holds the target of the next one, as GNU tar has it.
+const LONG_LINK: &[u8] = b"././@LongLink";
+
+/// Adds a symbolic link whose target is written byte for byte. [`Builder::append_link`] leaves `.` and empty parts of it out, such as those of
+/// `a/./b` and `a//b`, and so makes another link of it.
+///
+/// # Errors
+/// Fails when the archive cannot be written, and for a path that no archive has.
+pub fn append_link(
+    builder: &mut Builder<impl Write>,
+    header: &mut Header,
+    path: &Path,
+    target: &[u8],
+) -> io::Result<()> {
+    if header.set_link_name_literal(target).is_err() {
+        // It is longer than its field.
+        let mut long = Header::new_gnu();
+        long.as_old_mut().name[..LONG_LINK.len()].copy_from_slice(LONG_LINK);
+        long.set_entry_type(EntryType::GNULongLink);
+        long.set_mode(0o644);
+        long.set_size(target.len() as u64 + 1);
+        long.set_cksum();
+        builder.append(&long, target.chain(&b"\0"[..]))?;
+    }
+    builder.append_data(header, path, io::empty())
+}
 
 /// What an entry is given besides its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,9 +119,7 @@ impl<'a> TarWriter<'a> {
         if !self.begin(path, &header)? {
             return Ok(());
         }
-        // Also the target: a name longer than the header's field is written before it, as GNU tar does.
-        self.builder
-            .append_link(&mut header, path, target)
+        append_link(&mut self.builder, &mut header, path, target.as_os_str().as_bytes())
             .map_err(|source| TreeError::Write { path: path.to_owned(), source })
     }
 

@@ -69,6 +69,23 @@ fn owner_and_mode_are_set_and_set_id_bits_dropped() {
 }
 
 #[test]
+fn targets_of_links_are_kept_byte_for_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = format!("./{}//end/", "d/./".repeat(60));
+    let hundred = format!("./{}", "n".repeat(98));
+    let targets = ["./a//b/./c", "a/", ".", "..", &hundred, &long];
+    for (index, target) in targets.iter().enumerate() {
+        symlink(target, dir.path().join(index.to_string())).unwrap();
+    }
+    let archive = copy(dir.path(), &Options { links: Links::Keep, ..options() }).unwrap();
+    let listed = list(&archive);
+    for (index, target) in targets.iter().enumerate() {
+        let line = format!("home/node/x/{index} 777 1000 {target}");
+        assert!(listed.contains(&line), "{line} is not in {listed:?}");
+    }
+}
+
+#[test]
 fn links_that_leave_are_refused_and_never_followed() {
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("secret"), "canary").unwrap();
