@@ -87,10 +87,10 @@ impl Interrupt {
     }
 
     fn note_continued(&self) {
+        // The size may have changed meanwhile, and a program that goes on is to have it before what is typed.
+        self.note_resize();
         *self.continued.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.continued_again.notify_all();
-        // The size may have changed meanwhile.
-        self.note_resize();
     }
 
     /// Returns `true` if `stop` was followed by SIGCONT; waits for it no longer than `patience`.

@@ -115,10 +115,10 @@ pub(crate) fn run(call: &Call, mut session: Session) -> Result<i32> {
         // A cancelled call stays readable, and is looked at once.
         let cancel = cancel.as_ref().filter(|_| deadline.is_none());
         let round = session.wait(cancel, patience.as_ref())?;
-        round.pumps.iter().for_each(|index| session.pumps[*index].turn());
         if round.is_resized {
             session.resize();
         }
+        round.pumps.iter().for_each(|index| session.pumps[*index].turn());
         if round.has_reply {
             match session.heard()? {
                 Reply::Stopped => session.suspend(call)?,
