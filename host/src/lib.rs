@@ -9,6 +9,7 @@ extern crate self as claude_bottle;
 
 mod caller;
 mod cli;
+mod document;
 mod duration;
 pub mod egress;
 pub mod environment;

@@ -4,13 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::document;
 
 const FILE_NAME: &str = "trust.json";
 const LOCK_NAME: &str = "trust.lock";
@@ -168,7 +170,7 @@ impl Trust {
         let path = self.directory.join(FILE_NAME);
         let mut record = read(&path)?;
         change(&mut record.files);
-        write(&self.directory, &path, &record).map_err(failed(&path))?;
+        write(&path, &record).map_err(failed(&path))?;
         self.record = record;
         Ok(())
     }
@@ -206,13 +208,10 @@ fn read(path: &Path) -> Result<Record, TrustError> {
 }
 
 /// Puts the new file in place of the old one in one step. A temporary file has mode 600.
-fn write(directory: &Path, path: &Path, record: &Record) -> io::Result<()> {
-    let mut file = tempfile::Builder::new().prefix(".trust").tempfile_in(directory)?;
-    file.write_all(&serde_json::to_vec_pretty(record)?)?;
-    file.write_all(b"\n")?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    fs::File::open(directory)?.sync_all()
+fn write(path: &Path, record: &Record) -> io::Result<()> {
+    let mut content = serde_json::to_vec_pretty(record)?;
+    content.push(b'\n');
+    document::replace(path, &content)
 }
 
 /// Returns the SHA-256 of bytes in lower-case hexadecimal.
@@ -227,6 +226,7 @@ pub fn sha256(content: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     const FILE: &str = "/home/me/project/claude-bottle.yaml";

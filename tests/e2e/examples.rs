@@ -3,25 +3,16 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 
 use claude_bottle_standin::{Script, Standin, ToolCall};
 use serde_json::{Value, json};
 
+use crate::ssh::git;
 use crate::support::backend::{Backend, on_each_backend};
 use crate::support::home::{Home, TOKEN};
 use crate::support::{assert_code, run, standin, stdout};
 
 on_each_backend!(a_job_of_a_ci_service_has_a_patch, each_part_of_a_monorepo_has_hosts_of_its_own);
-
-/// Runs git in a directory.
-fn git(directory: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new("git");
-    command.args(["-c", "user.name=A", "-c", "user.email=a@example.com"]).args(arguments);
-    let output = run(command.current_dir(directory));
-    assert_code(&output, 0);
-    stdout(&output)
-}
 
 /// Makes a home with an example, and a repository with these files.
 fn home(example: &str, api: SocketAddr, files: &[(&str, &str)]) -> Home {

@@ -85,7 +85,7 @@ fn server_and_home(backend: Backend, agent: &str, host_key: Option<&str>) -> (Ss
 
 /// Runs git on the host, with nothing of the user's settings.
 #[track_caller]
-fn git(dir: &Path, arguments: &[&str]) -> String {
+pub(crate) fn git(dir: &Path, arguments: &[&str]) -> String {
     let mut git = Command::new("git");
     git.current_dir(dir).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
     git.args(["-c", "user.name=a", "-c", "user.email=a@example.test"]).args(arguments);

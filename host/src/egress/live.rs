@@ -4,7 +4,7 @@
 //! After a process that was killed in between, the next one sends the old policy again, so that what is said is what counts.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,6 +13,7 @@ use claude_bottle_egress_policy::{Policy, date_time};
 use serde::{Deserialize, Serialize};
 
 use super::{given_back, read_policy};
+use crate::document;
 use crate::run::records::Record;
 
 const FILE: &str = "policy.json";
@@ -146,14 +147,7 @@ impl LivePolicy {
     }
 
     fn save(&self) -> anyhow::Result<()> {
-        let dir = self.path.parent().unwrap_or(Path::new("."));
-        let write = || -> io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(dir)?;
-            file.write_all(&serde_json::to_vec_pretty(&self.document)?)?;
-            file.as_file().sync_all()?;
-            file.persist(&self.path)?;
-            File::open(dir)?.sync_all()
-        };
+        let write = || document::replace(&self.path, &serde_json::to_vec_pretty(&self.document)?);
         write().with_context(|| format!("cannot write `{}`", self.path.display()))
     }
 }

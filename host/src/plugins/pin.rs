@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::shown;
+use crate::document;
 
 /// The file's name in claude-bottle's data directory.
 pub const PINS_FILE: &str = "plugins.json";
@@ -175,19 +176,15 @@ fn change(path: &Path, edit: impl FnOnce(&mut BTreeMap<String, String>)) -> Resu
     lock.lock().map_err(write)?;
     let mut pins = Pins::read(path)?;
     edit(&mut pins.0);
-    replace(path, directory, &pins).map_err(write)?;
+    replace(path, &pins).map_err(write)?;
     Ok(pins)
 }
 
 /// Writes a new file and puts it in the old one's place, so that a reader sees one or the other.
-fn replace(path: &Path, directory: &Path, pins: &Pins) -> io::Result<()> {
-    let document = Document { version: FORMAT, pins: pins.0.clone() };
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    serde_json::to_writer_pretty(&mut file, &document)?;
-    file.write_all(b"\n")?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+fn replace(path: &Path, pins: &Pins) -> io::Result<()> {
+    let mut content = serde_json::to_vec_pretty(&Document { version: FORMAT, pins: pins.0.clone() })?;
+    content.push(b'\n');
+    document::replace(path, &content)
 }
 
 fn parse(text: &str) -> Result<Pins, String> {

@@ -4,7 +4,7 @@
 //! of those go when there are more than twenty.
 
 use std::fs::{self, DirBuilder};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use claude_bottle_egress_policy::{End, rotation};
 use claude_bottle_plugin_api::{Bottle, Owner};
 use serde::{Deserialize, Serialize};
 
+use crate::document;
 use crate::egress::summary;
 use crate::results::save::Wanted;
 use crate::run::hold::socket;
@@ -159,13 +160,9 @@ impl Runs {
         let dir = self.dir(&record.id);
         let write = || -> io::Result<()> {
             DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-            let mut file = tempfile::NamedTempFile::new_in(&dir)?;
             let log_end = record.log_end.or_else(|| log_end(record, &dir));
-            // In one call: a serializer writes each word of it by itself.
-            file.write_all(&serde_json::to_vec_pretty(&Record { log_end, ..record.clone() })?)?;
-            file.as_file().sync_all()?;
-            file.persist(dir.join(FILE))?;
-            fs::File::open(&dir)?.sync_all()
+            let content = serde_json::to_vec_pretty(&Record { log_end, ..record.clone() })?;
+            document::replace(&dir.join(FILE), &content)
         };
         write()
             .with_context(|| format!("cannot write the record of run `{}` in `{}`", record.id, dir.display()))

@@ -3,14 +3,15 @@
 //! `applied.json` is on the disk before the first file of the user's is touched. A journal that was left in the middle is gone
 //! back from by the next `apply` or `apply --undo`, whose staging directory it names.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use claude_bottle_plugin_api::EntryPath;
 use serde::{Deserialize, Serialize};
 
 use super::found::Found;
+use crate::document;
 use crate::results::hash;
 use crate::results::model::ResultState;
 use crate::results::store::{JOURNAL, Saved};
@@ -116,13 +117,6 @@ impl JournalFile {
 
     /// Writes the journal, whole or not at all, and on the disk when this returns.
     pub(in crate::results) fn save(&self, journal: &Journal) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-        let mut buffer = io::BufWriter::new(&mut file);
-        serde_json::to_writer(&mut buffer, journal)?;
-        buffer.flush()?;
-        drop(buffer);
-        file.as_file().sync_all()?;
-        file.persist(self.dir.join(&self.name))?;
-        File::open(&self.dir)?.sync_all()
+        document::replace(&self.dir.join(&self.name), &serde_json::to_vec(journal)?)
     }
 }
