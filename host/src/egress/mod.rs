@@ -193,7 +193,7 @@ pub fn egress_spec(id: &str, bottle: &Bottle, egress: &Egress, port: u16) -> any
     let mut config =
         GuardConfig { upstream_proxy, roots, ask_seconds, ..guard_config(id, bottle, policy.clone(), port) };
     config.dlp.model_hosts.clone_from(&egress.models);
-    spec.config = config.to_yaml().context("cannot write the guard's configuration")?;
+    spec.config = config.to_json().context("cannot write the guard's configuration")?;
     spec.config_json =
         serde_json::to_value(config).context("cannot write the guard's configuration as JSON")?;
     Ok(spec)

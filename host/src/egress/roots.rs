@@ -54,7 +54,7 @@ impl RootsError {
 /// Fails when a file cannot be read, and when there is none.
 pub fn find(files: &[AuthorityFile]) -> Result<String, RootsError> {
     // What of it cannot be used is no reason to do without the rest.
-    let mut found: Vec<_> = rustls_native_certs::load_native_certs().certs;
+    let mut found = of_this_machine();
     found.retain(is_authority);
     for file in files {
         let failed =
@@ -64,6 +64,19 @@ pub fn find(files: &[AuthorityFile]) -> Result<String, RootsError> {
     found.sort_by(|one, two| one.as_ref().cmp(two.as_ref()));
     found.dedup();
     if found.is_empty() { Err(RootsError::None) } else { Ok(found.iter().map(pem).collect()) }
+}
+
+/// Returns what the user's variables name, or what is in the one file where a distribution keeps all of them. The directory
+/// beside it has the same ones in some hundred files, and is read where the file is missing or empty.
+fn of_this_machine() -> Vec<CertificateDer<'static>> {
+    let is_named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some());
+    if !is_named && let Some(bundle) = openssl_probe::probe().cert_file {
+        let found = rustls_native_certs::load_certs_from_paths(Some(&bundle), None).certs;
+        if !found.is_empty() {
+            return found;
+        }
+    }
+    rustls_native_certs::load_native_certs().certs
 }
 
 /// Reads the certificates of a file in PEM.
@@ -94,8 +107,16 @@ fn is_authority(certificate: &CertificateDer<'static>) -> bool {
 
 fn pem(certificate: &CertificateDer<'static>) -> String {
     let text = STANDARD.encode(certificate);
-    let lines = text.as_bytes().chunks(LINE).map(|line| String::from_utf8_lossy(line).into_owned() + "\n");
-    format!("-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----\n", lines.collect::<String>())
+    let mut lines = String::with_capacity(text.len() + text.len() / LINE + 64);
+    lines.push_str("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = text.as_str();
+    while let Some((line, after)) = rest.split_at_checked(LINE).or((!rest.is_empty()).then_some((rest, ""))) {
+        lines.push_str(line);
+        lines.push('\n');
+        rest = after;
+    }
+    lines.push_str("-----END CERTIFICATE-----\n");
+    lines
 }
 
 #[cfg(test)]

@@ -199,17 +199,28 @@ impl GuardConfig {
         self.policy.tunnel(host, self.is_tls_only(port))
     }
 
-    /// Reads and checks the text. JSON is YAML too.
+    /// Reads and checks the text: YAML, of which JSON is a part. What programs write for each other is JSON, and is read as that.
     pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
-        let config: Self = serde_yaml::from_str(text).map_err(|source| ConfigError::Parse { source })?;
+        let config: Self = match serde_json::from_str(text) {
+            Ok(config) => config,
+            // Whatever is wrong with it is said as of YAML.
+            Err(_) => serde_yaml::from_str(text).map_err(|source| ConfigError::Parse { source })?,
+        };
         config.check()?;
         Ok(config)
     }
 
-    /// Returns the text, which reads back as an equal configuration.
+    /// Returns the text for people, which reads back as an equal configuration.
     pub fn to_yaml(&self) -> Result<String, ConfigError> {
         self.check()?;
         serde_yaml::to_string(self).map_err(|source| ConfigError::Write { source })
+    }
+
+    /// Returns the text for programs, which reads back as an equal configuration: with a machine's authorities in it, writing and
+    /// reading YAML would be most of what a start computes.
+    pub fn to_json(&self) -> Result<String, ConfigError> {
+        self.check()?;
+        serde_json::to_string(self).map_err(|source| ConfigError::WriteJson { source })
     }
 
     /// Returns the same with another policy.

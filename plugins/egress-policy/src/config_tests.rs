@@ -49,7 +49,8 @@ fn goes_there_and_back() {
     config.resolver = Some("127.0.0.1:5353".parse().unwrap());
     let text = config.to_yaml().unwrap();
     assert_eq!(GuardConfig::from_yaml(&text).unwrap(), config, "{text}");
-    let json = serde_json::to_string(&config).unwrap();
+    let json = config.to_json().unwrap();
+    assert!(!json.contains('\n'), "{json}");
     assert_eq!(GuardConfig::from_yaml(&json).unwrap(), config, "{json}");
 }
 

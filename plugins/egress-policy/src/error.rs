@@ -162,6 +162,13 @@ pub enum ConfigError {
         #[source]
         source: serde_yaml::Error,
     },
+    /// The text for programs could not be made.
+    #[error("cannot write the guard's configuration as JSON")]
+    WriteJson {
+        /// What failed.
+        #[source]
+        source: serde_json::Error,
+    },
     /// Another version than this code knows.
     #[error("configuration version `{found}` is not the version this guard reads, `{expected}`")]
     Version {

@@ -203,7 +203,7 @@ fn policy(call: &Call, plan: &Planned) -> Result<Zeroizing<Vec<u8>>> {
     config.socket_access = SocketAccess::Everyone;
     config.log = LogConfig::default();
     let text =
-        config.to_yaml().failure(FailureKind::Internal, || "cannot write the guard's configuration")?;
+        config.to_json().failure(FailureKind::Internal, || "cannot write the guard's configuration")?;
     let secrets = guard_secrets(&plan.spec, call)?;
     let parts: [&[u8]; 3] = [text.as_bytes(), b"\n...\n", &secrets];
     let mut input = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));

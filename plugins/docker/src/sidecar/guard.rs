@@ -76,7 +76,7 @@ fn check_upstream(proxy: &UpstreamProxy) -> Result<()> {
 
 /// Returns the guard's configuration, as it reads it.
 pub(super) fn config(spec: &Spec, place: &Place<'_>) -> Result<String, DockerError> {
-    read(spec, place)?.to_yaml().map_err(|source| DockerError::ReadGuardConfig { source })
+    read(spec, place)?.to_json().map_err(|source| DockerError::ReadGuardConfig { source })
 }
 
 /// Returns the guard's configuration: the host's policy, where to listen, and whom to serve.

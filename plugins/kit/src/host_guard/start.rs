@@ -19,7 +19,7 @@ use crate::{Ready, guard_config, guard_secrets, trust};
 const CONTROL_DIR: &str = "control";
 
 /// The guard's files inside its own sandbox.
-const CONFIG: &str = "/run/claude-bottle/guard.yaml";
+const CONFIG: &str = "/run/claude-bottle/guard.json";
 const SOCKET_DIR: &str = "/run/claude-bottle/egress";
 const SOCKET: &str = "/run/claude-bottle/egress/guard.sock";
 const CONTROL_INSIDE: &str = "/run/claude-bottle/control";
@@ -71,7 +71,7 @@ impl HostGuard<'_> {
         }
         let control = make_dir(self.dir.join(CONTROL_DIR), 0o700, owner)?;
         let secrets = secrets(call, self.spec)?;
-        let config = self.dir.join("guard.yaml");
+        let config = self.dir.join("guard.json");
         write_new(&config, self.config()?.as_bytes(), 0o644)?;
         let log = make_log_dir(&self.spec.state_dir, owner)?;
         let mut arguments = view(self.bwrap)?;
@@ -97,7 +97,7 @@ impl HostGuard<'_> {
         config.log.file = Some(Path::new(LOG_DIR).join(LOG));
         config.dlp.secrets_file = Some(PathBuf::from("/proc/self/fd/0"));
         config.socket_access = self.access.unwrap_or(config.socket_access);
-        config.to_yaml().failure(FailureKind::Internal, || "cannot write the guard's configuration")
+        config.to_json().failure(FailureKind::Internal, || "cannot write the guard's configuration")
     }
 }
 
