@@ -4,22 +4,18 @@
 //! squid speaks nothing else. The guard inspects what it sees; the other two look into nothing.
 
 mod certificates;
+mod memory;
 mod proxies;
 mod upstream;
 
-use std::time::Duration;
-
 use super::line::Way;
-use super::sheet::{Sheet, median};
-use super::{Measured, latency, rates, throughput, turn};
+use super::sheet::Sheet;
+use super::{Measured, latency, rates, throughput};
 use certificates::{Roots, client};
 use proxies::{Kind, Opened};
 
 /// The name that all ask for. It leads to this machine without a name server.
 const NAME: &str = "localhost";
-
-/// Time in which a proxy comes to rest.
-const REST: Duration = Duration::from_millis(500);
 
 /// Measures everything; `rounds` scales how often.
 pub(super) async fn run(rounds: usize) -> anyhow::Result<Vec<Sheet>> {
@@ -33,20 +29,20 @@ pub(super) async fn run(rounds: usize) -> anyhow::Result<Vec<Sheet>> {
         let way = Way { proxy: Some(proxy.address), tls: Some(client(&proxy.authority)?), ..direct };
         all.push(Measured { name: proxy.kind.name(), way });
     }
+    let mut sizes = Vec::new();
+    for (proxy, measured) in proxies.iter().zip(&all[1..]) {
+        sizes.push(memory::at_first(proxy, measured).await?);
+    }
     let mut sheets = latency::run_in_tunnels(rounds * 4, &all).await?;
     sheets.extend(rates::run(rounds.div_ceil(3), &all).await?);
     sheets.extend(throughput::run_in_tunnels(rounds.div_ceil(3), &all).await?);
     for sheet in &mut sheets {
         sheet.title = format!("Opened: {}", sheet.title);
     }
-    tokio::time::sleep(REST).await;
-    let mut rows = Vec::new();
-    for (proxy, measured) in proxies.iter().zip(&all[1..]) {
-        // What each has in use after the same work.
-        turn(measured.name, async { measured.way.tunnel().await?.ask(&measured.way.origin("/")).await })
-            .await?;
-        rows.push((measured.name, vec![median(&mut [proxy.resident()?])]));
+    for ((proxy, measured), sizes) in proxies.iter().zip(&all[1..]).zip(&mut sizes) {
+        sizes.push(memory::after(proxy, measured).await?);
     }
-    sheets.push(Sheet { title: "Opened: memory after all of it".to_owned(), columns: &["MB"], rows });
+    let rows = proxies.iter().zip(sizes).map(|(proxy, sizes)| (proxy.kind.name(), sizes)).collect();
+    sheets.push(Sheet { title: "Opened: memory (resident)".to_owned(), columns: memory::COLUMNS, rows });
     Ok(sheets)
 }
