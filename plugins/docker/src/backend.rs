@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 
 use crate::close::Faults;
 use crate::config::{Config, SETTINGS};
-use crate::engine::{Address, AddressError, DockerApi};
+use crate::engine::{self, AddressError, DockerApi};
 use crate::error::DockerError;
 use crate::image::guard::GUEST;
 use crate::plan::BottleState;
@@ -107,7 +107,7 @@ impl Backend for Docker {
 
     fn open(context: Context) -> Result<Self> {
         let config = Config::read(&context)?;
-        let engine = Address::find(&|name| std::env::var(name).ok());
+        let engine = engine::find(&|name| std::env::var(name).ok());
         let engine = engine.map(|address| Arc::new(DockerApi::new(address, config.guest.clone())));
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(2).thread_name("docker").enable_all().build();

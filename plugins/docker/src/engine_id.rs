@@ -60,7 +60,7 @@ mod tests {
         let state = crate::active::tests::state(made_on.map(id));
         let engine = Recording {
             id: now.0.to_owned(),
-            address: Address::Tcp(now.1.trim_start_matches("tcp://").to_owned()),
+            address: Some(Address::Tcp(now.1.trim_start_matches("tcp://").to_owned())),
             ..Recording::default()
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -9,7 +9,7 @@ use claude_bottle_kit::{closed, printable};
 use claude_bottle_plugin_api::{Failure, FailureKind};
 use thiserror::Error;
 
-use crate::engine::{EngineError, disk_full_hint};
+use crate::engine::{EngineError, disk_full_hint, hint};
 
 /// A failure of this backend.
 #[derive(Debug, Error)]
@@ -176,7 +176,7 @@ impl DockerError {
 
     fn hints(&self) -> Vec<String> {
         let own = match self {
-            Self::BuildImage { base, tail, pull, source, .. } if source.hint().is_none() => {
+            Self::BuildImage { base, tail, pull, source, .. } if hint(source).is_none() => {
                 return build_hints(base, tail, *pull);
             }
             Self::PullImage { reference, .. } => Some(format!(
@@ -213,7 +213,7 @@ impl DockerError {
             Self::ReadProgram { .. } => Some("reinstall claude-bottle: one of its programs is missing".to_owned()),
             _ => None,
         };
-        own.into_iter().chain(self.engine().and_then(EngineError::hint)).collect()
+        own.into_iter().chain(self.engine().and_then(hint)).collect()
     }
 }
 

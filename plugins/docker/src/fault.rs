@@ -107,7 +107,7 @@ impl Fault {
             Some((Action::Hang, at)) if at == step => {
                 // The tests wait for this line.
                 tracing::info!(step, "staying at the step");
-                Err(crate::cancel::cancelled(call).await)
+                Err(claude_bottle_engine::cancelled(call).await)
             }
             Some((Action::Pause, at)) if at == step => {
                 let paused = kill_process(getpid(), Signal::STOP);

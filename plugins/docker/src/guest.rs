@@ -20,7 +20,7 @@ pub(crate) async fn copy_in(
     container: &str,
 ) -> Result<()> {
     let (guest, task) = (ContainerGuest { engine, container }, task(config, plan, None));
-    crate::cancel::unless_cancelled(call, provision::copy_in(&guest, call, &task, config)).await
+    claude_bottle_engine::unless_cancelled(call, provision::copy_in(&guest, call, &task, config)).await
 }
 
 /// Puts the rest into a bottle that was granted to it.
@@ -39,7 +39,7 @@ pub(crate) async fn provision(
         plan.user = user;
     }
     let task = task(config, &plan, bottle.proxy.as_deref());
-    crate::cancel::unless_cancelled(call, provision::set_up(&guest, call, &task, config)).await
+    claude_bottle_engine::unless_cancelled(call, provision::set_up(&guest, call, &task, config)).await
 }
 
 fn task<'a>(config: &Config, plan: &'a Planned, proxy: Option<&'a str>) -> Task<'a> {

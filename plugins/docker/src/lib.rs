@@ -9,7 +9,6 @@
 mod active;
 mod advisories;
 mod backend;
-mod cancel;
 mod cleanup;
 mod close;
 mod config;
@@ -19,7 +18,6 @@ mod error;
 mod exec;
 mod export;
 mod fault;
-mod fd_reader;
 mod guard_place;
 mod guest;
 mod hardening;

@@ -4,7 +4,7 @@ use claude_bottle_plugin_api::{Failure, Probe};
 
 use crate::advisories;
 use crate::config::Config;
-use crate::engine::{Address, Engine, EngineError, EngineFacts};
+use crate::engine::{Address, Engine, EngineError, EngineFacts, hint};
 use crate::error::DockerError;
 use crate::limits;
 use crate::protection::Protection;
@@ -105,5 +105,5 @@ fn unusable(error: &EngineError) -> Probe {
         reason = format!("{reason}: {cause}");
         source = cause.source();
     }
-    Probe::unusable(reason, error.hint().unwrap_or_else(|| "docker info".to_owned()))
+    Probe::unusable(reason, hint(error).unwrap_or_else(|| "docker info".to_owned()))
 }

@@ -6,11 +6,11 @@ use claude_bottle_plugin_api::{Bottle, Call, Failure, FailureKind, ReloadRequest
 use tokio::io::AsyncWriteExt;
 
 use crate::active;
-use crate::cancel::unless_cancelled;
 use crate::engine::{Attached, Engine, EngineError, Found, Frames, Kind};
 use crate::error::DockerError;
 use crate::names::PREFIX;
 use crate::plan::{BottleState, role};
+use claude_bottle_engine::unless_cancelled;
 
 /// The stream on which the guard answers.
 const STDERR: u8 = 2;

@@ -4,40 +4,18 @@
 //! <https://github.com/docker/cli/blob/v28.2.2/cli/command/cli.go>. One thing of it is not taken over: TLS without a look at the
 //! engine's certificate, which `DOCKER_TLS` alone and a context's `skip-tls-verify` ask for, is refused.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use claude_bottle_engine::{Address, SshHost, TlsAddress};
+
 use super::context::{self, Context};
-use super::ssh::SshHost;
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 /// The ports of an engine in clear and by TLS.
 const PORTS: [u16; 2] = [2375, 2376];
-
-/// Where an engine listens, and how it is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Address {
-    /// A Unix socket.
-    Unix(PathBuf),
-    /// `host:port`, in clear.
-    Tcp(String),
-    /// `host:port`, by TLS.
-    Tls(TlsAddress),
-    /// A socket of another machine, by the user's own `ssh`.
-    Ssh(SshHost),
-}
-
-/// An engine behind TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TlsAddress {
-    /// `host:port`.
-    pub(crate) authority: String,
-    /// The directory with `ca.pem`, `cert.pem` and `key.pem`.
-    pub(crate) files: PathBuf,
-}
 
 /// Why no address could be made out.
 #[derive(Debug, Error)]
@@ -82,56 +60,35 @@ impl AddressError {
     }
 }
 
-impl Default for Address {
-    fn default() -> Self {
-        Self::Unix(DEFAULT_SOCKET.into())
+/// Finds the address from an environment, which a test can make up.
+pub(crate) fn find(env: &dyn Fn(&str) -> Option<String>) -> Result<Address, AddressError> {
+    let set = |name: &str| env(name).filter(|value| !value.is_empty());
+    let home = || set("HOME").map(|home| Path::new(&home).join(".docker"));
+    let settings = set("DOCKER_CONFIG").map(PathBuf::from).or_else(home);
+    if let Some(host) = set("DOCKER_HOST") {
+        let files = || set("DOCKER_CERT_PATH").map(PathBuf::from).or_else(|| settings.clone());
+        return match (set("DOCKER_TLS_VERIFY"), set("DOCKER_TLS")) {
+            (None, None) => parse(&host, &Tls::None),
+            (None, Some(_)) => {
+                parse(&host, &Tls::Unverified("DOCKER_TLS without DOCKER_TLS_VERIFY".to_owned()))
+            }
+            (Some(_), _) => parse(&host, &Tls::Verified(files())),
+        };
+    }
+    let Some(settings) = settings else { return Ok(usual()) };
+    match context::find(&settings, set("DOCKER_CONTEXT"))? {
+        None => Ok(usual()),
+        Some(Context { host, name, skips_verification: true, .. }) => {
+            parse(&host, &Tls::Unverified(format!("docker context `{name}`")))
+        }
+        Some(Context { host, tls: Some(files), .. }) => parse(&host, &Tls::Verified(Some(files))),
+        Some(Context { host, .. }) => parse(&host, &Tls::None),
     }
 }
 
-impl Address {
-    /// Finds the address from an environment, which a test can make up.
-    pub(crate) fn find(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, AddressError> {
-        let set = |name: &str| env(name).filter(|value| !value.is_empty());
-        let home = || set("HOME").map(|home| Path::new(&home).join(".docker"));
-        let settings = set("DOCKER_CONFIG").map(PathBuf::from).or_else(home);
-        if let Some(host) = set("DOCKER_HOST") {
-            let files = || set("DOCKER_CERT_PATH").map(PathBuf::from).or_else(|| settings.clone());
-            return match (set("DOCKER_TLS_VERIFY"), set("DOCKER_TLS")) {
-                (None, None) => parse(&host, &Tls::None),
-                (None, Some(_)) => {
-                    parse(&host, &Tls::Unverified("DOCKER_TLS without DOCKER_TLS_VERIFY".to_owned()))
-                }
-                (Some(_), _) => parse(&host, &Tls::Verified(files())),
-            };
-        }
-        let Some(settings) = settings else { return Ok(Self::default()) };
-        match context::find(&settings, set("DOCKER_CONTEXT"))? {
-            None => Ok(Self::default()),
-            Some(Context { host, name, skips_verification: true, .. }) => {
-                parse(&host, &Tls::Unverified(format!("docker context `{name}`")))
-            }
-            Some(Context { host, tls: Some(files), .. }) => parse(&host, &Tls::Verified(Some(files))),
-            Some(Context { host, .. }) => parse(&host, &Tls::None),
-        }
-    }
-
-    /// Says how the engine is reached; nothing of a socket, whose address says it.
-    pub(crate) fn way(&self) -> Option<&'static str> {
-        match self {
-            Self::Unix(_) => None,
-            Self::Tcp(_) => Some("in clear"),
-            Self::Tls(_) => Some("by TLS"),
-            Self::Ssh(_) => Some("by ssh"),
-        }
-    }
-
-    /// Returns `true` if what is sent to the engine can be read and changed on its way: another machine, in clear.
-    pub(crate) fn is_exposed(&self) -> bool {
-        let Self::Tcp(authority) = self else { return false };
-        let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host);
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        host != "localhost" && !host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    }
+/// Returns where an engine is when nothing says it.
+pub(super) fn usual() -> Address {
+    Address::Unix(DEFAULT_SOCKET.into())
 }
 
 /// What is asked for about TLS, where the address itself does not say it.
@@ -169,17 +126,6 @@ fn with_port(authority: &str, usual: u16) -> String {
     let authority = authority.trim_end_matches('/');
     let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     if has_port { authority.to_owned() } else { format!("{authority}:{usual}") }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unix(path) => write!(f, "unix://{}", path.display()),
-            Self::Tcp(authority) => write!(f, "tcp://{authority}"),
-            Self::Tls(address) => write!(f, "tcp://{}", address.authority),
-            Self::Ssh(host) => host.fmt(f),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fs;
 use super::*;
 
 fn address(vars: &[(&str, &str)]) -> Result<Address, AddressError> {
-    Address::find(&|name| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    super::find(&|name| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
 }
 
 fn find(vars: &[(&str, &str)]) -> String {

@@ -1,4 +1,4 @@
-//! The engine over its API: bollard for nearly everything, [`super::wire`] for the rest.
+//! The engine over its API: bollard for nearly everything, [`super::wire::Wire`] for the rest.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
@@ -8,15 +8,16 @@ use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, NetworkConnectRequest, NetworkCreateRequest};
 use bollard::query_parameters as query;
+use bytes::Bytes;
+use claude_bottle_engine::{Ask, Body as Content, encoded, follow};
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::client::DockerApi;
 use super::error::understand;
 use super::listing::list;
-use super::progress::follow;
 use super::{
     Abandoned, Address, Attached, Body, Build, Container, Engine, EngineError, EngineFacts, ExecSpec,
-    ExecState, Found, Kind, Network, OutputStream, Result, Server, wire,
+    ExecState, Found, Kind, Network, OutputStream, Result, Server,
 };
 
 /// How long the engine may take to answer; an answer that is a stream may then take longer.
@@ -42,8 +43,7 @@ impl Engine for DockerApi {
     }
 
     async fn create_network(&self, request: NetworkCreateRequest) -> Result<String> {
-        let api = self.api().await?;
-        wire::create_network(&self.dialer, api, &request).await
+        self.wire().await?.create_network(&request).await
     }
 
     async fn inspect_network(&self, network: &str) -> Result<Network> {
@@ -80,36 +80,27 @@ impl Engine for DockerApi {
         Ok(image.config.and_then(|config| config.user).unwrap_or_default())
     }
 
-    async fn load_image(&self, tar: Body) -> Result<()> {
-        let options = query::ImportImageOptionsBuilder::default().quiet(true).build();
-        let body = bollard::body_try_stream(tar);
-        follow(self.client().await?.import_image(options, body, None), &mut |_| {}).await
+    async fn load_image(&self, tar: Bytes) -> Result<()> {
+        let loaded = self.wire().await?.send(Ask::post("/images/load?quiet=true", Content::Tar(tar))).await?;
+        follow(loaded, &mut |_| {}).await
     }
 
-    async fn build_image(&self, build: &Build, context: Body, line: &mut dyn FnMut(String)) -> Result<()> {
-        let options = query::BuildImageOptionsBuilder::default()
-            .t(&build.tag)
-            .rm(true)
-            .forcerm(true)
-            .nocache(build.no_cache)
-            .pull(if build.pull { "1" } else { "" })
-            .buildargs(&hash(&build.args))
-            .labels(&hash(&build.labels))
-            .build();
-        let body = bollard::body_try_stream(context);
-        follow(self.client().await?.build_image(options, None, Some(body)), line).await
+    async fn build_image(&self, build: &Build, context: Bytes, line: &mut dyn FnMut(String)) -> Result<()> {
+        let document = |map: &BTreeMap<String, String>| encoded(&serde_json::json!(map).to_string());
+        let path = format!(
+            "/build?t={}&rm=true&forcerm=true&nocache={}&pull={}&buildargs={}&labels={}",
+            encoded(&build.tag),
+            build.no_cache,
+            if build.pull { "1" } else { "" },
+            document(&build.args),
+            document(&build.labels),
+        );
+        follow(self.wire().await?.send(Ask::post(&path, Content::Tar(context))).await?, line).await
     }
 
     async fn pull_image(&self, reference: &str, line: &mut dyn FnMut(String)) -> Result<()> {
-        let options = query::CreateImageOptionsBuilder::default().from_image(reference).build();
-        let mut stream = self.client().await?.create_image(Some(options), None, None);
-        while let Some(info) = stream.try_next().await.map_err(understand)? {
-            if let Some(error) = info.error_detail.and_then(|detail| detail.message) {
-                return Err(EngineError::Failed { message: error });
-            }
-            line(info.status.unwrap_or_default());
-        }
-        Ok(())
+        let path = format!("/images/create?fromImage={}", encoded(reference));
+        follow(self.wire().await?.send(Ask::post(&path, Content::Nothing)).await?, line).await
     }
 
     async fn create_container(&self, name: &str, body: ContainerCreateBody) -> Result<String> {
@@ -241,7 +232,7 @@ impl Engine for DockerApi {
     }
 
     async fn attach(&self, container: &str, stdin: bool) -> Result<Attached> {
-        wire::attach(&self.dialer, self.api().await?, container, stdin).await
+        self.wire().await?.attach(container, stdin).await
     }
 
     async fn create_exec(&self, container: &str, spec: &ExecSpec) -> Result<String> {
@@ -263,7 +254,7 @@ impl Engine for DockerApi {
     }
 
     async fn start_exec(&self, exec: &str, tty: bool) -> Result<Attached> {
-        wire::start(&self.dialer, self.api().await?, exec, tty).await
+        self.wire().await?.start(exec, tty).await
     }
 
     async fn exec_state(&self, exec: &str) -> Result<ExecState> {
@@ -348,8 +339,4 @@ async fn until_gone(client: &Docker, container: &str) -> Result<()> {
         }
     }
     Err(EngineError::Timeout)
-}
-
-fn hash(map: &BTreeMap<String, String>) -> HashMap<String, String> {
-    map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
 }

@@ -1,17 +1,18 @@
 //! The connection to the engine: made on first use, in the newest version both sides speak.
 
-use std::io::ErrorKind;
+use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bollard::errors::Error;
 use bollard::models::{SystemInfo, SystemVersion};
 use bollard::{API_DEFAULT_VERSION, Docker};
+use claude_bottle_engine::Dialer;
 use tokio::sync::OnceCell;
 
 use super::api::DEADLINE;
-use super::dial::Dialer;
 use super::error::understand;
+use super::wire::Wire;
 use super::{Address, Ahead, EngineError, EngineFacts, EngineLimits, Result};
 
 /// What Podman calls itself among the components of `GET /version`, where Docker's own engine says `Engine`:
@@ -41,7 +42,16 @@ impl DockerApi {
             .get_or_try_init(|| async {
                 let seconds = DEADLINE.as_secs();
                 let dialer = Arc::clone(&self.dialer);
-                let transport = move |request| Arc::clone(&dialer).serve(request);
+                let transport = move |request| {
+                    let dialer = Arc::clone(&dialer);
+                    // It is taken out again by `understand`.
+                    async move {
+                        dialer
+                            .send(request)
+                            .await
+                            .map_err(|error| Error::IOError { err: io::Error::other(error) })
+                    }
+                };
                 // The name is not looked up: it is what stands in a request's URL until the dialer takes it out.
                 let client = Docker::connect_with_custom_transport(
                     transport,
@@ -56,20 +66,16 @@ impl DockerApi {
     }
 
     fn connect_error(&self, error: Error) -> EngineError {
-        let address = self.dialer.address().to_string();
-        match understand(error) {
-            EngineError::Io { source } if source.kind() == ErrorKind::PermissionDenied => {
-                EngineError::Denied { address }
-            }
-            EngineError::Gone { reason } => EngineError::Unreachable { address, source: reason.into() },
-            EngineError::Protocol { source } => EngineError::Unreachable { address, source },
-            EngineError::Io { source } => EngineError::Unreachable { address, source: source.into() },
-            other => other,
-        }
+        understand(error).at(self.dialer.address())
+    }
+
+    /// Returns the way of requests that bollard cannot make.
+    pub(super) async fn wire(&self) -> Result<Wire<'_>> {
+        Ok(Wire { dialer: &self.dialer, version: self.api().await? })
     }
 
     /// Returns the API version spoken, as major and minor.
-    pub(super) async fn api(&self) -> Result<(usize, usize)> {
+    async fn api(&self) -> Result<(usize, usize)> {
         let version = self.client().await?.client_version();
         Ok((version.major_version, version.minor_version))
     }

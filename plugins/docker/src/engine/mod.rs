@@ -1,24 +1,19 @@
 //! The engine, as the rest of the plug-in sees it: a small trait, so that its order of calls can be tested.
 //!
-//! Invariant: nothing outside this folder talks to an engine. Documents of the engine's API (bodies of requests) are
-//! bollard's data types; its client is known to the modules of this folder alone.
+//! How an engine is reached is `plugins/engine`'s. Invariant: nothing outside this folder talks to an engine. Documents of the engine's API
+//! (bodies of requests) are bollard's data types; its client is known to the modules of this folder alone.
 
-mod abandoned;
 mod address;
 mod api;
 mod client;
 mod clock;
 mod context;
-mod dial;
 mod error;
 mod listing;
 mod locality;
-mod progress;
 #[cfg(test)]
 pub(crate) mod recording;
 mod run;
-mod ssh;
-mod tls;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -30,11 +25,11 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub(crate) use abandoned::Abandoned;
-pub(crate) use address::{Address, AddressError};
+pub(crate) use address::{AddressError, find};
+pub(crate) use claude_bottle_engine::{Abandoned, Address, EngineError};
 pub(crate) use client::DockerApi;
 pub(crate) use clock::Ahead;
-pub(crate) use error::{EngineError, disk_full_hint};
+pub(crate) use error::{disk_full_hint, hint, unless_ambiguous};
 pub(crate) use locality::{Server, distance};
 pub(crate) use run::{ExecSpec, Frames, Output, Run, container_exit_code, exit_code, run};
 
@@ -186,8 +181,8 @@ pub(crate) trait Engine: Send + Sync + 'static {
     async fn image(&self, reference: &str) -> Result<Option<(String, BTreeMap<String, String>)>>;
     /// Returns the user that an image says; empty when it says none.
     async fn image_user(&self, reference: &str) -> Result<String>;
-    async fn load_image(&self, tar: Body) -> Result<()>;
-    async fn build_image(&self, build: &Build, context: Body, line: &mut dyn FnMut(String)) -> Result<()>;
+    async fn load_image(&self, tar: Bytes) -> Result<()>;
+    async fn build_image(&self, build: &Build, context: Bytes, line: &mut dyn FnMut(String)) -> Result<()>;
     async fn pull_image(&self, reference: &str, line: &mut dyn FnMut(String)) -> Result<()>;
 
     async fn create_container(&self, name: &str, body: ContainerCreateBody) -> Result<String>;

@@ -1,10 +1,11 @@
 //! A recording double: keeps what was made in memory, notes every call in order, and fails where a test asks for it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bollard::models::{ContainerCreateBody, NetworkCreateRequest};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -40,7 +41,7 @@ pub(crate) struct Recording {
     /// Containers whose image is removed just before they are made.
     pub(crate) gone: Mutex<BTreeSet<String>>,
     /// Where it is.
-    pub(crate) address: Address,
+    pub(crate) address: Option<Address>,
     /// What it calls itself.
     pub(crate) id: String,
     /// Whether it says that it is Podman.
@@ -88,7 +89,8 @@ impl Recording {
 
 impl Engine for Recording {
     fn address(&self) -> &Address {
-        &self.address
+        static USUAL: LazyLock<Address> = LazyLock::new(super::address::usual);
+        self.address.as_ref().unwrap_or(&USUAL)
     }
 
     async fn facts(&self) -> Result<EngineFacts> {
@@ -139,11 +141,11 @@ impl Engine for Recording {
         self.call(format!("image-user {reference}")).map(|()| "dev".to_owned())
     }
 
-    async fn load_image(&self, _tar: Body) -> Result<()> {
+    async fn load_image(&self, _tar: Bytes) -> Result<()> {
         self.call("load-image".to_owned())
     }
 
-    async fn build_image(&self, build: &Build, _context: Body, line: &mut dyn FnMut(String)) -> Result<()> {
+    async fn build_image(&self, build: &Build, _context: Bytes, line: &mut dyn FnMut(String)) -> Result<()> {
         line("Step 1/9 : ARG BASE_IMAGE".to_owned());
         self.call(format!("build-image {}", build.tag))
     }

@@ -4,85 +4,63 @@
 //! terminal's output for the head of a frame; here nobody looks at the bytes of a terminal.
 
 use bollard::models::{NetworkCreateRequest, NetworkCreateResponse};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
-use hyper::http::request::Builder;
-use hyper::{Request, Response, StatusCode, body::Incoming};
+use claude_bottle_engine::{Answer, Ask, Body, Dialer, EngineError, read_all, refusal};
+use hyper::StatusCode;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
-use super::dial::Dialer;
-use super::{Attached, EngineError, Result};
+use super::error::refined;
+use super::{Attached, Result};
 
-/// Starts the exec `id` and returns its streams.
-pub(super) async fn start(dialer: &Dialer, api: (usize, usize), id: &str, tty: bool) -> Result<Attached> {
-    let path = format!("/v{}.{}/exec/{id}/start", api.0, api.1);
-    take_over(dialer, path, id, &json!({"Detach": false, "Tty": tty})).await
+/// The engine's API in the version spoken.
+pub(super) struct Wire<'a> {
+    pub(super) dialer: &'a Dialer,
+    pub(super) version: (usize, usize),
 }
 
-/// Returns the streams of the container's own process, which may not have been started.
-///
-/// The engine answers when it has hooked itself in, so nothing the process says is missed.
-pub(super) async fn attach(dialer: &Dialer, api: (usize, usize), id: &str, stdin: bool) -> Result<Attached> {
-    let path = format!(
-        "/v{}.{}/containers/{id}/attach?stream=1&stdout=1&stderr=1&stdin={}",
-        api.0,
-        api.1,
-        u8::from(stdin)
-    );
-    take_over(dialer, path, id, &json!({})).await
-}
-
-/// Sends a request after which the connection carries a program's streams.
-async fn take_over(dialer: &Dialer, path: String, id: &str, document: &Value) -> Result<Attached> {
-    let request = Request::post(path).header(CONNECTION, "Upgrade").header(UPGRADE, "tcp");
-    let response = send(dialer, request, document).await?;
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(refusal(response).await);
+impl Wire<'_> {
+    /// Sends a request, and returns the answer once it has begun.
+    pub(super) async fn send(&self, ask: Ask<'_>) -> Result<Answer> {
+        let root = format!("/v{}.{}", self.version.0, self.version.1);
+        ask.send(&root, self.dialer.connect()).await.map_err(refined)
     }
-    let upgraded = hyper::upgrade::on(response).await.map_err(EngineError::protocol)?;
-    let (output, input) = tokio::io::split(TokioIo::new(upgraded));
-    Ok(Attached { id: id.to_owned(), output: Box::new(output), input: Box::new(input) })
-}
 
-/// Makes a network, and has the engine refuse a name that is taken.
-///
-/// Engines before 25 allow two networks of one name unless `CheckDuplicate` is set, which bollard does not know:
-/// <https://docs.docker.com/reference/api/engine/version-history/#v144-api-changes>.
-pub(super) async fn create_network(
-    dialer: &Dialer,
-    api: (usize, usize),
-    request: &NetworkCreateRequest,
-) -> Result<String> {
-    let mut document = serde_json::to_value(request).map_err(EngineError::protocol)?;
-    document["CheckDuplicate"] = Value::Bool(true);
-    let response =
-        send(dialer, Request::post(format!("/v{}.{}/networks/create", api.0, api.1)), &document).await?;
-    if !response.status().is_success() {
-        return Err(refusal(response).await);
+    /// Starts the exec `id` and returns its streams.
+    pub(super) async fn start(&self, id: &str, tty: bool) -> Result<Attached> {
+        self.take_over(&format!("/exec/{id}/start"), id, &json!({"Detach": false, "Tty": tty})).await
     }
-    let body = response.into_body().collect().await.map_err(EngineError::protocol)?.to_bytes();
-    let answer: NetworkCreateResponse = serde_json::from_slice(&body).map_err(EngineError::protocol)?;
-    Ok(answer.id)
-}
 
-async fn send(dialer: &Dialer, request: Builder, document: &Value) -> Result<Response<Incoming>> {
-    let request = request
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(document.to_string())))
-        .map_err(EngineError::protocol)?;
-    let answer = tokio::time::timeout(super::api::DEADLINE, dialer.send(request)).await;
-    answer.map_err(|_| EngineError::Timeout)?
-}
+    /// Returns the streams of the container's own process, which may not have been started.
+    ///
+    /// The engine answers when it has hooked itself in, so nothing the process says is missed.
+    pub(super) async fn attach(&self, id: &str, stdin: bool) -> Result<Attached> {
+        let stdin = u8::from(stdin);
+        let path = format!("/containers/{id}/attach?stream=1&stdout=1&stderr=1&stdin={stdin}");
+        self.take_over(&path, id, &json!({})).await
+    }
 
-async fn refusal(response: Response<Incoming>) -> EngineError {
-    let status = response.status().as_u16();
-    let body =
-        response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let document: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let message = document["message"]
-        .as_str()
-        .map_or_else(|| String::from_utf8_lossy(&body).into_owned(), str::to_owned);
-    super::error::refused(status, message)
+    /// Sends a request after which the connection carries a program's streams.
+    async fn take_over(&self, path: &str, id: &str, document: &Value) -> Result<Attached> {
+        let ask = Ask { takes_over: true, ..Ask::post(path, Body::Json(document)) };
+        let answer = self.send(ask).await?;
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(refined(refusal(answer).await));
+        }
+        let upgraded = hyper::upgrade::on(answer).await.map_err(EngineError::protocol)?;
+        let (output, input) = tokio::io::split(TokioIo::new(upgraded));
+        Ok(Attached { id: id.to_owned(), output: Box::new(output), input: Box::new(input) })
+    }
+
+    /// Makes a network, and has the engine refuse a name that is taken.
+    ///
+    /// Engines before 25 allow two networks of one name unless `CheckDuplicate` is set, which bollard does not know:
+    /// <https://docs.docker.com/reference/api/engine/version-history/#v144-api-changes>.
+    pub(super) async fn create_network(&self, request: &NetworkCreateRequest) -> Result<String> {
+        let mut document = serde_json::to_value(request).map_err(EngineError::protocol)?;
+        document["CheckDuplicate"] = Value::Bool(true);
+        let answer = self.send(Ask::post("/networks/create", Body::Json(&document))).await?;
+        let answer: NetworkCreateResponse =
+            serde_json::from_slice(&read_all(answer).await?).map_err(EngineError::protocol)?;
+        Ok(answer.id)
+    }
 }

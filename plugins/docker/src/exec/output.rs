@@ -31,7 +31,7 @@ impl Writer {
     pub(super) fn start(stdout: OwnedFd, stderr: OwnedFd) -> Result<Self> {
         let (chunks, mut receiver) = mpsc::channel::<Job>(16);
         let (finished, done) = oneshot::channel();
-        crate::fd_reader::spawn("output", move || {
+        claude_bottle_engine::spawn("output", move || {
             while let Some(job) = receiver.blocking_recv() {
                 let (stream, bytes) = match job {
                     Job::Write(stream, bytes) => (stream, bytes),

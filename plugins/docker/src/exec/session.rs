@@ -12,7 +12,7 @@ use super::start;
 use super::stops::{Piece, Stops};
 use crate::engine::{Attached, Engine, EngineError, ExecSpec, Frames, Output, Run, run};
 use crate::error::DockerError;
-use crate::fd_reader::Reader;
+use claude_bottle_engine::Reader;
 
 /// How long a program has to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
@@ -63,7 +63,7 @@ impl<E: Engine> Session<'_, E> {
                 drop(tokio::time::timeout(GRACE, &mut copy).await);
                 Ok(())
             }
-            failure = crate::cancel::cancelled(call) => {
+            failure = claude_bottle_engine::cancelled(call) => {
                 self.end(&mut copy).await;
                 Err(failure)
             }

@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
+use claude_bottle_engine::unless_cancelled;
 use claude_bottle_kit::agent_image::{AgentImage, BuiltImage};
 use claude_bottle_kit::key;
 use claude_bottle_kit::recipe::{context, proxy_args};
 use claude_bottle_plugin_api::{Call, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::cancel::unless_cancelled;
-use crate::engine::{Build, Engine, whole};
+use crate::engine::{Build, Engine};
 use crate::error::DockerError;
 
 /// How many of the last lines of a failed build are looked at for advice. The host shows all of them.
@@ -76,9 +76,10 @@ async fn build_image(
             tail.pop_front();
         }
     };
-    let context = whole(context(dockerfile).map_err(|source| DockerError::CopyIn { source })?);
+    let context = context(dockerfile).map_err(|source| DockerError::CopyIn { source })?;
     let built =
-        unless_cancelled(call, async { Ok(engine.build_image(build, context, &mut line).await) }).await?;
+        unless_cancelled(call, async { Ok(engine.build_image(build, context.into(), &mut line).await) })
+            .await?;
     built.map_err(|source| DockerError::BuildImage {
         tag: build.tag.clone(),
         base: base.to_owned(),

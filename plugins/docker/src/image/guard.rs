@@ -15,7 +15,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::known::{self, Stamp};
-use crate::engine::{Engine, whole};
+use crate::engine::Engine;
 use crate::error::DockerError;
 
 /// A directory that agent and sidecar share: root's, with the program for the inside and the socket's directory.
@@ -152,7 +152,7 @@ pub(crate) async fn ensure(engine: &impl Engine, call: &Call, image: GuardImage)
     });
     let (tag, archive) = packed.await.failure(FailureKind::Internal, || "cannot pack the egress guard")??;
     let load = |source| DockerError::LoadImage { tag: tag.clone(), source };
-    engine.load_image(whole(archive)).await.map_err(load)?;
+    engine.load_image(archive.into()).await.map_err(load)?;
     step.done();
     Ok(tag)
 }

@@ -10,9 +10,9 @@ use claude_bottle_plugin_api::{Call, Result};
 
 pub(crate) use agent::{Renew, ensure};
 
-use crate::cancel::unless_cancelled;
 use crate::engine::Engine;
 use crate::error::DockerError;
+use claude_bottle_engine::unless_cancelled;
 
 /// Makes sure an image that is not ours is there, pulling it when it is not.
 pub(crate) async fn ensure_given(engine: &impl Engine, call: &Call, reference: &str) -> Result<()> {

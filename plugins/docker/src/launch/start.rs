@@ -11,7 +11,7 @@ use claude_bottle_plugin_api::{ErrorExt, Failure, FailureKind, Result};
 
 use super::networks::{Internal, Networks};
 use super::{Containers, Launch, before_start};
-use crate::engine::{Attached, Container, Engine, EngineError, container_exit_code};
+use crate::engine::{Attached, Container, Engine, EngineError, container_exit_code, unless_ambiguous};
 use crate::error::DockerError;
 use crate::guest;
 use crate::link::LOOPBACK;
@@ -177,7 +177,7 @@ impl<E: Engine> Launch<'_, E> {
                 () = sidecar::ended(self.engine, containers.sidecar()) => Ok(false),
             }
         };
-        if !crate::cancel::unless_cancelled(self.call, ready).await? {
+        if !claude_bottle_engine::unless_cancelled(self.call, ready).await? {
             return Err(self.silent(containers).await.into());
         }
         shown.done();
@@ -189,7 +189,7 @@ impl<E: Engine> Launch<'_, E> {
         let failed = |source| DockerError::StartContainer { name: name.to_owned(), source };
         let attached = self.engine.attach(id, true).await.map_err(failed)?;
         let started = self.engine.start_container(id).await;
-        started.map_err(EngineError::unless_ambiguous).map_err(failed)?;
+        started.map_err(unless_ambiguous).map_err(failed)?;
         Ok(attached)
     }
 
@@ -200,7 +200,7 @@ impl<E: Engine> Launch<'_, E> {
             let heard = wait_until_ready(begun, input, word).await;
             Ok(heard.map_err(|source| failed(EngineError::Io { source }))?)
         };
-        crate::cancel::unless_cancelled(self.call, heard).await
+        claude_bottle_engine::unless_cancelled(self.call, heard).await
     }
 
     /// Returns the sidecar's address on the inner network.

@@ -13,14 +13,17 @@ use rustix::io::Errno;
 use tokio::sync::{mpsc, oneshot};
 
 /// Bytes from a descriptor. Dropping it ends the thread behind it.
-pub(crate) struct Reader {
+pub struct Reader {
     bytes: mpsc::Receiver<Vec<u8>>,
     _end: OwnedFd,
 }
 
 impl Reader {
     /// Starts to read.
-    pub(crate) fn start(fd: OwnedFd) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Fails when the system has no pipe or thread to give.
+    pub fn start(fd: OwnedFd) -> Result<Self> {
         let (ended, end) = end_pipe().failure(FailureKind::Internal, || "cannot make a pipe")?;
         let (sender, bytes) = mpsc::channel(4);
         spawn("reader", move || read(&fd, &ended, &sender))?;
@@ -28,7 +31,7 @@ impl Reader {
     }
 
     /// Returns the next bytes, or `None` at the end.
-    pub(crate) async fn read(&mut self) -> Option<Vec<u8>> {
+    pub async fn read(&mut self) -> Option<Vec<u8>> {
         self.bytes.recv().await
     }
 }
@@ -50,7 +53,7 @@ fn end_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
 }
 
-/// Waits for the descriptor or the end of interest; says whether it was the descriptor.
+/// Waits for the descriptor or the end of interest; returns `true` if it was the descriptor.
 fn is_next(fd: &OwnedFd, ended: &OwnedFd) -> bool {
     loop {
         let mut waiting = [PollFd::new(fd, PollFlags::IN), PollFd::new(ended, PollFlags::IN)];
@@ -74,8 +77,11 @@ fn read(fd: &OwnedFd, ended: &OwnedFd, sender: &mpsc::Sender<Vec<u8>>) {
     }
 }
 
-/// Starts a thread; a failure to start one is the system's.
-pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+/// Starts a thread.
+///
+/// # Errors
+/// Fails when the system has none to give.
+pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
     let started = std::thread::Builder::new().name(name.to_owned()).spawn(body);
     started.map(drop).failure(FailureKind::Internal, || format!("cannot start the thread `{name}`"))
 }

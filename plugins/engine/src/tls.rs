@@ -15,9 +15,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
 use zeroize::Zeroizing;
 
-use super::address::TlsAddress;
-use super::error::UntrustedEngine;
-use super::{EngineError, Result};
+use crate::error::UntrustedEngine;
+use crate::{EngineError, Result, TlsAddress};
 
 /// The authority that made the engine's certificate.
 const AUTHORITY: &str = "ca.pem";
@@ -25,7 +24,7 @@ const AUTHORITY: &str = "ca.pem";
 const OWN: [&str; 2] = ["cert.pem", "key.pem"];
 
 /// Reads the files of a directory, named as docker names them. The user's own certificate may be missing.
-pub(super) fn config(files: &Path) -> Result<Arc<ClientConfig>> {
+pub(crate) fn config(files: &Path) -> Result<Arc<ClientConfig>> {
     let authority = files.join(AUTHORITY);
     let pem = read(&authority)?.ok_or_else(|| unusable(&authority, &io::ErrorKind::NotFound))?;
     let mut roots = RootCertStore::empty();
@@ -69,7 +68,7 @@ fn unusable(path: &Path, why: &dyn Display) -> EngineError {
 }
 
 /// Speaks TLS over a connection.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     config: Arc<ClientConfig>,
     address: &TlsAddress,
     stream: TcpStream,
@@ -89,12 +88,12 @@ pub(super) async fn connect(
 }
 
 /// Returns the error of TLS that an error of the system was made of.
-pub(super) fn of(error: &io::Error) -> Option<&TlsError> {
+pub(crate) fn of(error: &io::Error) -> Option<&TlsError> {
     error.get_ref()?.downcast_ref()
 }
 
 /// Returns the engine's word when it refuses this user's certificate, or the lack of one.
-pub(super) fn refusal(error: &io::Error) -> Option<String> {
+pub(crate) fn refusal(error: &io::Error) -> Option<String> {
     match of(error)? {
         TlsError::AlertReceived(alert) => Some(format!("{alert:?}")),
         _ => None,

@@ -1,4 +1,4 @@
-//! Waiting for the moment the host wants a call to end.
+//! Work for a call ends when the host wants the call to end.
 
 use std::future::Future;
 
@@ -7,7 +7,7 @@ use claude_bottle_plugin_api::{Call, Failure, Result};
 use crate::fd_reader::readable;
 
 /// Waits until the call should end; for good when the host cannot say so.
-pub(crate) async fn cancelled(call: &Call) -> Failure {
+pub async fn cancelled(call: &Call) -> Failure {
     if !call.cancelled() {
         let watched = match call.cancel_fd() {
             Some(fd) => readable(fd).await.is_ok(),
@@ -21,7 +21,10 @@ pub(crate) async fn cancelled(call: &Call) -> Failure {
 }
 
 /// Does work that may be dropped half-way, unless the call should end.
-pub(crate) async fn unless_cancelled<T>(call: &Call, work: impl Future<Output = Result<T>>) -> Result<T> {
+///
+/// # Errors
+/// Fails as the work does, and when the call is cancelled.
+pub async fn unless_cancelled<T>(call: &Call, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         biased;
         done = work => done,

@@ -20,14 +20,14 @@ pub(crate) struct Ended {
 }
 
 /// The connection.
-pub(in crate::engine) struct Carried {
+pub(crate) struct Carried {
     stream: UnixStream,
     tunnel: Arc<Tunnel>,
 }
 
 impl Carried {
     /// Connects.
-    pub(in crate::engine) async fn connect(tunnel: Arc<Tunnel>) -> io::Result<Self> {
+    pub(crate) async fn connect(tunnel: Arc<Tunnel>) -> io::Result<Self> {
         let stream = UnixStream::connect(tunnel.path()).await?;
         Ok(Self { stream, tunnel })
     }

@@ -23,10 +23,9 @@ use claude_bottle_kit::poll;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
 
-use super::{EngineError, Result};
-pub(super) use carried::Carried;
-pub(crate) use carried::Ended;
-pub(crate) use host::SshHost;
+use crate::{EngineError, Result};
+pub(crate) use carried::{Carried, Ended};
+pub use host::SshHost;
 use place::Place;
 use words::Words;
 
@@ -42,7 +41,7 @@ const EXITING: u64 = 4;
 
 /// A forwarded socket, and the `ssh` that forwards it.
 #[derive(Debug)]
-pub(super) struct Tunnel {
+pub(crate) struct Tunnel {
     host: SshHost,
     /// The socket, which has no name any more.
     socket: OwnedFd,
@@ -59,7 +58,7 @@ struct Ssh {
 
 impl Tunnel {
     /// Opens it, and waits until the engine answers through it. This blocks.
-    pub(super) fn open(host: &SshHost, guest: &Path) -> Result<Self> {
+    pub(crate) fn open(host: &SshHost, guest: &Path) -> Result<Self> {
         let said = |said: String| EngineError::ssh(host, said);
         let program = find_on_path("ssh");
         let program =
@@ -76,12 +75,12 @@ impl Tunnel {
     }
 
     /// Returns where the socket is connected to, which has no other name.
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.socket.as_raw_fd()))
     }
 
     /// Returns `true` if `ssh` has ended, or is about to.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.ssh.has_ended()
     }
 

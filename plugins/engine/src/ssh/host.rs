@@ -28,7 +28,7 @@ const OPTIONS: [&str; 9] = [
 
 /// A machine, a user there, and the engine's socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SshHost {
+pub struct SshHost {
     user: Option<String>,
     host: String,
     port: Option<u16>,
@@ -36,8 +36,11 @@ pub(crate) struct SshHost {
 }
 
 impl SshHost {
-    /// Reads `[user@]host[:port][/path]`, or says what is wrong with it.
-    pub(in crate::engine) fn parse(text: &str) -> Result<Self, &'static str> {
+    /// Reads `[user@]host[:port][/path]`.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
         let (authority, path) = match text.find('/') {
             Some(at) => text.split_at(at),
             None => (text, ""),
@@ -84,7 +87,7 @@ impl SshHost {
     }
 
     /// Returns what helps against what `ssh` complains of.
-    pub(in crate::engine) fn hint(&self, said: &str) -> String {
+    pub(crate) fn hint(&self, said: &str) -> String {
         super::words::hint(self, said)
     }
 

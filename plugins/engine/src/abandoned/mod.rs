@@ -17,24 +17,27 @@ use std::path::Path;
 
 /// Connections to an engine whose client is gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Abandoned {
+pub struct Abandoned {
     /// Whether there are any that the engine has not taken yet.
-    pub(crate) waiting: bool,
+    pub waiting: bool,
     /// Those that the engine works on, by the number that names each for as long as it exists.
-    pub(crate) taken: BTreeSet<u32>,
+    pub taken: BTreeSet<u32>,
 }
 
 impl Abandoned {
     /// Returns those to the engine's socket.
-    pub(super) fn at(socket: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// Fails when the kernel does not tell.
+    pub fn at(socket: &Path) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         return sock_diag::connections(socket);
         #[cfg(not(target_os = "linux"))]
         Err(io::Error::new(io::ErrorKind::Unsupported, socket.display().to_string()))
     }
 
-    /// Returns whether the engine still has any of these, by what there is now. Others that came to it are not waited for.
-    pub(crate) fn remain(&mut self, now: Self) -> bool {
+    /// Returns `true` if the engine still has any of these, by what there is now. Others that came to it are not waited for.
+    pub fn remain(&mut self, now: Self) -> bool {
         if self.waiting {
             // Any of them may be one that was waiting.
             self.taken = now.taken;

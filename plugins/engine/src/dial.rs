@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::errors::Error;
 use claude_bottle_kit::companions::guest_program;
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::header::{HOST, HeaderValue};
-use hyper::{Request, Response, Uri};
+use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,8 +16,8 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Mutex, OnceCell};
 use tokio_rustls::rustls::ClientConfig;
 
-use super::ssh::{Carried, SshHost, Tunnel};
-use super::{Address, EngineError, Result, tls};
+use crate::ssh::{Carried, Tunnel};
+use crate::{Address, Answer, EngineError, Result, SshHost, tls};
 
 /// How long another machine may take to take a connection, and how long to agree on TLS.
 const CONNECTING: Duration = Duration::from_secs(10);
@@ -26,11 +25,11 @@ const CONNECTING: Duration = Duration::from_secs(10);
 const ALIVE: (Duration, Duration, u32) = (Duration::from_secs(15), Duration::from_secs(15), 3);
 
 /// A connection.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
 
 /// What connects to an engine.
-pub(super) struct Dialer {
+pub struct Dialer {
     address: Address,
     /// The program for the inside, where the user named it: it ties `ssh` to this process.
     guest: Option<String>,
@@ -39,18 +38,21 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    /// Names the engine, and does not reach for it.
-    pub(super) fn new(address: Address, guest: Option<String>) -> Self {
+    /// Names the engine, and does not reach for it. `guest` is the program for the inside, where the user named it.
+    pub fn new(address: Address, guest: Option<String>) -> Self {
         Self { address, guest, tls: OnceCell::new(), tunnel: Mutex::new(None) }
     }
 
     /// Returns where the engine is.
-    pub(super) fn address(&self) -> &Address {
+    pub fn address(&self) -> &Address {
         &self.address
     }
 
     /// Connects.
-    async fn connect(&self) -> Result<Box<dyn Stream>> {
+    ///
+    /// # Errors
+    /// Fails when the engine is not reached.
+    pub async fn connect(&self) -> Result<Box<dyn Stream>> {
         Ok(match &self.address {
             Address::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(EngineError::io)?),
             Address::Tcp(authority) => Box::new(tcp(authority).await.map_err(EngineError::io)?),
@@ -88,39 +90,45 @@ impl Dialer {
         found.map_err(|missing| EngineError::MissingProgram { message: missing.message })
     }
 
-    /// Sends a request, and returns the head of the answer.
-    pub(super) async fn send<B>(&self, mut request: Request<B>) -> Result<Response<Incoming>>
+    /// Sends a request over a connection of its own, and returns the head of the answer.
+    ///
+    /// # Errors
+    /// Fails when the engine is not reached, and when it goes away before it answers.
+    pub async fn send<B>(&self, request: Request<B>) -> Result<Answer>
     where
         B: Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let stream = self.connect().await?;
-        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.map_err(EngineError::protocol)?;
-        let connection = tokio::spawn(connection.with_upgrades());
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        *request.uri_mut() = path.parse::<Uri>().map_err(EngineError::protocol)?;
-        request.headers_mut().insert(HOST, HeaderValue::from_static("docker"));
-        let answer = sender.send_request(request).await;
-        drop(sender);
-        match answer {
-            // The connection ended before the request was on it: why, it knows itself.
-            Err(error) if error.is_canceled() => match connection.await {
-                Ok(Err(cause)) => Err(EngineError::protocol(cause)),
-                _ => Err(EngineError::protocol(error)),
-            },
-            answer => answer.map_err(EngineError::protocol),
-        }
+        exchange(self.connect().await?, request).await
     }
+}
 
-    /// Does the same for bollard.
-    pub(super) async fn serve(
-        self: Arc<Self>,
-        request: bollard::BollardRequest,
-    ) -> Result<Response<Incoming>, Error> {
-        // It is taken out again by `understand`.
-        self.send(request).await.map_err(|error| Error::IOError { err: io::Error::other(error) })
+/// Sends a request over a connection, and returns the head of the answer.
+///
+/// # Errors
+/// Fails when the connection ends before the answer begins.
+pub async fn exchange<B>(stream: impl Stream, mut request: Request<B>) -> Result<Answer>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(EngineError::protocol)?;
+    let connection = tokio::spawn(connection.with_upgrades());
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    *request.uri_mut() = path.parse::<Uri>().map_err(EngineError::protocol)?;
+    request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
+    let answer = sender.send_request(request).await;
+    drop(sender);
+    match answer {
+        // The connection ended before the request was on it: why, it knows itself.
+        Err(error) if error.is_canceled() => match connection.await {
+            Ok(Err(cause)) => Err(EngineError::protocol(cause)),
+            _ => Err(EngineError::protocol(error)),
+        },
+        answer => answer.map_err(EngineError::protocol),
     }
 }
 
