@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use claude_bottle_engine::EngineError;
 use claude_bottle_kit::bwrap::install_hint;
 use claude_bottle_plugin_api::{Failure, FailureKind};
 
@@ -21,14 +22,13 @@ pub(crate) enum PodmanError {
     StartService { source: std::io::Error },
     #[error("the service of Podman does not listen")]
     ServiceNotReady { said: String },
-    #[error("Podman does not answer in time")]
-    Silent,
-    #[error("cannot talk to Podman")]
-    Talk { source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("Podman did not do what was asked")]
+    Ask {
+        #[from]
+        source: EngineError,
+    },
     #[error("cannot read what Podman says of {what}")]
     ReadAnswer { what: &'static str },
-    #[error("Podman refuses: {said}")]
-    Refused { status: u16, said: String },
     #[error("Podman {version} is too old; 4.3 or later is needed")]
     TooOld { version: String },
     #[error("this Podman filters no system calls")]
@@ -40,29 +40,21 @@ pub(crate) enum PodmanError {
 }
 
 impl PodmanError {
-    /// Makes it of an error of the connection.
-    pub(crate) fn talk(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Talk { source: source.into() }
-    }
-
     /// Returns `true` if what was asked about is not there.
     pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused { status: 404, .. })
+        matches!(self, Self::Ask { source } if source.is_not_found())
     }
 
     fn kind(&self) -> FailureKind {
         match self {
             Self::ReadAddress { .. } => FailureKind::Invalid,
             Self::FindPodman | Self::TooOld { .. } => FailureKind::Missing,
-            Self::Reach { .. } | Self::Talk { .. } | Self::ServiceNotReady { .. } => FailureKind::Unreachable,
+            Self::Reach { .. } | Self::ServiceNotReady { .. } => FailureKind::Unreachable,
             Self::OtherUser { .. } | Self::HasNetwork { .. } | Self::WithoutFilter => FailureKind::Denied,
-            Self::Silent => FailureKind::Timeout,
-            Self::Refused { status: 404, .. } => FailureKind::NotFound,
-            Self::Refused { status: 409, .. } => FailureKind::Conflict,
-            Self::StartService { .. }
-            | Self::ReadAnswer { .. }
-            | Self::Refused { .. }
-            | Self::StartContainer { .. } => FailureKind::Internal,
+            Self::Ask { source } => source.kind(),
+            Self::StartService { .. } | Self::ReadAnswer { .. } | Self::StartContainer { .. } => {
+                FailureKind::Internal
+            }
         }
     }
 
@@ -77,12 +69,10 @@ impl PodmanError {
     }
 
     /// Returns what the other side said.
-    fn said(&self) -> Option<String> {
+    fn said(&self) -> &str {
         match self {
-            Self::ServiceNotReady { said } | Self::StartContainer { said, .. } => Some(said.clone()),
-            Self::Reach { source, .. } | Self::StartService { source } => Some(source.to_string()),
-            Self::Talk { source } => Some(source.to_string()),
-            _ => None,
+            Self::ServiceNotReady { said } | Self::StartContainer { said, .. } => said,
+            _ => "",
         }
     }
 }
@@ -90,7 +80,10 @@ impl PodmanError {
 impl From<PodmanError> for Failure {
     fn from(error: PodmanError) -> Self {
         let mut failure = Self::new(error.kind(), error.to_string());
-        failure.causes.extend(error.said().filter(|said| !said.is_empty()));
+        if let Some(source) = std::error::Error::source(&error) {
+            failure = failure.caused_by(source);
+        }
+        failure.causes.extend(Some(error.said().to_owned()).filter(|said| !said.is_empty()));
         error.hint().into_iter().fold(failure, Self::hint)
     }
 }

@@ -1,33 +1,36 @@
 //! Podman, as the rest of the plug-in sees it. Nothing outside this folder talks to it.
 
 mod address;
-mod client;
 mod images;
 mod service;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use claude_bottle_directory::{Home, inside};
+use claude_bottle_engine::{Answer, Ask, Body, EngineError, encoded, follow, read_all, unless_cancelled};
 use claude_bottle_kit::LOCALE;
-use claude_bottle_plugin_api::{Call, ErrorExt, Failure, FailureKind, Result};
-use hyper::Method;
+use claude_bottle_plugin_api::{Call, ErrorExt, FailureKind, Result};
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
 pub(crate) use address::Address;
-use client::{Ask, Body, send, whole};
 pub(crate) use images::Build;
 
 use crate::error::PodmanError;
 
+/// The first version whose API has everything used here; a newer Podman goes on speaking it.
+/// <https://docs.podman.io/en/latest/_static/api.html>
+const ROOT: &str = "/v4.0.0/libpod";
+
 /// How long Podman may refuse to remove a container.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether a build or a pull is to end, or a container is gone.
+/// How often it is tried again.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Podman at an address.
@@ -131,7 +134,7 @@ impl Podman {
 
     /// Makes a container, and returns its id and what Podman warns of.
     pub(crate) fn create(&self, document: &Value) -> Result<(String, Vec<String>), PodmanError> {
-        let made = self.document(Method::POST, "/containers/create", Body::Document(document))?;
+        let made = self.document(Ask::post("/containers/create", Body::Json(document)))?;
         let id = made["Id"].as_str().ok_or(PodmanError::ReadAnswer { what: "a container" })?;
         let warnings = made["Warnings"].as_array().into_iter().flatten();
         Ok((id.to_owned(), warnings.filter_map(|text| text.as_str().map(str::to_owned)).collect()))
@@ -139,7 +142,7 @@ impl Podman {
 
     /// Starts a container.
     pub(crate) fn start(&self, id: &str) -> Result<(), PodmanError> {
-        self.ask(Method::POST, &format!("/containers/{id}/start"), Body::Nothing).map(drop)
+        self.ask(Ask::post(&format!("/containers/{id}/start"), Body::Nothing)).map(drop)
     }
 
     /// Looks at a container's own process.
@@ -156,15 +159,15 @@ impl Podman {
         let path = format!("/containers/{id}?force=true&v=true&timeout=0");
         let begun = Instant::now();
         loop {
-            match self.ask(Method::DELETE, &path, Body::Nothing) {
-                Err(error @ PodmanError::Refused { .. })
-                    if !error.is_not_found() && begun.elapsed() < PATIENCE =>
-                {
-                    tracing::debug!(%error, id, "a container is not removed yet");
+            match self.ask(Ask::delete(&path)) {
+                Err(error) if error.is_not_found() => return Ok(()),
+                Err(PodmanError::Ask {
+                    source: EngineError::Refused { .. } | EngineError::Conflict { .. },
+                }) if begun.elapsed() < PATIENCE => {
+                    tracing::debug!(id, "Podman does not remove a container yet");
                     std::thread::sleep(LOOK);
                 }
-                Err(error) if !error.is_not_found() => return Err(error),
-                _ => return Ok(()),
+                other => return other.map(drop),
             }
         }
     }
@@ -184,57 +187,34 @@ impl Podman {
     }
 
     fn get(&self, path: &str) -> Result<Value, PodmanError> {
-        self.document(Method::GET, path, Body::Nothing)
+        self.document(Ask::get(path))
     }
 
-    fn document(&self, method: Method, path: &str, body: Body<'_>) -> Result<Value, PodmanError> {
-        serde_json::from_slice(&self.ask(method, path, body)?).map_err(PodmanError::talk)
+    fn document(&self, ask: Ask<'_>) -> Result<Value, PodmanError> {
+        Ok(serde_json::from_slice(&self.ask(ask)?).map_err(EngineError::protocol)?)
     }
 
-    fn ask(&self, method: Method, path: &str, body: Body<'_>) -> Result<bytes::Bytes, PodmanError> {
-        let ask = Ask { method, path, body };
-        self.runtime.block_on(async { whole(send(&self.address, ask).await?).await })
+    fn ask(&self, ask: Ask<'_>) -> Result<Bytes, PodmanError> {
+        self.runtime.block_on(async { Ok(read_all(self.send(ask).await?).await?) })
     }
 
-    /// Does work that may be dropped half-way, unless the call ends before.
-    fn unless_cancelled<T>(
-        &self,
-        call: &Call,
-        work: impl Future<Output = Result<T, PodmanError>>,
-    ) -> Result<T> {
+    /// Sends a request, and returns the answer once it has begun.
+    async fn send(&self, ask: Ask<'_>) -> Result<Answer, PodmanError> {
+        let connecting = async {
+            let stream = self.address.connect()?;
+            let stream = stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream));
+            Ok(stream.map_err(EngineError::io)?)
+        };
+        ask.send(ROOT, connecting).await
+    }
+
+    /// Asks for work of which the answer tells line by line, and which is dropped when the call ends before it.
+    fn follow(&self, call: &Call, ask: Ask<'_>, line: &mut dyn FnMut(String)) -> Result<()> {
         call.check()?;
-        self.runtime.block_on(async {
-            tokio::select! {
-                biased;
-                done = work => Ok(done?),
-                () = cancelled(call) => Err(Failure::cancelled()),
-            }
-        })
-    }
-}
-
-/// Waits until the call is cancelled.
-async fn cancelled(call: &Call) {
-    while !call.cancelled() {
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// Writes text for a query: <https://www.rfc-editor.org/rfc/rfc3986#section-2.3>.
-fn encoded(text: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    text.bytes().map(byte).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::encoded;
-
-    #[test]
-    fn a_query_has_nothing_of_its_own_in_it() {
-        assert_eq!(encoded(r#"{"label":["a=b c"]}"#), "%7B%22label%22%3A%5B%22a%3Db%20c%22%5D%7D");
+        let work = async {
+            let answer = self.send(ask).await?;
+            Ok(follow(answer, line).await.map_err(PodmanError::from)?)
+        };
+        self.runtime.block_on(unless_cancelled(call, work))
     }
 }
