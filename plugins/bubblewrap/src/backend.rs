@@ -1,16 +1,17 @@
 //! The backend: one method a verb.
 
 use claude_bottle_directory::inside::INIT;
-use claude_bottle_directory::{self as directory, Record, RunDir, Store};
-use claude_bottle_kit::connect;
+use claude_bottle_directory::{self as directory, Record, RunDir, Store, close};
+use claude_bottle_kit::{connect, host_guard};
 use claude_bottle_plugin_api::{
     ActiveBottle, AgentFile, AgentProfile, Backend, Bottle, Call, Capability, CleanupPlan, CleanupReport,
     CleanupScope, ConnectRequest, Connected, Context, EgressSpec, ExecRequest, ExitStatus, ExportRequest,
     Exported, ForwardSpec, Plan, Probe, Provisioned, ReloadRequest, Reloaded, Restore, Result, Spec,
 };
 
-use crate::plan::{Planned, guest};
-use crate::{cleanup, close, guard, launch, probe, resolve};
+use crate::launch::{self, ends};
+use crate::plan::Planned;
+use crate::{probe, resolve};
 
 /// The bubblewrap backend; public for this crate's tests alone.
 pub struct Bubblewrap {
@@ -65,8 +66,8 @@ impl Backend for Bubblewrap {
     }
 
     fn provision(&self, call: &Call, plan: &Plan, bottle: &Bottle) -> Result<Provisioned> {
-        let dir = RunDir::at(bottle.state::<Record>()?.dir);
-        guest(call, &Planned::read(plan)?, &dir).provision()
+        let (dir, plan) = (RunDir::at(bottle.state::<Record>()?.dir), Planned::read(plan)?);
+        plan.base.guest(call, &plan.spec, &dir).provision()
     }
 
     fn exec(&self, call: &Call, bottle: &Bottle, request: &ExecRequest) -> Result<ExitStatus> {
@@ -74,7 +75,7 @@ impl Backend for Bubblewrap {
     }
 
     fn halt(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
-        close::halt(&self.bottles, bottle)
+        ends(&self.bottles).halt(bottle)
     }
 
     fn export(&self, call: &Call, bottle: &Bottle, request: &ExportRequest) -> Result<Exported> {
@@ -83,7 +84,7 @@ impl Backend for Bubblewrap {
 
     /// A halted bottle has no control group any more, and is nothing but its directory.
     fn keep(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
-        close::halt(&self.bottles, bottle)
+        ends(&self.bottles).halt(bottle)
     }
 
     fn connect(&self, call: &Call, bottle: &Bottle, request: &ConnectRequest) -> Result<Connected> {
@@ -91,19 +92,20 @@ impl Backend for Bubblewrap {
     }
 
     fn reload(&self, call: &Call, bottle: &Bottle, request: &ReloadRequest) -> Result<Reloaded> {
-        guard::reload(call, &self.bottles, bottle, request)
+        let (dir, record) = close::existing(&self.bottles, bottle)?;
+        host_guard::reload(call, &dir.path, &record.name, request)
     }
 
     fn close(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
-        close::close(&self.bottles, bottle)
+        ends(&self.bottles).close(bottle)
     }
 
     fn prepare_cleanup(&self, call: &Call, scope: &CleanupScope) -> Result<CleanupPlan> {
-        cleanup::plan(call, &self.bottles, scope)
+        directory::plan(call, &self.bottles, scope)
     }
 
     fn cleanup(&self, call: &Call, plan: &CleanupPlan) -> Result<CleanupReport> {
-        Ok(directory::apply(call, plan, |item| cleanup::remove(&self.bottles, &item.id)))
+        Ok(directory::apply(call, plan, |item| ends(&self.bottles).remove(&item.id)))
     }
 
     fn list_active(&self, _call: &Call) -> Result<Vec<ActiveBottle>> {

@@ -5,9 +5,9 @@
 //! but the network. Programs are started by process 1 on request over a socket that has no name inside. What
 //! protects and what does not is in `docs/bubblewrap.md`.
 //!
-//! Inside: `backend` is a table of contents and calls `probe`, `resolve`, `launch`, `provision`, `exec`, `close`
-//! and `cleanup`; those use `sandbox`, `guard` and `etc`, which know no caller. How a `bwrap` is started, and the guard in it, is
-//! `kit::bwrap` and `kit::host_guard`; what is in a bottle's directory, and what is started at its door, is the crate `directory`.
+//! Inside: `backend` is a table of contents and calls `probe`, `resolve` and `launch`; those use `sandbox` and `etc`, which know no
+//! caller. How a `bwrap` is started, and the guard in it, is `kit::bwrap` and `kit::host_guard`; what is in a bottle's directory, what is
+//! started at its door, and how it ends is the crate `directory`.
 //!
 //! Invariant: nothing is degraded in silence. What cannot be enforced here is in the plan's limitations, and a
 //! missing protection is an error.
@@ -15,11 +15,8 @@
 #![forbid(unsafe_code)]
 
 mod backend;
-mod cleanup;
-mod close;
 mod etc;
 mod grants;
-mod guard;
 mod inherited;
 mod launch;
 mod limits;

@@ -17,8 +17,8 @@ pub(crate) const PART: &str = "sandbox";
 
 /// Returns the arguments of the sandbox, up to and with process 1.
 pub(crate) fn arguments(state: &Planned, dir: &RunDir) -> Result<Arguments> {
-    let mut arguments = Arguments::new(&state.bwrap);
-    arguments.add(["--unshare-net", "--hostname", &state.name]);
+    let mut arguments = Arguments::new(&state.base.bwrap);
+    arguments.add(["--unshare-net", "--hostname", &state.base.name]);
     bwrap::system(&mut arguments)?;
     arguments.bind("--ro-bind", &dir.join(layout::ETC), "/etc")?;
     arguments.bind("--ro-bind", &dir.join(etc::HOSTS), "/etc/hosts")?;
@@ -29,9 +29,9 @@ pub(crate) fn arguments(state: &Planned, dir: &RunDir) -> Result<Arguments> {
         arguments.bind("--ro-bind", Path::new(database), database)?;
     }
     arguments.add(["--symlink", "../tmp", "/var/tmp", "--dir", "/home", "--dir", "/root"]);
-    arguments.bind("--bind", &dir.join(HOME), &state.home.path)?;
+    arguments.bind("--bind", &dir.join(HOME), &state.base.home.path)?;
     arguments.add(["--dir", "/run", "--dir", OURS]);
-    arguments.bind("--ro-bind", &state.bwrap.guest, INIT)?;
+    arguments.bind("--ro-bind", &state.base.bwrap.guest, INIT)?;
     arguments.add(["--symlink", "../bottle-guest", COMMAND]);
     arguments.bind("--ro-bind", &dir.join(host_guard::DIR), GUARD_DIR)?;
     arguments.bind("--ro-bind", &dir.join(SSH), SSH_DIR)?;
@@ -42,12 +42,12 @@ pub(crate) fn arguments(state: &Planned, dir: &RunDir) -> Result<Arguments> {
         arguments.bind("--ro-bind", &bind.source, &bind.target)?;
     }
     // After what is granted: a directory of tools may be around it.
-    if let (directory, true) = workspace(&state.spec, &state.home) {
-        arguments.bind("--bind", &dir.join(&directory), &place(&state.spec, &state.home).root)?;
+    if let (directory, true) = workspace(&state.spec, &state.base.home) {
+        arguments.bind("--bind", &dir.join(&directory), &place(&state.spec, &state.base.home).root)?;
     }
     for (target, name) in &state.program.links {
         arguments.add(["--symlink", target, name]);
     }
-    arguments.add(["--remount-ro", "/", "--chdir", &state.home.path, "--", INIT, "init"]);
+    arguments.add(["--remount-ro", "/", "--chdir", &state.base.home.path, "--", INIT, "init"]);
     Ok(arguments)
 }

@@ -1,7 +1,9 @@
 //! cleanup and list: what the directory of bottles says.
 
 use claude_bottle_kit::cleanup::Judge;
-use claude_bottle_plugin_api::{ActiveBottle, Call, CleanupItem, CleanupPlan, CleanupReport, Result};
+use claude_bottle_plugin_api::{
+    ActiveBottle, Call, CleanupItem, CleanupPlan, CleanupReport, CleanupScope, Result,
+};
 
 use crate::{Found, Store};
 
@@ -15,6 +17,16 @@ pub fn list(bottles: &Store) -> Result<Vec<ActiveBottle>> {
         Found::Stray(..) => None,
     });
     bottles.collect()
+}
+
+/// Finds what dead runs left.
+///
+/// # Errors
+/// Fails when the directory cannot be read.
+pub fn plan(call: &Call, bottles: &Store, scope: &CleanupScope) -> Result<CleanupPlan> {
+    let (mut plan, mut judge) = (CleanupPlan::default(), Judge::new(call, scope));
+    bottles.all()?.into_iter().for_each(|found| place(&mut plan, &mut judge, found));
+    Ok(plan)
 }
 
 /// Puts a thing on its side of the plan.

@@ -1,4 +1,4 @@
-//! Ends of a bottle: its processes and control groups go, in this order; its directory last.
+//! Ends of a bottle: its container, where it has one, its processes and its control groups go, in this order; its directory last.
 
 use std::fs;
 use std::io;
@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use claude_bottle_kit::bwrap::{self, Killed};
+use claude_bottle_kit::cleanup::joined;
 use claude_bottle_kit::host_guard;
 use claude_bottle_kit::paths::PathExt;
 use claude_bottle_plugin_api::{Bottle, ErrorExt, Failure, FailureKind, Result};
@@ -45,12 +46,68 @@ pub fn find(bottles: &Store, bottle: &Bottle) -> Result<(RunDir, Record)> {
     Ok((dir, record))
 }
 
+/// How bottles of a backend end.
+pub struct Ends<'a, A> {
+    /// All of them.
+    pub bottles: &'a Store,
+    /// Ends the agent where that is not a process of the record's.
+    pub agent: A,
+}
+
+impl<A: Fn(&Record) -> Result<()>> Ends<'_, A> {
+    /// Removes a bottle; one that is gone is fine.
+    ///
+    /// # Errors
+    /// Fails with all that stays.
+    pub fn close(&self, bottle: &Bottle) -> Result<()> {
+        let (dir, record) = find(self.bottles, bottle)?;
+        joined(self.tear_down(&dir, &record))
+    }
+
+    /// Ends every process of a bottle and keeps its directory, in which all its files are.
+    ///
+    /// # Errors
+    /// Fails when the bottle is gone, and when a process stays.
+    pub fn halt(&self, bottle: &Bottle) -> Result<()> {
+        let (dir, record) = existing(self.bottles, bottle)?;
+        joined(self.end(&dir, &record))
+    }
+
+    /// Removes the bottle, or what is left of one, that has a directory of this name.
+    ///
+    /// # Errors
+    /// Fails with all that stays.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let dir = self.bottles.named(name)?;
+        match dir.record() {
+            Ok(record) if record.dir == dir.path => joined(self.tear_down(&dir, &record)),
+            _ => sweep(&dir).and_then(|()| dir.remove()),
+        }
+    }
+
+    /// Removes all there is of a bottle, goes on after a failure, and returns all of them.
+    pub fn tear_down(&self, dir: &RunDir, record: &Record) -> Vec<Failure> {
+        let mut failures = self.end(dir, record);
+        // While something lives in it the directory is kept, and with it the record to try again by.
+        if failures.is_empty() {
+            failures.extend(dir.remove().err());
+        }
+        failures
+    }
+
+    /// Ends the agent first, and what it used after it.
+    fn end(&self, dir: &RunDir, record: &Record) -> Vec<Failure> {
+        let mut failures: Vec<Failure> = (self.agent)(record).err().into_iter().collect();
+        failures.extend(end(dir, record));
+        failures
+    }
+}
+
 /// Ends what the record names, goes on after a failure, and returns all of them.
-pub fn end(dir: &RunDir, record: &Record) -> Vec<Failure> {
+fn end(dir: &RunDir, record: &Record) -> Vec<Failure> {
     let mut failures = Vec::new();
     // One that was made and is whole has nothing else than what its record names.
     let mut is_whole = record.is_ready;
-    // The agent first, what it used after it.
     for process in record.processes.iter().rev() {
         if process.part == host_guard::PART {
             process.terminate();
@@ -68,10 +125,7 @@ pub fn end(dir: &RunDir, record: &Record) -> Vec<Failure> {
 }
 
 /// Ends what is left of a bottle's processes and no record leads to.
-///
-/// # Errors
-/// Fails when one stays.
-pub fn sweep(dir: &RunDir) -> Result<()> {
+fn sweep(dir: &RunDir) -> Result<()> {
     bwrap::sweep(&dir.path).failure(FailureKind::Internal, || "cannot end what is left of a bottle")
 }
 

@@ -20,14 +20,16 @@ pub mod layout;
 mod oom;
 mod provision;
 mod record;
+mod resolve;
 
-pub use cleanup::{apply, list, place};
+pub use cleanup::{apply, list, place, plan};
 pub use error::DirectoryError;
 pub use exec::exec;
 pub use export::export;
 pub use home::Home;
-pub use provision::{Guest, Surveyed, check, copy_workspace};
+pub use provision::{Guest, copy_workspace};
 pub use record::Record;
+pub use resolve::{Host, Resolved, resolve};
 
 /// All bottles of one backend.
 pub type Store = claude_bottle_kit::rundir::Store<Record>;

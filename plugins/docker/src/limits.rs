@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::engine::EngineFacts;
 
 const GIB: u64 = 1 << 30;
-const DEFAULT_CPUS: f64 = 4.0;
-const DEFAULT_MEMORY: u64 = 4 * GIB;
 /// What gVisor needs of the host's tasks for itself and for a process inside. The engine's limit counts those, not the
 /// processes: measured 55 and 8 on its platform `ptrace`, 37 and 3 on `systrap`.
 const GVISOR_TASKS: (u64, u64) = (128, 8);
@@ -32,11 +30,8 @@ pub(crate) const SIDECAR: ResolvedLimits = ResolvedLimits {
 impl ResolvedLimits {
     /// Fills what is not said with defaults, and keeps to the machine's processors.
     pub(crate) fn of(asked: &Limits, facts: &EngineFacts) -> Self {
-        let machine = if facts.cpus > 0 { facts.cpus as f64 } else { DEFAULT_CPUS };
-        let mut bounds = Bounds::of(asked, Some(DEFAULT_CPUS), DEFAULT_MEMORY);
-        // An engine refuses more processors than it has.
-        bounds.cpus = bounds.cpus.map(|cpus| cpus.min(machine));
-        Self { bounds, sandbox_tasks: None }
+        let machine_cpus = Some(facts.cpus).filter(|cpus| *cpus > 0);
+        Self { bounds: Bounds::of_container(asked, machine_cpus), sandbox_tasks: None }
     }
 
     /// Makes room for gVisor's own tasks: what is allowed are about as many processes inside.

@@ -2,6 +2,7 @@
 
 use claude_bottle_kit::agent_image::AgentImage;
 use claude_bottle_kit::companions::guest_program;
+use claude_bottle_kit::refuse;
 use claude_bottle_plugin_api::{Call, Failure, FailureKind, Plan, Proxy, Result, Spec};
 
 use crate::config::Config;
@@ -24,9 +25,7 @@ use crate::{provision, sidecar};
 /// Makes the plan.
 pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, spec: &Spec) -> Result<Plan> {
     call.check()?;
-    if spec.agent.command.is_empty() {
-        return Err(Failure::new(FailureKind::Invalid, "the agent's command is empty"));
-    }
+    refuse::empty_command(spec)?;
     let options = Options::read(spec)?;
     if spec.bottle.user.is_some() && spec.bottle.image.is_none() {
         let message =

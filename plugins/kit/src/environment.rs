@@ -1,4 +1,5 @@
-//! Variables that every program in a bottle has, on every backend. A manifest's own of the same name win.
+//! Variables that every program in a bottle has, on every backend, and the bottle's name as a host. A manifest's own variables of the same
+//! name win.
 
 use claude_bottle_plugin_api::Spec;
 
@@ -16,6 +17,11 @@ pub fn proxy_variables(proxy: &str) -> Vec<(&'static str, String)> {
     // Node's own fetch looks at the variables above only with this: https://nodejs.org/api/cli.html#node_use_env_proxy1
     variables.push(("NODE_USE_ENV_PROXY", "1".to_owned()));
     variables
+}
+
+/// Returns a bottle's name as the kernel takes it for a host's: 63 bytes of it.
+pub fn hostname(name: &str) -> String {
+    name.chars().take(63).collect::<String>().trim_end_matches(['-', '.', '_']).to_owned()
 }
 
 /// Returns the variables that the agent's profile has.

@@ -33,6 +33,7 @@ mod private;
 mod progress;
 mod ready;
 pub mod recipe;
+pub mod refuse;
 pub mod restore;
 pub mod rundir;
 pub mod skills;
@@ -43,7 +44,7 @@ pub mod workspace;
 
 pub use child::wait;
 pub use ended::closed;
-pub use environment::{LOCALE, profile_variables, proxy_variables};
+pub use environment::{LOCALE, hostname, profile_variables, proxy_variables};
 pub use guard::{GUARD_PATIENCE, GuardChange, guard_config, guard_secrets, policy, unanswered};
 pub use labels::{Labels, key};
 pub use planned::Planned;

@@ -10,6 +10,9 @@ pub const SHM_BYTES: u64 = 256 << 20;
 /// Processes and threads of a bottle that says nothing of them.
 const PROCESSES: u64 = 1024;
 
+/// Processors and bytes of memory of a container that says nothing of them.
+const CONTAINER: (f64, u64) = (4.0, 4 << 30);
+
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
@@ -36,6 +39,15 @@ impl Bounds {
             pids: asked.pids.unwrap_or(PROCESSES),
             shm_bytes: asked.shm_bytes.unwrap_or(SHM_BYTES),
         }
+    }
+
+    /// Takes what was asked for, and for the rest what a container gets. More processors than an engine's machine has are refused by
+    /// engines, and are cut off here where their number is known.
+    pub fn of_container(asked: &Limits, machine_cpus: Option<u64>) -> Self {
+        let (cpus, memory_bytes) = CONTAINER;
+        let bounds = Self::of(asked, Some(cpus), memory_bytes);
+        let most = machine_cpus.map_or(f64::INFINITY, |cpus| cpus as f64);
+        Self { cpus: bounds.cpus.map(|cpus| cpus.min(most)), ..bounds }
     }
 
     /// Says the limits for a plan.
@@ -71,6 +83,17 @@ mod tests {
         (asked.memory_bytes, asked.pids, asked.shm_bytes) = (Some(640 * MIB), Some(77), Some(MIB));
         let said = Bounds::of(&asked, None, GIB).describe();
         assert_eq!(said, "640 MiB memory (1 MiB of it may be shared), 77 processes");
+    }
+
+    #[test]
+    fn a_container_gets_no_more_processors_than_there_are() {
+        let cpus = |asked, machine| {
+            let mut limits = Limits::default();
+            limits.cpus = asked;
+            Bounds::of_container(&limits, machine).cpus
+        };
+        assert_eq!((cpus(None, Some(2)), cpus(Some(3.0), Some(8))), (Some(2.0), Some(3.0)));
+        assert_eq!((cpus(None, None), cpus(Some(9.0), None)), (Some(4.0), Some(9.0)));
     }
 
     #[test]

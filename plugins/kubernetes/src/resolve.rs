@@ -1,8 +1,8 @@
 //! prepare: the cluster is asked by a dry run, so that quota, rights and admission refuse before the question. Nothing is made.
 
 use claude_bottle_kit::limits::Bounds;
-use claude_bottle_kit::{contents, home, trust};
-use claude_bottle_plugin_api::{Call, ErrorExt, Failure, FailureKind, Plan, Proxy, Result, Spec};
+use claude_bottle_kit::{contents, home, refuse, trust};
+use claude_bottle_plugin_api::{Call, ErrorExt, Failure, FailureKind, Plan, Result, Spec};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 
@@ -14,9 +14,6 @@ use crate::plan::{PlanState, Planned, Scheduling, Tools};
 use crate::wall::{Wall, changes};
 use crate::{launch, pod, probe, rights, ssh};
 
-const DEFAULT_CPUS: f64 = 4.0;
-const DEFAULT_MEMORY: u64 = 4 << 30;
-
 /// The first server that has images as volumes without being asked to:
 /// <https://kubernetes.io/docs/reference/command-line-tools-reference/feature-gates/>.
 const IMAGE_VOLUMES: (u32, u32) = (1, 35);
@@ -24,7 +21,8 @@ const IMAGE_VOLUMES: (u32, u32) = (1, 35);
 /// Turns a spec into a plan.
 pub(crate) fn resolve(backend: &Kubernetes, call: &Call, spec: &Spec) -> Result<Plan> {
     call.check()?;
-    refuse_what_is_not_offered(spec)?;
+    refuse::empty_command(spec)?;
+    refuse::other_proxies(spec, "kubernetes")?;
     let config = &backend.config;
     let options = Options::read(spec)?;
     ssh::check(spec)?;
@@ -47,18 +45,6 @@ pub(crate) fn resolve(backend: &Kubernetes, call: &Call, spec: &Spec) -> Result<
     Ok(plan)
 }
 
-fn refuse_what_is_not_offered(spec: &Spec) -> Result<()> {
-    if spec.agent.command.is_empty() {
-        return Err(Failure::new(FailureKind::Invalid, "the agent's command is empty"));
-    }
-    match spec.bottle.egress.proxy {
-        Proxy::Guard => Ok(()),
-        _ => Err(Failure::new(FailureKind::Unsupported, "the kubernetes backend has no proxy but the guard")
-            .hint("set bottles.<name>.egress.proxy to guard")
-            .hint("use CLAUDE_BOTTLE_BACKEND=docker")),
-    }
-}
-
 fn state(config: &Config, options: &Options, spec: &Spec, cluster: &Cluster) -> PlanState {
     let skills = home::skills(&spec.agent);
     PlanState {
@@ -70,7 +56,7 @@ fn state(config: &Config, options: &Options, spec: &Spec, cluster: &Cluster) -> 
         wall: Wall::Netns,
         home: config.home.clone(),
         skills_dir: config.skills_dir.clone().unwrap_or_else(|| format!("{}/{skills}", config.home)),
-        bounds: Bounds::of(&spec.bottle.limits, Some(DEFAULT_CPUS), DEFAULT_MEMORY),
+        bounds: Bounds::of_container(&spec.bottle.limits, None),
         scheduling: Scheduling {
             runtime_class: options.runtime_class.clone(),
             priority_class: options.priority_class.clone(),

@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
 
-use claude_bottle_directory::{self as directory, Record, RunDir, Store, close as ends, inside};
+use claude_bottle_directory::{self as directory, Record, RunDir, Store, close, inside};
 use claude_bottle_kit::agent_image::ImageSettings;
 use claude_bottle_kit::{connect, host_guard};
 use claude_bottle_plugin_api::{
@@ -12,10 +12,11 @@ use claude_bottle_plugin_api::{
     Exported, ForwardSpec, Plan, Probe, Provisioned, ReloadRequest, Reloaded, Restore, Result, Spec,
 };
 
+use crate::close::ends;
 use crate::config::SETTINGS;
 use crate::engine::{Address, Podman as Engine};
 use crate::plan::Planned;
-use crate::{cleanup, close, launch, probe, resolve};
+use crate::{cleanup, launch, probe, resolve};
 
 /// The Podman backend.
 pub struct Podman {
@@ -87,8 +88,8 @@ impl Backend for Podman {
     }
 
     fn provision(&self, call: &Call, plan: &Plan, bottle: &Bottle) -> Result<Provisioned> {
-        let dir = RunDir::at(bottle.state::<Record>()?.dir);
-        launch::guest(call, &Planned::read(plan)?, &dir).provision()
+        let (dir, plan) = (RunDir::at(bottle.state::<Record>()?.dir), Planned::read(plan)?);
+        plan.base.guest(call, &plan.spec, &dir).provision()
     }
 
     fn exec(&self, call: &Call, bottle: &Bottle, request: &ExecRequest) -> Result<ExitStatus> {
@@ -96,7 +97,7 @@ impl Backend for Podman {
     }
 
     fn halt(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
-        close::halt(self.engine()?, &self.bottles, bottle)
+        ends(self.engine()?, &self.bottles).halt(bottle)
     }
 
     fn export(&self, call: &Call, bottle: &Bottle, request: &ExportRequest) -> Result<Exported> {
@@ -105,7 +106,7 @@ impl Backend for Podman {
 
     /// A halted bottle has no container any more, and is nothing but its directory.
     fn keep(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
-        close::halt(self.engine()?, &self.bottles, bottle)
+        ends(self.engine()?, &self.bottles).halt(bottle)
     }
 
     fn connect(&self, call: &Call, bottle: &Bottle, request: &ConnectRequest) -> Result<Connected> {
@@ -115,12 +116,12 @@ impl Backend for Podman {
     }
 
     fn reload(&self, call: &Call, bottle: &Bottle, request: &ReloadRequest) -> Result<Reloaded> {
-        let (dir, record) = ends::existing(&self.bottles, bottle)?;
+        let (dir, record) = close::existing(&self.bottles, bottle)?;
         host_guard::reload(call, &dir.path, &record.name, request)
     }
 
     fn close(&self, _call: &Call, bottle: &Bottle) -> Result<()> {
-        close::close(self.engine()?, &self.bottles, bottle)
+        ends(self.engine()?, &self.bottles).close(bottle)
     }
 
     fn prepare_cleanup(&self, call: &Call, scope: &CleanupScope) -> Result<CleanupPlan> {

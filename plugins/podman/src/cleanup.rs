@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use claude_bottle_directory::{Found, Record, Store, close, place};
-use claude_bottle_kit::cleanup::{Judge, joined};
+use claude_bottle_directory::{Found, Record, Store, place};
+use claude_bottle_kit::cleanup::Judge;
 use claude_bottle_kit::{Labels, key};
 use claude_bottle_plugin_api::{Call, CleanupItem, CleanupPlan, CleanupScope, Result};
 
-use crate::close::tear_down;
+use crate::close::ends;
 use crate::engine::{Container, Podman};
 use crate::error::PodmanError;
 
@@ -79,9 +79,5 @@ pub(crate) fn remove(podman: &Podman, bottles: &Store, item: &CleanupItem) -> Re
     if item.kind == CONTAINER {
         return Ok(podman.remove(&item.id)?);
     }
-    let dir = bottles.named(&item.id)?;
-    match dir.record() {
-        Ok(record) if record.dir == dir.path => joined(tear_down(podman, &dir, &record)),
-        _ => close::sweep(&dir).and_then(|()| dir.remove()),
-    }
+    ends(podman, bottles).remove(&item.id)
 }

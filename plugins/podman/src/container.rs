@@ -11,7 +11,7 @@ use claude_bottle_directory::{RunDir, inside, layout};
 use claude_bottle_door as door;
 use claude_bottle_kit::host_files::write_new;
 use claude_bottle_kit::paths::PathExt;
-use claude_bottle_kit::{Labels, host_guard, trust};
+use claude_bottle_kit::{Labels, host_guard, hostname, trust};
 use claude_bottle_plugin_api::{Failure, FailureKind, Result};
 use serde_json::{Value, json};
 
@@ -37,13 +37,13 @@ pub(crate) fn write_files(plan: &Planned, dir: &RunDir) -> Result<()> {
         return Err(Failure::new(FailureKind::Unsupported, message));
     };
     write_new(&dir.join(FILTER), filter.as_bytes(), 0o644)?;
-    let hosts = format!("127.0.0.1 localhost {}\n::1 localhost\n", hostname(&plan.name));
+    let hosts = format!("127.0.0.1 localhost {}\n::1 localhost\n", hostname(&plan.base.name));
     write_new(&dir.join(HOSTS), hosts.as_bytes(), 0o644)?;
     // Process 1 answers, and looks nothing up. Podman would write the host's own.
     write_new(&dir.join(RESOLVER), b"nameserver 127.0.0.1\n", 0o644)?;
     // Helpers of the bottle are programs of the host, and look their user up.
-    let etc = dir.make_dir(layout::ETC, 0o755, plan.bwrap.run_as_uid)?;
-    let (user, id, home) = (inside::USER, inside::ID, &plan.home.path);
+    let etc = dir.make_dir(layout::ETC, 0o755, plan.base.bwrap.run_as_uid)?;
+    let (user, id, home) = (inside::USER, inside::ID, &plan.base.home.path);
     write_new(&etc.join("passwd"), format!("{user}:x:{id}:{id}::{home}:/bin/sh\n").as_bytes(), 0o644)?;
     write_new(&etc.join("group"), format!("{user}:x:{id}:\n").as_bytes(), 0o644)
 }
@@ -51,9 +51,9 @@ pub(crate) fn write_files(plan: &Planned, dir: &RunDir) -> Result<()> {
 /// Describes the container of a bottle.
 pub(crate) fn document(plan: &Planned, dir: &RunDir) -> Result<Value> {
     let mut document = json!({
-        "name": plan.name,
+        "name": plan.base.name,
         "image": plan.image.reference(),
-        "hostname": hostname(&plan.name),
+        "hostname": hostname(&plan.base.name),
         "labels": Labels::new(&plan.spec).with_role(ROLE),
         "entrypoint": [inside::INIT, "init", INSIDE_DOOR],
         "command": [],
@@ -98,23 +98,23 @@ fn mounts(plan: &Planned, dir: &RunDir) -> Result<Vec<Value>> {
     let own = |name: &str, target: &str| bind(&dir.join(name), target, "rw");
     let ours = |name: &str, target: &str| bind(&dir.join(name), target, "ro");
     let mut mounts = vec![
-        own(layout::HOME, &plan.home.path)?,
+        own(layout::HOME, &plan.base.home.path)?,
         own(layout::TMP, "/tmp")?,
         ours(host_guard::DIR, inside::GUARD_DIR)?,
         ours(layout::SSH, inside::SSH_DIR)?,
         ours(door::DIR, INSIDE_DOOR_DIR)?,
         ours(HOSTS, "/etc/hosts")?,
         ours(RESOLVER, "/etc/resolv.conf")?,
-        bind(&plan.bwrap.guest, inside::INIT, "ro")?,
-        bind(&plan.bwrap.guest, inside::COMMAND, "ro")?,
+        bind(&plan.base.bwrap.guest, inside::INIT, "ro")?,
+        bind(&plan.base.bwrap.guest, inside::COMMAND, "ro")?,
     ];
     if trust::is_needed(&plan.spec) {
         for (source, target) in trust::mounts(&dir.join(host_guard::DIR)) {
             mounts.push(bind(&source, &target, "ro")?);
         }
     }
-    if let (directory, true) = layout::workspace(&plan.spec, &plan.home) {
-        mounts.push(own(&directory, &layout::place(&plan.spec, &plan.home).root)?);
+    if let (directory, true) = layout::workspace(&plan.spec, &plan.base.home) {
+        mounts.push(own(&directory, &layout::place(&plan.spec, &plan.base.home).root)?);
     }
     Ok(mounts)
 }
@@ -128,9 +128,4 @@ fn bind(source: &Path, target: &str, access: &str) -> Result<Value> {
     })?;
     let options = ["rbind", "rprivate", "nosuid", "nodev", access];
     Ok(json!({ "type": "bind", "source": source, "destination": target, "options": options }))
-}
-
-/// Returns a bottle's name as the kernel takes it for a host's: 63 bytes of it.
-fn hostname(name: &str) -> String {
-    name.chars().take(63).collect::<String>().trim_end_matches(['-', '.', '_']).to_owned()
 }

@@ -4,16 +4,17 @@ use std::fs;
 use std::os::unix::net::UnixStream;
 
 use bottle_guest::protocol::{Reply, Request, Setup};
-use claude_bottle_directory::{Guest, Record, RunDir, Store, copy_workspace, environment, layout};
+use claude_bottle_directory::{Record, RunDir, Store, copy_workspace, environment, layout};
 use claude_bottle_door::{self as door, Handover};
 use claude_bottle_kit::bwrap::Process;
 use claude_bottle_kit::host_guard::HostGuard;
 use claude_bottle_plugin_api::{Call, Plan, Result};
 
+use crate::close::ends;
 use crate::engine::{Image, Podman};
 use crate::error::PodmanError;
 use crate::plan::Planned;
-use crate::{close, container, image};
+use crate::{container, image};
 
 /// The part's name, in the record and in messages.
 const PART: &str = "container";
@@ -31,17 +32,17 @@ pub(crate) fn launch(call: &Call, podman: &Podman, bottles: &Store, plan: &Plan)
     let image = image::ensure(&plan.image, podman, call)?;
     let (dir, record) = bottles.claim(
         |path| {
-            let mut record = Record::new(&plan.spec, &plan.name, &plan.home, path);
+            let mut record = Record::new(&plan.spec, &plan.base.name, &plan.base.home, path);
             record.memory_bytes = Some(plan.limits.bounds.memory_bytes);
             record
         },
-        &plan.name,
+        &plan.base.name,
     )?;
     let mut making = Making { call, podman, plan: &plan, dir: &dir, record };
     match making.build(&image) {
         Ok(lifeline) => Ok(Launched { record: making.record, lifeline }),
         Err(failure) => {
-            let undone = close::tear_down(podman, &dir, &making.record);
+            let undone = ends(podman, bottles).tear_down(&dir, &making.record);
             Err(failure.with_undo(undone))
         }
     }
@@ -59,7 +60,7 @@ struct Making<'a> {
 impl Making<'_> {
     fn build(&mut self, image: &Image) -> Result<UnixStream> {
         let step = self.call.step("start-bottle", "starting the bottle");
-        let (spec, bwrap) = (&self.plan.spec, &self.plan.bwrap);
+        let (spec, bwrap) = (&self.plan.spec, &self.plan.base.bwrap);
         // The bottle's programs have its own user.
         let guard = HostGuard { spec, bwrap, dir: &self.dir.path, access: None }.start(self.call)?;
         self.record.processes.push(guard.process.clone());
@@ -68,7 +69,7 @@ impl Making<'_> {
         let door = Handover::make(&self.dir.path)?;
         layout::make(self.dir, bwrap.run_as_uid)?;
         container::write_files(self.plan, self.dir)?;
-        copy_workspace(&guest(self.call, self.plan, self.dir))?;
+        copy_workspace(&self.plan.base.guest(self.call, spec, self.dir))?;
         self.call.check()?;
         let id = self.create()?;
         // What programs trust is bound as it is when the container starts, so the guard has to have written it.
@@ -95,7 +96,7 @@ impl Making<'_> {
     fn start(&mut self, id: &str, door: Handover) -> Result<UnixStream> {
         self.call.check()?;
         self.podman.start(id)?;
-        let name = &self.plan.name;
+        let name = &self.plan.base.name;
         let running = || {
             let found = self.podman.process(id)?;
             if found.running {
@@ -115,27 +116,15 @@ impl Making<'_> {
     /// Tells process 1 what it must know, and so learns that it is there.
     fn set_up(&self, image: &Image) -> Result<()> {
         let spec = &self.plan.spec;
-        let mut setup = Setup::new(environment::of(spec, self.call, image.basis(&self.plan.home), &[])?);
+        let mut setup = Setup::new(environment::of(spec, self.call, image.basis(&self.plan.base.home), &[])?);
         setup.relay = Some(environment::relay(spec));
         setup.limits = self.plan.limits.of_programs();
-        let name = &self.plan.name;
+        let name = &self.plan.base.name;
         let stream = door::send_request(&self.dir.path, name, &Request::Setup(setup), &[])?;
         match door::answer(self.call, &stream)? {
             Some((Reply::Ready, _)) => Ok(()),
             _ => Err(PodmanError::StartContainer { name: name.clone(), said: String::new() }.into()),
         }
-    }
-}
-
-/// Describes the bottle to what puts things into its directory.
-pub(crate) fn guest<'a>(call: &'a Call, plan: &'a Planned, dir: &'a RunDir) -> Guest<'a> {
-    Guest {
-        call,
-        spec: &plan.spec,
-        home: &plan.home,
-        dir,
-        bwrap: &plan.bwrap,
-        workspace_bytes: plan.workspace_bytes,
     }
 }
 

@@ -9,9 +9,6 @@ use serde_json::{Value, json};
 
 use crate::engine::Facts;
 
-const DEFAULT_CPUS: f64 = 4.0;
-const DEFAULT_MEMORY: u64 = 4 << 30;
-
 /// Open descriptors of one process.
 const DESCRIPTORS: u64 = 65_536;
 
@@ -41,9 +38,7 @@ pub(crate) struct Limits {
 impl Limits {
     /// Takes what the manifest wants and what Podman can do here.
     pub(crate) fn resolve(wanted: &Wanted, facts: &Facts) -> Self {
-        let mut bounds = Bounds::of(wanted, Some(DEFAULT_CPUS), DEFAULT_MEMORY);
-        let machine = if facts.cpus > 0 { facts.cpus as f64 } else { DEFAULT_CPUS };
-        bounds.cpus = bounds.cpus.map(|cpus| cpus.min(machine));
+        let bounds = Bounds::of_container(wanted, Some(facts.cpus).filter(|cpus| *cpus > 0));
         Self { bounds, controllers: facts.controllers.clone(), rootless: facts.rootless }
     }
 
@@ -135,6 +130,6 @@ mod tests {
         assert_eq!(limits.shortcomings().len(), 2);
         assert_eq!(limits.of_container(), json!({}));
         let programs = limits.of_programs();
-        assert_eq!((programs.data_bytes, programs.processes), (Some(DEFAULT_MEMORY), Some(1024)));
+        assert_eq!((programs.data_bytes, programs.processes), (Some(4 << 30), Some(1024)));
     }
 }

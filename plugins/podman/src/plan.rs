@@ -1,8 +1,7 @@
 //! What `launch` gets from `prepare`.
 
-use claude_bottle_directory::Home;
+use claude_bottle_directory::Resolved;
 use claude_bottle_kit::agent_image::AgentImage;
-use claude_bottle_kit::bwrap::Bwrap;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::Limits;
@@ -10,19 +9,14 @@ use crate::limits::Limits;
 /// A resolved spec. It names secrets and holds none.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PlanState {
-    /// The name of the bottle, its container and its directory.
-    pub(crate) name: String,
-    /// How the guard's sandbox is made, and the program for the inside.
-    pub(crate) bwrap: Bwrap,
-    /// Where the agent lives.
-    pub(crate) home: Home,
+    /// What every bottle has that is a directory. Its name is the container's.
+    #[serde(flatten)]
+    pub(crate) base: Resolved,
     pub(crate) image: AgentImage,
     pub(crate) limits: Limits,
     /// Whether Podman is an ordinary user's.
     pub(crate) rootless: bool,
     pub(crate) arch: String,
-    /// How many bytes of the working directory will be copied.
-    pub(crate) workspace_bytes: u64,
 }
 
 /// A run with what was resolved of it, for `launch` and `provision`.

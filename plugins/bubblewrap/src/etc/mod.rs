@@ -36,14 +36,14 @@ pub(crate) const DATABASES: [&str; 3] = ["/var/lib/dpkg", "/var/lib/rpm", "/var/
 /// Gives a bottle the snapshot of this moment, and removes those that no bottle has any more.
 pub(crate) fn make(bottles: &Store, dir: &RunDir, state: &Planned) -> Result<()> {
     let cache = bottles.sibling(CACHE);
-    let own = Own { files: own_files(&state.home).into(), links: own_links(&state.spec) };
+    let own = Own { files: own_files(&state.base.home).into(), links: own_links(&state.spec) };
     let snapshot = Snapshot::take(&cache, &Host::default(), &own)?;
     let link = dir.join(ETC);
     symlink(&snapshot.path, &link).at("create", &link)?;
     // From here on the link keeps it.
     drop(snapshot);
     snapshot::prune(&cache, bottles);
-    let hosts = format!("127.0.0.1 localhost {}\n::1 localhost\n", state.name);
+    let hosts = format!("127.0.0.1 localhost {}\n::1 localhost\n", state.base.name);
     write_new(&dir.join(HOSTS), hosts.as_bytes(), 0o644)
 }
 

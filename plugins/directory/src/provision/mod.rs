@@ -24,7 +24,8 @@ use claude_bottle_plugin_api::{Call, Provisioned, Result, Spec};
 use crate::layout::HOME;
 use crate::{Home, RunDir};
 
-pub use workspace::{Surveyed, copy as copy_workspace};
+pub(crate) use workspace::Surveyed;
+pub use workspace::copy as copy_workspace;
 
 /// The bottle, from outside.
 pub struct Guest<'a> {
@@ -43,10 +44,7 @@ pub struct Guest<'a> {
 }
 
 /// Refuses before the launch what could not be put in, and returns what the plan says of the rest.
-///
-/// # Errors
-/// Fails for the first of it.
-pub fn check(spec: &Spec) -> Result<Surveyed> {
+pub(crate) fn check(spec: &Spec) -> Result<Surveyed> {
     let mut facts = survey(&spec.agent.skills)?;
     facts.extend(claude_bottle_kit::agent_files::survey(&spec.agent)?);
     claude_bottle_kit::home::check(&spec.agent)?;

@@ -14,11 +14,11 @@ const STEP: &str = "copy-workspace";
 
 /// What a look at the working directory found.
 #[derive(Default)]
-pub struct Surveyed {
+pub(crate) struct Surveyed {
     /// What the plan says of it.
-    pub facts: Vec<(&'static str, String)>,
+    pub(crate) facts: Vec<(&'static str, String)>,
     /// How many bytes will be copied.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// Walks the directory and its repository, so that what cannot be copied is refused before anything is made.

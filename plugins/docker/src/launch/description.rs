@@ -1,7 +1,7 @@
 //! The agent's container: what it may, what it may not, and what it sees.
 
 use bollard::models::{ContainerCreateBody, HostConfig, Mount};
-use claude_bottle_kit::{Labels, key, profile_variables, trust};
+use claude_bottle_kit::{Labels, hostname, key, profile_variables, trust};
 use claude_bottle_plugin_api::{EnvValue, Spec};
 
 use crate::hardening;
@@ -69,11 +69,6 @@ pub(super) fn agent(
         networking_config,
         ..ContainerCreateBody::default()
     }
-}
-
-/// Returns a container's name as the kernel takes it for a host's: 63 bytes of it.
-fn hostname(name: &str) -> String {
-    name.chars().take(63).collect::<String>().trim_end_matches(['-', '.', '_']).to_owned()
 }
 
 /// Returns the variable of the agent's home, where an image of the user's own may say another one.
