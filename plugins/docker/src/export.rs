@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::{Buf, Bytes};
-use claude_bottle_kit::export::{Part, outermost, pass};
+use claude_bottle_kit::export::{Part, pass, wanted};
 use claude_bottle_kit::host_guard::HostGuards;
 use claude_bottle_plugin_api::{
-    Bottle, Call, ErrorExt, ExportRequest, ExportWhat, Exported, Failure, FailureKind, Result,
+    Bottle, Call, ErrorExt, ExportRequest, Exported, Failure, FailureKind, Result,
 };
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -70,14 +70,7 @@ async fn read(
         let message = format!("the bottle `{name}` has no volume with a working directory");
         return Err(Failure::new(FailureKind::Unsupported, message));
     };
-    let wanted: Vec<(PathBuf, PathBuf)> = match request.what {
-        ExportWhat::Workspace => vec![(places.workspace, PathBuf::new())],
-        ExportWhat::History => {
-            let paths = outermost(&request.paths)?;
-            paths.into_iter().map(|path| (places.home.join(&path), path)).collect()
-        }
-        _ => return Err(Failure::unsupported("export")),
-    };
+    let wanted = wanted(request, &places.workspace, &places.home)?;
     let (sender, parts) = mpsc::channel(1);
     let (call, request) = (call.clone(), request.clone());
     // What writes waits for a reader, on a thread that may.

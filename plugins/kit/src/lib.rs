@@ -15,6 +15,7 @@ pub mod cleanup;
 pub mod companions;
 pub mod connect;
 pub mod contents;
+pub mod decisions;
 mod ended;
 mod environment;
 pub mod export;

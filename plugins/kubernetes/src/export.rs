@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use bottle_guest::pod::client::{Call as Channel, Said};
 use bottle_guest::pod::verbs::{Outcome, Side, Verb};
-use claude_bottle_kit::export::{Part, outermost, pass};
-use claude_bottle_plugin_api::{Bottle, Call, ExportRequest, ExportWhat, Exported, Failure, Result};
+use claude_bottle_kit::export::{Part, pass, wanted};
+use claude_bottle_plugin_api::{Bottle, Call, ExportRequest, Exported, Result};
 use sha2::{Digest, Sha256};
 
 use crate::backend::Kubernetes;
@@ -22,15 +22,7 @@ pub(crate) fn export(
     request: &ExportRequest,
 ) -> Result<Exported> {
     let record = Record::of(bottle)?;
-    let home = Path::new(&record.home);
-    let wanted: Vec<(PathBuf, PathBuf)> = match request.what {
-        ExportWhat::Workspace => vec![(PathBuf::from(&record.workspace), PathBuf::new())],
-        ExportWhat::History => {
-            let paths = outermost(&request.paths)?;
-            paths.into_iter().map(|path| (home.join(&path), path)).collect()
-        }
-        _ => return Err(Failure::unsupported("export")),
-    };
+    let wanted = wanted(request, Path::new(&record.workspace), Path::new(&record.home))?;
     let door = backend.door(&record)?;
     let parts = wanted.into_iter().filter_map(|(path, place)| part(&door, &path, place).transpose());
     let mut exported = pass(call, request, parts)?;

@@ -2,29 +2,22 @@
 //!
 //! The guard keeps them in memory and counts them: what is in the file already is not asked for again, by whichever process.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter};
 use std::path::Path;
 use std::thread::JoinHandle;
 
 use bottle_guest::pod::client::{Call as Channel, Said};
 use bottle_guest::pod::verbs::{Outcome, Side, Verb};
 use claude_bottle_egress_policy::rotation;
+use claude_bottle_kit::decisions::{self, LogFile};
 use claude_bottle_plugin_api::{ErrorExt, FailureKind, Result};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use crate::backend::Kubernetes;
 use crate::door::Door;
 use crate::plan::Record;
-
-/// Its name, which the host knows.
-const NAME: &str = "egress.jsonl";
-
-/// A full file is renamed once, and begun again: as large as the guard's own.
-const MOST_BYTES: u64 = 64 << 20;
 
 /// A thread that copies decisions as they come. It ends when this is dropped, and has written then what it had.
 pub(crate) struct Follower {
@@ -77,7 +70,7 @@ fn copy(channel: &Channel, ended: Option<&PipeReader>, dir: &Path) -> io::Result
             Some(Said::Out(bytes)) => {
                 part.extend_from_slice(&bytes);
                 if let Some(end) = part.iter().rposition(|byte| *byte == b'\n') {
-                    append(dir, &part[..=end])?;
+                    LogFile::open_when_free(dir)?.append(&part[..=end])?;
                     part.drain(..=end);
                 }
             }
@@ -104,26 +97,9 @@ fn waits(channel: &Channel, ended: Option<&PipeReader>) -> io::Result<bool> {
     Ok(!is_over)
 }
 
-fn open(dir: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o600);
-    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(dir.join(NAME))
-}
-
-/// Adds lines at the end, as the only process that does at the time.
-fn append(dir: &Path, lines: &[u8]) -> io::Result<()> {
-    let mut file = open(dir)?;
-    flock(&file, FlockOperation::LockExclusive)?;
-    if file.metadata()?.len() + lines.len() as u64 > MOST_BYTES {
-        rotation::rotate(&dir.join(NAME))?;
-        file = open(dir)?;
-    }
-    file.write_all(lines)
-}
-
 /// Counts the lines that there were: those in the files, and those that are in none any more.
 fn lines(dir: &Path) -> io::Result<u64> {
-    let log = dir.join(NAME);
+    let log = dir.join(decisions::NAME);
     let mut count = rotation::dropped(&log)?.lines;
     for path in [rotation::older(&log), log] {
         match File::open(&path) {
@@ -143,8 +119,9 @@ mod tests {
     fn what_is_there_is_counted() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(lines(dir.path()).unwrap(), 0);
-        append(dir.path(), b"{}\n{}\n").unwrap();
-        append(dir.path(), b"{}\n").unwrap();
+        let append = |lines: &[u8]| LogFile::open(dir.path()).unwrap().unwrap().append(lines).unwrap();
+        append(b"{}\n{}\n");
+        append(b"{}\n");
         assert_eq!(lines(dir.path()).unwrap(), 3);
     }
 }

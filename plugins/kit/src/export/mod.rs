@@ -145,11 +145,23 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// Checks paths of the home, and returns them without those that are in another one.
+/// Returns what a request asks for: the absolute path of each part inside, and where it is in the archive.
 ///
 /// # Errors
-/// Fails on a path that is not below the home.
-pub fn outermost(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+/// Fails on a path that is not below the home, and on what this version does not know.
+pub fn wanted(request: &ExportRequest, workspace: &Path, home: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+    match request.what {
+        ExportWhat::Workspace => Ok(vec![(workspace.to_owned(), PathBuf::new())]),
+        ExportWhat::History => {
+            let paths = outermost(&request.paths)?;
+            Ok(paths.into_iter().map(|path| (home.join(&path), path)).collect())
+        }
+        _ => Err(Failure::unsupported("export")),
+    }
+}
+
+/// Checks paths of the home, and returns them without those that are in another one.
+fn outermost(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut kept: Vec<PathBuf> = Vec::new();
     let mut sorted: Vec<&PathBuf> = paths.iter().collect();
     sorted.sort();

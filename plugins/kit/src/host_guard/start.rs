@@ -28,7 +28,7 @@ const LOG_DIR: &str = "/run/claude-bottle/log";
 const PROGRAM: &str = "/run/claude-bottle/egress-guard";
 
 /// The log's name; the directory of the run has a link to it under this name too.
-const LOG: &str = "egress.jsonl";
+const LOG: &str = crate::decisions::NAME;
 
 /// A guard that can be started.
 pub struct HostGuard<'a> {

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use claude_bottle_kit::decisions::LogFile;
 use futures_util::StreamExt;
 use tokio::task::JoinHandle;
 
-use super::file::LogFile;
 use super::masked::Lines;
 use crate::engine::{Engine, EngineError};
 
-/// How long to wait before a sidecar that ended is looked at again; the engine may be starting anew.
+/// How long to wait before a sidecar that ended is looked at again; the engine may be starting again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Up to here the engine has surely kept all, whatever its way of writing the lines costs: it forgets after 32 MB.
 const MOST_REPLAYED: u64 = 8 << 20;

@@ -4,20 +4,19 @@
 //! the bottle. [`save`] has the last word, in whichever process removes the sidecar: it ends it, asks the engine for all it
 //! has, and adds what the file lacks. So nothing is lost when the first process died, and nothing is there twice.
 
-mod file;
 mod follow;
 mod masked;
-mod missing;
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use claude_bottle_kit::decisions::{self, LogFile};
 use claude_bottle_kit::key;
 
 use crate::engine::{Engine, Found};
 use crate::error::DockerError;
-use file::LogFile;
 pub(crate) use follow::{Followers, follow};
 
 /// How long a sidecar may take to write its last lines; the guard takes a few milliseconds.
@@ -38,8 +37,10 @@ pub(crate) async fn save(engine: &impl Engine, sidecar: &str, dir: &Path) -> Res
     if said.is_empty() {
         return Ok(());
     }
-    let completed = async { LogFile::open_when_free(dir).await?.complete(&masked::masked(&said)) };
-    completed.await.map_err(|source| DockerError::SaveLog { path: dir.join(file::NAME), source })
+    let (run, kept) = (dir.to_owned(), masked::masked(&said));
+    let completed = tokio::task::spawn_blocking(move || LogFile::open_when_free(&run)?.complete(&kept)).await;
+    let completed = completed.map_err(io::Error::other).flatten();
+    completed.map_err(|source| DockerError::SaveLog { path: dir.join(decisions::NAME), source })
 }
 
 /// Returns the directory a sidecar's label names, when it is there and nobody else could have put it there.

@@ -25,7 +25,8 @@ fn runtime() -> tokio::runtime::Runtime {
 fn wait_for(dir: &Path, content: &str) {
     let changes = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
     inotify::add_watch(&changes, dir, inotify::WatchFlags::CREATE | inotify::WatchFlags::MODIFY).unwrap();
-    while std::fs::read_to_string(dir.join(file::NAME)).unwrap_or_default() != content {
+    while std::fs::read_to_string(dir.join(claude_bottle_kit::decisions::NAME)).unwrap_or_default() != content
+    {
         let mut waited = [PollFd::new(&changes, PollFlags::IN)];
         let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
         assert_eq!(poll(&mut waited, Some(&patience)).unwrap(), 1, "the file is not `{content}`");

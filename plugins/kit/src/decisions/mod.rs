@@ -1,4 +1,7 @@
-//! The file: one writer at a time, whichever process that is; never larger than its limit.
+//! The decision log of a run, where a backend writes it from what the guard told: one writer at a time, whichever process that is; never
+//! larger than its limit.
+
+mod missing;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -7,23 +10,23 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use claude_bottle_egress_policy::rotation;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
-use super::missing::missing;
+use missing::missing;
 
 /// Its name, which the host knows.
-pub(super) const NAME: &str = "egress.jsonl";
-/// A full file is renamed once, and begun anew: as large as the guard's own.
+pub const NAME: &str = "egress.jsonl";
+/// A full file is renamed once, and begun again: as large as the guard's own.
 const MOST_BYTES: u64 = 64 << 20;
-/// How much of the file's end is compared with what the engine has.
+/// How much of the file's end is compared with all that there is.
 const TAIL: u64 = 64 << 10;
 /// How often and at what distance a file is tried that another process writes; a lock tells nobody that it is free.
 const TRIES: (u32, Duration) = (100, Duration::from_millis(20));
 
 /// The decision log of a run, to be written by us alone.
 #[derive(Debug)]
-pub(super) struct LogFile {
+pub struct LogFile {
     path: PathBuf,
     file: File,
     size: u64,
@@ -32,7 +35,10 @@ pub(super) struct LogFile {
 
 impl LogFile {
     /// Opens the log in a run's directory; `None` while another process writes it.
-    pub(super) fn open(dir: &Path) -> io::Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// Fails when the file cannot be opened or locked.
+    pub fn open(dir: &Path) -> io::Result<Option<Self>> {
         Self::open_limited(dir.join(NAME), MOST_BYTES)
     }
 
@@ -40,7 +46,7 @@ impl LogFile {
         loop {
             let mut options = OpenOptions::new();
             options.read(true).append(true).create(true).mode(0o600);
-            let file = options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32).open(&path)?;
+            let file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&path)?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Err(Errno::WOULDBLOCK) => return Ok(None),
                 other => other?,
@@ -53,25 +59,31 @@ impl LogFile {
         }
     }
 
-    /// Waits for another process to be done with it, which ends when the sidecar does.
-    pub(super) async fn open_when_free(dir: &Path) -> io::Result<Self> {
+    /// Waits for another process to be done with it, but not for long. This blocks.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be opened or locked.
+    pub fn open_when_free(dir: &Path) -> io::Result<Self> {
         let (tries, distance) = TRIES;
         for _ in 0..tries {
             if let Some(file) = Self::open(dir)? {
                 return Ok(file);
             }
-            tokio::time::sleep(distance).await;
+            std::thread::sleep(distance);
         }
         Err(io::Error::new(io::ErrorKind::WouldBlock, "another process writes it"))
     }
 
     /// Returns how much is in the newest file.
-    pub(super) fn size(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.size
     }
 
     /// Adds bytes at the end.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Fails when the disk does not take them.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.size > 0 && self.size + bytes.len() as u64 > self.limit {
             rotation::rotate(&self.path)?;
             let fresh = Self::open_limited(self.path.clone(), self.limit)?;
@@ -82,8 +94,11 @@ impl LogFile {
         Ok(())
     }
 
-    /// Adds what it lacks of all that the engine has.
-    pub(super) fn complete(&mut self, whole: &[u8]) -> io::Result<()> {
+    /// Adds what it lacks of all that there is.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be read, and when the disk does not take it.
+    pub fn complete(&mut self, whole: &[u8]) -> io::Result<()> {
         let mut tail = Vec::new();
         self.file.seek(SeekFrom::Start(self.size.saturating_sub(TAIL)))?;
         self.file.read_to_end(&mut tail)?;

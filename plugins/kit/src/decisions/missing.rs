@@ -1,8 +1,8 @@
-//! Which part of what a sidecar has said is not in the file yet.
+//! Which part of what a guard has said is not in the file yet.
 //!
 //! Both are pieces of one stream. The file may begin later, after a change of files, and end earlier, even inside a line,
-//! when its writer was killed. The engine's copy goes to the end, and may have lost its beginning: the engine keeps two
-//! files of 16 MB (`limits.rs`).
+//! when its writer was killed. The whole goes to the end, and may have lost its beginning: an engine keeps no more than some files of
+//! what a container writes.
 
 /// Returns the end of `whole` that is missing in a file of `written` bytes whose end is `tail`.
 pub(super) fn missing<'w>(whole: &'w [u8], tail: &[u8], written: u64) -> Missing<'w> {
@@ -20,12 +20,12 @@ pub(super) fn missing<'w>(whole: &'w [u8], tail: &[u8], written: u64) -> Missing
     if let Some(at) = whole.windows(tail.len()).position(|piece| piece == tail) {
         return after(at + tail.len());
     }
-    // The engine's copy may begin inside the tail, with at least one line in common.
+    // The whole may begin inside the tail, with at least one line in common.
     let line = whole.iter().position(|byte| *byte == b'\n').map_or(whole.len(), |end| end + 1);
     let common = (line..=tail.len().min(whole.len())).rev().find(|&length| tail.ends_with(&whole[..length]));
     match common {
         Some(length) => after(length),
-        // The engine has forgotten the end of the file, so all it knows came later.
+        // The end of the file is forgotten there, so all that is known came later.
         None => Missing { bytes: whole, gap: true },
     }
 }
