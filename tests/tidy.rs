@@ -112,6 +112,17 @@ fn provisioners_know_no_engine() {
 }
 
 #[test]
+fn no_backend_writes_guard_secrets_or_ssh_settings_by_itself() {
+    const BACKENDS: [&str; 6] = ["bubblewrap", "directory", "docker", "fake", "kubernetes", "podman"];
+    const THE_KITS: [&str; 4] = ["GuardSecret", "ProxyCommand", "IdentityAgent", "UserKnownHostsFile"];
+    check("what a guard may be shown, and settings of ssh, are the kit's to write", |path, text| {
+        BACKENDS.iter().any(|backend| path.starts_with(&format!("plugins/{backend}/src/")))
+            && !is_test(path)
+            && production(text).any(|line| THE_KITS.iter().any(|word| line.contains(word)))
+    });
+}
+
+#[test]
 fn host_and_plugins_do_not_name_each_other() {
     check("the host names no plug-in crate", |path, text| {
         path.starts_with("host/src/")
