@@ -6,7 +6,7 @@ use claude_bottle_plugin_api::{Call, Failure, Result};
 
 use crate::fd_reader::readable;
 
-/// Waits until the call should end; for good when the host cannot say so.
+/// Waits until the call should end; for ever when the host cannot cancel it.
 pub async fn cancelled(call: &Call) -> Failure {
     if !call.cancelled() {
         let watched = match call.cancel_fd() {

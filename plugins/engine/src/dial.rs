@@ -123,7 +123,7 @@ where
     let answer = sender.send_request(request).await;
     drop(sender);
     match answer {
-        // The connection ended before the request was on it: why, it knows itself.
+        // The connection ended before the request was sent; its task has the cause.
         Err(error) if error.is_canceled() => match connection.await {
             Ok(Err(cause)) => Err(EngineError::protocol(cause)),
             _ => Err(EngineError::protocol(error)),

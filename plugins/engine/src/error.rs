@@ -132,7 +132,7 @@ impl EngineError {
     }
 }
 
-/// Returns the error of a connection that ended before its time, could not be made, or was refused; `None` for any other error.
+/// Returns the error of a connection that ended early, could not be made, or was refused; `None` for any other error.
 fn ended(error: &(dyn std::error::Error + 'static)) -> Option<EngineError> {
     let mut chain = std::iter::successors(Some(error), |error| below(*error));
     let told = chain.find_map(|error| {
@@ -145,7 +145,7 @@ fn ended(error: &(dyn std::error::Error + 'static)) -> Option<EngineError> {
     told.or_else(|| lost(error).map(|reason| EngineError::Gone { reason }))
 }
 
-/// Says why a connection ended before its time, or could not be made; `None` for any other error.
+/// Returns why a connection ended early, or could not be made; `None` for any other error.
 fn lost(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     use io::ErrorKind::{
         BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,

@@ -2,7 +2,7 @@
 //!
 //! A terminal or pipe may never end, and a read on it cannot be interrupted; making it non-blocking would change it for every
 //! process that shares it, and the safe half of tokio takes no foreign descriptor. So a thread polls the descriptor
-//! together with a pipe, whose other end hangs up when nobody waits any more.
+//! together with a pipe, whose other end hangs up when the receiver is gone.
 
 use std::io;
 
@@ -42,7 +42,7 @@ pub(crate) async fn readable(fd: OwnedFd) -> Result<()> {
     let (sender, done) = oneshot::channel();
     spawn("watcher", move || {
         if is_next(&fd, &ended) {
-            // Nobody waits any more when the other work was done first.
+            // The receiver is gone when the other work was done first.
             sender.send(()).ok();
         }
     })?;

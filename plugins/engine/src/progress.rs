@@ -1,4 +1,4 @@
-//! What an engine tells while it builds, loads or pulls an image.
+//! The progress of an engine that builds, loads or pulls an image.
 
 use http_body_util::BodyExt;
 use serde_json::Value;

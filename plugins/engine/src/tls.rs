@@ -92,7 +92,7 @@ pub(crate) fn of(error: &io::Error) -> Option<&TlsError> {
     error.get_ref()?.downcast_ref()
 }
 
-/// Returns the engine's word when it refuses this user's certificate, or the lack of one.
+/// Returns the engine's alert when it refuses this user's certificate, or the lack of one.
 pub(crate) fn refusal(error: &io::Error) -> Option<String> {
     match of(error)? {
         TlsError::AlertReceived(alert) => Some(format!("{alert:?}")),

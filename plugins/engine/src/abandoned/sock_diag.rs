@@ -1,4 +1,4 @@
-//! What the kernel tells of Unix sockets: `sock_diag(7)`, by the numbers of `linux/netlink.h`, `linux/sock_diag.h` and
+//! What the kernel reports about Unix sockets: `sock_diag(7)`, by the numbers of `linux/netlink.h`, `linux/sock_diag.h` and
 //! `linux/unix_diag.h`.
 
 use std::fs;
@@ -24,7 +24,7 @@ const UNIX_DIAG_SHUTDOWN: u16 = 6;
 /// What `UNIX_DIAG_SHUTDOWN` says of a connection whose other side is closed.
 const BOTH_WAYS: u8 = 3;
 
-/// The size of a message's head, and of the fixed part of what is told of a socket.
+/// The size of a message's head, and of the fixed part of a socket's description.
 const HEAD: usize = 16;
 /// As much as the kernel puts into one answer.
 const ANSWER: usize = 32 << 10;
@@ -81,7 +81,7 @@ fn message(answer: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     Some((kind, said, answer.get(length.next_multiple_of(4)..).unwrap_or_default()))
 }
 
-/// Notes what is told of a socket, if it is bound to `file`; `None` for what is cut short.
+/// Notes a socket, if it is bound to `file`; `None` for a message that is cut short.
 fn note(socket: &[u8], file: u64, found: &mut Abandoned) -> Option<()> {
     // `unix_diag_msg`: family, type, state, padding, inode, cookie; then attributes.
     let inode = u32::from_ne_bytes(*socket.get(4..)?.first_chunk()?);
@@ -90,7 +90,7 @@ fn note(socket: &[u8], file: u64, found: &mut Abandoned) -> Option<()> {
     while let (Some(length), Some(name)) = (number(rest), rest.get(2..).and_then(number)) {
         let value = rest.get(4..usize::from(length))?;
         match name {
-            // The kernel tells the lower half of the file's number.
+            // The kernel reports the lower half of the file's number.
             UNIX_DIAG_VFS => is_of_file = value.first_chunk() == Some(&(file as u32).to_ne_bytes()),
             UNIX_DIAG_ICONS => is_awaited = value.chunks_exact(4).any(|other| other == [0; 4]),
             UNIX_DIAG_SHUTDOWN => is_shut = value.first() == Some(&BOTH_WAYS),

@@ -1,4 +1,4 @@
-//! A machine as `ssh://` names it, and the words by which `ssh` is started for it.
+//! A machine as `ssh://` names it, and the arguments of the `ssh` that is started for it.
 
 use std::fmt;
 use std::path::Path;
@@ -22,7 +22,7 @@ const OPTIONS: [&str; 9] = [
     // A connection of its own: one that is shared would keep the socket open when this process is gone.
     "ControlMaster=no",
     "ControlPath=none",
-    // What is refused later is told at this level.
+    // At this level ssh reports what is refused later.
     "LogLevel=INFO",
 ];
 
@@ -86,7 +86,7 @@ impl SshHost {
         format!("ssh {port}{user}{}", self.host)
     }
 
-    /// Returns what helps against what `ssh` complains of.
+    /// Returns advice for a complaint of `ssh`.
     pub(crate) fn hint(&self, said: &str) -> String {
         super::words::hint(self, said)
     }

@@ -1,6 +1,6 @@
 //! The engine's socket of another machine, brought here by the user's own `ssh`.
 //!
-//! `ssh` listens on a socket in a directory that nobody else may enter. Once it does, this process holds the socket and takes its name
+//! `ssh` listens on a socket in a directory that only this user may enter. Once it does, this process holds the socket and takes its name
 //! away, so that no other program can connect to it and nothing is left on the disk however this process ends. `ssh` itself is tied to
 //! this process by the kernel (`bottle-guest tied`).
 
@@ -29,11 +29,11 @@ pub use host::SshHost;
 use place::Place;
 use words::Words;
 
-/// How long `ssh` may take to be let in. What it says of a machine that does not answer comes before that.
+/// How long `ssh` may take to log in. It reports a machine that does not answer before that.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long its last words may take, once it has ended or has ended a connection.
+/// How long its last messages may take, once it has ended or has ended a connection.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How long the engine may take to its first word.
+/// How long the engine may take to its first byte.
 const FIRST_WORD: Duration = Duration::from_secs(10);
 /// The kernel's flag of a process that is on its way out, which it has before its files are closed: `PF_EXITING` in
 /// <https://github.com/torvalds/linux/blob/v6.12/include/linux/sched.h>.
@@ -84,14 +84,14 @@ impl Tunnel {
         self.ssh.has_ended()
     }
 
-    /// Says why it has ended.
+    /// Returns why it has ended.
     fn ended(&self) -> Ended {
         let said = self.ssh.words.all(LAST_WORDS);
         let said = if said.is_empty() { String::new() } else { format!(": {said}") };
         Ended { reason: format!("ssh to `{}` ended{said}", self.host) }
     }
 
-    /// Asks the engine for a sign of life. What a server of ssh refuses, it refuses at the first connection.
+    /// Checks that the engine answers. What a server of ssh refuses, it refuses at the first connection.
     fn try_out(&self) -> Result<(), String> {
         let mut answer = [0];
         let asked = self.first_connection().and_then(|mut stream| {

@@ -1,4 +1,4 @@
-//! What `ssh` says: kept as it comes, a few lines of it, and what helps against what it complains of.
+//! The messages of `ssh`: the last few lines are kept, and there is advice for each kind of complaint.
 
 use std::io::{BufRead, BufReader, PipeReader};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use super::SshHost;
 /// How much of it is kept: the last lines, and of each so many characters.
 const MOST: (usize, usize) = (4, 300);
 
-/// The words of one `ssh`.
+/// The messages of one `ssh`.
 #[derive(Debug, Default)]
 pub(super) struct Words {
     kept: Mutex<Kept>,
@@ -72,7 +72,7 @@ impl Words {
     }
 }
 
-/// Returns what helps against what `ssh` complains of.
+/// Returns advice for a complaint of `ssh`.
 pub(super) fn hint(host: &SshHost, said: &str) -> String {
     let login = host.login();
     if said.contains("IDENTIFICATION HAS CHANGED") {
