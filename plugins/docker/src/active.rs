@@ -16,7 +16,7 @@ pub(crate) async fn list(engine: &impl Engine) -> Result<Vec<ActiveBottle>> {
     found.iter().filter_map(entry).collect()
 }
 
-/// Says what the engine's word for a container's state means.
+/// Translates the engine's word for a container's state.
 pub(crate) fn state(word: &str) -> Word {
     match word {
         "running" | "paused" | "restarting" => Word::Running,
@@ -39,7 +39,7 @@ fn entry(found: &Found) -> Option<Result<ActiveBottle>> {
     Some(Ok(active))
 }
 
-/// Makes a record that reaches the bottle; what is not in a label is looked up when it is needed.
+/// Makes a record by which the bottle is reached; what is not in a label is looked up when needed.
 fn record(found: &Found, labels: &Labels) -> BottleState {
     let source = NameSource { slug: labels.agent.clone(), sidecar: String::new(), pinned: None };
     BottleState {

@@ -1,5 +1,5 @@
 //! Faults of known engine versions that matter to a bottle. A version says what was fixed upstream; a distribution may have
-//! mended an older one, so these are warnings and never refusals.
+//! fixed an older one, so these are warnings and never refusals.
 
 /// A fault, and the first version of each line of releases that is free of it.
 struct Advisory {

@@ -22,7 +22,7 @@ use crate::plan::role;
 use crate::sidecar::log;
 
 const KINDS: [Kind; 3] = [Kind::Container, Kind::Network, Kind::Volume];
-/// How many things are removed beside each other.
+/// How many things are removed at once.
 const AT_ONCE: usize = 16;
 /// How often the kernel is asked whether the engine is through, and after how long the engine is asked what there is. A
 /// connection of which nothing comes any more makes no event.
@@ -83,7 +83,7 @@ async fn look(
     Ok(plan)
 }
 
-/// Puts a thing of the engine on its side of the plan, if it is ours; one that is ours and says no owner stays.
+/// Adds a thing to the plan if it is a bottle's. One without an owner is kept.
 fn place(plan: &mut CleanupPlan, judge: &mut Judge<'_>, kind: Kind, thing: &Found) {
     let mut item = CleanupItem::new(kind.word(), &thing.id, &thing.name, "unowned");
     item.state = (kind == Kind::Container).then(|| active::state(&thing.state));
@@ -158,7 +158,7 @@ async fn logs(engine: &impl Engine, plan: &CleanupPlan) -> BTreeMap<String, Path
     let labels = [key::ID.to_owned(), format!("{}={}", key::ROLE, role::SIDECAR)];
     let found = engine.list(Kind::Container, &labels).await.unwrap_or_default();
     let planned = found.iter().filter(|thing| plan.remove.iter().any(|item| item.id == thing.id));
-    // One that never ran has decided nothing.
+    // A sidecar that never ran has no decisions.
     let ran = planned.filter(|sidecar| sidecar.state != "created");
     ran.filter_map(|sidecar| Some((sidecar.id.clone(), log::labelled_dir(sidecar)?))).collect()
 }

@@ -14,7 +14,7 @@ use crate::launch::undo::sweep;
 use crate::plan::{BottleState, role};
 use crate::sidecar::log;
 
-/// What is said of a guard that was gone before its agent.
+/// The message for a guard that ended before its agent.
 const ENDED_EARLY: &str = "the proxy ended before the agent did, and nothing has gone out since";
 
 /// What a test asks to go wrong while a bottle is removed.

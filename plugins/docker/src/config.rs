@@ -49,7 +49,7 @@ pub(crate) struct Config {
     pub(crate) home: Option<String>,
     /// `CONTAINER_SKILLS_DIR`.
     pub(crate) skills_dir: Option<String>,
-    /// Where this backend keeps what it may forget.
+    /// The directory of this backend's caches.
     pub(crate) data_dir: PathBuf,
     /// `FAULT`, see [`crate::fault`].
     pub(crate) fault: Fault,

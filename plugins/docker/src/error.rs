@@ -217,7 +217,7 @@ impl DockerError {
     }
 }
 
-/// Says what to do when a build failed: at its first step the base image was the reason.
+/// Returns advice for a build that failed. A failure of its first step is about the base image.
 fn build_hints(base: &str, tail: &[String], pull: bool) -> Vec<String> {
     let step = tail.iter().rev().find(|line| line.starts_with("Step "));
     if step.is_some_and(|step| !step.contains(" : FROM") && !step.contains(" : ARG BASE_IMAGE")) {

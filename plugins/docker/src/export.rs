@@ -117,7 +117,7 @@ async fn open(
     }
 }
 
-/// Hands an archive on, piece by piece; ends when nobody takes it any more, and with that the engine's work.
+/// Hands an archive on, piece by piece. It ends when the receiver is gone, and with it the engine's request.
 async fn forward(mut stream: OutputStream, chunks: mpsc::Sender<io::Result<Bytes>>) {
     while let Some(chunk) = stream.next().await {
         if chunks.send(chunk.map_err(io::Error::other)).await.is_err() {

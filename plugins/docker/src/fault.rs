@@ -29,7 +29,7 @@ const SIDECAR_STEPS: &[Steps] = &[
         "launch",
         &["sidecar-image", "create-egress-network", "create-sidecar", "start-sidecar", "await-sidecar"],
     ),
-    // Else the bottle's own process starts it.
+    // Without a sidecar the bottle's own process starts it.
     ("exec", &["start-exec"]),
     ("close", &["save-log", "remove-sidecar", "remove-networks"]),
 ];

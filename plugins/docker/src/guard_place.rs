@@ -75,12 +75,12 @@ pub(crate) async fn choose(
     }
 }
 
-/// Says why the guard cannot be a process of this machine, whatever machine the engine is on.
+/// Returns why the guard cannot be a process of this machine, independent of where the engine is.
 fn obstacle(link: Option<link::Asked>, proxy: Proxy, facts: &EngineFacts) -> Option<&'static str> {
     if link == Some(link::Asked::Network) {
         return Some("the option `link` is `network`");
     }
-    // Such an engine may look at what it binds as a user who does not come into a home: not tried.
+    // Such an engine may access a bind mount as a user who cannot enter a home. Not tried.
     let remaps = facts.security.iter().any(|option| option.contains("name=userns"));
     link::obstacle(proxy, facts).or(remaps.then_some("the engine gives containers other users"))
 }

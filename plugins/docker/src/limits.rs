@@ -28,7 +28,7 @@ pub(crate) const SIDECAR: ResolvedLimits = ResolvedLimits {
 };
 
 impl ResolvedLimits {
-    /// Fills what is not said with defaults, and keeps to the machine's processors.
+    /// Fills in the defaults, and stays within the machine's processors.
     pub(crate) fn of(asked: &Limits, facts: &EngineFacts) -> Self {
         let machine_cpus = Some(facts.cpus).filter(|cpus| *cpus > 0);
         Self { bounds: Bounds::of_container(asked, machine_cpus), sandbox_tasks: None }

@@ -53,7 +53,7 @@ pub(crate) enum Asked {
 }
 
 impl Link {
-    /// Chooses the socket where it can be had, and else the network.
+    /// Chooses the socket where it is possible, and otherwise the network.
     ///
     /// # Errors
     /// Fails when a socket is asked for that cannot be had.
@@ -98,7 +98,7 @@ impl Link {
         }
     }
 
-    /// Says it for a plan.
+    /// Describes it for a plan.
     pub(crate) fn describe(self) -> &'static str {
         match self {
             Self::Socket | Self::HostSocket => "none; the proxy is reached through a socket",
@@ -214,7 +214,7 @@ fn bound(source: &Path, target: &str) -> Mount {
     }
 }
 
-/// Says why there can be no socket, if so.
+/// Returns why there can be no socket; `None` if there can.
 pub(crate) fn obstacle(proxy: Proxy, facts: &EngineFacts) -> Option<&'static str> {
     if proxy != Proxy::Guard {
         return Some("pipelock listens on a network alone");

@@ -17,7 +17,7 @@ pub(crate) struct Names {
 /// Where names come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NameSource {
-    /// What tells this bottle from others: the agent's name.
+    /// What distinguishes this bottle's names: the agent's name.
     pub(crate) slug: String,
     /// The sidecar's kind: `guard`, `pipelock`.
     pub(crate) sidecar: String,
@@ -40,7 +40,7 @@ impl NameSource {
     }
 }
 
-/// Says whether an engine takes the name for a container: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`.
+/// Returns `true` if an engine takes the name for a container: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`.
 ///
 /// <https://github.com/moby/moby/blob/v20.10.24/daemon/names/names.go>
 pub(crate) fn is_container_name(name: &str) -> bool {

@@ -43,7 +43,7 @@ impl Isolation {
     }
 }
 
-/// Says whether the host's own addresses are out of reach from a network that was made.
+/// Returns `true` if the host's own addresses are out of reach from a network that was made.
 ///
 /// A driver that does not know an option takes it and does nothing, so where the bridge is on this machine its address is
 /// looked for among the machine's own. From a remote engine there is only its word.
@@ -59,7 +59,7 @@ pub(crate) fn is_closed(network: &Network, isolation: Isolation, id: &str) -> bo
 /// The kernel's table of IPv4 addresses and ranges.
 const ADDRESSES: &str = "/proc/net/fib_trie";
 
-/// Says whether one of these is an address of the machine itself, which the table marks `host LOCAL`.
+/// Returns `true` if one of these is an address of the machine itself, which the table marks `host LOCAL`.
 fn has_address(table: &str, addresses: &[String]) -> bool {
     let mut last = "";
     table.lines().map(str::trim).any(|line| {

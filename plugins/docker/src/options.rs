@@ -19,9 +19,9 @@ pub(crate) struct Options {
     pub(crate) guard: guard_place::Asked,
     /// How the agent is to reach its sidecar.
     pub(crate) link: Option<Asked>,
-    /// Get the image, or what it is built from, anew.
+    /// Pull the image, or its base, even if it is present.
     pub(crate) pull: bool,
-    /// Build the image anew.
+    /// Build the image again.
     pub(crate) rebuild: bool,
 }
 

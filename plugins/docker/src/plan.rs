@@ -22,7 +22,7 @@ use crate::protection::Protection;
 pub(crate) struct PlanState {
     pub(crate) names: NameSource,
     pub(crate) image: AgentImage,
-    /// What of it is got anew.
+    /// Whether it is fetched again.
     #[serde(default)]
     pub(crate) renew: Renew,
     pub(crate) link: Link,

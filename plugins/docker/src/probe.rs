@@ -53,7 +53,7 @@ fn machine_fact(facts: &EngineFacts) -> String {
     format!("{}, {} {processors}, {memory:.1} GiB", facts.name, facts.cpus)
 }
 
-/// Says whether the agent's own image is there, or what the first start makes it of; nothing when the engine does not say.
+/// Returns whether the agent's own image is present, or else what the first start makes it from; `None` when the engine does not say.
 pub(crate) async fn image_fact(engine: &impl Engine, config: &Config) -> Option<String> {
     let tag = config.image_tag();
     if engine.image(tag).await.ok()?.is_some() {
@@ -88,7 +88,7 @@ pub(crate) fn limitations(facts: &EngineFacts) -> Vec<String> {
     sentences
 }
 
-/// Says whether agents run in gVisor.
+/// Returns `true` if agents run in gVisor.
 pub(crate) fn has_gvisor(facts: &EngineFacts) -> bool {
     facts.runtimes.iter().any(|name| name == GVISOR)
 }

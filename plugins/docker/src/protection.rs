@@ -38,7 +38,7 @@ impl fmt::Display for Protection {
 }
 
 impl Protection {
-    /// Says what it means that an engine lacks it.
+    /// Returns what its absence means, for a person.
     pub(crate) fn absence(self) -> &'static str {
         match self {
             Self::Seccomp => {
@@ -50,7 +50,7 @@ impl Protection {
         }
     }
 
-    /// Says that the manifest does without.
+    /// Returns the sentence for a plan whose manifest allows its absence.
     pub(crate) fn consent(self) -> String {
         format!("the manifest does without the protection `{self}` where the engine cannot give it")
     }

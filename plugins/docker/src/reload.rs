@@ -17,7 +17,7 @@ const STDERR: u8 = 2;
 /// The longest line that is looked at; an answer is far below it.
 const MOST_BYTES: usize = 64 * 1024;
 
-/// Gives the bottle's guard what is asked for.
+/// Gives the bottle's guard another policy or secret.
 pub(crate) async fn reload(
     engine: &impl Engine,
     guards: &HostGuards,
@@ -65,7 +65,7 @@ async fn find(engine: &impl Engine, state: &BottleState, name: &str) -> Result<F
 /// Writes the line, and listens for the answer to it.
 async fn tell(attached: Attached, change: &GuardChange) -> std::io::Result<Result<Reloaded>> {
     let Attached { mut output, mut input, .. } = attached;
-    // What another process began and did not end is a line of its own, which the guard refuses.
+    // An incomplete line of another process is ended first; the guard refuses it.
     input.write_all(b"\n").await?;
     input.write_all(change.line()).await?;
     input.flush().await?;
@@ -97,7 +97,7 @@ mod tests {
         [&[stream, 0, 0, 0][..], &length, text.as_bytes()].concat()
     }
 
-    /// Sends a change to a guard that says these, with the request's name for `NAME`.
+    /// Sends a change to a guard that writes these lines, with the request's name for `NAME`.
     async fn told(said: &[(u8, &str)]) -> Result<Reloaded> {
         let request = ReloadRequest::new(json!({ "rules": [] }));
         let change = GuardChange::new(&Call::detached(), &request).unwrap();

@@ -82,7 +82,7 @@ pub(crate) async fn resolve(engine: &impl Engine, config: &Config, call: &Call, 
     plan.image = Some(state.image.reference().to_owned());
     let runtime = probe::runtime_fact(&facts);
     let place = engine.address().way().map(|_| format!(" at {}", engine.address())).unwrap_or_default();
-    // Before its second name, so that whoever agrees sees in the short plan too on which machine it will be.
+    // Before the second name of the runtime: the short plan, too, must show which machine it is.
     plan.runtime = Some(runtime.replacen(" (", &format!("{place} ("), 1));
     if spec.bottle.image.is_some() {
         let user = spec.bottle.user.as_deref();

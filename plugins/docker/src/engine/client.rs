@@ -15,7 +15,7 @@ use super::error::understand;
 use super::wire::Wire;
 use super::{Address, Ahead, EngineError, EngineFacts, EngineLimits, Result};
 
-/// What Podman calls itself among the components of `GET /version`, where Docker's own engine says `Engine`:
+/// Podman's name among the components of `GET /version`, where Docker's own engine says `Engine`:
 /// <https://github.com/containers/podman/blob/v5.4.2/pkg/api/handlers/compat/version.go>.
 const PODMAN: &str = "Podman Engine";
 
@@ -80,7 +80,7 @@ impl DockerApi {
         Ok((version.major_version, version.minor_version))
     }
 
-    /// Asks what the engine says of itself.
+    /// Asks the engine about itself.
     pub(super) async fn ask_facts(&self) -> Result<EngineFacts> {
         let client = self.client().await?;
         let before = SystemTime::now();
@@ -118,14 +118,14 @@ impl DockerApi {
     }
 }
 
-/// Returns what tells an engine from others. Its own identifier does not suffice: engines before 25 keep it in `/etc/docker`, so that two
+/// Returns what distinguishes an engine from others. Its own identifier is not enough: engines before 25 keep it in `/etc/docker`, so that two
 /// of one machine share it, and machines that were cloned do.
 fn identity(info: &SystemInfo) -> String {
     let parts = [&info.id, &info.name, &info.docker_root_dir].map(|part| part.as_deref().unwrap_or_default());
     if parts[0].is_empty() { String::new() } else { parts.join(" ") }
 }
 
-/// Says whether the engine is Podman by its own word.
+/// Returns `true` if the engine reports that it is Podman.
 fn is_podman(version: &SystemVersion) -> bool {
     version.components.iter().flatten().any(|component| component.name == PODMAN)
 }

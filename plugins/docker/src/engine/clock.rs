@@ -1,4 +1,4 @@
-//! How far the clock of another machine is from this one's, by what its engine says of the time: what it remembers is asked for by its clock.
+//! The difference between this machine's clock and that of an engine's machine. Events are asked for by the engine's clock.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    /// Compares what was said between two moments of this machine's; one that cannot be read is taken for right.
+    /// Compares a time that the engine reported between two moments of this machine. One that cannot be read counts as no difference.
     pub(super) fn of(said: Option<&str>, before: SystemTime, after: SystemTime) -> Self {
         let nanos = |time: SystemTime| {
             let age = time.duration_since(UNIX_EPOCH).unwrap_or_default();

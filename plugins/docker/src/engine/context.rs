@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::AddressError;
 
-/// The context that is none: the address is then the usual one.
+/// The context of this name stands for the usual address.
 const DEFAULT: &str = "default";
 
 /// What a context says of its engine.

@@ -64,7 +64,7 @@ fn runtime_hint(said: &str) -> Option<String> {
     said.contains("OCI runtime").then(|| hint.to_owned())
 }
 
-/// Says what bollard's error means.
+/// Classifies an error of bollard's.
 pub(super) fn understand(error: bollard::errors::Error) -> EngineError {
     use bollard::errors::Error;
     match error {
@@ -79,7 +79,7 @@ pub(super) fn understand(error: bollard::errors::Error) -> EngineError {
     }
 }
 
-/// Says what a refusal means, where its words say more than its status.
+/// Classifies a refusal whose message says more than its status.
 pub(super) fn refined(error: EngineError) -> EngineError {
     match error {
         EngineError::Refused { status, message } => refused(status, message),
@@ -89,7 +89,7 @@ pub(super) fn refined(error: EngineError) -> EngineError {
 }
 
 fn refused(status: u16, message: String) -> EngineError {
-    // Somebody else is removing the container.
+    // Another process is removing the container.
     if message.contains("dead or marked for removal") {
         return EngineError::NotFound { message };
     }

@@ -1,4 +1,4 @@
-//! Whether an engine is on this machine: who serves its socket, and what it says of itself.
+//! Whether an engine is on this machine, by the process that serves its socket and by what it reports about itself.
 //!
 //! A socket here may lead elsewhere: into a virtual machine, or by ssh to another host. So three things are compared. The process that
 //! serves the socket is in this process namespace; the kernel and the machine's name are those that the engine tells; and where the
@@ -25,7 +25,7 @@ pub(crate) struct Server {
 pub(super) async fn server(address: &Address) -> Option<Server> {
     let Address::Unix(path) = address else { return None };
     let stream = UnixStream::connect(path).await.ok()?;
-    // The kernel says 0 of a process of another namespace.
+    // The kernel reports 0 for a process of another namespace.
     let pid = stream.peer_cred().ok()?.pid().filter(|pid| *pid > 0)?;
     let same = |what: &str| {
         let of = |pid: &str| std::fs::metadata(Path::new("/proc").join(pid).join(what)).ok();
@@ -35,7 +35,7 @@ pub(super) async fn server(address: &Address) -> Option<Server> {
     Some(Server { shares_root: same("root"), shares_network: same("ns/net") })
 }
 
-/// Says why processes of this machine and the engine's containers may not be neighbours; `None` when they are.
+/// Returns why a process of this machine may not be reachable from the engine's containers; `None` when it is.
 pub(crate) fn distance(server: Option<Server>, facts: &EngineFacts) -> Option<&'static str> {
     let here = rustix::system::uname();
     distance_from(server, facts, (&here.nodename().to_string_lossy(), &here.release().to_string_lossy()))

@@ -38,14 +38,14 @@ type Result<T, E = EngineError> = std::result::Result<T, E>;
 /// Bytes on their way to the engine; an error ends the request.
 pub(crate) type Body = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
 
-/// What a container says, as it says it; or an archive of its files.
+/// The output of a container as it comes, or an archive of its files.
 pub(crate) type OutputStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
-/// What an engine says of itself.
+/// What an engine reports about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct EngineFacts {
     pub(crate) version: String,
-    /// What tells it from any other engine, whatever address it is reached at.
+    /// Identifies it, independent of the address it is reached at.
     pub(crate) id: String,
     /// Whether it is Podman, which answers a part of Docker's API.
     pub(crate) podman: bool,
@@ -187,9 +187,9 @@ pub(crate) trait Engine: Send + Sync + 'static {
 
     async fn create_container(&self, name: &str, body: ContainerCreateBody) -> Result<String>;
     async fn start_container(&self, id: &str) -> Result<()>;
-    /// Ends all processes of a container at once; one that does not run or exist is no error.
+    /// Ends all processes of a container at once; one that does not run or exist is not an error.
     async fn kill_container(&self, id: &str) -> Result<()>;
-    /// Asks a container's own process to end, ends it after `grace`, and waits; one that does not run is no error.
+    /// Asks a container's own process to end, ends it after `grace`, and waits; one that does not run is not an error.
     async fn stop_container(&self, id: &str, grace: Duration) -> Result<()>;
     async fn inspect_container(&self, id: &str) -> Result<Container>;
     async fn put_archive(&self, container: &str, path: &str, tar: Body) -> Result<()>;
@@ -201,7 +201,7 @@ pub(crate) trait Engine: Send + Sync + 'static {
     async fn logs(&self, container: &str, tail: Option<u32>) -> Result<(Vec<u8>, Vec<u8>)>;
     /// Returns a container's standard output from its beginning and on, until the container ends.
     async fn follow_output(&self, container: &str) -> Result<OutputStream>;
-    /// Returns whether the kernel killed a process of the container for want of memory since a time.
+    /// Returns `true` if the kernel killed a process of the container for want of memory since a time.
     async fn out_of_memory_since(&self, container: &str, since: SystemTime) -> Result<bool>;
 
     /// Takes the streams of a container's own process, best before it starts; standard input when it has one open.
@@ -217,9 +217,9 @@ pub(crate) trait Engine: Send + Sync + 'static {
     fn abandoned(&self) -> Abandoned;
     /// Lists what carries all of these labels, `key` or `key=value`, running or not.
     async fn list(&self, kind: Kind, labels: &[String]) -> Result<Vec<Found>>;
-    /// Returns whether there is a container, running or not, that was made from an image.
+    /// Returns `true` if there is a container, running or not, that was made from an image.
     async fn has_container(&self, image: &str) -> Result<bool>;
-    /// Removes by force, but an image only when no container was made from it; a container's anonymous volumes go with it. What is already gone is no error.
+    /// Removes by force, but an image only when no container was made from it; a container's anonymous volumes go with it. What is already gone is not an error.
     async fn remove(&self, kind: Kind, id: &str) -> Result<()>;
 }
 

@@ -42,11 +42,11 @@ pub(crate) struct Recording {
     pub(crate) gone: Mutex<BTreeSet<String>>,
     /// Where it is.
     pub(crate) address: Option<Address>,
-    /// What it calls itself.
+    /// Its identifier.
     pub(crate) id: String,
-    /// Whether it says that it is Podman.
+    /// Whether it reports that it is Podman.
     pub(crate) podman: bool,
-    /// What a container has said.
+    /// The output of a container.
     pub(crate) output: Mutex<Vec<u8>>,
     /// What a container that is followed says, piece by piece.
     pub(crate) followed: Mutex<Vec<Vec<u8>>>,

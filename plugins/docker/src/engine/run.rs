@@ -28,7 +28,7 @@ pub(crate) struct Run {
     pub(crate) input: Zeroizing<Vec<u8>>,
 }
 
-/// What a short program said.
+/// The output of a short program.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Output {
     pub(crate) code: i32,
@@ -46,7 +46,7 @@ pub(crate) async fn run(engine: &impl Engine, container: &str, run: &Run) -> Res
     let exec = engine.create_exec(container, &run.spec).await?;
     let mut attached = engine.start_exec(&exec, run.spec.tty).await?;
     let feed = async {
-        // A program that ends without reading everything is no failure of ours: its exit code tells.
+        // A program may end without reading everything. That is not a failure: its exit code counts.
         if run.spec.stdin && attached.input.write_all(&run.input).await.is_ok() {
             drop(attached.input.shutdown().await);
         }
@@ -107,7 +107,7 @@ impl Frames {
     }
 }
 
-/// Learns the exit code of a program whose streams have ended.
+/// Returns the exit code of a program whose streams have ended.
 pub(crate) async fn exit_code(engine: &impl Engine, exec: &str) -> Result<i32> {
     // The engine closes the streams a moment before it notes the end, and offers no event that could not be missed.
     for attempt in 0..200_u64 {

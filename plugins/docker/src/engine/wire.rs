@@ -1,7 +1,7 @@
 //! The requests bollard cannot make: taking an exec's connection over, and a field it has no name for.
 //!
 //! bollard decodes what comes back line by line, which holds a terminal's output back, and takes a leading byte 0 to 2 of a
-//! terminal's output for the head of a frame; here nobody looks at the bytes of a terminal.
+//! terminal's output for the head of a frame; here the bytes of a terminal are passed on as they are.
 
 use bollard::models::{NetworkCreateRequest, NetworkCreateResponse};
 use claude_bottle_engine::{Answer, Ask, Body, Dialer, EngineError, read_all, refusal};
@@ -32,7 +32,7 @@ impl Wire<'_> {
 
     /// Returns the streams of the container's own process, which may not have been started.
     ///
-    /// The engine answers when it has hooked itself in, so nothing the process says is missed.
+    /// The engine answers once it is attached, so that no output of the process is missed.
     pub(super) async fn attach(&self, id: &str, stdin: bool) -> Result<Attached> {
         let stdin = u8::from(stdin);
         let path = format!("/containers/{id}/attach?stream=1&stdout=1&stderr=1&stdin={stdin}");

@@ -27,7 +27,7 @@ pub(crate) async fn exec_by_door(
     config.fault.after(call, "create-exec").await?;
     let inside = Inside { dir, name: &state.names.agent, directory: &state.workspace };
     let begun = SystemTime::now();
-    // Nothing else is to be done meanwhile: what follows a log has threads of its own.
+    // This blocks the task, which is fine: logs are followed on other threads.
     let ended = door::exec(call, inside, request, command, env).map_err(|failure| match failure.kind {
         FailureKind::NotFound => DockerError::Closed { program: program.clone() }.into(),
         _ => failure,

@@ -17,7 +17,7 @@ const NO_TASK: i64 = 2;
 /// How often, and how long each time, it is tried to look inside.
 const LOOKS: (u32, Duration) = (10, Duration::from_millis(50));
 
-/// Says which limit it was and what raises it; `None` when no limit is known to have had a part in it.
+/// Returns which limit it was and what raises it; `None` when no limit is known to have been met.
 pub(super) async fn reached(
     engine: &impl Engine,
     state: &BottleState,
@@ -46,7 +46,7 @@ pub(super) async fn reached(
     None
 }
 
-/// Says whether the bottle was made to run in gVisor.
+/// Returns `true` if the bottle was made to run in gVisor.
 pub(super) fn in_gvisor(state: &BottleState) -> bool {
     state.bounds.is_some_and(|bounds| bounds.sandbox_tasks.is_some())
 }

@@ -82,7 +82,7 @@ pub(crate) async fn exec(
     status(engine, &state, (code, begun), program).await
 }
 
-/// Says how a program ended, and whether a limit or the end of the bottle had a part in it.
+/// Returns how a program ended, and whether it met a limit or was ended with its bottle.
 async fn status(
     engine: &impl Engine,
     state: &BottleState,
@@ -98,17 +98,17 @@ async fn status(
     Ok(status)
 }
 
-/// Says why the engine knows nothing of a program that ran.
+/// Returns why the engine does not know a program that ran.
 async fn lost(engine: &impl Engine, container: &str, program: String) -> DockerError {
     match engine.inspect_container(container).await {
-        // An engine that was restarted remembers its containers, and not what ran in them beside their own process.
+        // An engine that was restarted remembers its containers, but only the main process of each.
         Ok(_) => DockerError::LostProgram { program },
         Err(error) if error.is_not_found() => DockerError::Closed { program },
         Err(source) => DockerError::RunInside { program, source },
     }
 }
 
-/// Says whether the bottle's own container has ended, which ends every program in it.
+/// Returns `true` if the bottle's own container has ended, which ends every program in it.
 async fn has_ended(engine: &impl Engine, container: &str) -> bool {
     // The engine may note the end of the program a moment before that of the container.
     for attempt in 0..5_u64 {
@@ -121,7 +121,7 @@ async fn has_ended(engine: &impl Engine, container: &str) -> bool {
     false
 }
 
-/// Asks whether the program that this execution was for was not there. A program may end with the same code.
+/// Returns `true` if the program was not found. Its exit code does not say it: a program may end with the same one.
 async fn was_missing(engine: &impl Engine, state: &BottleState, token: &str) -> bool {
     let spec = ExecSpec { command: start::was_missing(token), ..ExecSpec::default() };
     let said = run(engine, &state.agent, &Run { spec, ..Run::default() }).await;

@@ -36,7 +36,7 @@ impl Writer {
                 let (stream, bytes) = match job {
                     Job::Write(stream, bytes) => (stream, bytes),
                     Job::Report(written) => {
-                        // Nobody waits any more when the call was cancelled.
+                        // The receiver is gone when the call was cancelled.
                         written.send(()).ok();
                         continue;
                     }
@@ -47,13 +47,13 @@ impl Writer {
                 }
             }
             drop(receiver);
-            // Nobody waits any more when the call was cancelled.
+            // The receiver is gone when the call was cancelled.
             finished.send(()).ok();
         })?;
         Ok(Self { chunks, done })
     }
 
-    /// Hands bytes on; returns whether anybody still reads.
+    /// Hands bytes on; returns `true` if the output is still read.
     pub(super) async fn write(&self, stream: Stream, bytes: Vec<u8>) -> bool {
         self.chunks.send(Job::Write(stream, bytes)).await.is_ok()
     }

@@ -16,12 +16,12 @@ use claude_bottle_engine::Reader;
 
 /// How long a program has to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long the engine may take to continue a program. It takes for ever only when the program had not stopped, and said it had.
+/// How long the engine may take to continue a program. It never answers when a program reported a stop and did not stop.
 const RESUMING: Duration = Duration::from_secs(20);
 /// How often it is asked whether a bottle in gVisor still runs.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// A program that runs, and what it takes to steer it.
+/// A running program, and what is needed to control it.
 pub(super) struct Session<'a, E> {
     pub(super) engine: &'a E,
     pub(super) container: &'a str,
@@ -104,7 +104,7 @@ impl<E: Engine> Session<'_, E> {
         }
     }
 
-    /// Shows pieces of a stream that tells of stops; returns whether anybody still reads.
+    /// Shows pieces of a stream with reports of stops; returns `true` if the output is still read.
     async fn show(&self, call: &Call, writer: &Writer, stream: Stream, pieces: Vec<Piece>) -> bool {
         for piece in pieces {
             match piece {
@@ -128,7 +128,7 @@ impl<E: Engine> Session<'_, E> {
         drop(tokio::time::timeout(RESUMING, self.signal(Signal::CONT)).await);
     }
 
-    /// Passes both streams on; the one for errors tells of stops, so that standard output is what the program wrote and no more.
+    /// Passes both streams on. Stops are reported on standard error, so that standard output has only what the program wrote.
     async fn copy_out(
         &self,
         call: &Call,
@@ -154,8 +154,8 @@ impl<E: Engine> Session<'_, E> {
         }
     }
 
-    /// Tells a program that nobody reads any more, as one in a pipeline learns it. What it has written already must be read
-    /// meanwhile: the engine tells of no program's end before that, also not of the one that signals.
+    /// Sends SIGPIPE to a program whose output is not read any more. Its earlier output is drained meanwhile: until then the engine
+    /// reports the end of no program in the container, not even of the one that sends the signal.
     async fn nobody_reads(&self, output: &mut (impl AsyncRead + Unpin)) -> Result<()> {
         let mut nowhere = tokio::io::sink();
         let rest = tokio::io::copy(output, &mut nowhere);
@@ -165,7 +165,7 @@ impl<E: Engine> Session<'_, E> {
 
     async fn copy_in(&self, mut stdin: Reader, mut input: impl AsyncWrite + Unpin) {
         while let Some(bytes) = stdin.read().await {
-            // A program that reads no more is no failure; its end is awaited elsewhere.
+            // A program that has closed its input is not a failure; its end is awaited elsewhere.
             if input.write_all(&bytes).await.is_err() || input.flush().await.is_err() {
                 return;
             }
@@ -183,7 +183,7 @@ impl<E: Engine> Session<'_, E> {
         if self.tty
             && let Some((columns, rows)) = first
         {
-            // The engine refuses until the program has started, of which it tells nobody.
+            // The engine refuses until the program has started, and has no event for that.
             for attempt in 1..=20_u64 {
                 if self.engine.resize_exec(self.exec, columns, rows).await.is_ok() {
                     break;
@@ -203,7 +203,7 @@ impl<E: Engine> Session<'_, E> {
         std::future::pending().await
     }
 
-    /// Ends a program whose streams nobody has taken.
+    /// Ends a program whose streams are not used.
     pub(super) async fn abandon(&self, attached: Attached) {
         let (mut output, mut nowhere) = (attached.output, tokio::io::sink());
         let rest = async {
@@ -214,12 +214,12 @@ impl<E: Engine> Session<'_, E> {
         self.end(&mut std::pin::pin!(rest)).await;
     }
 
-    /// Ends the program: asks first, then does not ask.
+    /// Ends the program: with SIGTERM, and after a grace with SIGKILL.
     async fn end(&self, streams_end: &mut (impl Future<Output = Result<()>> + Unpin)) {
         for signal in [Signal::TERM, Signal::KILL] {
             // What the program writes is read meanwhile, see `copy_out`.
             let ask = async {
-                // The caller may read no more, and then the engine may not say that the signal was sent.
+                // When the caller does not read, the engine may never answer that the signal was sent.
                 drop(tokio::time::timeout(GRACE, self.signal(signal)).await);
                 tokio::time::sleep(GRACE).await;
             };

@@ -1,4 +1,4 @@
-//! The words by which a program is started in the container, and by which it is steered there. See [`bottle_guest::container`].
+//! The commands that start and signal a program in the container. See [`bottle_guest::container`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::image::guard::GUEST;
 
-/// Returns a word that no other execution in this bottle has, from whatever process.
+/// Returns a token that is unique among the executions in this bottle, across processes.
 pub(super) fn token() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos());
@@ -24,7 +24,7 @@ pub(super) fn words(
     request: &ExecRequest,
     command: Vec<String>,
 ) -> Result<Vec<String>> {
-    // What the caller says of an agent is said here of another program, which ends like one that a shell does not find.
+    // The caller reports an agent that is missing. For another program the guest prints the message, and exits as a shell does.
     let missing = command.first().filter(|_| request.role != ExecRole::Agent);
     let start = Start {
         token: token.to_owned(),

@@ -15,7 +15,7 @@ use crate::error::DockerError;
 /// How many of the last lines of a failed build are looked at for advice. The host shows all of them.
 const TAIL: usize = 25;
 
-/// What of an image is got anew though it is there.
+/// Whether an image is fetched again although it is present.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Renew {
     /// It is built.

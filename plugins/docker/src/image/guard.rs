@@ -120,7 +120,7 @@ fn tag(key: &str) -> String {
 /// ELF machine numbers, the engine's names for them, and Go's: <https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html>.
 const MACHINES: &[(u16, &str, &str)] = &[(62, "x86_64", "amd64"), (183, "aarch64", "arm64")];
 
-/// Says which architecture the program is for, in Go's words, when the engine runs it.
+/// Returns the program's architecture by Go's name, if the engine runs it.
 fn check_program(path: &Path, program: &[u8], engine_arch: &str) -> Result<&'static str, DockerError> {
     let machine = program.starts_with(b"\x7fELF").then(|| program.get(18..20)).flatten();
     let machine = machine.map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]));

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// The record's name in the backend's own directory.
 const NAME: &str = "guard-image.json";
 
-/// What tells a file from all that it may be replaced by, and from itself after a change.
+/// Identifies a version of a file: it differs after a change, and after a replacement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stamp {
     device: u64,

@@ -37,7 +37,7 @@ async fn pull(engine: &impl Engine, call: &Call, reference: &str) -> Result<()> 
     Ok(())
 }
 
-/// Says which one is meant: of a name alone an engine would pull every tag there is.
+/// Adds the usual tag to a name without one, of which an engine would pull every tag.
 /// <https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageCreate>
 fn with_tag(reference: &str) -> String {
     let name = reference.rsplit('/').next().unwrap_or(reference);

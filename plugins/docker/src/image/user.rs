@@ -1,4 +1,4 @@
-//! Who the agent is in an image that is not ours: the manifest's `user`, or what the image says, and never root.
+//! The agent's user in an image that is not this plug-in's: the manifest's `user`, or else the image's, and never root.
 //!
 //! An image that says root or nothing gets its own user with the number 1000 or, where there is none, one that is added to the
 //! container. What an image has of users is read from its `/etc/passwd`, out of a container that is never started.
@@ -125,7 +125,7 @@ fn lines(passwd: &str) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
-/// Chooses the user. What the manifest asks for is had or refused; root in an image is taken for "nobody said".
+/// Chooses the user. The manifest's is used or refused; an image's root is treated like no user.
 fn choose(asked: Option<&str>, says: &str, passwd: &str, image: &str) -> Result<AgentUser, DockerError> {
     let is_root = |word: &str| {
         let user = word.split(':').next().unwrap_or_default();

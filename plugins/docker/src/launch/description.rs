@@ -1,4 +1,4 @@
-//! The agent's container: what it may, what it may not, and what it sees.
+//! The agent's container: its rights, its limits and its mounts.
 
 use bollard::models::{ContainerCreateBody, HostConfig, Mount};
 use claude_bottle_kit::{Labels, hostname, key, profile_variables, trust};
@@ -44,7 +44,7 @@ pub(super) fn agent(
     let hostname = hostname(name);
     let mut all = labels(owner, role::AGENT).unwrap_or_default();
     if plan.link == Link::HostSocket {
-        // There is no sidecar to say it.
+        // There is no sidecar whose label has it.
         all.insert(key::PORT.to_owned(), plan.port.to_string());
     }
     let networking_config = plan.link.join(&plan.spec.id, owner, (&hostname, shared), &mut host);

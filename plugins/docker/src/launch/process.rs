@@ -1,4 +1,4 @@
-//! Talking to a container's own process: it is given its input once, and heard until it says that it is ready.
+//! Talking to a container's own process: it gets its input once, and its output is read until it is ready.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use tokio::io::{AsyncRead, AsyncWriteExt};
 
 use crate::engine::{Attached, Frames};
 
-/// How much of what a process says is kept, and of a line that is not at its end.
+/// How much of a process's output is kept, and how much of an incomplete line.
 const KEEP: usize = 48 * 1024;
 
-/// What a process says once it is ready, and on which of its streams. What an image's own programs say is not taken for it.
+/// The line with which a process is ready, and its stream. Output of an image's own programs is not mistaken for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Word {
     pub(crate) stream: u8,
@@ -93,7 +93,7 @@ fn word_in(line: &mut Vec<u8>, bytes: &[u8], ready: &Ready) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// A process that says these, each on its stream.
+    /// A process that writes these, each on its stream.
     fn attached(said: &[(u8, &str)]) -> (Attached, tokio::io::DuplexStream) {
         let mut frames = Vec::new();
         for (stream, text) in said {

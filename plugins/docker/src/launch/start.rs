@@ -26,7 +26,7 @@ const LOG_TAIL: u32 = 20;
 
 /// What the agent's container is given as it starts.
 pub(super) struct Told<'a> {
-    /// What its own process reads.
+    /// The input of its own process.
     pub(super) secrets: &'a [u8],
     /// The guard's authority, where the container shares no directory with it.
     pub(super) authority: Option<&'a str>,
@@ -42,7 +42,7 @@ pub(super) struct Served {
     pub(super) authority: Option<String>,
 }
 
-/// Reads the authority from what a guard says once it listens.
+/// Reads the authority from the line with which a guard is ready.
 fn authority(word: &str) -> Option<String> {
     let said: serde_json::Value = serde_json::from_str(word).ok()?;
     said["ca"].as_str().map(str::to_owned)
@@ -108,7 +108,7 @@ impl<E: Engine> Launch<'_, E> {
         };
         let (handed, heard) = tokio::join!(handing, heard);
         match heard? {
-            // Why it has ended is what it said.
+            // Its output says why it has ended.
             end @ Readiness::End(_) => Ok(end),
             word @ Readiness::Word(_) => {
                 handed.failure(FailureKind::Internal, || "cannot hand the door over")??;
@@ -173,7 +173,7 @@ impl<E: Engine> Launch<'_, E> {
         let ready = async {
             tokio::select! {
                 ready = sidecar::await_ready(self.engine, agent, address, port) => Ok(ready?),
-                // It would be asked in vain.
+                // A sidecar that has ended never answers: do not ask it further.
                 () = sidecar::ended(self.engine, containers.sidecar()) => Ok(false),
             }
         };
@@ -184,7 +184,7 @@ impl<E: Engine> Launch<'_, E> {
         Ok(())
     }
 
-    /// Starts a container, and is hooked into its streams before it says anything.
+    /// Attaches to a container's streams and then starts it, so that no output is missed.
     async fn begin(&self, id: &str, name: &str) -> Result<Attached> {
         let failed = |source| DockerError::StartContainer { name: name.to_owned(), source };
         let attached = self.engine.attach(id, true).await.map_err(failed)?;
@@ -193,7 +193,7 @@ impl<E: Engine> Launch<'_, E> {
         Ok(attached)
     }
 
-    /// Gives a container's own process its input and waits until it says `word`.
+    /// Gives a container's own process its input and waits for its ready line.
     async fn hear(&self, begun: Attached, name: &str, word: &Word, input: Input<'_>) -> Result<Readiness> {
         let failed = |source| DockerError::StartContainer { name: name.to_owned(), source };
         let heard = async {
@@ -230,7 +230,7 @@ impl<E: Engine> Launch<'_, E> {
         }
     }
 
-    /// Returns the last a sidecar said, for a failure's message; without it the failure stands all the same.
+    /// Returns the end of a sidecar's log for a failure's message; empty if it cannot be read.
     async fn log_tail(&self, id: &str) -> String {
         let (mut stdout, stderr) = self.engine.logs(id, Some(LOG_TAIL)).await.unwrap_or_default();
         stdout.extend(stderr);

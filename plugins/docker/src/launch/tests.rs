@@ -362,7 +362,7 @@ fn an_engine_that_is_not_there_is_unusable_with_a_remedy() {
     assert!(crate::Docker::CAPABILITIES.len() > 5);
 }
 
-/// Checks that an engine is told as unusable, and that a launch on it is refused in the same words and makes nothing.
+/// Checks that a probe reports an engine as unusable, and that a launch is refused with the same words and makes nothing.
 fn check_unsupported(engine: &Recording, reason: &[&str], remedy: &str) {
     let bench = Bench::new(&[]);
     let probe = bench.runtime.block_on(crate::probe::probe(engine));

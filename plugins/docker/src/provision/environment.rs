@@ -1,4 +1,4 @@
-//! What the container's own process is told as it starts: secret variables, the way to the guard, and the files with which the agent
+//! The input of the container's own process as it starts: secret variables, the way to the guard, and the files with which the agent
 //! starts straight into its prompt.
 //!
 //! It reads them from its standard input, which costs no program of its own, and then stays for as long as the bottle.

@@ -1,4 +1,4 @@
-//! What is put into a bottle before the agent runs: each part in its module, each gating itself.
+//! What is put into a bottle before the agent runs: each part in its own module, which decides whether there is anything to do.
 //!
 //! Secret variables and the prompt come first, by the container's own process. Then all other files travel in one archive, in one pass, while the
 //! sidecar still starts; and last come keys, by a command of root's. The parts know no engine: they add to [`Files`] and speak to a [`Guest`].
@@ -30,7 +30,7 @@ pub(crate) trait Guest {
 pub(crate) struct Command {
     /// What it does, for a failure's message.
     pub(crate) action: &'static str,
-    /// Its words. Never a secret: an argument list is for everyone to read.
+    /// Its arguments. Never a secret: every user can read an argument list.
     pub(crate) words: Vec<String>,
     /// Its standard input; may be a secret.
     pub(crate) input: Zeroizing<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! Provisioners on a recording guest: what is asked for, in which order, and what is never said aloud.
+//! Provisioners on a recording guest: what is asked for, in which order, and what is never in an argument.
 
 use std::fs;
 use std::io::Read;

@@ -19,10 +19,10 @@ use crate::plan::Planned;
 /// What ends the configuration on the guard's standard input, and its secrets, which follow. Behind them the input stays open.
 const END: &[u8] = b"\n...\n";
 
-/// The stream on which the guard tells of itself. On the other one are its decisions.
+/// The stream of the guard's own messages. Its decisions are on the other one.
 const STDERR: u8 = 2;
 
-/// What the guard says once it listens.
+/// The line that the guard writes once it listens.
 const WORD: Word = Word { stream: STDERR, ready: Ready::Event("listening") };
 
 /// Returns where the guard's program is on the host.

@@ -35,7 +35,7 @@ pub(crate) struct Sidecar {
     delivery: Delivery,
     /// The bottle's secrets, as it reads them from its standard input.
     secrets: Zeroizing<Vec<u8>>,
-    /// What it says once it has read them.
+    /// The line with which it is ready.
     word: Word,
     extra_hosts: Vec<String>,
     port: u16,
@@ -149,12 +149,12 @@ impl Sidecar {
         !matches!(self.delivery, Delivery::Stdin)
     }
 
-    /// Returns what the proxy says once it has read its input.
+    /// Returns the line with which the proxy is ready.
     pub(crate) fn word(&self) -> &Word {
         &self.word
     }
 
-    /// Returns `true` if it listens once it has said its word; it has to be asked otherwise.
+    /// Returns `true` if it listens once it has written that line; otherwise it is polled.
     pub(crate) fn listens_at_its_word(&self) -> bool {
         matches!(self.delivery, Delivery::Stdin)
     }

@@ -14,7 +14,7 @@ const CONFIG_FILE: &str = "pipelock.yaml";
 /// The image names no user and would run as root; its own Helm chart uses this one.
 const USER: &str = "65534:65534";
 
-/// What it says once it has read its configuration and the secrets, and before it listens.
+/// The line that it writes once it has read its configuration and the secrets, before it listens.
 const WORD: Word = Word { stream: 1, ready: Ready::Event("startup") };
 /// The most lines that it reads, and how many bytes of each, from
 /// <https://github.com/luckyPipewrench/pipelock/blob/v2.3.0/internal/scanner/scanner.go>, `LoadSecretsFile`.
@@ -43,8 +43,8 @@ pub(super) fn sidecar(reference: &str, plan: &Planned, secrets: Zeroizing<Vec<u8
 
 /// Returns the bottle's secrets as pipelock reads them from its standard input: one a line, the lines of a value apart.
 ///
-/// The pipe belongs to pipelock's user and nobody else may open it, which it insists on. It is read once: a sidecar that is
-/// started again waits for its secrets, and serves nobody.
+/// The pipe belongs to pipelock's user with mode 600, which pipelock requires. It is read once: a sidecar that is started again
+/// waits for its secrets and serves no request.
 ///
 /// # Errors
 /// Fails when a secret is not granted, and when there are more lines than pipelock reads.

@@ -75,7 +75,7 @@ enum Next {
 /// Copies until the sidecar ends or the engine is lost. Holds the file no longer than that.
 async fn copy(engine: &impl Engine, sidecar: &str, dir: &Path, done: &mut Progress) -> Next {
     let mut file = match LogFile::open(dir) {
-        // Whoever else writes it closes the bottle.
+        // Another writer is closing the bottle.
         Ok(Some(file)) if file.size() == done.size => file,
         Ok(_) => return Next::Never,
         Err(error) => return told(&error),

@@ -17,7 +17,7 @@ pub(super) struct Lines {
 
 /// Lines that are complete.
 pub(super) struct Complete {
-    /// How long they are as they were said.
+    /// Their length before masking.
     pub(super) said: u64,
     /// What is kept of them.
     pub(super) kept: Vec<u8>,

@@ -28,7 +28,7 @@ pub(crate) async fn save(engine: &impl Engine, sidecar: &str, dir: &Path) -> Res
     if !dir.is_dir() {
         return Ok(());
     }
-    // Open tunnels have a line each when they end. A sidecar that cannot be stopped has said what it has said.
+    // Open tunnels have a line each when they end. One that cannot be stopped is read as it is.
     drop(engine.stop_container(sidecar, GRACE).await);
     let (said, _) = match engine.logs(sidecar, None).await {
         Err(error) if error.is_not_found() => return Ok(()),
@@ -43,7 +43,7 @@ pub(crate) async fn save(engine: &impl Engine, sidecar: &str, dir: &Path) -> Res
     completed.map_err(|source| DockerError::SaveLog { path: dir.join(decisions::NAME), source })
 }
 
-/// Returns the directory a sidecar's label names, when it is there and nobody else could have put it there.
+/// Returns the directory that a sidecar's label names, if it exists and belongs to this user alone.
 ///
 /// Everybody who may use the engine can make a container with our labels.
 pub(crate) fn labelled_dir(sidecar: &Found) -> Option<PathBuf> {
