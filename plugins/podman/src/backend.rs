@@ -133,7 +133,7 @@ impl Backend for Podman {
         Ok(directory::apply(call, plan, |item| cleanup::remove(engine, &self.bottles, item)))
     }
 
-    /// Podman need not be asked: what runs is told by the processes.
+    /// Podman is not asked: the recorded processes show what runs.
     fn list_active(&self, _call: &Call) -> Result<Vec<ActiveBottle>> {
         directory::list(&self.bottles)
     }

@@ -1,4 +1,4 @@
-//! The container: what it may, what it may not, and what it sees.
+//! The container: its rights, its limits and its mounts.
 //!
 //! The document is that of `POST /libpod/containers/create`:
 //! <https://github.com/containers/podman/blob/v4.3.1/pkg/specgen/specgen.go>.
@@ -25,7 +25,7 @@ const INSIDE_DOOR: &str = "/run/claude-bottle/handover/door.sock";
 /// The one part of a bottle that Podman has.
 pub(crate) const ROLE: &str = "agent";
 
-/// Files of ours in the bottle's directory.
+/// Files in the bottle's directory that the container is made from.
 const FILTER: &str = "seccomp.json";
 const HOSTS: &str = "hosts";
 const RESOLVER: &str = "resolv.conf";
@@ -39,9 +39,9 @@ pub(crate) fn write_files(plan: &Planned, dir: &RunDir) -> Result<()> {
     write_new(&dir.join(FILTER), filter.as_bytes(), 0o644)?;
     let hosts = format!("127.0.0.1 localhost {}\n::1 localhost\n", hostname(&plan.base.name));
     write_new(&dir.join(HOSTS), hosts.as_bytes(), 0o644)?;
-    // Process 1 answers, and looks nothing up. Podman would write the host's own.
+    // Process 1 answers names by itself. Podman would write the host's name servers.
     write_new(&dir.join(RESOLVER), b"nameserver 127.0.0.1\n", 0o644)?;
-    // Helpers of the bottle are programs of the host, and look their user up.
+    // Helpers of the bottle are programs of the host, and look up their user there.
     let etc = dir.make_dir(layout::ETC, 0o755, plan.base.bwrap.run_as_uid)?;
     let (user, id, home) = (inside::USER, inside::ID, &plan.base.home.path);
     write_new(&etc.join("passwd"), format!("{user}:x:{id}:{id}::{home}:/bin/sh\n").as_bytes(), 0o644)?;
@@ -59,7 +59,7 @@ pub(crate) fn document(plan: &Planned, dir: &RunDir) -> Result<Value> {
         "command": [],
         "work_dir": "/",
         "user": format!("{}:{}", inside::ID, inside::ID),
-        // Nothing of the host's is said to be in there, and there is no process 1 but ours.
+        // No variable of the host goes in, and the guest program is process 1.
         "env": {},
         "httpproxy": false,
         "init": false,
@@ -93,7 +93,7 @@ pub(crate) fn document(plan: &Planned, dir: &RunDir) -> Result<Value> {
     Ok(document)
 }
 
-/// What is bound in of the bottle's directory, the agent's own to write to and ours to read.
+/// Returns the bind mounts of the bottle's directory: the agent's own are writable, the others read-only.
 fn mounts(plan: &Planned, dir: &RunDir) -> Result<Vec<Value>> {
     let own = |name: &str, target: &str| bind(&dir.join(name), target, "rw");
     let ours = |name: &str, target: &str| bind(&dir.join(name), target, "ro");
@@ -120,7 +120,7 @@ fn mounts(plan: &Planned, dir: &RunDir) -> Result<Vec<Value>> {
 }
 
 fn bind(source: &Path, target: &str, access: &str) -> Result<Value> {
-    // A mount of a link would be one of what it leads to.
+    // Podman would mount the target of a link.
     let source = fs::canonicalize(source).at("find", source)?;
     let source = source.to_str().ok_or_else(|| {
         let shown = claude_bottle_kit::paths::show(&source);

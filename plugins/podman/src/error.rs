@@ -68,7 +68,7 @@ impl PodmanError {
         }
     }
 
-    /// Returns what the other side said.
+    /// Returns the other side's message.
     fn said(&self) -> &str {
         match self {
             Self::ServiceNotReady { said } | Self::StartContainer { said, .. } => said,

@@ -1,4 +1,4 @@
-//! The agent's image is made sure of: pulled, or built when its recipe has changed.
+//! The agent's image: pulled when it is missing, or built when its recipe has changed.
 
 use claude_bottle_kit::agent_image::{AgentImage, BuiltImage};
 use claude_bottle_kit::key;

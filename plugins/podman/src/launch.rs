@@ -84,7 +84,7 @@ impl Making<'_> {
 
     fn create(&mut self) -> Result<String> {
         let document = container::document(self.plan, self.dir)?;
-        // From here on Podman may have one, also of a run that is killed before it hears of it.
+        // From here on there may be a container, even if this run is killed before Podman answers.
         self.record.has_container = true;
         self.dir.save(&self.record)?;
         let (id, warnings) = self.podman.create(&document)?;
@@ -113,7 +113,7 @@ impl Making<'_> {
         Ok(lifeline)
     }
 
-    /// Tells process 1 what it must know, and so learns that it is there.
+    /// Sends process 1 its setup, whose answer shows that it runs.
     fn set_up(&self, image: &Image) -> Result<()> {
         let spec = &self.plan.spec;
         let mut setup = Setup::new(environment::of(spec, self.call, image.basis(&self.plan.base.home), &[])?);

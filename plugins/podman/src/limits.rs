@@ -36,7 +36,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Takes what the manifest wants and what Podman can do here.
+    /// Resolves the manifest's limits with what Podman can enforce here.
     pub(crate) fn resolve(wanted: &Wanted, facts: &Facts) -> Self {
         let bounds = Bounds::of_container(wanted, Some(facts.cpus).filter(|cpus| *cpus > 0));
         Self { bounds, controllers: facts.controllers.clone(), rootless: facts.rootless }
@@ -87,7 +87,7 @@ impl Limits {
         }
     }
 
-    /// Says what is not enforced, or not quite.
+    /// Returns a sentence for each limit that is not enforced, or only in part.
     pub(crate) fn shortcomings(&self) -> Vec<String> {
         let mut sentences = Vec::new();
         let why = "Podman has no control group for it here";

@@ -10,7 +10,7 @@ use crate::error::PodmanError;
 /// <https://github.com/containers/podman/blob/main/RELEASE_NOTES.md#430>
 const OLDEST: (u32, u32) = (4, 3);
 
-/// Looks and tries.
+/// Looks for everything, and starts a sandbox.
 pub(crate) fn probe(context: &Context, podman: Result<&Podman>) -> Probe {
     let tried = || {
         let facts = podman?.facts()?;
@@ -31,12 +31,12 @@ pub(crate) fn probe(context: &Context, podman: Result<&Podman>) -> Probe {
     }
 }
 
-/// Says whose Podman it is.
+/// Returns whose Podman it is, for a person.
 pub(crate) fn whose(facts: &Facts) -> &'static str {
     if facts.rootless { "an ordinary user (rootless)" } else { "root" }
 }
 
-/// Refuses a Podman with which a bottle would not be what it is to be.
+/// Refuses a Podman that lacks something every bottle needs.
 pub(crate) fn supported(facts: &Facts) -> Result<(), PodmanError> {
     let mut numbers = facts.version.split('.').map(|number| number.parse().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));

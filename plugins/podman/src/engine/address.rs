@@ -18,12 +18,12 @@ const VARIABLE: &str = "CONTAINER_HOST";
 const MACHINE: &str = "/run/podman/podman.sock";
 const USER: &str = "podman/podman.sock";
 
-/// Where Podman is asked.
+/// Where Podman is reached.
 #[derive(Debug)]
 pub(crate) enum Address {
-    /// At a socket that somebody else keeps.
+    /// A socket of a service that is not started here.
     Socket(PathBuf),
-    /// At a service of ours.
+    /// A service that is started on demand.
     Service(Service),
 }
 

@@ -30,7 +30,7 @@ const ROOT: &str = "/v4.0.0/libpod";
 /// How long Podman may refuse to remove a container.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often it is tried again.
+/// The pause between two attempts.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Podman at an address.
@@ -39,7 +39,7 @@ pub(crate) struct Podman {
     runtime: Runtime,
 }
 
-/// What Podman says of itself and its machine.
+/// What Podman reports about itself and its machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) version: String,
@@ -91,7 +91,7 @@ impl Image {
 }
 
 impl Process {
-    /// Returns where the kernel counts what it kills for want of memory, in either kind of control groups. A container without
+    /// Returns the control groups, of either version, that count what the kernel kills for lack of memory. A container without
     /// a group of its own is in that of the process which asked for it.
     pub(crate) fn memory_groups(&self, container: &str) -> Vec<PathBuf> {
         let path = self.cgroup_path.trim_start_matches('/');
@@ -104,7 +104,7 @@ impl Process {
 }
 
 impl Podman {
-    /// Names Podman, and asks nothing.
+    /// Makes a client, and sends nothing yet.
     pub(crate) fn new(address: Address) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -115,7 +115,7 @@ impl Podman {
         Ok(Self { address, runtime })
     }
 
-    /// Asks what it is.
+    /// Asks Podman about itself and its machine.
     pub(crate) fn facts(&self) -> Result<Facts, PodmanError> {
         let said = self.get("/info")?;
         let (host, security) = (&said["host"], &said["host"]["security"]);
@@ -208,7 +208,7 @@ impl Podman {
         ask.send(ROOT, connecting).await
     }
 
-    /// Asks for work of which the answer tells line by line, and which is dropped when the call ends before it.
+    /// Sends a request whose progress is reported line by line. It is dropped when the call is cancelled.
     fn follow(&self, call: &Call, ask: Ask<'_>, line: &mut dyn FnMut(String)) -> Result<()> {
         call.check()?;
         let work = async {

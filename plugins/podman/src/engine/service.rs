@@ -24,15 +24,15 @@ const IDLE: &str = "--time=5";
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(10);
 
-/// The service, which runs while it is asked.
+/// The service, which ends by itself when it gets no requests.
 #[derive(Debug)]
 pub(crate) struct Service {
-    /// Where its socket, its lock and what it complains of are.
+    /// The directory of its socket, its lock and its standard error.
     dir: PathBuf,
 }
 
 impl Service {
-    /// Names it, and starts nothing: in the user's directory for what does not outlive a session, or in the one for temporary files.
+    /// Returns the service, which is not started yet. Its directory is in the user's runtime directory, or else in that for temporary files.
     pub(crate) fn new(environment: &dyn Fn(&str) -> Option<String>) -> Self {
         let user = geteuid();
         let runtime = environment("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
