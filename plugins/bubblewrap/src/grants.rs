@@ -42,7 +42,7 @@ pub(crate) struct Grants {
     /// Named by the manifest, and in every bottle anyway: what is in them is found by its name.
     #[serde(default)]
     pub(crate) usual: Vec<PathBuf>,
-    /// Where programs are looked for besides.
+    /// Additional directories of the search path.
     pub(crate) search: Vec<String>,
     /// Variables.
     pub(crate) variables: Vec<(String, String)>,
@@ -91,7 +91,7 @@ impl Grants {
         }
     }
 
-    /// Says whether a place is shown, or in every bottle anyway.
+    /// Returns `true` if a place is shown, or in every bottle anyway.
     pub(crate) fn cover(&self, path: &Path) -> bool {
         is_shared(path) || self.places.iter().any(|place| path.starts_with(place))
     }

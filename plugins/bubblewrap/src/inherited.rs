@@ -11,7 +11,7 @@ struct Limited {
     wanted: Option<u64>,
 }
 
-/// Says what stays lower than the bottle's own limits, without the capability to raise it:
+/// Returns a sentence for each limit that is lower than the bottle's own, without the capability to raise it:
 /// <https://man7.org/linux/man-pages/man7/capabilities.7.html>.
 pub(crate) fn sentences(processes: u64, file_bytes: u64) -> Vec<String> {
     let may = |capability| capabilities(None).is_ok_and(|sets| sets.effective.contains(capability));

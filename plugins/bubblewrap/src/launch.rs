@@ -86,7 +86,7 @@ fn start_guard(call: &Call, state: &Planned, dir: &RunDir) -> Result<Starting> {
     HostGuard { spec: &state.spec, bwrap: &state.base.bwrap, dir: &dir.path, access: None }.start(call)
 }
 
-/// Tells process 1 what it must know, and so learns that it is there.
+/// Sends process 1 its setup, whose answer shows that it runs.
 fn set_up(call: &Call, state: &Planned, dir: &RunDir) -> Result<()> {
     let env = environment::of(&state.spec, call, basis(state), &state.grants.variables)?;
     let mut setup = Setup::new(env);

@@ -67,7 +67,7 @@ impl Limits {
         }
     }
 
-    /// Says whether a control group enforces this.
+    /// Returns `true` if a control group enforces this.
     pub(crate) fn has(&self, controller: Controller) -> bool {
         self.groups.iter().any(|parent| parent.controllers.contains(&controller))
     }
@@ -83,7 +83,7 @@ impl Limits {
         }
     }
 
-    /// Says what is not enforced, or not quite.
+    /// Returns a sentence for each limit that is not enforced, or only in part.
     pub(crate) fn shortcomings(&self) -> Vec<String> {
         let mut sentences = Vec::new();
         if !self.has(Controller::Memory) {
@@ -168,7 +168,7 @@ fn unified(root: &Path, path: &str) -> Option<Parent> {
     own.ancestors().take_while(|group| group.starts_with(&root)).skip(1).find_map(|group| {
         let down = fs::read_to_string(group.join("cgroup.subtree_control")).ok()?;
         let controllers: Vec<_> = controllers(down.split_whitespace());
-        // A process may be moved by whoever may write to the group both groups are below.
+        // A process may be moved by a user who can write to the common parent of both groups.
         let is_ours = is_writable(group) && is_writable(&group.join("cgroup.procs"));
         (is_ours && !controllers.is_empty()).then(|| Parent {
             path: group.to_owned(),

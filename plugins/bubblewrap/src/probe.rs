@@ -5,7 +5,7 @@ use claude_bottle_plugin_api::{Context, Failure, Probe};
 
 use crate::etc;
 
-/// Looks and tries.
+/// Looks for everything, and starts a sandbox.
 pub(crate) fn probe(context: &Context) -> Probe {
     let (program, version) = match companions::guest_program(context.setting("GUEST"), None)
         .and_then(|guest| bwrap::try_out(context.setting(bwrap::SETTING), &guest))

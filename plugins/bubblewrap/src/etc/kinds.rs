@@ -1,7 +1,7 @@
-//! Kinds of files in `/etc` that stay out of every bottle, whoever put them there.
+//! Kinds of files in `/etc` that stay out of every bottle, wherever they come from.
 //!
-//! What a package brought unchanged holds no secret. These stay out all the same: a program in a bottle has no use for
-//! them, and a machine that was set up in a way of its own may keep in them what is its own.
+//! What a package brought unchanged holds no secret. These stay out nevertheless: a program in a bottle does not need
+//! them, and they may hold what is specific to this machine.
 
 /// Names in `/etc` and their kind. A star at the end stands for any ending of the name.
 const OUT: [(&str, &str); 5] = [
@@ -36,7 +36,7 @@ const OUT: [(&str, &str); 5] = [
 /// Paths below directories that come in. The certificate has the machine's name in it.
 const OUT_BELOW: [&str; 3] = ["pki/tls/private", "ssl/certs/ssl-cert-snakeoil.pem", "ssl/private"];
 
-/// Says whether a path below `/etc` is of a kind that stays out.
+/// Returns `true` if a path below `/etc` is of a kind that stays out.
 pub(super) fn is_out(name: &str) -> bool {
     if name.contains('/') {
         return OUT_BELOW.contains(&name);

@@ -38,7 +38,7 @@ pub(super) enum Verdict {
 }
 
 impl Known {
-    /// Reads every database of the host. One that is missing or cannot be read says nothing, so its files stay out.
+    /// Reads every database of the host. The files of one that is missing or cannot be read stay out.
     pub(super) fn read(host: &Host) -> Self {
         let mut known = Self::default();
         let text = |path: &str| fs::read(host.root.join(path)).unwrap_or_default();
@@ -54,7 +54,7 @@ impl Known {
         known
     }
 
-    /// Says whether a file is as its package brought it.
+    /// Returns `true` if a file is as its package brought it.
     pub(super) fn verdict(&self, name: &str, content: &[u8]) -> Verdict {
         let Some(digests) = self.0.get(name) else { return Verdict::Local };
         let is = |digest: &String| match digest.len() {

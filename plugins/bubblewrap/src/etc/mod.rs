@@ -1,4 +1,4 @@
-//! The bottle's `/etc`: a few files of its own, and of the host's what packages put there and nobody changed.
+//! The bottle's `/etc`: a few files of its own, and those of the host's that are unchanged since a package installed them.
 //!
 //! `rule` decides what comes in, `known` reads what packages brought, `snapshot` keeps the copy that bottles share.
 //! One directory is mounted for all of it; only `hosts` differs between bottles.

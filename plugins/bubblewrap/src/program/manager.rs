@@ -1,6 +1,6 @@
 //! Version managers: what they put on the search path is a shim, and only they know which program it stands for.
 //!
-//! The manager is asked in the home directory, so that a file of a repository that nobody has read chooses no version.
+//! The manager is asked in the home directory, so that a file of an untrusted repository does not choose the version.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ const MANAGERS: [(&str, &str); 11] = [
     ("volta", "which"),
 ];
 
-/// Returns the program that a shim stands for; `None` when the file is no shim.
+/// Returns the program that a shim stands for; `None` when the file is not a shim.
 pub(super) fn real(found: &Path) -> Result<Option<PathBuf>> {
     refuse_snap(found)?;
     let Some((manager, program)) = manager_of(found) else { return Ok(None) };

@@ -56,7 +56,7 @@ pub(crate) fn find(program: &str, install: &[String], home: &Home, grants: &mut 
     }
 }
 
-/// Says whether a path of the host is in every bottle.
+/// Returns `true` if a path of the host is in every bottle.
 pub(crate) fn is_shared(path: &Path) -> bool {
     SHARED.iter().any(|shared| path.starts_with(shared))
 }

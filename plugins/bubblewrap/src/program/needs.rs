@@ -17,7 +17,7 @@ use claude_bottle_kit::bwrap::find_on_path;
 use claude_bottle_kit::companions::is_program;
 use claude_bottle_kit::paths::{PathExt, show};
 
-/// More is no program that starts another.
+/// A file with more is not a script that starts a program.
 const MOST: usize = 200;
 
 struct Needs<'a> {
@@ -46,7 +46,7 @@ pub(super) fn of(name: &str, found: &Path, grants: &mut Grants) -> Result<Progra
 }
 
 impl Needs<'_> {
-    /// Takes the program itself in, under the name it is called by.
+    /// Adds the program itself, under the name it is called by.
     fn enter(&mut self, found: &Path, file: &Path, is_managed: bool) -> Result<()> {
         let is_apart = !is_shared(found) || !is_shared(file);
         if !is_apart {
@@ -65,7 +65,7 @@ impl Needs<'_> {
                 self.bind(file, command.clone());
                 command
             }
-            // Everything else keeps its path, which it may know itself by.
+            // Everything else keeps its path, by which it may find its own files.
             _ if found.is_symlink() && !self.grants.cover(found) => {
                 self.visit(file)?;
                 self.program.links.push((text(file)?.to_owned(), command.clone()));
@@ -265,7 +265,7 @@ fn is_needed(path: &Path, home: Option<&Path>) -> bool {
     !is_system && (is_open || is_program(path) || path.ends_with("node_modules"))
 }
 
-/// Says whether a prefix has the library of a language, which its interpreter cannot do without.
+/// Returns `true` if a prefix has the library of a language, which its interpreter cannot do without.
 fn has_libraries(prefix: &Path, interpreter: &str) -> bool {
     let language = interpreter.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
     let entries = fs::read_dir(prefix.join("lib")).into_iter().flatten().flatten();

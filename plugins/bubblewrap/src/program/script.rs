@@ -41,7 +41,7 @@ fn first_line(head: &[u8]) -> Option<Interpreter> {
     Some(Interpreter::Name(name.to_owned()))
 }
 
-/// Says whether an interpreter is a shell, whose scripts can be followed.
+/// Returns `true` if an interpreter is a shell, whose scripts can be followed.
 pub(super) fn is_shell(interpreter: &Path) -> bool {
     ["sh", "bash", "dash", "zsh", "ksh"].iter().any(|shell| interpreter.ends_with(shell))
 }

@@ -23,7 +23,7 @@ pub(crate) fn programs() -> PathBuf {
         let dir = exe.parent().unwrap().parent().unwrap().to_owned();
         if std::env::var_os(AGAIN).is_none() {
             let mut cargo = Command::new(env!("CARGO"));
-            // All of it, as it was built before the tests: a part by itself has other features, and is built anew.
+            // All of it, as it was built before the tests: a part by itself has other features, and is built again.
             cargo.args(["build", "--quiet", "--locked", "--workspace"]);
             assert!(as_by_hand(&mut cargo).status().unwrap().success(), "build the programs of a bottle");
         }

@@ -38,7 +38,7 @@ pub(super) struct Own {
     pub(super) links: Vec<(&'static str, String)>,
 }
 
-/// A snapshot that nobody removes as long as this lives.
+/// A snapshot that is not removed as long as this value exists.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) path: PathBuf,
@@ -94,7 +94,7 @@ fn make(cache: &Path, path: &Path, host: &Host, entries: &[Entry], own: &Own) ->
     tree::remove(&new).at("remove", &new)?;
     make_dir(&new)?;
     let made = fill(&new, host, entries, own).and_then(|()| match fs::rename(&new, path) {
-        // Another made the same one meanwhile.
+        // Another process made the same one meanwhile.
         Err(_) if path.is_dir() => tree::remove(&new).at("remove", &new),
         other => other.at("name", path),
     });
@@ -179,7 +179,7 @@ fn make_dir(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes what no bottle links to. It is tidiness: what cannot be removed now is removed by the next.
+/// Removes what no bottle links to. What cannot be removed now is removed the next time.
 pub(super) fn prune(cache: &Path, bottles: &Store) {
     let Ok(lock) = lock_file(cache) else { return };
     let (Ok(()), Ok(found)) = (lock.try_lock(), bottles.all()) else { return };

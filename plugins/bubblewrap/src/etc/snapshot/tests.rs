@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::*;
 
-/// A machine in a directory, whose files belong to whoever runs the tests.
+/// A machine in a directory, whose files belong to the user of the tests.
 struct Machine {
     dir: tempfile::TempDir,
     host: Host,
