@@ -49,7 +49,7 @@ pub fn apply(call: &Call, plan: &CleanupPlan, remove: impl Fn(&CleanupItem) -> R
     let mut report = CleanupReport::default();
     for item in &plan.remove {
         if let Err(cancelled) = call.check() {
-            // What was removed so far is told all the same.
+            // The report has what was removed so far.
             report.failures.push(cancelled);
             break;
         }

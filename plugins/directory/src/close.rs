@@ -106,7 +106,7 @@ impl<A: Fn(&Record) -> Result<()>> Ends<'_, A> {
 /// Ends what the record names, goes on after a failure, and returns all of them.
 fn end(dir: &RunDir, record: &Record) -> Vec<Failure> {
     let mut failures = Vec::new();
-    // One that was made and is whole has nothing else than what its record names.
+    // A bottle that was made completely has nothing that its record does not name.
     let mut is_whole = record.is_ready;
     for process in record.processes.iter().rev() {
         if process.part == host_guard::PART {
@@ -130,7 +130,7 @@ fn sweep(dir: &RunDir) -> Result<()> {
 }
 
 /// Removes a control group. One that is busy still holds a process that is being taken down, of a host that was
-/// killed a moment ago; there is no event for its end in the older kind of group.
+/// killed a moment ago; control groups v1 have no event for its end.
 fn remove_group(group: &Path) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -6,7 +6,7 @@ use claude_bottle_kit::paths::full_disk_hint;
 use claude_bottle_kit::tree::{self, Options, Record, TreeError};
 use claude_bottle_plugin_api::{Call, Failure, Result};
 
-/// Copies what is in `source` to `target`, and tells what was copied and how many bytes are done.
+/// Copies what is in `source` to `target`, and reports what was copied and how many bytes are done.
 pub(crate) fn copy(
     call: &Call,
     source: &Path,

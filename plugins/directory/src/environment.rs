@@ -1,4 +1,4 @@
-//! What every program of a bottle is told: its variables, and the way to the guard.
+//! The environment of every program of a bottle: its variables, and the way to the guard.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use claude_bottle_plugin_api::{Call, EnvValue, ForwardSpec, Result, Spec};
 
 use crate::inside::{GUARD_DIR, GUARD_SOCKET, SSH_SOCKET};
 
-/// The port inside when the spec says none.
+/// The port inside when the spec has none.
 const DEFAULT_PORT: u16 = 8888;
 
 /// Returns the port on the bottle's loopback that leads to the guard.
@@ -52,7 +52,7 @@ pub fn of(
     }
     profile_variables(spec).for_each(|(name, value)| add(name.to_owned(), value.as_bytes().to_vec()));
     if !spec.bottle.ssh.is_empty() {
-        // ssh is told by its own configuration; `ssh-add` and git's signing look here.
+        // ssh has its own configuration; `ssh-add` and git's signing look here.
         add("SSH_AUTH_SOCK".to_owned(), SSH_SOCKET.as_bytes().to_vec());
     }
     granted.iter().for_each(|(name, value)| add(name.clone(), value.clone().into_bytes()));

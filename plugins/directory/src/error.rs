@@ -9,7 +9,7 @@ pub enum DirectoryError {
     /// What the agent's command names is not there.
     #[error("the agent's program `{program}` is not in the bottle")]
     NoProgram {
-        /// It.
+        /// The program's name.
         program: String,
     },
 }

@@ -53,7 +53,7 @@ impl Home {
     }
 }
 
-/// Says whether a path is absolute and goes nowhere else on its way.
+/// Returns `true` if a path is absolute and goes nowhere else on its way.
 fn is_plain(path: &str) -> bool {
     path.strip_prefix('/')
         .is_some_and(|rest| !rest.is_empty() && rest.split('/').all(|part| !matches!(part, "" | "." | "..")))

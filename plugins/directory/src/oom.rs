@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Says whether the kernel killed something in a group for want of memory.
+/// Returns `true` if the kernel killed something in a group for want of memory.
 pub(crate) fn was_out_of_memory(groups: &[PathBuf]) -> bool {
     let counts = |file: &Path| {
         let text = fs::read_to_string(file).unwrap_or_default();

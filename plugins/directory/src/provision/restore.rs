@@ -6,7 +6,7 @@ use claude_bottle_plugin_api::{Failure, Result};
 use super::Guest;
 use crate::layout::{self, HOME};
 
-/// Lays everything, when all else is in its place.
+/// Restores everything, after all other files are in place.
 pub(super) fn provision(guest: &Guest<'_>) -> Result<()> {
     let refused = |error| Failure::from(error).context("cannot go on from an earlier bottle");
     let spec = guest.spec;

@@ -100,7 +100,7 @@ fn keep_in_record(guest: &Guest<'_>, process: Process) -> Result<()> {
     guest.dir.save(&record)
 }
 
-/// Starts a program beside the bottle that sees the agent's socket, and of the host its programs.
+/// Starts a program outside the bottle that sees the agent's socket, and of the host its programs.
 fn beside(
     guest: &Guest<'_>,
     part: &'static str,
