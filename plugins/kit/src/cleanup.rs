@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn what_belongs_to_a_live_run_stays_unless_all_is_asked_for() {
-        // Nothing tells a detached call of an owner, who is then taken for alive.
+        // A detached call knows no owner, and an unknown owner counts as alive.
         let call = Call::detached();
         for all in [false, true] {
             let (scope, mut plan) = (CleanupScope::new(all), CleanupPlan::default());

@@ -50,7 +50,7 @@ impl Bounds {
         Self { cpus: bounds.cpus.map(|cpus| cpus.min(most)), ..bounds }
     }
 
-    /// Says the limits for a plan.
+    /// Describes the limits for a plan.
     pub fn describe(&self) -> String {
         let cpus = self.cpus.map(|cpus| format!("{cpus} cpus, ")).unwrap_or_default();
         let (memory, shm) = (amount(self.memory_bytes), amount(self.shm_bytes));
@@ -58,7 +58,7 @@ impl Bounds {
     }
 }
 
-/// Says that a program met a limit, and what raises it: "memory limit of 4 GiB; raise `bottles.dev.limits.memory`".
+/// Describes the limit that a program met, and what raises it: "memory limit of 4 GiB; raise `bottles.dev.limits.memory`".
 ///
 /// `name` is the limit's in the manifest; of a bottle that an older program made the amount may not be known.
 pub fn reached(bottle: &str, what: &str, amount: Option<String>, name: &str) -> String {
@@ -66,7 +66,7 @@ pub fn reached(bottle: &str, what: &str, amount: Option<String>, name: &str) -> 
     format!("{what} limit{of}; raise `bottles.{bottle}.limits.{name}`")
 }
 
-/// Says an amount of memory for people.
+/// Formats an amount of memory for people.
 pub fn amount(bytes: u64) -> String {
     if bytes.is_multiple_of(GIB) { format!("{} GiB", bytes / GIB) } else { format!("{} MiB", bytes / MIB) }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use claude_bottle_plugin_api::{Failure, FailureKind, Result};
 
-/// Says what was done to which file when an error happened.
+/// Adds to an error what was done to which file.
 pub trait PathExt<T> {
     /// Makes the error the cause of a failure about the path.
     fn at(self, verb: &str, path: &Path) -> Result<T>;

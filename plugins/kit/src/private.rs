@@ -1,4 +1,4 @@
-//! Places of the host that no bottle is shown, whoever asks: where keys, tokens and what a user reads and writes are.
+//! Places of the host that no bottle is shown, whatever the manifest says: where keys, tokens and what a user reads and writes are.
 //!
 //! It is a list, and so not a promise: a directory that somebody filled with secrets under another name is not known
 //! here. What a bottle is shown is in its plan.
@@ -126,7 +126,7 @@ pub fn why_private(path: &Path, home: Option<&Path>) -> Option<String> {
     below.or_else(in_home).map(|place| format!("holds secrets (`{}`)", place.display()))
 }
 
-/// Says whether a path goes through another, wherever that begins.
+/// Returns `true` if a path goes through another, wherever that begins.
 fn has(path: &Path, part: &Path) -> bool {
     path.ancestors().any(|ancestor| ancestor.ends_with(part))
 }

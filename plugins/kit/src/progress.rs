@@ -21,7 +21,7 @@ impl<'a> Meter<'a> {
         Self { call, step, total: total.filter(|total| *total > 0), told: Instant::now() }
     }
 
-    /// Says how many bytes are done; most of what is said is not passed on.
+    /// Takes how many bytes are done; most of these reports are not passed on.
     pub fn tell(&mut self, done: u64) {
         if self.told.elapsed() < PAUSE {
             return;
@@ -36,7 +36,7 @@ impl<'a> Meter<'a> {
     }
 }
 
-/// Says an amount of bytes as people do.
+/// Formats an amount of bytes for people.
 pub(crate) fn size(bytes: u64) -> String {
     let kib = bytes.div_ceil(1024);
     if kib < 10 * 1024 { format!("{kib} KiB") } else { format!("{} MiB", kib / 1024) }

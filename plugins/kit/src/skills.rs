@@ -11,7 +11,7 @@ use crate::workspace::named;
 /// More than any collection of instructions needs; stops a sparse file.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// Returns how a skill is copied, for this owner when that is another than who runs this.
+/// Returns how a skill is copied, for this owner if that is not this process's user.
 pub fn options(owner: Option<(u32, u32)>) -> Options {
     Options {
         owner,
@@ -45,7 +45,7 @@ pub fn survey(skills: &[SkillSpec]) -> Result<Vec<(&'static str, String)>> {
     Ok(facts)
 }
 
-/// Says which skill could not be copied, and what helps.
+/// Names the skill that could not be copied, and what helps.
 pub fn refuse(name: &str, error: TreeError) -> Failure {
     let hint = match &error {
         TreeError::Leaves { .. } => Some("make the link lead to a file or a directory, or remove it"),

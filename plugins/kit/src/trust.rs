@@ -10,7 +10,7 @@ use claude_bottle_plugin_api::{EgressSpec, Result, Spec};
 
 use crate::host_files::write_new;
 
-/// The bottle's authority alone, for what trusts it besides others.
+/// The bottle's authority alone, for programs that trust it in addition to others.
 const AUTHORITY: &str = "ca.pem";
 /// The authorities of hosts and the bottle's, for what trusts these in place of others.
 const BUNDLE: &str = "bundle.pem";
@@ -35,7 +35,7 @@ const IN_PLACE: [&str; 14] = [
     // A `cafile` in any npmrc would otherwise win over NODE_EXTRA_CA_CERTS: https://docs.npmjs.com/cli/using-npm/config#cafile
     "npm_config_cafile",
 ];
-/// Variables that name a file to trust besides the client's own.
+/// Variables that name a file to trust in addition to the client's own.
 const BESIDES: [&str; 2] = [
     "DENO_CERT",           // https://docs.deno.com/runtime/reference/env_variables/
     "NODE_EXTRA_CA_CERTS", // https://nodejs.org/api/cli.html#node_extra_ca_certsfile

@@ -70,7 +70,7 @@ pub fn survey(agent: &AgentSpec) -> Result<Vec<(&'static str, String)>> {
     Ok(facts)
 }
 
-/// Reads everything, for this owner when that is another than who runs this.
+/// Reads everything, for this owner if that is not this process's user.
 ///
 /// # Errors
 /// The same as [`survey`]: it may have changed since the plan was made.
@@ -87,7 +87,7 @@ pub fn read(agent: &AgentSpec, owner: Option<(u32, u32)>) -> Result<Vec<Taken>> 
     agent.files.iter().map(|file| Ok(Taken { path: file.path.clone(), content: content(file)? })).collect()
 }
 
-/// Says which file could not be copied, and what helps.
+/// Names the file that could not be copied, and what helps.
 pub fn refuse(file: &AgentFile, error: TreeError) -> Failure {
     let hint = match &error {
         TreeError::Leaves { .. } => Some("make the link lead to a file or a directory, or remove it"),

@@ -32,7 +32,7 @@ pub(super) fn hooks(value: Value) -> (Option<Value>, Vec<String>) {
     (Some(events.into()), left)
 }
 
-/// Says what is run, each by its event and program, and which path it names that is not in the bottle. Arguments are not said:
+/// Returns what is run, each by its event and program, and which path it names that is not in the bottle. Arguments are not said:
 /// they may hold anything.
 pub(super) fn said(settings: &Map<String, Value>, files: &[AgentFile]) -> Vec<String> {
     let mut said = Vec::new();

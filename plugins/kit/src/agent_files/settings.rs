@@ -23,10 +23,10 @@ pub(super) struct Settings {
 
 impl Settings {
     /// Reads the file's text and takes what a list names, or says what is wrong with the text. What the agent's profile sets itself is
-    /// passed over without a word.
+    /// ignored.
     pub(super) fn parse(text: &[u8], list: &[String], profile: &Map<String, Value>) -> Result<Self, String> {
         let value: Value = serde_json::from_slice(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text))
-            // Where, and not what: the text may hold a secret.
+            // Only the place, since the text may hold a secret.
             .map_err(|error| format!("line {}, column {}: not valid JSON", error.line(), error.column()))?;
         let Value::Object(all) = value else { return Err("it holds no JSON object".to_owned()) };
         let mut settings = Self { kept: Map::new(), left: Vec::new() };
@@ -76,7 +76,7 @@ impl Settings {
         Value::Object(self.kept).to_string()
     }
 
-    /// Says for a plan what of them runs programs, and what stays.
+    /// Returns for a plan which of them run programs, and what stays.
     pub(super) fn facts(&self, files: &[AgentFile]) -> Vec<(&'static str, String)> {
         let runs = programs::said(&self.kept, files);
         let mut facts = Vec::new();

@@ -1,4 +1,4 @@
-//! What comes of a user's `~/.claude`, and what stays.
+//! What is copied of a user's `~/.claude`, and what stays.
 
 use std::fs;
 use std::os::unix::fs::symlink;

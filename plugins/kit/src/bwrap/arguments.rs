@@ -14,7 +14,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Begins with what every `bwrap` of ours gets.
+    /// Starts with the arguments that every `bwrap` gets.
     pub fn new(bwrap: &Bwrap) -> Self {
         Self::with(bwrap.run_as_uid.is_some(), bwrap.can_disable_userns)
     }
@@ -62,7 +62,7 @@ impl Arguments {
     pub fn bind(&mut self, how: &str, source: &Path, target: &str) -> Result<()> {
         let source = match &mut self.sources {
             None => word(source)?,
-            // What root can reach its stand-in may not: the stage puts it where it can.
+            // The user that root becomes may not reach every path that root can: the stage mounts it where that user can.
             Some(sources) => {
                 sources.push(source.to_owned());
                 format!("{SOURCES}/{}", sources.len() - 1)

@@ -77,7 +77,7 @@ pub(super) fn is_namespace_refusal(said: &str) -> bool {
         .any(|text| said.contains(text))
 }
 
-/// Names what helps against a refusal that a container's engine brings about.
+/// Returns advice for a refusal that a container's engine causes.
 pub(super) fn hint_for(said: &str) -> Option<String> {
     let hint = if said.contains("mount proc") {
         "in a container a part of /proc is covered, and then no other can be mounted: run the container with \
@@ -120,7 +120,7 @@ fn os_release_family() -> String {
         .map_or_else(String::new, |(_, family)| (*family).to_owned())
 }
 
-/// Says which switch of the system refuses user namespaces, and the command that turns it.
+/// Returns which setting of the system refuses user namespaces, and the command that changes it.
 ///
 /// Ubuntu: <https://ubuntu.com/blog/ubuntu-23-10-restricted-unprivileged-user-namespaces>.
 pub(super) fn namespace_hint() -> String {

@@ -29,7 +29,7 @@ pub use version::{Version, version};
 /// The setting that names a `bwrap`.
 pub const SETTING: &str = "BWRAP";
 
-/// Where users that nobody has begin: <https://systemd.io/UIDS-GIDS/> leaves 1879048192 to 2147483647 to no one.
+/// The first of the user numbers that no user has: <https://systemd.io/UIDS-GIDS/> leaves 1879048192 to 2147483647 to no one.
 const UNUSED_IDS: u32 = 0x7000_0000;
 
 /// How sandboxes are made on this machine, for one bottle.

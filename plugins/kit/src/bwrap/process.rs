@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long a program that was asked to end may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A process of a bottle, told from a later one with the same number by its start.
+/// A process of a bottle; its start time distinguishes it from a later one with the same number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// What it is for.
@@ -87,7 +87,7 @@ impl Process {
         start_time(self.pid) == Some(self.started)
     }
 
-    /// Asks the program it contains to end, and waits for that, within bounds. It may have something left to write.
+    /// Asks the program in it to end, and waits for a limited time: the program may have something left to write.
     pub fn terminate(&self) {
         let Some(handle) = self.pid().and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
             return;
@@ -137,7 +137,7 @@ pub enum Killed {
     WithAll,
     /// It may just have been making its child.
     Alone,
-    /// It was gone before, in whatever way.
+    /// It was gone before.
     Before,
 }
 

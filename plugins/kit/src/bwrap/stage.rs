@@ -50,8 +50,8 @@ pub struct Begun {
     description: PipeWriter,
 }
 
-/// Starts the stage, which joins the control groups meanwhile. What it complains of goes to `said` or, when there is
-/// none, to `<part>.err` in the bottle's directory.
+/// Starts the stage, which joins the control groups meanwhile. Its standard error goes to `said` or, without
+/// one, to `<part>.err` in the bottle's directory.
 ///
 /// # Errors
 /// Fails when no process can be started.
@@ -80,7 +80,7 @@ pub fn begin(
 }
 
 impl Begun {
-    /// Tells it what to become.
+    /// Sends it what to become.
     ///
     /// # Errors
     /// Fails when it has ended.
@@ -95,17 +95,17 @@ impl Begun {
     }
 }
 
-/// Returns where a part's complaints are.
+/// Returns the file with a part's standard error.
 pub fn errors(dir: &Path, part: &str) -> PathBuf {
     dir.join(format!("{part}.err"))
 }
 
-/// Opens a file for what a process says; root opens it, so that the process can whatever it becomes.
+/// Opens a file for a process's output. Root opens it, so that the process can write to it as any user.
 fn log_file(path: &Path) -> Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path).at("open", path)
 }
 
-/// Waits until a part says the line by which it is known to be ready, and returns that line.
+/// Waits for the line with which a part is ready, and returns it.
 ///
 /// # Errors
 /// Fails when the part ends, stays silent for [`PATIENCE`], or the call is cancelled.

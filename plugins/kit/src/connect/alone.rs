@@ -1,4 +1,4 @@
-//! The call of a program that belongs to a connection: it ends with that, and can suspend nobody.
+//! The call of a program that belongs to a connection: it ends with the connection, and cannot suspend the host.
 
 use std::io::{PipeReader, PipeWriter};
 use std::os::fd::OwnedFd;
@@ -26,7 +26,7 @@ impl Alone {
 
     /// Ends the call.
     pub(super) fn end(&self) {
-        // A pipe without a writer is readable, for good.
+        // A pipe without a writer stays readable.
         drop(self.lasting.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }

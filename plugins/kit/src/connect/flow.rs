@@ -99,7 +99,7 @@ impl Flow {
         self.from.is_none() && self.pending.is_empty()
     }
 
-    /// Returns `true` if the end was said, or nobody is there to hear of it.
+    /// Returns `true` if the end was passed on, or its receiver is gone.
     pub(super) fn is_over(&self) -> bool {
         self.to.is_none()
     }
@@ -154,7 +154,7 @@ impl Flow {
         None
     }
 
-    /// Says the end to whom it flows.
+    /// Passes the end on in the direction of the flow.
     pub(super) fn finish(&mut self) {
         self.from = None;
         if let Some(to) = self.to.take() {
@@ -162,7 +162,7 @@ impl Flow {
         }
     }
 
-    /// Lets go of both ends, and says no end.
+    /// Closes both ends without passing an end on.
     pub(super) fn leave(&mut self) {
         (self.from, self.to) = (None, None);
         self.pending.clear();

@@ -101,7 +101,7 @@ impl Join {
         self.end()
     }
 
-    /// Says the server's end once it is due, and returns what the connection came to at its own.
+    /// Passes the server's end on once it is due, and returns what the connection came to at its own.
     fn end(&mut self) -> Option<Outcome> {
         let Some(words) = &self.words else {
             if self.down.is_drained() {

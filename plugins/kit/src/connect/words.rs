@@ -16,7 +16,7 @@ pub(super) struct Words {
     pub(super) refused: Option<String>,
     /// After how many bytes the server has ended.
     pub(super) ended: Option<u64>,
-    /// All else.
+    /// The rest of its output.
     pub(super) other: String,
 }
 

@@ -72,12 +72,12 @@ impl Files {
         self.items.push(Item::Tree { source: source.to_owned(), target, options });
     }
 
-    /// Says in the index `file` what is sent to the directory `root` and below.
+    /// Records in the index `file` what is sent to the directory `root` and below.
     pub fn index(&mut self, file: &Path, root: &str) {
         self.index = Some(Index { file: file.to_owned(), root: PathBuf::from(root) });
     }
 
-    /// Lays what an earlier bottle left over everything else.
+    /// Puts what an earlier bottle left over all other files.
     pub(super) fn lay(&mut self, restored: Restored, workspace: &str, home: &str) {
         self.laid = Some(Laid { restored, workspace: workspace.into(), home: home.into() });
     }

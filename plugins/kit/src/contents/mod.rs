@@ -119,7 +119,7 @@ impl Contents<'_> {
         if self.spec.workspace.is_none() && self.has_place {
             return Ok(());
         }
-        // Outside of the home who unpacks makes the directories on the way, for root; in it they are the agent's.
+        // Outside of the home, parent directories are made by the unpacking side and belong to root; in it they are the agent's.
         let (home, root) = (Path::new(self.home), Path::new(&self.place.root));
         files.dirs(home, root.parent().unwrap_or(home), 0o755);
         match &self.spec.workspace {

@@ -34,7 +34,7 @@ pub(super) fn missing<'w>(whole: &'w [u8], tail: &[u8], written: u64) -> Missing
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Missing<'w> {
     pub(super) bytes: &'w [u8],
-    /// Whether something between it and the file's end is known to nobody.
+    /// Whether something between it and the file's end is lost.
     pub(super) gap: bool,
 }
 

@@ -21,7 +21,7 @@ pub const NAME: &str = "egress.jsonl";
 const MOST_BYTES: u64 = 64 << 20;
 /// How much of the file's end is compared with all that there is.
 const TAIL: u64 = 64 << 10;
-/// How often and at what distance a file is tried that another process writes; a lock tells nobody that it is free.
+/// How often and at what distance a file is tried that another process writes; there is no event for a lock that becomes free.
 const TRIES: (u32, Duration) = (100, Duration::from_millis(20));
 
 /// The decision log of a run, to be written by us alone.

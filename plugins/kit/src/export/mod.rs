@@ -50,7 +50,7 @@ pub fn export(call: &Call, places: Places<'_>, request: &ExportRequest) -> Resul
     archive.finish()
 }
 
-/// Says that something else is where the copy of the working directory was.
+/// Makes the error of something else in the place of the working directory's copy.
 fn replaced() -> Failure {
     let message = "the agent replaced its working directory by something else, or removed it";
     Failure::new(FailureKind::NotFound, message)
@@ -181,7 +181,7 @@ fn outermost(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(kept)
 }
 
-/// Says what a failure to write means: the host may have ended it.
+/// Classifies a failure to write: the host may have ended it.
 fn failure(call: &Call, error: TreeError) -> Failure {
     match &error {
         _ if call.cancelled() => Failure::cancelled(),

@@ -118,7 +118,7 @@ pub fn policy(request: &ReloadRequest) -> Result<Policy> {
     Ok(checked.failure(FailureKind::Invalid, wrong)?.policy)
 }
 
-/// Makes the failure of a guard that says nothing to a policy.
+/// Makes the failure of a guard that does not answer.
 pub fn unanswered() -> Failure {
     Failure::new(FailureKind::Unreachable, "the guard did not answer, so it is not known which policy counts")
 }
@@ -163,7 +163,7 @@ mod tests {
         GuardChange::new(&Call::detached(), &request).unwrap()
     }
 
-    /// Sends a change to a guard that says this, with the request's name for `NAME`.
+    /// Sends a change to a guard that writes this, with the request's name for `NAME`.
     fn sent(answer: &str) -> Result<Reloaded> {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let change = change();

@@ -43,7 +43,7 @@ pub fn guard_secrets(spec: &Spec, call: &Call) -> Result<Zeroizing<Vec<u8>>> {
 fn names(spec: &Spec) -> Vec<&str> {
     let bottle = &spec.bottle;
     let variables = bottle.env.iter().filter(|variable| variable.value == EnvValue::Secret);
-    // The variable of one that the guard holds has a placeholder, and is no secret.
+    // The variable of a secret that the guard holds has a placeholder, which is not a secret.
     let own = variables.clone();
     let is_other = |name: &&str| !own.clone().any(|variable| variable.name == *name);
     let others = bottle.secrets.iter().map(|secret| secret.name.as_str()).filter(is_other);

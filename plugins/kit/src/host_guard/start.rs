@@ -49,7 +49,7 @@ pub struct Starting {
     said: PipeReader,
 }
 
-/// What a guard says once it listens.
+/// The line that a guard writes once it listens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listening {
     /// The certificate of its authority, in PEM, when it has one.

@@ -55,7 +55,7 @@ impl<'a> Directory<'a> {
         Ok(())
     }
 
-    /// Makes a directory, in place of what else is there.
+    /// Makes a directory, in place of anything else that is there.
     pub(super) fn directory(&self, path: &Path, mode: u32) -> Result<(), TreeError> {
         let made = self.above(path, Some(mode)).and_then(|(dir, name)| self.enter(&dir, name, mode));
         made.map(drop).map_err(|error| self.failed(path, error))

@@ -88,7 +88,7 @@ impl Restored {
         self.history.append(writer, places.home, owner, &mut known)
     }
 
-    /// Lays everything over directories of the host, for this owner when that is not who runs this.
+    /// Lays everything over directories of the host, for this owner if that is not this process's user.
     ///
     /// # Errors
     /// Fails when an archive cannot be read any more, and when something cannot be written.

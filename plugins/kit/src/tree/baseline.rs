@@ -1,6 +1,6 @@
 //! Says, in the pass that copies a working directory, what was copied: the lines of [`Workspace::index`].
 //!
-//! Invariant: a line tells of the bytes that arrived. A file that changes meanwhile is told as it was copied.
+//! Invariant: a line tells of the bytes that arrived. A file that changes meanwhile is recorded as it was copied.
 //!
 //! [`Workspace::index`]: claude_bottle_plugin_api::Workspace::index
 
@@ -64,7 +64,7 @@ impl Baseline {
         end(&mut self).map_err(|source| failed(&self.path, source))
     }
 
-    /// Says that a file with this content was written to a path, whatever the index said of it before.
+    /// Records that a file with this content was written to a path, in place of what the index has of it.
     ///
     /// # Errors
     /// Fails when it cannot be written.
@@ -75,7 +75,7 @@ impl Baseline {
         self.hashed(path, mode, content.len() as u64, hasher)
     }
 
-    /// Returns where a copy tells what it copies to a place below the top directory; empty for that directory itself.
+    /// Returns the record of a copy to a place below the top directory; empty for that directory itself.
     pub fn below(&mut self, place: &Path) -> Record<'_> {
         self.is_overlaid |= !place.as_os_str().is_empty();
         Record { baseline: self, place: place.to_owned() }
@@ -114,7 +114,7 @@ impl Drop for Baseline {
     }
 }
 
-/// Where one copy tells what it copies.
+/// The record of one copy.
 #[derive(Debug)]
 pub struct Record<'a> {
     baseline: &'a mut Baseline,

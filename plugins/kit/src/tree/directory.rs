@@ -16,7 +16,7 @@ use super::{Record, TreeError, Visitor, changed};
 
 /// How much is copied before the watcher is asked.
 const PART: u64 = 4 << 20;
-/// How much is read at once when what is copied is told.
+/// How much is read at once when a copy is recorded.
 const BUFFER: usize = 128 << 10;
 
 /// A directory that is being filled.
@@ -43,7 +43,7 @@ impl<'a> IntoDirectory<'a> {
         Self { source, target, owner, open: Vec::new(), copied: 0, go_on, record: None, buffer: Vec::new() }
     }
 
-    /// Says what was copied to an index.
+    /// Records in an index what was copied.
     pub(super) fn told_to(self, record: Option<Record<'a>>) -> Self {
         let length = if record.is_some() { BUFFER } else { 0 };
         Self { record, buffer: vec![0; length], ..self }
@@ -247,7 +247,7 @@ fn in_place_of<T>(
     }
 }
 
-/// Returns the next stretch of a file that is no hole.
+/// Returns the next stretch of a file that is not a hole.
 fn next_data(file: &OwnedFd, from: u64) -> io::Result<Option<(u64, u64)>> {
     match seek(file, SeekFrom::Data(from)) {
         Ok(start) => Ok(Some((start, seek(file, SeekFrom::Hole(start))?))),
@@ -256,7 +256,7 @@ fn next_data(file: &OwnedFd, from: u64) -> io::Result<Option<(u64, u64)>> {
     }
 }
 
-/// Returns the next stretch of a file that is no hole, within its size; at the end an empty one.
+/// Returns the next stretch of a file that is not a hole, within its size; at the end an empty one.
 fn next_data_from(file: &OwnedFd, from: u64, size: u64) -> io::Result<(u64, u64)> {
     let (start, stop) = match next_data(file, from) {
         Ok(found) => found.unwrap_or((size, size)),

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::IGNORE_FILE;
 
-/// Why a tree could not be copied. Paths are escaped: a file's name is nobody's terminal command.
+/// Why a tree could not be copied. Paths are escaped, so that a file's name cannot control a terminal.
 #[derive(Debug, Error)]
 pub enum TreeError {
     /// Something could not be read.
@@ -46,7 +46,7 @@ pub enum TreeError {
     /// More symbolic links are followed than there is reason for.
     #[error("`{}` is one of more than {limit} symbolic links that lead out of their directory", show(.path))]
     TooManyLinks {
-        /// The link that was too much.
+        /// The first link beyond the limit.
         path: PathBuf,
         /// The limit.
         limit: usize,
@@ -54,7 +54,7 @@ pub enum TreeError {
     /// There is more content than is allowed.
     #[error("`{}` ({size} bytes) exceeds what may be copied, {limit} bytes together", show(.path))]
     TooLarge {
-        /// The file that was too much.
+        /// The first file beyond the limit.
         path: PathBuf,
         /// Its size.
         size: u64,
@@ -75,7 +75,7 @@ pub enum TreeError {
         /// Which.
         path: PathBuf,
     },
-    /// A line of the rules about what stays out is none.
+    /// A line of the rules about what stays out is not valid.
     #[error("`{}`, line {line}: {reason}", show(.path))]
     BadRule {
         /// The file of rules.
@@ -101,7 +101,7 @@ pub enum TreeError {
         /// Why, as the end of a sentence about it.
         reason: &'static str,
     },
-    /// Whoever watches the copy ended it.
+    /// The caller ended the copy.
     #[error("the copy was ended")]
     Stopped,
     /// The receiving side failed.

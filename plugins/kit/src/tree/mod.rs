@@ -1,7 +1,7 @@
 //! Copies a directory of the host, in one pass, trusting nothing it finds there: into a tar stream, or into a directory.
 //!
 //! Invariant: no symbolic link is ever followed, unless that is asked for by [`Links::Follow`]; every directory and file is opened by descriptor from its parent,
-//! and what it is is asked of the open descriptor, so that a swap during the copy cannot lead elsewhere.
+//! and its kind is asked of the open descriptor, so that a swap during the copy cannot lead elsewhere.
 //! Devices, FIFOs and sockets have no content and are left out, set-id bits are dropped, owner and mode are set here.
 
 mod baseline;
@@ -45,7 +45,7 @@ pub enum Links {
     Follow,
 }
 
-/// Which files are left out, beside those that are excluded by their paths.
+/// Which files are left out, in addition to those that are excluded by their paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Rules {
     /// None.
@@ -53,7 +53,7 @@ pub enum Rules {
     All,
     /// What [`IGNORE_FILE`] in the tree's root says, and what usually holds secrets unless it says otherwise.
     Workspace {
-        /// The index of the repository that comes along. What it tracks comes too: it is in the history all the same.
+        /// The index of the repository that comes along. What it tracks is copied too, since it is in the history anyway.
         index: Option<PathBuf>,
         /// Where in the tree its data is, when that is not `.git`.
         data: Option<PathBuf>,
@@ -63,7 +63,7 @@ pub enum Rules {
 /// What is taken from a tree, and how it arrives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The numeric owner and group there, when that is not who runs this.
+    /// The numeric owner and group there, if that is not this process's user.
     pub owner: Option<(u32, u32)>,
     /// Which symbolic links are taken.
     pub links: Links,

@@ -24,7 +24,7 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Take,
-    /// It usually stays out, and the file says that it comes.
+    /// It usually stays out, and the file includes it.
     TakeSinceAsked,
     /// It usually stays out, and is in the repository.
     TakeSinceTracked,
@@ -56,7 +56,7 @@ pub(super) enum Thing<'a> {
     Content(secrets::File<'a>),
 }
 
-/// Says whether the working directory's own rules leave a path in it out, or a directory that it is in.
+/// Returns `true` if the working directory's own rules leave a path in it out, or a directory that it is in.
 ///
 /// # Errors
 /// Fails on rules that cannot be read or understood.
@@ -125,7 +125,7 @@ impl Matcher {
         Ready::parse(&path, &own, index.clone(), data.clone()).map(|ready| Self(Some(ready)))
     }
 
-    /// Says what is to become of a path relative to the root.
+    /// Returns the verdict on a path relative to the root.
     ///
     /// # Errors
     /// Fails when a file cannot be read.
@@ -167,7 +167,7 @@ impl Ready {
         Ok(Self { own, names, index, data, tracked: None })
     }
 
-    /// Says whether a path is in a repository's data.
+    /// Returns `true` if a path is in a repository's data.
     fn is_of_git(&self, path: &Path) -> bool {
         let is_below = |parent: &Path| parent.components().any(|part| part.as_os_str() == ".git");
         path.parent().is_some_and(is_below) || self.data.as_ref().is_some_and(|data| path.starts_with(data))

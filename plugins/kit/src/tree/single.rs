@@ -13,7 +13,7 @@ use super::{TreeError, secrets};
 /// Reads a file that is named. It may be a link, as home-manager and stow make them, and leads to no secret.
 ///
 /// # Errors
-/// Fails when it cannot be read, is no file, is longer than `max_bytes`, or holds a secret.
+/// Fails when it cannot be read, is not a file, is longer than `max_bytes`, or holds a secret.
 pub fn read_file(path: &Path, max_bytes: u64) -> Result<Vec<u8>, TreeError> {
     let unreadable = |source| TreeError::Read { path: path.to_owned(), source };
     let real = path.canonicalize().map_err(unreadable)?;

@@ -41,7 +41,7 @@ pub fn append_link(
     builder.append_data(header, path, io::empty())
 }
 
-/// What an entry is given besides its path.
+/// What an entry has in addition to its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     /// Owner and group.
@@ -164,7 +164,7 @@ impl<'a> TarWriter<'a> {
         end.map_err(|source| TreeError::Write { path: PathBuf::from("the end of the archive"), source })
     }
 
-    /// Says for the next entry when it was changed, to the nanosecond, for which its own header has no place.
+    /// Sets for the next entry when it was changed, to the nanosecond, for which its own header has no place.
     ///
     /// <https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html#tag_20_94_13_03>
     fn changed(&mut self, changed: Timespec) {
@@ -193,7 +193,7 @@ impl<'a> TarWriter<'a> {
     fn append(&mut self, path: &Path, mut header: Header, mut content: impl Read) -> Result<(), TreeError> {
         let path = relative(path);
         if !self.begin(path, &header)? {
-            // It is told to an index, which needs all of it.
+            // The index needs all of it.
             let read = io::copy(&mut content, &mut io::sink());
             return read.map(drop).map_err(|source| TreeError::Read { path: path.to_owned(), source });
         }
@@ -230,7 +230,7 @@ impl<'a, 'b> IntoStream<'a, 'b> {
         Self { writer, source, target, owner, record: None, is_export: false }
     }
 
-    /// Says what was written to an index.
+    /// Records in an index what was written.
     pub(super) fn told_to(self, record: Option<Record<'a>>) -> Self {
         Self { record, ..self }
     }

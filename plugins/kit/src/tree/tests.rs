@@ -149,7 +149,7 @@ fn links_of_ones_own_are_followed_to_files_and_directories_and_no_secret() {
     symlink(at("skill"), at("skill/scripts/again")).unwrap();
     let error = refused(&|dir| symlink(at("skill"), dir.join("skill")).unwrap());
     assert!(matches!(error, TreeError::Leaves { .. }), "{error}");
-    // Two ways to each of many directories, which has no end that anybody would see.
+    // Two ways to each of many directories: a number of paths that is never walked to its end.
     for n in 0..30 {
         fs::create_dir(at(&format!("d{n}"))).unwrap();
         for name in ["a", "b"] {

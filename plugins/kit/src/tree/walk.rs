@@ -300,7 +300,7 @@ fn note(found: &mut Found, path: &Path, is_dir: bool) {
     }
 }
 
-/// Says whether a link's target is relative, exists, and is in the tree both by its text and in truth.
+/// Returns `true` if a link's target is relative, exists, and is in the tree both by its text and when it is followed.
 fn stays_inside(source: &Path, link: &Path, target: &Path) -> bool {
     let mut depth = link.components().count().saturating_sub(1);
     for component in target.components() {

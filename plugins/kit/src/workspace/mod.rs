@@ -67,7 +67,7 @@ pub enum WorkspaceError {
 }
 
 impl WorkspaceError {
-    /// Returns what mends it.
+    /// Returns what fixes it.
     fn hint(&self) -> Option<String> {
         match self {
             Self::Tree(error) => error.hint(),
@@ -157,7 +157,7 @@ pub fn checkout(
     Ok(Checkout { options, repository })
 }
 
-/// Says for a plan what comes along and what does not.
+/// Returns for a plan what is copied and what is not.
 pub fn facts(survey: &Survey) -> Vec<(&'static str, String)> {
     let (entries, bytes) = (survey.amount.entries, size(survey.amount.bytes));
     let noun = if entries == 1 { "entry" } else { "entries" };
@@ -180,7 +180,7 @@ pub fn facts(survey: &Survey) -> Vec<(&'static str, String)> {
     facts
 }
 
-/// Names the first of some paths, and says how many there are.
+/// Names the first of some paths, and how many there are.
 pub(crate) fn named(found: &Found) -> String {
     let names: Vec<_> = found.first.iter().map(|path| show(path)).collect();
     let more = if found.count > names.len() as u64 { ", …" } else { "" };

@@ -62,7 +62,7 @@ impl Place {
         Self { root, start, refused }
     }
 
-    /// Says for a plan where the directory lies, when a place was asked for.
+    /// Returns for a plan where the directory lies, when a place was asked for.
     pub fn fact(&self, spec: &Spec) -> Option<(&'static str, String)> {
         let wanted = spec.workspace.as_ref()?.path.as_ref()?;
         let said = match &self.refused {
@@ -73,7 +73,7 @@ impl Place {
     }
 }
 
-/// Says whether nothing else of a bottle is at a path, above it where it matters, or below it.
+/// Returns `true` if nothing else of a bottle is at a path, above it where it matters, or below it.
 fn is_free(path: &str, home: &str) -> bool {
     let (path, home) = (Path::new(path), Path::new(home));
     let is_plain = path.components().skip(1).all(|part| matches!(part, Component::Normal(_)))

@@ -86,7 +86,7 @@ fn is_data(own: &Path, common: &Path) -> bool {
     common.join("objects").is_dir() && common.join("refs").is_dir() && own.join("HEAD").is_file()
 }
 
-/// Says whether the data belongs to this working directory by its own account.
+/// Returns `true` if the data names this working directory as its own.
 fn points_back(source: &Path, file: &Path, own: &Path, common: &Path, config: &str) -> bool {
     let real = |path: &Path| fs::canonicalize(path).ok();
     let back = if own == common {

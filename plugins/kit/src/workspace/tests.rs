@@ -129,7 +129,7 @@ fn what_git_tracks_comes_along_and_the_status_is_as_on_the_host() {
     let said = facts(&survey);
     assert_eq!(said[2], ("secrets let in", "2 (.env, a/test.pem), since git tracks it".to_owned()));
 
-    // What the file names stays out all the same, and git says so.
+    // What the file names stays out nevertheless, and git shows it.
     fs::write(source.join(IGNORE_FILE), "file\n").unwrap();
     fs::remove_dir_all(&copy).unwrap();
     let (copy, _) = copied(&source);

@@ -26,7 +26,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     once(path)
 }
 
-/// Says whether an error is what somebody sees who removes a directory at the same time as another process.
+/// Returns `true` if an error is due to another process that removes the directory at the same time.
 fn by_another(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty)
 }

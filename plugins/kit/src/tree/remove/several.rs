@@ -49,7 +49,7 @@ impl Work {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Empties directories of their files until there is none left.
+    /// Empties directories until no file is left.
     fn empty_all(&self) {
         while let Some((path, depth)) = self.next() {
             let found = empty(&path);

@@ -1,4 +1,4 @@
-//! What is in a file that makes it a secret. A file is read at its places: nobody's offset moves.
+//! Which content makes a file a secret. A file is read by positions, so that no offset moves.
 
 use std::os::fd::BorrowedFd;
 
@@ -18,7 +18,7 @@ pub(in crate::tree) struct File<'a> {
 
 const ARMOR: &[u8] = b"-----BEGIN ";
 
-/// Says whether a file with a telling name is a secret.
+/// Returns `true` if a file with a telling name is a secret.
 pub(super) fn is_secret(file: File<'_>, look: Look) -> rustix::io::Result<bool> {
     let whole = read(file, MOST)?;
     Ok(match look {
@@ -32,7 +32,7 @@ pub(super) fn is_secret(file: File<'_>, look: Look) -> rustix::io::Result<bool> 
     })
 }
 
-/// Says whether a file of any name is a private key, or is armored text with one in it.
+/// Returns `true` if a file of any name is a private key, or is armored text with one in it.
 pub(super) fn is_key(file: File<'_>) -> rustix::io::Result<bool> {
     let head = read(file, HEAD)?;
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head).trim_ascii_start();
@@ -51,7 +51,7 @@ pub(super) fn is_key(file: File<'_>) -> rustix::io::Result<bool> {
     Ok(is_der_key(&head, file.size))
 }
 
-/// Reads the begin of a file of this size, at most so many bytes.
+/// Reads the beginning of a file of this size, at most so many bytes.
 fn read(file: File<'_>, most: usize) -> rustix::io::Result<Vec<u8>> {
     let mut bytes = vec![0; most.min(usize::try_from(file.size).unwrap_or(most))];
     let mut length = 0;
@@ -84,8 +84,8 @@ fn has_armored_key(text: &[u8]) -> bool {
     lines.any(|line| find(line, ARMOR).is_some_and(|at| contains(&line[at..], b"PRIVATE KEY")))
 }
 
-/// Says whether one of the words is followed by a value, in any of the forms `w=v`, `w: v`, `"w": "v"`, `<w>v`. A
-/// reference to a variable is none.
+/// Returns `true` if one of the words is followed by a value, in any of the forms `w=v`, `w: v`, `"w": "v"`, `<w>v`. A
+/// reference to a variable is not a value.
 fn has_value(text: &[u8], word: &[u8]) -> bool {
     let is_here = |window: &[u8]| window.eq_ignore_ascii_case(word);
     text.windows(word.len()).enumerate().filter(|(_, window)| is_here(window)).any(|(at, _)| {
@@ -99,7 +99,7 @@ fn has_value(text: &[u8], word: &[u8]) -> bool {
     })
 }
 
-/// Says whether there is an address as in `https://user:password@host`.
+/// Returns `true` if there is an address as in `https://user:password@host`.
 fn has_password_in_address(text: &[u8]) -> bool {
     let mut rest = text;
     while let Some(at) = find(rest, b"://") {
@@ -115,7 +115,7 @@ fn has_password_in_address(text: &[u8]) -> bool {
     false
 }
 
-/// Says whether a file is one DER sequence that begins as a private key does: PKCS #8 and PKCS #1 (version 0), or SEC 1.
+/// Returns `true` if a file is one DER sequence that begins as a private key does: PKCS #8 and PKCS #1 (version 0), or SEC 1.
 /// <https://www.rfc-editor.org/rfc/rfc5958>, <https://www.rfc-editor.org/rfc/rfc8017#appendix-A.1.2>,
 /// <https://www.rfc-editor.org/rfc/rfc5915>
 fn is_der_key(head: &[u8], length: u64) -> bool {

@@ -1,4 +1,4 @@
-//! Java's own keystores: those that hold certificates alone, as a JDK's `cacerts` does, are no secret.
+//! Java's own keystores: those that hold certificates alone, as a JDK's `cacerts` does, are not secrets.
 //!
 //! The format has no document but its reader:
 //! <https://github.com/openjdk/jdk/blob/master/src/java.base/share/classes/sun/security/provider/JavaKeyStore.java>
@@ -9,12 +9,12 @@ const CERTIFICATE: u32 = 2;
 /// More than any store has; an entry is at least 16 bytes long.
 const MAX_ENTRIES: u32 = 1 << 18;
 
-/// Says whether a file is a keystore by how it begins.
+/// Returns `true` if a file is a keystore by how it begins.
 pub(super) fn is_one(head: &[u8]) -> bool {
     MAGIC.iter().any(|magic| head.starts_with(magic))
 }
 
-/// Says whether a file is a keystore, whole, in which every entry is a certificate.
+/// Returns `true` if a file is a keystore, whole, in which every entry is a certificate.
 pub(super) fn holds_certificates_alone(bytes: &[u8]) -> bool {
     is_one(bytes) && certificates(&mut &bytes[4..]).is_some()
 }

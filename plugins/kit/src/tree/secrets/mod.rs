@@ -89,7 +89,7 @@ enum Look {
     Armor,
     /// Anything but a store of certificates alone.
     Keystore,
-    /// One of these words with a value behind it that is no reference to a variable, or an address with a password.
+    /// One of these words with a value that is not a reference to a variable, or an address with a password.
     Settings(&'static [&'static str]),
 }
 
@@ -109,12 +109,12 @@ impl Names {
         })
     }
 
-    /// Says whether something of this name is a secret whatever is in it.
+    /// Returns `true` if something of this name is a secret whatever is in it.
     pub(super) fn is_secret(&self, path: &Path) -> bool {
         self.always.matched(path, false).is_ignore()
     }
 
-    /// Says whether a file holds a secret by what is in it.
+    /// Returns `true` if a file holds a secret by what is in it.
     pub(super) fn holds_secret(&self, path: &Path, file: File<'_>) -> rustix::io::Result<bool> {
         let mut named = self.by_content.iter().filter(|(names, _)| names.matched(path, false).is_ignore());
         match named.next() {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::*;
 
-/// Says what is thought of a file of this name with this content.
+/// Returns the verdict on a file of this name with this content.
 fn is_secret(name: &str, content: &[u8]) -> bool {
     let mut file = tempfile::tempfile().unwrap();
     std::io::Write::write_all(&mut file, content).unwrap();
