@@ -1,9 +1,9 @@
-//! Whether a program was ended for want of memory.
+//! Whether a program was ended for lack of memory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Returns `true` if the kernel killed something in a group for want of memory.
+/// Returns `true` if the kernel killed something in a group for lack of memory.
 pub(crate) fn was_out_of_memory(groups: &[PathBuf]) -> bool {
     let counts = |file: &Path| {
         let text = fs::read_to_string(file).unwrap_or_default();

@@ -85,7 +85,7 @@ async fn look(
 
 /// Adds a thing to the plan if it is a bottle's. One without an owner is kept.
 fn place(plan: &mut CleanupPlan, judge: &mut Judge<'_>, kind: Kind, thing: &Found) {
-    let mut item = CleanupItem::new(kind.word(), &thing.id, &thing.name, "unowned");
+    let mut item = CleanupItem::new(kind.noun(), &thing.id, &thing.name, "unowned");
     item.state = (kind == Kind::Container).then(|| active::state(&thing.state));
     match Labels::read(|name| thing.labels.get(name).map(String::as_str)) {
         Some(labels) => {
@@ -104,7 +104,7 @@ pub(crate) async fn apply(engine: &impl Engine, guards: &HostGuards, plan: &Clea
     let mut report = CleanupReport::default();
     let logs = &logs(engine, plan).await;
     for kind in KINDS {
-        let items = plan.remove.iter().filter(|item| item.kind == kind.word());
+        let items = plan.remove.iter().filter(|item| item.kind == kind.noun());
         let removals = items.map(|item| async move {
             let saved = match logs.get(&item.id) {
                 Some(dir) => log::save(engine, &item.id, dir).await,
@@ -119,7 +119,7 @@ pub(crate) async fn apply(engine: &impl Engine, guards: &HostGuards, plan: &Clea
                 Ok(()) => report.removed.push(item.clone()),
                 Err(source) => {
                     let name = item.name.clone();
-                    report.failures.push(DockerError::Remove { kind: kind.word(), name, source }.into());
+                    report.failures.push(DockerError::Remove { kind: kind.noun(), name, source }.into());
                 }
             }
         }
@@ -140,7 +140,7 @@ fn end_guards(guards: &HostGuards, plan: &CleanupPlan, report: &mut CleanupRepor
 }
 
 async fn remove_images(engine: &impl Engine, plan: &CleanupPlan, report: &mut CleanupReport) {
-    let kind = Kind::Image.word();
+    let kind = Kind::Image.noun();
     for item in plan.remove.iter().filter(|item| item.kind == kind) {
         match superseded::remove(engine, item).await {
             Ok(true) => report.removed.push(item.clone()),

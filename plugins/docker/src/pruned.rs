@@ -54,7 +54,7 @@ impl StandIn {
     /// Removes it.
     pub(crate) async fn remove(self, engine: &impl Engine) -> Result<()> {
         let removed = engine.remove(Kind::Container, &self.id).await;
-        let kind = Kind::Container.word();
+        let kind = Kind::Container.noun();
         removed.failure(FailureKind::Internal, || format!("remove {kind} `{}`", self.name))
     }
 }

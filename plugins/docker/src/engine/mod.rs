@@ -155,7 +155,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Returns its name for people.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn noun(self) -> &'static str {
         match self {
             Self::Container => "container",
             Self::Network => "network",
@@ -201,7 +201,7 @@ pub(crate) trait Engine: Send + Sync + 'static {
     async fn logs(&self, container: &str, tail: Option<u32>) -> Result<(Vec<u8>, Vec<u8>)>;
     /// Returns a container's standard output from its beginning and on, until the container ends.
     async fn follow_output(&self, container: &str) -> Result<OutputStream>;
-    /// Returns `true` if the kernel killed a process of the container for want of memory since a time.
+    /// Returns `true` if the kernel killed a process of the container for lack of memory since a time.
     async fn out_of_memory_since(&self, container: &str, since: SystemTime) -> Result<bool>;
 
     /// Takes the streams of a container's own process, best before it starts; standard input when it has one open.

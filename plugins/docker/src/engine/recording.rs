@@ -308,7 +308,7 @@ impl Engine for Recording {
     }
 
     async fn list(&self, kind: Kind, labels: &[String]) -> Result<Vec<Found>> {
-        self.call(format!("list {}", kind.word()))?;
+        self.call(format!("list {}", kind.noun()))?;
         let has = |have: &BTreeMap<String, String>| {
             labels.iter().all(|label| match label.split_once('=') {
                 Some((key, value)) => have.get(key).is_some_and(|found| found == value),
@@ -333,7 +333,7 @@ impl Engine for Recording {
     }
 
     async fn remove(&self, kind: Kind, id: &str) -> Result<()> {
-        self.call(format!("remove {} {id}", kind.word()))?;
+        self.call(format!("remove {} {id}", kind.noun()))?;
         self.things.lock().unwrap().remove(id);
         Ok(())
     }

@@ -22,7 +22,7 @@ pub(crate) async fn find(engine: &impl Engine, data_dir: &Path) -> Result<Vec<Cl
     for image in found.iter().filter(|image| image.name.starts_with(guard::NAME) && image.name != current) {
         if !engine.has_container(&image.name).await.map_err(failed)? {
             let reason = "an egress guard that was replaced, and no container uses it";
-            items.push(CleanupItem::new(Kind::Image.word(), &image.id, &image.name, reason));
+            items.push(CleanupItem::new(Kind::Image.noun(), &image.id, &image.name, reason));
         }
     }
     Ok(items)

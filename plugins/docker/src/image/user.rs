@@ -105,7 +105,7 @@ async fn passwd(engine: &impl Engine, reference: &str, run: &str, owner: &Labels
     let id = made.map_err(|source| DockerError::CreateContainer { name: name.clone(), source })?;
     let found = engine.file(&id, "/etc/passwd").await;
     let removed = engine.remove(Kind::Container, &id).await;
-    removed.map_err(|source| DockerError::Remove { kind: Kind::Container.word(), name, source })?;
+    removed.map_err(|source| DockerError::Remove { kind: Kind::Container.noun(), name, source })?;
     let found = found.map_err(|source| DockerError::FindImage { reference: reference.to_owned(), source })?;
     Ok(String::from_utf8_lossy(&found.unwrap_or_default()).into_owned())
 }

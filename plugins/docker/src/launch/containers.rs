@@ -101,7 +101,7 @@ impl<E: Engine> Launch<'_, E> {
             Ok(sidecar) => Ok((agent, sidecar)),
             Err(failure) if failure.kind == FailureKind::Conflict => {
                 let removed = self.engine.remove(Kind::Container, &agent).await;
-                let (kind, name) = (Kind::Container.word(), names.agent.clone());
+                let (kind, name) = (Kind::Container.noun(), names.agent.clone());
                 removed.map_err(|source| DockerError::Remove { kind, name, source })?;
                 Err(failure)
             }

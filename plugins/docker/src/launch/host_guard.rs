@@ -11,7 +11,7 @@ use claude_bottle_plugin_api::{ErrorExt, FailureKind, Result};
 
 use super::Launch;
 use super::containers::Containers;
-use super::start::Told;
+use super::start::StartInput;
 use crate::engine::Engine;
 use crate::link::{LOOPBACK, shared};
 use crate::plan::BottleState;
@@ -47,7 +47,8 @@ impl<E: Engine> Launch<'_, E> {
             FailureKind::Conflict | FailureKind::Cancelled => failure,
             _ => failure.hint("if the engine cannot see your home, set `options.docker.guard` to sidecar"),
         })?;
-        self.start_agent(&containers, None, Told { secrets, authority: None, door: Some(door) }).await?;
+        self.start_agent(&containers, None, StartInput { secrets, authority: None, door: Some(door) })
+            .await?;
         Ok(self.state(&containers, None, LOOPBACK))
     }
 }

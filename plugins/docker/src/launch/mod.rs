@@ -33,7 +33,7 @@ use crate::provision::environment;
 use crate::volumes;
 use containers::Containers;
 use networks::Networks;
-use start::Told;
+use start::StartInput;
 use undo::Undo;
 
 /// What all steps of a launch share.
@@ -124,7 +124,7 @@ impl<E: Engine> Launch<'_, E> {
                 _ => None,
             };
             let authority = served.as_deref().and_then(|served| served.authority.as_deref());
-            self.start_agent(&made.0, internal, Told { secrets, authority, door: None }).await
+            self.start_agent(&made.0, internal, StartInput { secrets, authority, door: None }).await
         };
         // Both run to their end also when one fails: what is dropped half-way could not be undone.
         let (served, started): (Result<_>, Result<()>) = tokio::join!(sidecar.clone(), agent);

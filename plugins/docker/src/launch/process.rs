@@ -12,16 +12,16 @@ const KEEP: usize = 48 * 1024;
 
 /// The line with which a process is ready, and its stream. Output of an image's own programs is not mistaken for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Word {
+pub(crate) struct ReadyLine {
     pub(crate) stream: u8,
     pub(crate) ready: Ready,
 }
 
-/// What was heard of a process.
+/// What the output of a process came to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Readiness {
-    /// The word that was waited for, as a whole line.
-    Word(String),
+    /// The line that was waited for.
+    Ready(String),
     /// Something else, and then nothing more.
     End(String),
 }
@@ -34,11 +34,11 @@ pub(super) struct Input<'a> {
     pub(super) ends: bool,
 }
 
-/// Writes all of `input`, ends it if that is all, and listens for `word`.
+/// Writes all of `input`, ends it if that is all, and waits for the ready line.
 pub(super) async fn wait_until_ready(
     attached: Attached,
     input: Input<'_>,
-    word: &Word,
+    ready_line: &ReadyLine,
 ) -> io::Result<Readiness> {
     let Attached { output, input: mut stdin, .. } = attached;
     let feed = async {
@@ -49,18 +49,21 @@ pub(super) async fn wait_until_ready(
         std::future::pending().await
     };
     tokio::select! {
-        heard = hear(output, word) => heard,
+        heard = read_until_ready(output, ready_line) => heard,
         never = feed => never,
     }
 }
 
-async fn hear(mut output: impl AsyncRead + Unpin, word: &Word) -> io::Result<Readiness> {
+async fn read_until_ready(
+    mut output: impl AsyncRead + Unpin,
+    ready_line: &ReadyLine,
+) -> io::Result<Readiness> {
     let (mut said, mut line, mut frames) = (String::new(), Vec::new(), Frames::default());
     while let Some((stream, bytes)) = frames.piece(&mut output).await? {
-        if stream == word.stream
-            && let Some(line) = word_in(&mut line, &bytes, &word.ready)
+        if stream == ready_line.stream
+            && let Some(line) = line_in(&mut line, &bytes, &ready_line.ready)
         {
-            return Ok(Readiness::Word(line));
+            return Ok(Readiness::Ready(line));
         }
         said.push_str(&String::from_utf8_lossy(&bytes));
         if said.len() > KEEP {
@@ -71,8 +74,8 @@ async fn hear(mut output: impl AsyncRead + Unpin, word: &Word) -> io::Result<Rea
     Ok(Readiness::End(said))
 }
 
-/// Returns the word, if one of the lines that these bytes end is it; keeps the beginning of the next one.
-fn word_in(line: &mut Vec<u8>, bytes: &[u8], ready: &Ready) -> Option<String> {
+/// Returns the ready line, if one of the lines that these bytes end is it; keeps the beginning of the next one.
+fn line_in(line: &mut Vec<u8>, bytes: &[u8], ready: &Ready) -> Option<String> {
     for part in bytes.split_inclusive(|byte| *byte == b'\n') {
         line.extend_from_slice(&part[..part.len().min(KEEP.saturating_sub(line.len()))]);
         if let Some(whole) = line.strip_suffix(b"\n") {
@@ -82,7 +85,7 @@ fn word_in(line: &mut Vec<u8>, bytes: &[u8], ready: &Ready) -> Option<String> {
             }
             line.clear();
         } else if part.ends_with(b"\n") {
-            // It was cut, so it is not the word.
+            // It was cut, so it is not the ready line.
             line.clear();
         }
     }
@@ -106,20 +109,20 @@ mod tests {
         (Attached { id: "c".to_owned(), output, input: Box::new(input) }, written)
     }
 
-    async fn heard(said: &[(u8, &str)], word: &Word) -> Readiness {
+    async fn heard(said: &[(u8, &str)], line: &ReadyLine) -> Readiness {
         let (streams, _written) = attached(said);
-        wait_until_ready(streams, Input { bytes: b"", ends: true }, word).await.unwrap()
+        wait_until_ready(streams, Input { bytes: b"", ends: true }, line).await.unwrap()
     }
 
-    fn ready() -> Word {
-        Word { stream: 1, ready: Ready::Line("ready".to_owned()) }
+    fn ready() -> ReadyLine {
+        ReadyLine { stream: 1, ready: Ready::Line("ready".to_owned()) }
     }
 
     #[tokio::test]
     async fn a_line_in_two_frames_is_heard_and_an_end_is_told() {
         assert_eq!(
             heard(&[(1, "starting\nrea"), (1, "dy\nmore")], &ready()).await,
-            Readiness::Word("ready".to_owned())
+            Readiness::Ready("ready".to_owned())
         );
         let end = heard(&[(2, "no such file\n")], &ready()).await;
         assert_eq!(end, Readiness::End("no such file\n".to_owned()));
@@ -156,10 +159,10 @@ mod tests {
             talk.write_all(&[1, 0, 0, 0, 0, 0, 0, 6]).await.unwrap();
             talk.write_all(b"ready\n").await.unwrap();
         };
-        let word = ready();
+        let line = ready();
         let input = Input { bytes: b"input", ends: false };
-        let (heard, ()) = tokio::join!(wait_until_ready(streams, input, &word), other);
-        assert_eq!(heard.unwrap(), Readiness::Word("ready".to_owned()));
+        let (heard, ()) = tokio::join!(wait_until_ready(streams, input, &line), other);
+        assert_eq!(heard.unwrap(), Readiness::Ready("ready".to_owned()));
     }
 
     #[tokio::test]
@@ -177,7 +180,7 @@ mod tests {
         });
         assert_eq!(
             wait_until_ready(streams, Input { bytes: &input, ends: true }, &ready()).await.unwrap(),
-            Readiness::Word("ready".to_owned())
+            Readiness::Ready("ready".to_owned())
         );
         assert_eq!(other.await.unwrap(), input.len());
     }

@@ -17,7 +17,7 @@ use crate::guest;
 use crate::link::LOOPBACK;
 use crate::sidecar::{self, Place, Sidecar};
 
-use super::process::{Input, Readiness, Word, wait_until_ready};
+use super::process::{Input, Readiness, ReadyLine, wait_until_ready};
 
 /// How long a proxy may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOG_TAIL: u32 = 20;
 
 /// What the agent's container is given as it starts.
-pub(super) struct Told<'a> {
+pub(super) struct StartInput<'a> {
     /// The input of its own process.
     pub(super) secrets: &'a [u8],
     /// The guard's authority, where the container shares no directory with it.
@@ -43,8 +43,8 @@ pub(super) struct Served {
 }
 
 /// Reads the authority from the line with which a guard is ready.
-fn authority(word: &str) -> Option<String> {
-    let said: serde_json::Value = serde_json::from_str(word).ok()?;
+fn authority(line: &str) -> Option<String> {
+    let said: serde_json::Value = serde_json::from_str(line).ok()?;
     said["ca"].as_str().map(str::to_owned)
 }
 
@@ -54,12 +54,12 @@ impl<E: Engine> Launch<'_, E> {
         &self,
         containers: &Containers,
         internal: Option<&Internal>,
-        told: Told<'_>,
+        input: StartInput<'_>,
     ) -> Result<()> {
         let (id, name) = (&containers.agent, &containers.names.agent);
         let shown = self.call.step("start-agent", format!("starting container {name}"));
-        let word = Word { stream: 1, ready: Ready::Line(READY.to_owned()) };
-        if let Some(archive) = before_start::archive(self.plan, told.authority)? {
+        let line = ReadyLine { stream: 1, ready: Ready::Line(READY.to_owned()) };
+        if let Some(archive) = before_start::archive(self.plan, input.authority)? {
             let put = self.engine.put_archive(id, "/", archive).await;
             put.map_err(|source| DockerError::PutArchive { source })?;
         }
@@ -69,8 +69,8 @@ impl<E: Engine> Launch<'_, E> {
         if found.running && found.addresses.keys().ne(internal.map(|internal| &internal.id)) {
             return Err(DockerError::AgentOnWrongNetwork { name: name.clone() }.into());
         }
-        let hearing = self.hear(begun, name, &word, Input { bytes: told.secrets, ends: true });
-        let heard = match told.door {
+        let hearing = self.await_line(begun, name, &line, Input { bytes: input.secrets, ends: true });
+        let heard = match input.door {
             None => hearing.await?,
             Some(door) => self.hand_over(door, found.pid, hearing).await?,
         };
@@ -103,16 +103,16 @@ impl<E: Engine> Launch<'_, E> {
         let handing = tokio::task::spawn_blocking(move || door.hand_over(&call, runs).map(drop));
         let heard = async {
             let heard = hearing.await;
-            has_ended.store(!matches!(heard, Ok(Readiness::Word(_))), Ordering::Relaxed);
+            has_ended.store(!matches!(heard, Ok(Readiness::Ready(_))), Ordering::Relaxed);
             heard
         };
         let (handed, heard) = tokio::join!(handing, heard);
         match heard? {
             // Its output says why it has ended.
             end @ Readiness::End(_) => Ok(end),
-            word @ Readiness::Word(_) => {
+            line @ Readiness::Ready(_) => {
                 handed.failure(FailureKind::Internal, || "cannot hand the door over")??;
-                Ok(word)
+                Ok(line)
             }
         }
     }
@@ -131,14 +131,14 @@ impl<E: Engine> Launch<'_, E> {
             let put = self.engine.put_archive(id, path, archive).await;
             put.map_err(|source| DockerError::ConfigureSidecar { name: name.clone(), source })?;
         }
-        let word = self.run_sidecar(containers, proxy, &proxy.input(&config)).await?;
+        let line = self.run_sidecar(containers, proxy, &proxy.input(&config)).await?;
         self.after("start-sidecar").await?;
         let address = match &networks.internal {
             None => LOOPBACK.to_owned(),
             Some(internal) => self.sidecar_address(containers, internal).await?,
         };
         shown.done();
-        Ok(Served { address, authority: authority(&word) })
+        Ok(Served { address, authority: authority(&line) })
     }
 
     /// Gives the sidecar its end of a network; of a socket it has one already.
@@ -155,10 +155,10 @@ impl<E: Engine> Launch<'_, E> {
         let (id, name) = (containers.sidecar(), &containers.names.sidecar);
         let begun = self.begin(id, name).await?;
         let input = Input { bytes: input, ends: proxy.input_ends() };
-        let heard = tokio::time::timeout(PATIENCE, self.hear(begun, name, proxy.word(), input));
-        let Ok(heard) = heard.await else { return Err(self.silent(containers).await.into()) };
+        let heard = tokio::time::timeout(PATIENCE, self.await_line(begun, name, proxy.ready_line(), input));
+        let Ok(heard) = heard.await else { return Err(self.not_ready_error(containers).await.into()) };
         match heard? {
-            Readiness::Word(line) => Ok(line),
+            Readiness::Ready(line) => Ok(line),
             Readiness::End(output) => {
                 let code = container_exit_code(self.engine, id).await.unwrap_or_default();
                 Err(DockerError::SidecarEnded { name: name.clone(), code, output }.into())
@@ -178,7 +178,7 @@ impl<E: Engine> Launch<'_, E> {
             }
         };
         if !claude_bottle_engine::unless_cancelled(self.call, ready).await? {
-            return Err(self.silent(containers).await.into());
+            return Err(self.not_ready_error(containers).await.into());
         }
         shown.done();
         Ok(())
@@ -194,10 +194,16 @@ impl<E: Engine> Launch<'_, E> {
     }
 
     /// Gives a container's own process its input and waits for its ready line.
-    async fn hear(&self, begun: Attached, name: &str, word: &Word, input: Input<'_>) -> Result<Readiness> {
+    async fn await_line(
+        &self,
+        begun: Attached,
+        name: &str,
+        line: &ReadyLine,
+        input: Input<'_>,
+    ) -> Result<Readiness> {
         let failed = |source| DockerError::StartContainer { name: name.to_owned(), source };
         let heard = async {
-            let heard = wait_until_ready(begun, input, word).await;
+            let heard = wait_until_ready(begun, input, line).await;
             Ok(heard.map_err(|source| failed(EngineError::Io { source }))?)
         };
         claude_bottle_engine::unless_cancelled(self.call, heard).await
@@ -221,7 +227,7 @@ impl<E: Engine> Launch<'_, E> {
         found.map_err(|source| DockerError::InspectContainer { name: name.to_owned(), source })
     }
 
-    async fn silent(&self, containers: &Containers) -> DockerError {
+    async fn not_ready_error(&self, containers: &Containers) -> DockerError {
         let (id, name) = (containers.sidecar(), containers.names.sidecar.clone());
         let output = self.log_tail(id).await;
         match self.engine.inspect_container(id).await {

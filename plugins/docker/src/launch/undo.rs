@@ -53,7 +53,7 @@ pub(crate) async fn sweep_but(engine: &impl Engine, labels: &[String], kept: &[S
                 let removals = found.map(|thing| async move {
                     let removed = engine.remove(kind, &thing.id).await;
                     removed.map_err(|source| DockerError::Remove {
-                        kind: kind.word(),
+                        kind: kind.noun(),
                         name: thing.name,
                         source,
                     })

@@ -12,7 +12,7 @@ use super::{Delivery, Place, Sidecar};
 use crate::error::DockerError;
 use crate::guard_place::GuardPlace;
 use crate::image::guard::USER;
-use crate::launch::process::Word;
+use crate::launch::process::ReadyLine;
 use crate::link;
 use crate::plan::Planned;
 
@@ -23,7 +23,7 @@ const END: &[u8] = b"\n...\n";
 const STDERR: u8 = 2;
 
 /// The line that the guard writes once it listens.
-const WORD: Word = Word { stream: STDERR, ready: Ready::Event("listening") };
+const READY_LINE: ReadyLine = ReadyLine { stream: STDERR, ready: Ready::Event("listening") };
 
 /// Returns where the guard's program is on the host.
 pub(super) fn program(spec: &Spec) -> Result<&Path> {
@@ -41,7 +41,7 @@ pub(super) fn sidecar(tag: String, plan: &Planned, secrets: Zeroizing<Vec<u8>>) 
         command: ["run", "--config", "-"].map(str::to_owned).into(),
         delivery: Delivery::Stdin,
         secrets,
-        word: WORD,
+        ready_line: READY_LINE,
         extra_hosts: Vec::new(),
         port: plan.port,
     }

@@ -21,7 +21,7 @@ use crate::guard_place::GuardPlace;
 use crate::hardening;
 use crate::image;
 use crate::image::guard::{GUEST, GuardImage, Programs};
-use crate::launch::process::Word;
+use crate::launch::process::ReadyLine;
 use crate::limits;
 use crate::link;
 use crate::network;
@@ -36,7 +36,7 @@ pub(crate) struct Sidecar {
     /// The bottle's secrets, as it reads them from its standard input.
     secrets: Zeroizing<Vec<u8>>,
     /// The line with which it is ready.
-    word: Word,
+    ready_line: ReadyLine,
     extra_hosts: Vec<String>,
     port: u16,
 }
@@ -150,8 +150,8 @@ impl Sidecar {
     }
 
     /// Returns the line with which the proxy is ready.
-    pub(crate) fn word(&self) -> &Word {
-        &self.word
+    pub(crate) fn ready_line(&self) -> &ReadyLine {
+        &self.ready_line
     }
 
     /// Returns `true` if it listens once it has written that line; otherwise it is polled.

@@ -5,7 +5,7 @@ use claude_bottle_plugin_api::{Call, EnvValue, Failure, FailureKind, Result, Spe
 use zeroize::Zeroizing;
 
 use super::{Delivery, Sidecar};
-use crate::launch::process::Word;
+use crate::launch::process::ReadyLine;
 use crate::plan::Planned;
 
 /// The image has no such directory and needs none: the engine makes it for the volume.
@@ -15,7 +15,7 @@ const CONFIG_FILE: &str = "pipelock.yaml";
 const USER: &str = "65534:65534";
 
 /// The line that it writes once it has read its configuration and the secrets, before it listens.
-const WORD: Word = Word { stream: 1, ready: Ready::Event("startup") };
+const READY_LINE: ReadyLine = ReadyLine { stream: 1, ready: Ready::Event("startup") };
 /// The most lines that it reads, and how many bytes of each, from
 /// <https://github.com/luckyPipewrench/pipelock/blob/v2.3.0/internal/scanner/scanner.go>, `LoadSecretsFile`.
 const MOST_LINES: usize = 1000;
@@ -35,7 +35,7 @@ pub(super) fn sidecar(reference: &str, plan: &Planned, secrets: Zeroizing<Vec<u8
         command: words.into_iter().chain(config).collect(),
         delivery: Delivery::Volume { dir: CONFIG_DIR, file: CONFIG_FILE },
         secrets,
-        word: WORD,
+        ready_line: READY_LINE,
         extra_hosts: hosts.map(|(name, address)| format!("{name}:{address}")).collect(),
         port: plan.port,
     }
