@@ -170,15 +170,15 @@ check: ## What a contributor looks at first: formatting, rules of style, the man
 	$(CARGO) test --locked --workspace --lib --bins --test tidy --test manifests --test golden --test layout
 
 deny: ## Check licences, sources and advisories of what we depend on; takes the network
-	@command -v cargo-deny >/dev/null || { echo "cannot find cargo-deny: cargo install --locked cargo-deny" >&2; exit 1; }
+	@command -v cargo-deny >/dev/null || { echo "cannot find cargo-deny: cargo +stable install --locked cargo-deny" >&2; exit 1; }
 	$(CARGO) deny --locked check
 
 typos: ## Look for misspelt words; typos.toml has those that are meant
-	@command -v typos >/dev/null || { echo "cannot find typos: cargo install --locked typos-cli" >&2; exit 1; }
+	@command -v typos >/dev/null || { echo "cannot find typos: cargo +stable install --locked typos-cli" >&2; exit 1; }
 	typos
 
 unused: ## Look for dependencies that nothing uses
-	@command -v cargo-shear >/dev/null || { echo "cannot find cargo-shear: cargo install --locked cargo-shear" >&2; exit 1; }
+	@command -v cargo-shear >/dev/null || { echo "cannot find cargo-shear: cargo +stable install --locked cargo-shear" >&2; exit 1; }
 	$(CARGO) shear --locked
 
 outdated: ## Show which dependencies have newer versions; takes the network
@@ -250,7 +250,7 @@ release: ## Make a release below DIST from a clean tree: changelog, package, bil
 	@$(if $(DRY_RUN),:,packaging/release.sh tag)
 
 book: ## Make the documents a book in target/book, and check each of its links
-	@command -v mdbook >/dev/null || { echo "cannot find mdbook: cargo install --locked mdbook" >&2; exit 1; }
+	@command -v mdbook >/dev/null || { echo "cannot find mdbook: cargo +stable install --locked mdbook" >&2; exit 1; }
 	@rm -rf target/book
 	mdbook build
 	$(CARGO) test --locked --workspace --test tidy -- --ignored book::

@@ -12,7 +12,7 @@ fail() { printf 'sbom: %s\n' "$1" >&2; exit 1; }
 
 [ $# -eq 1 ] || fail "name the file: packaging/sbom.sh FILE"
 command -v jq >/dev/null || fail "cannot find jq; install it"
-command -v cargo-cyclonedx >/dev/null || fail "cannot find cargo-cyclonedx: cargo install --locked cargo-cyclonedx"
+command -v cargo-cyclonedx >/dev/null || fail "cannot find cargo-cyclonedx: cargo +stable install --locked cargo-cyclonedx"
 epoch=${SOURCE_DATE_EPOCH:-$(git -C "$repository" log -1 --format=%ct)}
 
 # The tool writes next to each Cargo.toml, so it works on a copy.

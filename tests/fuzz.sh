@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 fail() { printf 'fuzz: %s\n' "$1" >&2; exit 1; }
 [ $# -eq 1 ] || fail "say for how long: tests/fuzz.sh 60"
-command -v cargo-fuzz >/dev/null || fail "cannot find cargo-fuzz: cargo install --locked cargo-fuzz"
+command -v cargo-fuzz >/dev/null || fail "cannot find cargo-fuzz: cargo +stable install --locked cargo-fuzz"
 
 ran=0
 for directory in host/fuzz plugins/*/fuzz; do

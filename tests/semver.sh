@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 fail() { printf 'semver: %s\n' "$1" >&2; exit 1; }
-command -v cargo-semver-checks >/dev/null || fail "cannot find cargo-semver-checks: cargo install --locked cargo-semver-checks"
+command -v cargo-semver-checks >/dev/null || fail "cannot find cargo-semver-checks: cargo +stable install --locked cargo-semver-checks"
 
 baseline=${1:-$(git tag --list 'v[0-9]*' --sort=-version:refname --merged HEAD | head -n 1)}
 if [ -z "$baseline" ]; then

@@ -141,6 +141,11 @@ fn a_release_is_refused_where_the_tree_or_the_changelog_is_not_ready() {
 #[test]
 fn the_oldest_rust_that_is_promised_is_the_one_that_is_checked() {
     let oldest = value("rust-version");
+    let pinned = fs::read_to_string(root().join("rust-toolchain.toml")).unwrap();
+    assert!(
+        pinned.contains(&format!("\nchannel = \"{oldest}.")),
+        "rust-toolchain.toml is of another Rust than {oldest}"
+    );
     for (file, wanted) in [
         ("docs/install.md", format!("| Rust {oldest} |")),
         (".github/workflows/ci.yml", format!("RUSTUP_TOOLCHAIN: \"{oldest}\"")),
