@@ -77,8 +77,8 @@ fn main() -> anyhow::Result<()> {
         record.add("docker", &docker::run(args.rounds).context("measure docker")?)?;
     }
     if wanted(Subject::Guard) {
-        for sheet in guard::run(args.rounds).context("measure the egress guard")? {
-            record.add("guard", &sheet)?;
+        for (subject, sheet) in guard::run(args.rounds).context("measure the egress guard")? {
+            record.add(subject, &sheet)?;
         }
     }
     if wanted(Subject::Policy) {

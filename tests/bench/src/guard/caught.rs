@@ -42,7 +42,7 @@ fn measure(home: &Home, backend: &str, port: u16, turns: usize) -> anyhow::Resul
     let mut added: Vec<f64> = times[0].iter().zip(&times[1]).map(|(asked, caught)| caught - asked).collect();
     let [asked, caught] = times.each_mut().map(|times| median(times));
     Ok(Sheet {
-        title: format!("A new connection from inside, on {backend}, {turns} of each way in turns"),
+        title: format!("A new connection from inside, on {backend}"),
         columns: &["p50 ms"],
         rows: vec![
             ("by the proxy (CONNECT)", vec![asked]),

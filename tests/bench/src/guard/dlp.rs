@@ -11,6 +11,7 @@ use egress_guard::dlp::unpack::Packing;
 
 use super::proxies::secrets;
 use super::sheet::{Sheet, median, quantile};
+use super::targets::INSPECTION;
 
 /// English prose.
 pub(super) const PROSE: &str = include_str!("../../../../LICENSE-APACHE");
@@ -49,8 +50,7 @@ pub(super) fn run(rounds: usize) -> anyhow::Result<Sheet> {
         .zip(&mut rates)
         .map(|((name, ..), rates)| (*name, vec![median(rates), quantile(rates, 1.0)]))
         .collect();
-    let title = "The guard's look into clean text, by the processor's time".to_owned();
-    Ok(Sheet { title, columns: &["MB/s", "best"], rows })
+    Ok(Sheet { title: INSPECTION.to_owned(), columns: &["MB/s", "best"], rows })
 }
 
 fn look(inspector: &Inspector, host: &HostOrIp, text: &[u8]) -> anyhow::Result<()> {

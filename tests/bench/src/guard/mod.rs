@@ -13,6 +13,7 @@ mod opened;
 mod proxies;
 mod rates;
 mod sheet;
+mod targets;
 mod throughput;
 mod upstream;
 
@@ -35,8 +36,8 @@ struct Measured {
     way: Way,
 }
 
-/// Measures everything; `rounds` scales how often.
-pub(crate) fn run(rounds: usize) -> anyhow::Result<Vec<Sheet>> {
+/// Measures everything, by subject; `rounds` scales how often.
+pub(crate) fn run(rounds: usize) -> anyhow::Result<Vec<(&'static str, Sheet)>> {
     let caught = caught(rounds)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
@@ -55,10 +56,12 @@ pub(crate) fn run(rounds: usize) -> anyhow::Result<Vec<Sheet>> {
         sheets.extend(rates::run(rounds.div_ceil(3), &all).await?);
         sheets.extend(throughput::run(rounds.div_ceil(3), &all).await?);
         drop(proxies);
-        sheets.extend(opened::run(rounds).await?);
-        sheets.push(dlp::run(rounds)?);
-        sheets.extend(caught);
-        Ok(sheets)
+        let of = |subject, sheets: Vec<Sheet>| sheets.into_iter().map(move |sheet| (subject, sheet));
+        let mut named: Vec<_> = of("guard", sheets).collect();
+        named.extend(of("opened", opened::run(rounds).await?));
+        named.push(("inspection", dlp::run(rounds)?));
+        named.extend(of("caught", caught));
+        Ok(named)
     })
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::targets::judge;
 use crate::record::{Measured, row};
 
 /// Figures of contenders that took turns.
@@ -18,7 +19,22 @@ impl Measured for Sheet {
     fn table(&self) -> Value {
         let first = |figures: &[f64]| figures.first().copied().unwrap_or(f64::NAN);
         let base = self.rows.first().map_or(f64::NAN, |(_, figures)| first(figures));
-        let rows = self.rows.iter().map(|(name, figures)| row(name, figures, Some(first(figures) / base)));
+        let figure = |row: &str, column: &str| {
+            let column = self.columns.iter().position(|name| *name == column);
+            let row = self.rows.iter().find(|(name, _)| *name == row);
+            row.zip(column)
+                .and_then(|((_, figures), column)| figures.get(column).copied())
+                .unwrap_or(f64::NAN)
+        };
+        let rows = self.rows.iter().map(|(name, figures)| {
+            let mut row = row(name, figures, Some(first(figures) / base));
+            if let Some(judged) = judge(&self.title, name, figure) {
+                row.insert("target".to_owned(), judged.text.into());
+                row.insert("of".to_owned(), judged.column.into());
+                row.insert("met".to_owned(), judged.is_met.into());
+            }
+            row
+        });
         json!({ "title": self.title, "columns": self.columns, "rows": rows.collect::<Vec<_>>() })
     }
 }
