@@ -54,8 +54,7 @@ fn a_job_of_a_ci_service_has_a_patch(backend: Backend) {
         "echo $ANTHROPIC_API_KEY; git commit --quiet --all --allow-empty -m x && git log -1 --format=%an; echo good >code.txt",
     );
     let home = home("ci.yaml", api.address(), &[("code.txt", "bad\n")]);
-    let start =
-        ["start", "fix", "--cwd", "--yes", "--print", "The tests fail. Mend the code, not the tests."];
+    let start = ["start", "fix", "--cwd", "--yes", "--print", "The tests fail. Fix the code, not the tests."];
     let output = run(backend.command(&home, &start).env("ANTHROPIC_API_KEY", TOKEN));
     assert_code(&output, 0);
     assert_eq!(stdout(&output), "Done.\n");

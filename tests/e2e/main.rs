@@ -32,6 +32,7 @@ mod remote;
 mod results;
 mod resume;
 mod runsc;
+mod screens;
 mod sessions;
 mod ssh;
 mod suspend;
