@@ -6,6 +6,8 @@
 mod book;
 #[path = "tidy/claims.rs"]
 mod claims;
+#[path = "tidy/devcontainer.rs"]
+mod devcontainer;
 #[path = "tidy/links.rs"]
 mod links;
 #[path = "tidy/performance.rs"]
