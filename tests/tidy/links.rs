@@ -87,6 +87,25 @@ fn every_link_of_the_documents_leads_to_a_file_and_a_heading() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The book is made of `docs` alone.
+#[test]
+fn a_page_of_the_book_leads_to_no_file_outside_of_it() {
+    let docs = root().join("docs");
+    let mut wrong = Vec::new();
+    for page in pages_below(&docs) {
+        for line in prose(&fs::read_to_string(&page).unwrap()) {
+            let files = targets(&line).filter(|target| !target.contains("://") && !target.starts_with('#'));
+            for file in files.map(|target| target.split('#').next().unwrap()) {
+                let there = page.with_file_name(file).canonicalize();
+                if !there.is_ok_and(|there| there.starts_with(&docs)) {
+                    wrong.push(format!("{}: {file}", page.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn a_link_that_leads_nowhere_is_found() {
     let page = root().join("docs/security.md");
