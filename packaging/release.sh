@@ -27,7 +27,8 @@ check() {
     || fail "version $version is released already: there is a tag v$version" "raise \`version\` in Cargo.toml"
   ! grep -q "^## $version " CHANGELOG.md || fail "CHANGELOG.md has a section for $version already"
   grep -qx "$unreleased" CHANGELOG.md || fail "CHANGELOG.md has no section \`$unreleased\`"
-  section "$unreleased" | grep -q '^- ' || fail "CHANGELOG.md has nothing under \`$unreleased\`"
+  # Not `grep -q`, which ends before it has read all, so that what writes a long section fails.
+  section "$unreleased" | grep '^- ' >/dev/null || fail "CHANGELOG.md has nothing under \`$unreleased\`"
   printf 'release: %s, %s\n' "$version" "$today" >&2
 }
 

@@ -138,6 +138,14 @@ fn a_release_is_refused_where_the_tree_or_the_changelog_is_not_ready() {
     Repository::new(&dated).refuses(&["check"], "already");
 }
 
+/// More than a pipe takes at once.
+#[test]
+fn a_long_changelog_is_released_like_a_short_one() {
+    let changelog =
+        format!("# Changelog\n\n## Unreleased\n\n{}", "- One more line of many.\n".repeat(20_000));
+    Repository::new(&changelog).takes(&["check"]);
+}
+
 #[test]
 fn the_oldest_rust_that_is_promised_is_the_one_that_is_checked() {
     let oldest = value("rust-version");
