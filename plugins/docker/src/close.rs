@@ -7,7 +7,7 @@ use claude_bottle_kit::host_guard::HostGuards;
 use claude_bottle_plugin_api::{Bottle, Call, ErrorExt, Failure, FailureKind, Result};
 use futures_util::future::join_all;
 
-use crate::engine::{Engine, Kind};
+use crate::engine::{Container, Engine, Kind};
 use crate::error::DockerError;
 use crate::fault::Fault;
 use crate::launch::undo::sweep;
@@ -57,7 +57,7 @@ async fn remove_with_host_guard(
     state: &BottleState,
 ) -> Vec<Failure> {
     let agent = engine.inspect_container(&state.agent).await;
-    if agent.is_ok_and(|found| found.running) && !guards.is_alive(&state.id) {
+    if agent.is_ok_and(|found| found.running) && guards.has_failed(&state.id) {
         tracing::error!("{ENDED_EARLY}");
     }
     let agent = async {
@@ -147,8 +147,9 @@ async fn end_sidecar(engine: &impl Engine, state: &BottleState) -> Result<()> {
 async fn save_log(engine: &impl Engine, state: &BottleState, is_open: bool) -> Result<(), DockerError> {
     match sidecar(engine, state).await {
         Some((sidecar, dir)) => {
-            // Saving ends it, so this is asked before.
-            if is_open && engine.inspect_container(&sidecar).await.is_ok_and(|found| !found.running) {
+            // Saving ends it, so this is asked before. One that another process has stopped, which closes the bottle too, ends with 0.
+            let ended = |found: Container| !found.running && found.exit_code != 0;
+            if is_open && engine.inspect_container(&sidecar).await.is_ok_and(ended) {
                 tracing::error!("{ENDED_EARLY}");
             }
             log::save(engine, &sidecar, &dir).await

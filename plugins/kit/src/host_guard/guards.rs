@@ -3,6 +3,7 @@
 //! The record is there before anything else of the guard is. A bottle's guard is found by the run's identifier alone, so no document
 //! of a bottle can name another directory.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use claude_bottle_egress_policy::SocketAccess;
@@ -12,7 +13,7 @@ use claude_bottle_plugin_api::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{DIR, HostGuard, Listening, PART, Starting, reload};
+use super::{CONTROL, DIR, HostGuard, Listening, PART, Starting, reload};
 use crate::bwrap::{Bwrap, Killed, Process, sweep};
 use crate::cleanup::{Judge, joined};
 use crate::rundir::{Found, Recorded, RunDir, Store};
@@ -37,6 +38,12 @@ struct Record {
     /// Whether it listened.
     #[serde(default)]
     is_ready: bool,
+}
+
+impl Record {
+    fn is_alive(&self) -> bool {
+        self.is_ready && self.process.as_ref().is_some_and(Process::is_alive)
+    }
 }
 
 impl Recorded for Record {
@@ -119,10 +126,11 @@ impl HostGuards {
         self.store.named(id).is_ok_and(|dir| dir.path.is_dir())
     }
 
-    /// Returns `true` if a run's guard listens.
-    pub fn is_alive(&self, id: &str) -> bool {
-        let record = self.store.named(id).and_then(|dir| dir.record());
-        record.is_ok_and(|record| record.is_ready && record.process.is_some_and(|process| process.is_alive()))
+    /// Returns `true` if a run's guard has ended although nobody has closed its bottle.
+    pub fn has_failed(&self, id: &str) -> bool {
+        let Ok(dir) = self.store.named(id) else { return false };
+        // Whoever closes the bottle takes the socket away before anything ends, so that is looked at behind the process.
+        dir.record().is_ok_and(|record| !record.is_alive()) && dir.join(CONTROL).exists()
     }
 
     /// Gives a run's guard another policy. `name` is the bottle's, for messages.
@@ -140,7 +148,7 @@ impl HostGuards {
     /// Fails when something of it runs on.
     pub fn halt(&self, id: &str) -> Result<()> {
         let dir = self.store.named(id)?;
-        joined(end_processes(&dir, record_of(&dir).as_ref()))
+        joined(end_processes(&dir, ending(&dir).as_ref()))
     }
 
     /// Ends a run's guard, whose log is complete then, and removes its directory; one that is gone is fine.
@@ -152,7 +160,7 @@ impl HostGuards {
         if !dir.path.is_dir() {
             return Ok(());
         }
-        joined(tear_down(&dir, record_of(&dir).as_ref()))
+        joined(tear_down(&dir, ending(&dir).as_ref()))
     }
 
     /// Places what is left of guards in a plan of `cleanup`, by their owners.
@@ -181,6 +189,13 @@ fn record_of(dir: &RunDir<Record>) -> Option<Record> {
     dir.record().ok().filter(|record| record.dir == dir.path)
 }
 
+/// Returns the record of a directory whose guard is about to end, which takes no other policy from now on.
+fn ending(dir: &RunDir<Record>) -> Option<Record> {
+    // One that is gone was taken away by another process, and what cannot be removed is only told as a failure of the guard.
+    fs::remove_file(dir.join(CONTROL)).ok();
+    record_of(dir)
+}
+
 /// Ends what the record names, and then removes the directory.
 fn tear_down(dir: &RunDir<Record>, record: Option<&Record>) -> Vec<Failure> {
     let mut failures = end_processes(dir, record);
@@ -206,4 +221,32 @@ fn end_processes(dir: &RunDir<Record>, record: Option<&Record>) -> Vec<Failure> 
         failures.extend(swept.failure(FailureKind::Internal, || "cannot end what is left of a guard").err());
     }
     failures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_whose_bottle_is_being_closed_has_not_failed() {
+        let data = tempfile::tempdir().unwrap();
+        let guards = HostGuards::new(data.path());
+        assert!(!guards.has_failed("dev-1"), "there is none");
+        let record = |dir| Record {
+            id: "dev-1".to_owned(),
+            owner: Owner::new("h", 1, 1),
+            dir,
+            process: None,
+            is_ready: true,
+        };
+        let (dir, _) = guards.store.claim(record, "dev-1").unwrap();
+        assert!(!guards.has_failed("dev-1"), "it has not listened yet");
+        fs::create_dir(dir.join("control")).unwrap();
+        fs::write(dir.join(CONTROL), "").unwrap();
+        assert!(guards.has_failed("dev-1"), "it listened, and its process is gone");
+        guards.halt("dev-1").unwrap();
+        assert!(!guards.has_failed("dev-1"));
+        guards.end("dev-1").unwrap();
+        assert!(!guards.has("dev-1") && !guards.has_failed("dev-1"));
+    }
 }
