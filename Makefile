@@ -196,6 +196,8 @@ fuzz: ## Run each fuzz target for FUZZ_SECONDS
 # Each is built from its package alone, as whoever depends on it gets it.
 PUBLISHED := claude-bottle-plugin-api claude-bottle-egress-policy claude-bottle-kit
 crates: ## Pack the crates that backends outside of this repository depend on, and build each from its package
+	@# cargo knows a package by name and version, and would build against an earlier state of one that was packed here before.
+	@rm -rf $(PUBLISHED:%=$(CARGO_DIRECTORY)/registry/src/-*/%-[0-9]*) $(PUBLISHED:%=$${CARGO_TARGET_DIR:-target}/debug/.fingerprint/%-*)
 	$(CARGO) package --locked --allow-dirty $(PUBLISHED:%=--package %)
 
 reproducible: ## Build the guard and the guest program in two directories, and compare their hashes

@@ -2,6 +2,8 @@
 
 #![no_main]
 
+use std::iter;
+
 use bottle_guest::pod::frame::{self, Frame, Kind, MOST_PAYLOAD};
 use bottle_guest::pod::window::{Inbox, Outbox, WINDOW};
 use libfuzzer_sys::fuzz_target;
@@ -13,13 +15,19 @@ fuzz_target!(|data: &[u8]| {
     while let Ok(Some(frame)) = frame::read(&mut rest) {
         assert!(frame.payload.len() <= MOST_PAYLOAD);
         assert_eq!(frame::read(&mut &frame.bytes()[..]).unwrap().as_ref(), Some(&frame));
-        match frame.kind {
+        let (kind, channel) = (frame.kind, frame.channel);
+        match kind {
             Kind::Ack => drop(outbox.acknowledge(frame.seq)),
             Kind::Resumed => drop(outbox.rewind(frame.seq)),
             Kind::Out if outbox.has_room() => outbox.push(Kind::Out, frame.payload.to_vec()),
-            kind if kind.is_sequenced() && inbox.accept(frame).is_ok() => {
-                inbox.urgent();
-                while let Some(Frame { seq, .. }) = inbox.take() {
+            _ if kind.is_sequenced() => {
+                if inbox.accept(frame).is_err() {
+                    continue;
+                }
+                // Each comes out once: early, where somebody looks for what is urgent, or in its turn.
+                let mut out = if channel % 2 == 0 { inbox.urgent() } else { Vec::new() };
+                out.extend(iter::from_fn(|| inbox.take()));
+                for Frame { seq, .. } in out {
                     assert_eq!(seq, last + 1);
                     last = seq;
                 }
