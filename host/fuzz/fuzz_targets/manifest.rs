@@ -44,6 +44,7 @@ fn accepted(path: &Path, content: &[u8], manifest: &Manifest) {
         bottle: BottleName::new("fuzz-added").unwrap(),
         new_bottle: Some(NewBottle::default()),
         skills: Vec::new(),
+        profile: None,
         prompt: "a\n b: c\n".to_owned(),
     };
     // serde_yaml is narrower in places, such as an end marker after the only document; refusing is right then.
