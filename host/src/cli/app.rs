@@ -24,7 +24,7 @@ use crate::ui::output;
 use crate::ui::progress::Progress;
 
 /// The backend that is used when nobody chose.
-const DEFAULT_BACKEND: &str = "docker";
+pub(super) const DEFAULT_BACKEND: &str = "docker";
 
 impl App {
     /// Loads the manifest of this directory and of the home directory.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::App;
+use super::app::DEFAULT_BACKEND;
 use crate::environment::PREFIX;
 use crate::error::{CliError, CliResult, Exit};
 use crate::manifest::nearest;
@@ -27,17 +28,13 @@ pub(super) fn check(app: &App, backend: &Backend) -> CliResult {
     let set = set.filter(|name| app.invocation.setting(name).is_some());
     let odd =
         |name: &&str| !ELSEWHERE.contains(name) && !name.starts_with(OF_TESTS) && !known.contains(*name);
-    let unknown: Vec<_> = set.filter(odd).collect();
-    if unknown.is_empty() {
-        return Ok(());
-    }
+    let mut unknown: Vec<_> = set.filter(odd).collect();
     let mut all_say = backend.settings().is_some();
-    let all = known.iter().cloned().chain(of_others(app, backend.name(), &mut all_say)?);
-    let all: BTreeSet<_> = all.collect();
-    for name in unknown.into_iter().filter(|name| !all.contains(*name)) {
+    learn(app, backend.name(), &mut unknown, &mut known, &mut all_say)?;
+    for name in unknown {
         let text = format!("{PREFIX}{name} is set, and nothing reads a setting of that name");
         let hint = |near: &str| format!("did you mean {PREFIX}{near}? Else: unset {PREFIX}{name}");
-        match nearest(name, all.iter().map(String::as_str)) {
+        match nearest(name, known.iter().map(String::as_str)) {
             Some(near) if backend.settings().is_some() => {
                 return Err(CliError::new(Exit::Start, text).hint(hint(near)));
             }
@@ -49,15 +46,34 @@ pub(super) fn check(app: &App, backend: &Backend) -> CliResult {
     Ok(())
 }
 
-/// Returns what the other backends read. One that cannot be loaded, or does not say it, may read anything.
-fn of_others(app: &App, chosen: &str, all_say: &mut bool) -> CliResult<Vec<String>> {
-    let (path, pins) = (app.search_path(), app.pins()?);
-    let mut names = Vec::new();
-    for name in app.loadable()?.iter().filter(|name| *name != chosen) {
-        let loaded = registry::load(&path, &pins, name).ok();
-        let settings = loaded.and_then(|loaded| loaded.module.describe().ok()?.settings);
-        *all_say &= settings.is_some();
-        names.extend(settings.unwrap_or_default());
+/// Learns what the other backends read, one after the other until nothing is unknown: to load one takes longer than all else here. The default
+/// one is asked first, whose settings are what users of several backends have set. One that cannot be loaded, or does not say it, may read anything.
+fn learn(
+    app: &App,
+    chosen: &str,
+    unknown: &mut Vec<&str>,
+    known: &mut BTreeSet<String>,
+    all_say: &mut bool,
+) -> CliResult {
+    if unknown.is_empty() {
+        return Ok(());
     }
-    Ok(names)
+    let (path, pins) = (app.search_path(), app.pins()?);
+    let settings = |name: &str| {
+        registry::load(&path, &pins, name).ok().and_then(|loaded| loaded.module.describe().ok()?.settings)
+    };
+    if chosen != DEFAULT_BACKEND {
+        known.extend(settings(DEFAULT_BACKEND).unwrap_or_default());
+        unknown.retain(|name| !known.contains(*name));
+    }
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    for name in app.loadable()?.iter().filter(|name| *name != chosen) {
+        let said = settings(name);
+        *all_say &= said.is_some();
+        known.extend(said.unwrap_or_default());
+    }
+    unknown.retain(|name| !known.contains(*name));
+    Ok(())
 }
