@@ -49,10 +49,10 @@ pub(crate) fn run(rounds: usize) -> anyhow::Result<Table> {
         &[
             Contender::new("bwrap … true", || whole(&mut bare())),
             Contender::new("claude-bottle start, agent's first byte", || {
-                first_byte(&mut home.command(&start))
+                first_byte(&mut home.without_image(&start))
             }),
             Contender::new("sandbox-runtime (srt), first byte", || first_byte(&mut sandbox_runtime())),
-            Contender::new("claude-bottle start, whole, closed", || whole(&mut home.command(&start))),
+            Contender::new("claude-bottle start, whole, closed", || whole(&mut home.without_image(&start))),
         ],
     )
 }

@@ -59,4 +59,11 @@ impl Home {
         }
         command
     }
+
+    /// Prepares a call for a backend that has no base image: a setting of another backend has that one loaded too.
+    pub(crate) fn without_image(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(arguments);
+        command.env_remove("CLAUDE_BOTTLE_BASE_IMAGE");
+        command
+    }
 }

@@ -13,9 +13,9 @@ pub(crate) fn run(rounds: usize) -> anyhow::Result<Table> {
         rounds * 4,
         &[
             Contender::new("/bin/true", || whole(&mut Command::new("/bin/true"))),
-            Contender::new("claude-bottle --version", || whole(&mut home.command(&["--version"]))),
+            Contender::new("claude-bottle --version", || whole(&mut home.without_image(&["--version"]))),
             Contender::new("claude-bottle start --dry-run, fake backend", || {
-                whole(&mut home.command(&dry_run))
+                whole(&mut home.without_image(&dry_run))
             }),
         ],
     )

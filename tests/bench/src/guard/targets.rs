@@ -61,6 +61,7 @@ const TARGETS: &[Target] = &[
         &[LeastOf(0.5, "direct"), LeastOf(2.0, "squid ssl-bump")],
     ),
     ("Opened: Throughput up a tunnel", "egress-guard", "MB/s", &[Least(150.0, "MB/s")]),
+    ("Opened: memory (resident)", "egress-guard", "kB a tunnel", &[Most(60.0, "kB")]),
     (INSPECTION, "prose", "MB/s", &[Least(200.0, "MB/s")]),
     (INSPECTION, "prose, no secret to look for", "MB/s", &[Least(200.0, "MB/s")]),
     (INSPECTION, "source code", "MB/s", &[Least(200.0, "MB/s")]),
