@@ -123,7 +123,8 @@ fn linked_by_a_socket_the_agent_has_no_network_and_the_volume_for_reading() {
     assert_eq!(agent.source, sidecar.source);
     let config = engine.inputs.lock().unwrap()["id-claude-bottle-guard-dev"].clone();
     assert!(
-        String::from_utf8_lossy(&config).contains("listen: unix:/run/claude-bottle-link/guard/guard.sock")
+        String::from_utf8_lossy(&config)
+            .contains("\"listen\":\"unix:/run/claude-bottle-link/guard/guard.sock\"")
     );
     let state: BottleState = bottle.state().unwrap();
     assert_eq!(state.proxy.as_deref(), Some("http://127.0.0.1:8888"));
