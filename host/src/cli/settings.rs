@@ -28,10 +28,13 @@ pub(super) fn check(app: &App, backend: &Backend) -> CliResult {
     let set = set.filter(|name| app.invocation.setting(name).is_some());
     let odd =
         |name: &&str| !ELSEWHERE.contains(name) && !name.starts_with(OF_TESTS) && !known.contains(*name);
-    let mut unknown: Vec<_> = set.filter(odd).collect();
+    let unknown: Vec<_> = set.filter(odd).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
     let mut all_say = backend.settings().is_some();
-    learn(app, backend.name(), &mut unknown, &mut known, &mut all_say)?;
-    for name in unknown {
+    learn(app, backend.name(), &unknown, &mut known, &mut all_say)?;
+    for name in unknown.into_iter().filter(|name| !known.contains(*name)) {
         let text = format!("{PREFIX}{name} is set, and nothing reads a setting of that name");
         let hint = |near: &str| format!("did you mean {PREFIX}{near}? Else: unset {PREFIX}{name}");
         match nearest(name, known.iter().map(String::as_str)) {
@@ -46,34 +49,28 @@ pub(super) fn check(app: &App, backend: &Backend) -> CliResult {
     Ok(())
 }
 
-/// Learns what the other backends read, one after the other until nothing is unknown: to load one takes longer than all else here. The default
-/// one is asked first, whose settings are what users of several backends have set. One that cannot be loaded, or does not say it, may read anything.
+/// Learns what the other backends read. To load one takes longer than all else here, so the default one, whose settings are what users of several
+/// backends have set, is asked first, and the others only while a name is unknown. One that cannot be loaded, or does not say it, may read anything.
 fn learn(
     app: &App,
     chosen: &str,
-    unknown: &mut Vec<&str>,
+    unknown: &[&str],
     known: &mut BTreeSet<String>,
     all_say: &mut bool,
 ) -> CliResult {
-    if unknown.is_empty() {
-        return Ok(());
-    }
     let (path, pins) = (app.search_path(), app.pins()?);
     let settings = |name: &str| {
         registry::load(&path, &pins, name).ok().and_then(|loaded| loaded.module.describe().ok()?.settings)
     };
-    if chosen != DEFAULT_BACKEND {
-        known.extend(settings(DEFAULT_BACKEND).unwrap_or_default());
-        unknown.retain(|name| !known.contains(*name));
-    }
-    if unknown.is_empty() {
+    let of_default = (chosen != DEFAULT_BACKEND).then(|| settings(DEFAULT_BACKEND)).flatten();
+    known.extend(of_default.iter().flatten().cloned());
+    if unknown.iter().all(|name| known.contains(*name)) {
         return Ok(());
     }
     for name in app.loadable()?.iter().filter(|name| *name != chosen) {
-        let said = settings(name);
+        let said = if name == DEFAULT_BACKEND { of_default.clone() } else { settings(name) };
         *all_say &= said.is_some();
         known.extend(said.unwrap_or_default());
     }
-    unknown.retain(|name| !known.contains(*name));
     Ok(())
 }

@@ -109,11 +109,9 @@ fn pem(certificate: &CertificateDer<'static>) -> String {
     let text = STANDARD.encode(certificate);
     let mut lines = String::with_capacity(text.len() + text.len() / LINE + 64);
     lines.push_str("-----BEGIN CERTIFICATE-----\n");
-    let mut rest = text.as_str();
-    while let Some((line, after)) = rest.split_at_checked(LINE).or((!rest.is_empty()).then_some((rest, ""))) {
-        lines.push_str(line);
+    for line in text.as_bytes().chunks(LINE) {
+        lines.push_str(&String::from_utf8_lossy(line));
         lines.push('\n');
-        rest = after;
     }
     lines.push_str("-----END CERTIFICATE-----\n");
     lines
