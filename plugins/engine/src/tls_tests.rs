@@ -2,10 +2,7 @@
 
 use std::net::SocketAddr;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
-};
+use claude_bottle_standin::{Authority, Pair};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -14,57 +11,23 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 
 use super::*;
 
-/// An authority, and what it makes.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-/// A certificate and its key, in PEM.
-struct Pair(String, String);
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
-    }
-
-    fn make(&self, name: &str, usage: ExtendedKeyUsagePurpose, year: i32) -> Pair {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.extended_key_usages = vec![usage];
-        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-        params.not_after = rcgen::date_time_ymd(year, 1, 1);
-        let key = KeyPair::generate().unwrap();
-        Pair(params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
-
-    fn server(&self, name: &str, year: i32) -> Pair {
-        self.make(name, ExtendedKeyUsagePurpose::ServerAuth, year)
-    }
-
-    fn roots(&self) -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
-        roots
-    }
+fn roots(authority: &Authority) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
+    roots
 }
 
 /// Serves one connection as an engine does: without a client's certificate of the authority it says nothing.
 async fn serve(authority: &Authority, pair: &Pair) -> SocketAddr {
     let provider = Arc::new(ring::default_provider());
     let clients =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(authority.roots()), Arc::clone(&provider));
-    let chain = vec![CertificateDer::from_pem_slice(pair.0.as_bytes()).unwrap()];
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots(authority)), Arc::clone(&provider));
+    let chain = vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap()];
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_client_cert_verifier(clients.build().unwrap())
-        .with_single_cert(chain, PrivateKeyDer::from_pem_slice(pair.1.as_bytes()).unwrap())
+        .with_single_cert(chain, PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap())
         .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -82,7 +45,7 @@ async fn serve(authority: &Authority, pair: &Pair) -> SocketAddr {
 fn directory(authority: &Authority, own: Option<&Pair>) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("ca.pem"), &authority.pem).unwrap();
-    if let Some(Pair(certificate, key)) = own {
+    if let Some(Pair { certificate, key }) = own {
         fs::write(dir.path().join("cert.pem"), certificate).unwrap();
         fs::write(dir.path().join("key.pem"), key).unwrap();
     }
@@ -101,10 +64,10 @@ async fn hear(address: SocketAddr, name: &str, files: &Path) -> Result<String> {
 
 #[tokio::test]
 async fn an_engine_is_believed_by_its_own_authority_and_a_user_by_a_certificate() {
-    let (authority, other) = (Authority::new("ours"), Authority::new("another's"));
-    let client = |authority: &Authority| authority.make("me", ExtendedKeyUsagePurpose::ClientAuth, 2199);
+    let (authority, other) = (Authority::new("ours").unwrap(), Authority::new("another's").unwrap());
+    let client = |authority: &Authority| authority.client("me", 2199).unwrap();
     let own = client(&authority);
-    let good = || authority.server("127.0.0.1", 2199);
+    let good = || authority.server("127.0.0.1", 2199).unwrap();
     let heard = |server: Pair, files: tempfile::TempDir| {
         let authority = &authority;
         async move { hear(serve(authority, &server).await, "127.0.0.1", files.path()).await }
@@ -113,13 +76,13 @@ async fn an_engine_is_believed_by_its_own_authority_and_a_user_by_a_certificate(
     assert_eq!(said.unwrap(), "hello");
     for (server, files, why) in [
         (good(), directory(&other, Some(&own)), "another authority has made it"),
-        (authority.server("127.0.0.1", 2021), directory(&authority, Some(&own)), "it has expired"),
-        (authority.server("far", 2199), directory(&authority, Some(&own)), "it is for another name"),
+        (authority.server("127.0.0.1", 2021).unwrap(), directory(&authority, Some(&own)), "it has expired"),
+        (authority.server("far", 2199).unwrap(), directory(&authority, Some(&own)), "it is for another name"),
         (good(), directory(&authority, None), "wants one: CertificateRequired"),
         (good(), directory(&authority, Some(&client(&other))), "or wants one: "),
         (
             good(),
-            directory(&authority, Some(&authority.make("me", ExtendedKeyUsagePurpose::ClientAuth, 2021))),
+            directory(&authority, Some(&authority.client("me", 2021).unwrap())),
             "or wants one: CertificateExpired",
         ),
     ] {
@@ -128,21 +91,21 @@ async fn an_engine_is_believed_by_its_own_authority_and_a_user_by_a_certificate(
     }
     // By a name as well as by an address.
     let files = directory(&authority, Some(&own));
-    let address = serve(&authority, &authority.server("localhost", 2199)).await;
+    let address = serve(&authority, &authority.server("localhost", 2199).unwrap()).await;
     assert_eq!(hear(address, "localhost", files.path()).await.unwrap(), "hello");
 }
 
 #[test]
 fn files_that_are_missing_or_damaged_are_named() {
-    let authority = Authority::new("ours");
-    let own = authority.make("me", ExtendedKeyUsagePurpose::ClientAuth, 2199);
+    let authority = Authority::new("ours").unwrap();
+    let own = authority.client("me", 2199).unwrap();
     for (damaged, content) in [
         ("ca.pem", None),
         ("cert.pem", None),
         ("key.pem", None),
         ("ca.pem", Some("")),
         ("cert.pem", Some("nonsense")),
-        ("key.pem", Some(own.0.as_str())),
+        ("key.pem", Some(own.certificate.as_str())),
     ] {
         let dir = directory(&authority, Some(&own));
         match content {

@@ -6,10 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
-};
+use claude_bottle_standin::{Authority, Pair};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -19,46 +16,22 @@ use crate::support::home::Home;
 use crate::support::private_engine::{Options, PrivateEngine, TLS, small_image};
 use crate::support::{assert_code, run, stderr, stdout};
 
-/// An authority, and what it makes.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
+/// Writes a certificate and its key into a directory, and their authority.
+fn write(authority: &Authority, dir: &Path, own: &Pair) {
+    fs::write(dir.join("ca.pem"), &authority.pem).unwrap();
+    fs::write(dir.join("cert.pem"), &own.certificate).unwrap();
+    fs::write(dir.join("key.pem"), &own.key).unwrap();
 }
 
-impl Authority {
-    fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
-    }
+fn serves(authority: &Authority, dir: &Path, until: i32) {
+    write(authority, dir, &authority.server("127.0.0.1", until).unwrap());
+}
 
-    /// Writes a certificate and its key into a directory, and this authority.
-    fn write(&self, dir: &Path, name: &str, usage: ExtendedKeyUsagePurpose, until: i32) {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.extended_key_usages = vec![usage];
-        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-        params.not_after = rcgen::date_time_ymd(until, 1, 1);
-        let key = KeyPair::generate().unwrap();
-        fs::write(dir.join("ca.pem"), &self.pem).unwrap();
-        fs::write(dir.join("cert.pem"), params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
-        fs::write(dir.join("key.pem"), key.serialize_pem()).unwrap();
-    }
-
-    fn serves(&self, dir: &Path, until: i32) {
-        self.write(dir, "127.0.0.1", ExtendedKeyUsagePurpose::ServerAuth, until);
-    }
-
-    /// Makes a directory as `DOCKER_CERT_PATH` names it.
-    fn client(&self) -> TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        self.write(dir.path(), "me", ExtendedKeyUsagePurpose::ClientAuth, 2199);
-        dir
-    }
+/// Makes a directory as `DOCKER_CERT_PATH` names it.
+fn client(authority: &Authority) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    write(authority, dir.path(), &authority.client("me", 2199).unwrap());
+    dir
 }
 
 /// Serves what an engine serves on its own loopback on this one, byte by byte.
@@ -91,15 +64,15 @@ fn command(home: &Home, address: SocketAddr, files: &Path, arguments: &[&str]) -
 #[test]
 fn a_bottle_runs_on_an_engine_behind_tls_and_every_other_certificate_is_refused() {
     let agent = "e2e-tls";
-    let (authority, other) = (Authority::new("ours"), Authority::new("another"));
+    let (authority, other) = (Authority::new("ours").unwrap(), Authority::new("another").unwrap());
     let server = tempfile::tempdir().unwrap();
-    authority.serves(server.path(), 2199);
+    serves(&authority, server.path(), 2199);
     let options = Options { tls: Some(server.path().to_owned()), ..Options::default() };
     let engine = Arc::new(PrivateEngine::start(&options));
     engine.load(&small_image());
     let address = way_to(&engine);
     let home = home(agent);
-    let own = authority.client();
+    let own = client(&authority);
 
     let doctor = run(&mut command(&home, address, own.path(), &["doctor"]));
     assert!(stdout(&doctor).contains(&format!("tcp://{address}, by TLS")), "{}", stdout(&doctor));
@@ -120,16 +93,16 @@ fn a_bottle_runs_on_an_engine_behind_tls_and_every_other_certificate_is_refused(
         assert!(stderr(&output).contains("hint: "), "{}", stderr(&output));
     };
     // The engine has another authority than the user says.
-    let astray = authority.client();
+    let astray = client(&authority);
     fs::write(astray.path().join("ca.pem"), &other.pem).unwrap();
     refused(astray.path(), "another authority has made it");
     // The user has no certificate, and one of another authority.
-    let none = authority.client();
+    let none = client(&authority);
     fs::remove_file(none.path().join("cert.pem")).unwrap();
     refused(none.path(), "cert.pem`: ");
     fs::remove_file(none.path().join("key.pem")).unwrap();
     refused(none.path(), "or wants one: ");
-    let stranger = other.client();
+    let stranger = client(&other);
     fs::write(stranger.path().join("ca.pem"), &authority.pem).unwrap();
     refused(stranger.path(), "or wants one: ");
     assert_eq!(engine.client().resources_of(agent), Vec::<String>::new());
@@ -138,13 +111,13 @@ fn a_bottle_runs_on_an_engine_behind_tls_and_every_other_certificate_is_refused(
 #[test]
 fn an_engine_whose_certificate_has_expired_is_refused_and_verification_cannot_be_left_out() {
     let agent = "e2e-tls-expired";
-    let authority = Authority::new("ours");
+    let authority = Authority::new("ours").unwrap();
     let server = tempfile::tempdir().unwrap();
-    authority.serves(server.path(), 2021);
+    serves(&authority, server.path(), 2021);
     let options = Options { tls: Some(server.path().to_owned()), ..Options::default() };
     let engine = Arc::new(PrivateEngine::start(&options));
     let address = way_to(&engine);
-    let (home, own) = (home(agent), authority.client());
+    let (home, own) = (home(agent), client(&authority));
     let output = run(&mut command(&home, address, own.path(), &["start", agent, "--yes"]));
     assert_code(&output, 125);
     assert!(stderr(&output).contains("it has expired"), "{}", stderr(&output));
@@ -157,7 +130,7 @@ fn an_engine_whose_certificate_has_expired_is_refused_and_verification_cannot_be
     // Where it is renewed, all is well.
     let mut engine = Arc::into_inner(engine).unwrap();
     engine.stop(Signal::TERM);
-    authority.serves(server.path(), 2199);
+    serves(&authority, server.path(), 2199);
     engine.start_again();
     let engine = Arc::new(engine);
     let address = way_to(&engine);

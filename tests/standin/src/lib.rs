@@ -4,8 +4,10 @@
 //! Tests start it in their own process ([`Standin::start`]); `make demo` runs the binary `standin`. It is a fixture: it
 //! asks for no credential, and what it records includes the credentials it was sent.
 //!
-//! Beside it is what several test programs need to know of the machine: [`bridge_address`], [`descendants`], [`as_by_hand`].
+//! Beside it is what several test programs need to know of the machine: [`bridge_address`], [`descendants`], [`as_by_hand`]; and an
+//! [`Authority`] for servers that speak TLS.
 
+mod authority;
 mod bridge;
 mod building;
 mod error;
@@ -24,6 +26,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+pub use crate::authority::{Authority, Pair};
 pub use crate::bridge::{TEST_NETWORK, bridge_address, bridge_address_at};
 pub use crate::building::as_by_hand;
 pub use crate::error::StandinError;

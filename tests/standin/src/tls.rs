@@ -3,10 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
-};
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -14,14 +11,16 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
 use crate::Tls;
+use crate::authority::Authority;
 use crate::error::StandinError;
 
 /// Makes the authority and the certificate, and writes the authority where clients find it.
 pub(crate) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, StandinError> {
-    let (ca_pem, issuer) = authority().map_err(|source| StandinError::MakeCertificate { source })?;
+    let authority = Authority::new("claude-bottle stand-in authority")
+        .map_err(|source| StandinError::MakeCertificate { source })?;
     let key = KeyPair::generate().map_err(|source| StandinError::MakeCertificate { source })?;
     let leaf = leaf_params(&tls.names)
-        .and_then(|params| params.signed_by(&key, &issuer))
+        .and_then(|params| params.signed_by(&key, &authority.issuer))
         .map_err(|source| StandinError::MakeCertificate { source })?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -29,18 +28,8 @@ pub(crate) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, StandinError> {
         .map(|builder| builder.with_no_client_auth())
         .and_then(|builder| builder.with_single_cert(vec![leaf.der().clone()], key))
         .map_err(|source| StandinError::ConfigureTls { source })?;
-    write_ca(&tls.ca_file, &ca_pem)?;
+    write_ca(&tls.ca_file, &authority.pem)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-fn authority() -> Result<(String, Issuer<'static, KeyPair>), rcgen::Error> {
-    let mut params = CertificateParams::new(Vec::new())?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, "claude-bottle stand-in authority");
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let key = KeyPair::generate()?;
-    let pem = params.self_signed(&key)?.pem();
-    Ok((pem, Issuer::new(params, key)))
 }
 
 fn leaf_params(names: &[String]) -> Result<CertificateParams, rcgen::Error> {
